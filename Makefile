@@ -1,0 +1,46 @@
+# PYTHON is the interpreter that makes the environment (3.11 or newer), VENV where it lies.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+.PHONY: help setup test demo lint format types check
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(VENV)/.test  ## make the environment and install; does nothing when it is up to date
+
+test: setup  ## run the tests
+	@$(BIN)/python -m pytest
+
+demo: setup  ## the quick version of the main recipe
+	$(BIN)/transfer run hopper-to-walker2d --quick
+
+lint: $(VENV)/.dev  ## ruff, and whether the code is formatted
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/.dev  ## let ruff fix and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/.dev  ## mypy on all four folders
+	@mkdir -p .types/transfer
+	@for d in adapters envs recipes; do ln -sfn ../../$$d .types/transfer/$$d; done
+	@find .types/transfer -name '*.py' -xtype l -delete
+	@for f in transfer/*.py transfer/py.typed; do ln -sf ../../$$f .types/transfer/; done
+	$(BIN)/mypy -p transfer
+
+check: lint types test  ## everything that has to pass before a commit
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.test: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(INSTALL) '.[test,dev]'
+	@touch $@

@@ -1,0 +1,78 @@
+"""What a user gets: the built wheel, its data files, and imports that fail or stay cheap as promised."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("transfer", "adapters", "envs", "recipes")
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names inside the wheel, built in a copy so that no build folder appears in the checkout."""
+    for module in ("build", "setuptools"):
+        pytest.importorskip(module)
+    copy = tmp_path_factory.mktemp("copy")
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
+        if (ROOT / file).exists():
+            shutil.copy(ROOT / file, copy)
+    done = python("-m", "build", "--wheel", "--no-isolation", str(copy), cwd=copy.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = (copy / "dist").glob("*.whl")
+    return zipfile.ZipFile(built).namelist()
+
+
+def test_the_wheel_installs_one_top_level_name(wheel: list[str]) -> None:
+    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"transfer"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_wheel_holds_every_module_and_the_types_marker(wheel: list[str], folder: str) -> None:
+    place = "transfer" if folder == "transfer" else f"transfer/{folder}"
+    expected = {f"{place}/{path.name}" for path in (ROOT / folder).glob("*.py")} | {f"{place}/py.typed"}
+    assert expected <= set(wheel)
+
+
+@pytest.mark.parametrize("pattern", ["recipes/configs/*.toml", "envs/behaviours/*.npz"])
+def test_the_wheel_holds_the_data_files(wheel: list[str], pattern: str) -> None:
+    expected = {f"transfer/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob(pattern)}
+    assert expected, f"{pattern} matches nothing"
+    assert expected <= set(wheel)
+
+
+@pytest.mark.parametrize("folder", FOLDERS[1:])
+def test_a_folder_cannot_be_imported_under_its_bare_name(folder: str) -> None:
+    done = python("-c", f"import {folder}")
+    assert done.returncode == 1
+    assert f"import transfer.{folder}, not {folder}" in done.stderr
+
+
+def test_import_transfer_loads_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "gymnasium", "minari", "mujoco", "matplotlib", "click"}
+    done = python("-c", f"import sys, transfer; dir(transfer); print(sorted({heavy} & set(sys.modules)))")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_version_is_known_without_installation(tmp_path: Path) -> None:
+    from_source = "import transfer; print(transfer.__version__)"
+    assert python("-c", from_source).stdout.strip()[:1].isdigit()
+    shutil.copytree(ROOT / "transfer", tmp_path / "transfer", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {from_source}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "0+unknown", done.stderr

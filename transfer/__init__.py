@@ -1,0 +1,105 @@
+"""Move a sequence-model policy to another robot body by swapping its embeddings; the trunk stays frozen bit for bit.
+
+The names below load on first use, so that `import transfer` costs no torch; the sub-packages `transfer.adapters`,
+`transfer.envs` and `transfer.recipes` are imported by name.
+"""
+
+from importlib import import_module as _import_module
+from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+# In a checkout the sub-packages lie beside this folder; installed, this does nothing.
+_root = _Path(__file__).resolve().parent.parent
+if (_root / "setup.cfg").is_file() and (_root / "adapters").is_dir():
+    __path__.append(str(_root))
+
+__all__ = [
+    "Adapter",
+    "AdapterConfig",
+    "EnvironmentSpec",
+    "Episodes",
+    "Policy",
+    "ReferenceScores",
+    "TrainConfig",
+    "TransferError",
+    "TransferModel",
+    "Trunk",
+    "TrunkConfig",
+    "WindowSampler",
+    "__version__",
+    "adapt",
+    "evaluate",
+    "fingerprint",
+    "load_episodes",
+    "pretrain",
+    "train_only",
+]
+
+# Strings, so that the core offers names of envs and recipes without importing them.
+_HOMES = {
+    "Adapter": "transfer.adapter",
+    "AdapterConfig": "transfer.adapter",
+    "EnvironmentSpec": "transfer.specs",
+    "Episodes": "transfer.episodes",
+    "Policy": "transfer.policy",
+    "ReferenceScores": "transfer.specs",
+    "TrainConfig": "transfer.training",
+    "TransferError": "transfer.errors",
+    "TransferModel": "transfer.model",
+    "Trunk": "transfer.trunk",
+    "TrunkConfig": "transfer.trunk",
+    "WindowSampler": "transfer.sampler",
+    "adapt": "transfer.recipes.adapt",
+    "evaluate": "transfer.rollout",
+    "fingerprint": "transfer.freezing",
+    "load_episodes": "transfer.envs.loading",
+    "pretrain": "transfer.recipes.pretrain",
+    "train_only": "transfer.freezing",
+}
+
+if _TYPE_CHECKING:
+    from transfer.adapter import Adapter, AdapterConfig
+    from transfer.envs.loading import load_episodes
+    from transfer.episodes import Episodes
+    from transfer.errors import TransferError
+    from transfer.freezing import fingerprint, train_only
+    from transfer.model import TransferModel
+    from transfer.policy import Policy
+    from transfer.recipes.adapt import adapt
+    from transfer.recipes.pretrain import pretrain
+    from transfer.rollout import evaluate
+    from transfer.sampler import WindowSampler
+    from transfer.specs import EnvironmentSpec, ReferenceScores
+    from transfer.training import TrainConfig
+    from transfer.trunk import Trunk, TrunkConfig
+
+    __version__: str
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        value: _Any = _version()
+    elif name in _HOMES:
+        value = getattr(_import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'transfer' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """The installed version; in a checkout that is not installed, the one that setup.cfg names."""
+    from configparser import ConfigParser
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("embedding-swap")
+    except PackageNotFoundError:
+        config = ConfigParser()
+        config.read(_root / "setup.cfg", encoding="utf-8")
+        return config.get("metadata", "version", fallback="0+unknown")

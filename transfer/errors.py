@@ -1,0 +1,27 @@
+"""One error type for everything a user can put right, and the wording they share."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TransferError(Exception):
+    """A mistake in the input: the message says what, the value seen, the values known and what to do next.
+
+    The command line prints the message and exits with code 2.
+    """
+
+
+def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> TransferError:
+    """An error about a name that is not in a table, with the closest name first.
+
+    Args:
+        kind: what the name stands for, as in "unknown preset".
+        value: the name as it was given.
+        known: every name that would have worked.
+        hint: the next command, as a sentence.
+    """
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.4)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    listed = ", ".join(near + [name for name in names if name not in near]) or "none"
+    return TransferError(f"unknown {kind} '{value}'.{guess} Known: {listed}.{' ' + hint if hint else ''}")
