@@ -1,0 +1,142 @@
+"""Environment specs: scores, JSON, and environments that are built from the dataset's own description."""
+
+import json
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+
+from transfer.envs.specs import ENVIRONMENTS, environment, find, reference_for
+from transfer.errors import TransferError
+from transfer.specs import EnvironmentSpec, ReferenceScores, describe, gym_spec_json
+
+
+@pytest.mark.parametrize(
+    ("name", "returns", "score"),
+    # Returns and scores as the README of the bundled behaviours has them, and the two ends of D4RL's scale.
+    [
+        ("hopper", 1258.0, 39.3),
+        ("hopper", -20.272305, 0.0),
+        ("walker2d", 4196.0, 91.4),
+        ("walker2d", 4592.3, 100.0),
+        ("halfcheetah", 12135.0, 100.0),
+        ("halfcheetah", -280.178953, 0.0),
+    ],
+)
+def test_scores_are_on_the_d4rl_scale(name: str, returns: float, score: float) -> None:
+    reference = environment(name).reference
+    assert reference.table == "D4RL"
+    assert reference.score(returns) == pytest.approx(score, abs=0.06)
+
+
+def test_score_and_returns_are_inverse_on_arrays() -> None:
+    reference = ReferenceScores("mine", -5.0, 15.0)
+    returns = np.array([-5.0, 0.0, 5.0, 40.0])
+    np.testing.assert_allclose(reference.score(returns), [0.0, 25.0, 50.0, 225.0])
+    np.testing.assert_allclose(reference.returns(reference.score(returns)), returns)
+    assert reference.span == 20.0
+
+
+def test_a_scale_without_span_is_refused() -> None:
+    with pytest.raises(TransferError, match="maximum > minimum"):
+        ReferenceScores("mine", 3.0, 3.0)
+
+
+def test_equal_returns_still_make_a_scale() -> None:
+    for value in (-7.0, 0.0, 120.0):
+        reference = ReferenceScores.of_returns(np.full(3, value))
+        assert reference.score(value) == 100.0
+        assert reference.span > 0
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_known_environments_have_the_sizes_of_gymnasium(name: str) -> None:
+    spec = environment(name)
+    env = spec.make()
+    assert env.observation_space.shape == (spec.state_size,)
+    assert env.action_space.shape == (spec.action_size,)
+    assert env.spec is not None and env.spec.max_episode_steps == spec.max_episode_steps == 1000
+    env.close()
+
+
+def test_json_round_trip_is_exact() -> None:
+    spec = environment("walker2d")
+    restored = EnvironmentSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert restored == spec
+    assert restored.target_returns == (5000.0, 2500.0)
+
+
+@pytest.mark.parametrize("part", ["spec", "reference"])
+def test_json_with_other_keys_is_refused(part: str) -> None:
+    data = environment("hopper").to_json()
+    inner = data if part == "spec" else data["reference"]
+    key = "state_size" if part == "spec" else "minimum"
+    inner[key + "s"] = 1
+    with pytest.raises(TransferError, match=f"'{key}s'.*Did you mean '{key}'"):
+        EnvironmentSpec.from_json(data)
+    del inner[key + "s"], inner[key]
+    with pytest.raises(TransferError, match=f"lacks {key}"):
+        EnvironmentSpec.from_json(data)
+
+
+def test_unknown_environment_names_the_closest() -> None:
+    with pytest.raises(TransferError, match="unknown environment 'walker'. Did you mean 'walker2d'.*hopper"):
+        environment("walker")
+
+
+def test_every_version_of_an_environment_shares_the_reference() -> None:
+    assert reference_for("Hopper-v4") == reference_for("Hopper-v5") == environment("hopper").reference
+    assert reference_for("Ant-v5") is None
+    assert find("HalfCheetah-v5") is not None
+
+
+def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None:
+    gym_spec = gymnasium.spec("Hopper-v5")
+    gym_spec.kwargs["exclude_current_positions_from_observation"] = False
+    gym_spec.max_episode_steps = 7
+    spec = describe(gym_spec.to_json(), 12, 3, np.zeros(1))
+    env = EnvironmentSpec.from_json({**spec.to_json(), "name": "walker2d"}).make()
+    assert env.observation_space.shape == (12,)  # 11 without the position that the dataset kept
+    env.reset(seed=0)
+    steps = [env.step(np.zeros(3, dtype=np.float32)) for _ in range(7)]
+    assert [truncated for _, _, _, truncated, _ in steps] == [False] * 6 + [True]
+    env.close()
+
+
+def test_unknown_environments_use_the_scale_of_their_data() -> None:
+    spec = describe(gym_spec_json("InvertedPendulum-v5"), 4, 1, np.array([3.0, 90.0, 11.0]))
+    assert spec.name == spec.gym_id == "InvertedPendulum-v5"
+    assert spec.reference == ReferenceScores("dataset", 3.0, 90.0)
+    assert spec.target_returns == (90.0,)
+
+
+def test_an_environment_that_cannot_be_built_says_what_to_install() -> None:
+    data = environment("hopper").to_json()
+    data["gym_spec"] = data["gym_spec"].replace("gymnasium.envs.mujoco.hopper_v5", "no_such_package.hopper")
+    with pytest.raises(TransferError, match="Hopper-v5.*no_such_package.*pip install"):
+        EnvironmentSpec.from_json(data).make()
+
+
+def test_building_environments_prints_nothing_and_writes_no_log(tmp_path: object) -> None:
+    # A process of its own: the notice of gymnasium_robotics comes once, at its import, and MuJoCo's from C.
+    program = (
+        "from transfer.envs.specs import environment\n"
+        "from transfer.specs import EnvironmentSpec\n"
+        "environment('halfcheetah').make().reset(seed=0)\n"
+        "data = environment('hopper').to_json()\n"
+        "entry = 'gymnasium_robotics.envs.adroit_hand.adroit_pen:AdroitHandPenEnv'\n"
+        "data['gym_spec'] = data['gym_spec'].replace('gymnasium.envs.mujoco.hopper_v5:HopperEnv', entry)\n"
+        "EnvironmentSpec.from_json(data).make().reset(seed=0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=_env())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []  # type: ignore[attr-defined]
+
+
+def _env() -> dict[str, str]:
+    import os
+    from pathlib import Path
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

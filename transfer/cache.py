@@ -1,0 +1,73 @@
+"""Keys and values of the tokens a trunk has already read.
+
+A `Cache` is a value: a forward returns a new one and the old one stays usable. Tokens are appended in place to shared
+storage, so the usual case (append, drop the old value) copies nothing; appending to an *old* value branches, and a
+branch gets storage of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class _Storage:
+    """Keys and values, (depth, B, H, capacity, D/H) each, and how many positions have been written."""
+
+    def __init__(self, keys: Tensor, values: Tensor, filled: int) -> None:
+        self.keys, self.values, self.filled = keys, values, filled
+
+    def grown(self, length: int, capacity: int) -> _Storage:
+        """A copy of the first `length` positions with room for `capacity`."""
+        shape = (*self.keys.shape[:3], capacity, self.keys.shape[4])
+        keys, values = self.keys.new_empty(shape), self.values.new_empty(shape)
+        keys[:, :, :, :length] = self.keys[:, :, :, :length]
+        values[:, :, :, :length] = self.values[:, :, :, :length]
+        return _Storage(keys, values, length)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The first `length` positions of some storage."""
+
+    storage: _Storage
+    length: int
+
+    @classmethod
+    def empty(
+        cls, depth: int, rows: int, heads: int, head_size: int, capacity: int, like: Tensor, dtype: torch.dtype
+    ) -> Cache:
+        """A cache with no tokens and room for `capacity` of them, on the device of `like`."""
+        keys = torch.empty(depth, rows, heads, capacity, head_size, dtype=dtype, device=like.device)
+        return cls(_Storage(keys, torch.empty_like(keys), 0), 0)
+
+    def reserve(self, tokens: int) -> Cache:
+        """A cache of equal content to which `tokens` more can be appended."""
+        storage, end = self.storage, self.length + tokens
+        capacity = storage.keys.shape[3]
+        if storage.filled == self.length and end <= capacity:
+            return self
+        room = capacity if end <= capacity else max(end, 2 * capacity)
+        return Cache(storage.grown(self.length, room), self.length)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (B, H, n, D/H) keys and values behind the `length` tokens; returns all of them, (B, H, length + n, D/H).
+
+        Call `reserve` before the first layer and `advanced` after the last.
+        """
+        end = self.length + keys.shape[2]
+        self.storage.keys[layer, :, :, self.length : end] = keys
+        self.storage.values[layer, :, :, self.length : end] = values
+        return self.storage.keys[layer, :, :, :end], self.storage.values[layer, :, :, :end]
+
+    def advanced(self, tokens: int) -> Cache:
+        """The cache after `tokens` appended positions."""
+        self.storage.filled = self.length + tokens
+        return Cache(self.storage, self.length + tokens)
+
+    def select(self, rows: Tensor) -> Cache:
+        """The cache of some rows, (R,) indices or a (B,) boolean mask, with storage of its own."""
+        storage = _Storage(self.storage.keys[:, rows], self.storage.values[:, rows], self.length)
+        return Cache(storage, self.length)

@@ -1,0 +1,91 @@
+"""Writing files and folders so that a crash never leaves half of one, and reading JSON and tensors with clear errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.errors import TransferError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, which takes its place when the block ends well and is removed when not."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Finish a replacement that was killed between its two renames: the old content is then the newest whole one."""
+    old = folder.absolute().with_name(f".{folder.name}.old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable JSON under a temporary name, then rename it."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        TransferError: no such file, or not a JSON object.
+    """
+    if not path.is_file():
+        raise TransferError(f"{path} does not exist. `transfer ls` shows the runs at hand.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TransferError(f"{path} is not valid JSON ({error}); it was truncated or edited.") from error
+    if not isinstance(content, dict):
+        raise TransferError(f"{path} holds a {type(content).__name__}, not a JSON object.")
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        TransferError: no such file, or a truncated or damaged one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise TransferError(f"{path} does not exist; the folder is not a whole checkpoint.")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise TransferError(f"{path} is truncated or damaged: {error}.") from error

@@ -1,0 +1,64 @@
+"""The order of the token groups inside a step, and which position predicts what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transfer.errors import TransferError, unknown
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Token groups of one step; the token at a position predicts the next token of the sequence.
+
+        step t:     R        s        a^0 ...  a^{n-1}     (n = 1 for whole actions, A for spread ones)
+        reads:               a^0      a^1 ...
+
+    Args:
+        groups: (name, number of tokens) in the order of the sequence.
+    """
+
+    groups: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.groups]
+        if len(set(names)) != len(names) or any(size < 1 for _, size in self.groups) or not names:
+            raise TransferError(f"a layout needs distinct groups of at least one token, got {self.groups}.")
+
+    @property
+    def tokens(self) -> int:
+        """K, tokens per step."""
+        return sum(size for _, size in self.groups)
+
+    def span(self, group: str) -> tuple[int, int]:
+        """First position and size of a group inside the step."""
+        start = 0
+        for name, size in self.groups:
+            if name == group:
+                return start, size
+            start += size
+        raise unknown("token group", group, [name for name, _ in self.groups])
+
+    def interleave(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Groups of (B, T, n, D) -> one sequence (B, T*K, D)."""
+        if set(parts) != {name for name, _ in self.groups}:
+            raise TransferError(f"layout {self.groups} was given the groups {sorted(parts)}.")
+        for name, size in self.groups:
+            if parts[name].shape[2] != size:
+                raise TransferError(f"group '{name}' has {parts[name].shape[2]} tokens, the layout wants {size}.")
+        return torch.cat([parts[name] for name, _ in self.groups], 2).flatten(1, 2)
+
+    def read(self, hidden: Tensor, group: str) -> Tensor:
+        """Hidden (B, T*K, D) -> (B, T, n, D) at the positions that predict the tokens of `group`.
+
+        Raises:
+            TransferError: for the first group of a step, which would be predicted by the step before.
+        """
+        start, size = self.span(group)
+        if start == 0:
+            raise TransferError(f"group '{group}' opens the step; nothing in the step predicts it.")
+        return hidden.unflatten(1, (-1, self.tokens))[:, :, start - 1 : start - 1 + size]

@@ -1,0 +1,128 @@
+"""A trunk and an adapter, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from transfer.adapter import Adapter, Statistics
+from transfer.batch import Batch
+from transfer.errors import TransferError
+from transfer.layout import Layout
+from transfer.specs import EnvironmentSpec
+from transfer.trunk import Trunk
+
+if TYPE_CHECKING:
+    from transfer.policy import Policy
+    from transfer.streaming import Stream
+
+
+class TransferModel(nn.Module):
+    """A return-conditioned policy: an adapter's embeddings, interleaved, through the trunk, to the adapter's readout.
+
+        returns (B,T)   -> R  (B,T,1,D) \\
+        states (B,T,S)  -> s  (B,T,1,D)  >- + time -> R s a^0 .. | R s a^0 .. -> trunk -> read "action" -> loss, action
+        actions (B,T,A) -> a  (B,T,n,D) /
+
+    Args:
+        trunk: the shared transformer.
+        adapter: for one environment; `swap` exchanges it.
+    """
+
+    def __init__(self, trunk: Trunk, adapter: Adapter) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.swap(adapter)
+
+    def swap(self, adapter: Adapter) -> None:
+        """Plug in another adapter; the trunk stays as it is.
+
+        Raises:
+            TransferError: the adapter was made for a trunk of another shape.
+        """
+        config = self.trunk.config
+        if (adapter.width, adapter.depth) != (config.width, config.depth):
+            raise TransferError(
+                f"an adapter for width {adapter.width} and depth {adapter.depth} does not fit a trunk of width "
+                f"{config.width} and depth {config.depth}."
+            )
+        self.adapter = adapter.to(self.device)
+        self.layout = Layout((("return", 1), ("state", adapter.state.tokens), ("action", adapter.action.tokens)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.trunk.ln_in.weight.device
+
+    @property
+    def env_spec(self) -> EnvironmentSpec:
+        """The adapter's environment."""
+        return self.adapter.env_spec
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the adapter's dataset."""
+        return self.adapter.statistics
+
+    @property
+    def tokens_per_step(self) -> int:
+        """K."""
+        return self.layout.tokens
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Every selectable part by name: `trunk` and those of the adapter."""
+        return {"trunk": self.trunk, **self.adapter.parts()}
+
+    def embed_return(self, returns: Tensor) -> Tensor:
+        """Raw returns (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
+        embedding = self.trunk.returns if self.adapter.conditioning is None else self.adapter.conditioning
+        return embedding(self.adapter.scale_returns(returns)[..., None])[:, :, None]
+
+    def tokens(self, states: Tensor, actions: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """The sequence the trunk reads, (B, T*K, D), of states (B,T,S), actions (B,T,A), returns and times (B,T)."""
+        time = self.trunk.time(times)[:, :, None]  # (B, T, 1, D)
+        groups = {
+            "return": self.embed_return(returns) + time,
+            "state": self.adapter.embed_state(states) + time,
+            "action": self.adapter.action(actions) + time,
+        }
+        return self.layout.interleave(groups)
+
+    def hidden(self, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
+        """Hidden vectors at the positions that predict the action tokens, (B, T, n, D) float32.
+
+        Padding stands behind the real steps, where no real step looks, so attention needs no padding mask.
+        """
+        tokens = self.tokens(batch.states, batch.actions, batch.returns, batch.times)
+        with torch.autocast(tokens.device.type, precision, enabled=precision != torch.float32):
+            hidden, _ = self.trunk(tokens, self.adapter.gains())
+        return self.layout.read(hidden.float(), "action")
+
+    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """Sum of the readout's loss over real tokens, and how many there were.
+
+        Args:
+            batch: windows; what is padded never changes the result.
+            precision: of the trunk's matrix products; embeddings and readout are float32.
+        """
+        return self.adapter.action.loss(self.hidden(batch, precision), batch.actions, batch.mask)
+
+    def stream(self, rows: int, context: int, decode: str) -> Stream:
+        """Actions for E = `rows` environments, step by step; see `transfer.streaming.Stream`."""
+        from transfer.streaming import Stream
+
+        return Stream(self, rows, context, decode)
+
+    def policy(self, target: float | None = None, target_return: float | None = None, **options: object) -> Policy:
+        """A policy for one environment in a loop of your own.
+
+        Args:
+            target: wanted score (100 = the reference expert).
+            target_return: wanted raw return instead; default: the 95th percentile of the adapter's dataset.
+            options: `context` and `decode` of `transfer.policy.Policy`.
+        """
+        from transfer.policy import Policy
+
+        return Policy(self, target, target_return, **options)  # type: ignore[arg-type]

@@ -1,0 +1,74 @@
+"""A policy for one environment, in anyone's own loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from transfer.errors import TransferError
+from transfer.freezing import evaluating
+from transfer.training import Trainable
+from transfer.rollout import default_target
+
+
+class Policy:
+    """Acts in one environment; `reset` before each episode.
+
+        policy.reset()
+        observation, _ = env.reset()
+        action = policy.act(observation)
+        observation, reward, *_ = env.step(action)
+        action = policy.act(observation, reward)
+
+    Args:
+        model: trunk and adapter.
+        target: wanted score (100 = the reference expert).
+        target_return: wanted raw return instead; default: the 95th percentile of the adapter's dataset.
+        context: T, as in training.
+        decode: see `transfer.streaming.Stream`.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        target: float | None = None,
+        target_return: float | None = None,
+        context: int = 20,
+        decode: str = "autoregressive",
+    ) -> None:
+        if target is not None and target_return is not None:
+            raise TransferError("give target (a score) or target_return (a raw return), not both.")
+        if target is not None:
+            target_return = float(model.env_spec.reference.returns(target))
+        self.model, self.context, self.decode = model, context, decode
+        self.target_return = default_target(model) if target_return is None else target_return
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the episode so far."""
+        self._stream = self.model.stream(1, self.context, self.decode)
+        self._wanted, self._time = self.target_return, 0
+
+    def act(self, observation: ArrayLike, reward: float | None = None) -> NDArray[np.float32]:
+        """The next action (A,) float32.
+
+        Args:
+            observation: (S,) the newest observation.
+            reward: what the last action earned; needed from the second call on, for the return still wanted.
+
+        Raises:
+            TransferError: a reward is missing or one too many, or the observation has another size.
+        """
+        if (reward is None) != (self._time == 0):
+            raise TransferError(
+                "act(observation) opens an episode, act(observation, reward) goes on with it; reset() starts a new one."
+            )
+        device = self.model.device
+        self._wanted -= reward or 0.0
+        state = torch.as_tensor(np.asarray(observation, np.float32), device=device)[None]
+        wanted = torch.tensor([self._wanted], dtype=torch.float32, device=device)
+        with evaluating(self.model), torch.inference_mode():
+            action = self._stream.step(state, wanted, torch.tensor([self._time], device=device))
+        self._time += 1
+        return action[0].cpu().numpy()

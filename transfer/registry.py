@@ -1,0 +1,58 @@
+"""Names of the kinds of parts, and where their classes live.
+
+Modules are named as strings and imported on the first use, so the core depends on none of them (as Gymnasium's entry
+points do). `register` adds a kind of your own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from transfer.errors import unknown
+
+_KINDS: dict[str, dict[str, str]] = {
+    "state": {
+        "linear": "transfer.adapters.states:LinearState",
+        "mlp": "transfer.adapters.states:MLPState",
+    },
+    "action": {
+        name: f"transfer.adapters.actions:{name}"
+        for name in (
+            "ActionEmbedding",
+            "ActionTokenizedEmbedding",
+            "ActionSpreadEmbedding",
+            "ActionTokenizedSpreadEmbedding",
+        )
+    },
+    "tokenizer": {
+        "quantile": "transfer.adapters.tokenizers:QuantileTokenizer",
+        "uniform": "transfer.adapters.tokenizers:UniformTokenizer",
+        "mu-law": "transfer.adapters.tokenizers:MuLawTokenizer",
+    },
+    "ia3": {"ia3": "transfer.adapters.ia3:IA3"},
+    "reader": {"tokenizer": "transfer.adapters.tokenizers:tokenizer_from_json"},
+}
+
+
+def known(part: str) -> list[str]:
+    """The registered kinds of a part."""
+    return list(_KINDS[part])
+
+
+def register(part: str, kind: str, target: str) -> None:
+    """Make `kind` available for `part`; `target` reads "package.module:Class"."""
+    _KINDS[part][kind] = target
+
+
+def check(part: str, kind: str) -> None:
+    """Raise TransferError when no such kind is registered."""
+    if kind not in _KINDS[part]:
+        raise unknown(f"{part} kind", kind, _KINDS[part])
+
+
+def resolve(part: str, kind: str) -> Any:
+    """The class registered for a kind of part."""
+    check(part, kind)
+    module, name = _KINDS[part][kind].split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,160 @@
+"""What a set of returns says: mean per training seed, interquartile mean, bootstrap intervals.
+
+Two levels vary: training runs (seeds) and the episodes each run plays. Episodes of one run are not independent runs,
+so the bootstrap draws seeds first and then episodes inside each drawn seed.
+
+Sources: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", sections 4.2 and
+4.3 (interquartile mean, percentile bootstrap intervals) and its library rliable (`metrics.aggregate_iqm`, which is
+scipy's `trim_mean(x, 0.25)`); Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8
+(resampling of nested data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transfer.errors import TransferError
+
+IQM_RUNS = 5
+"""Least number of runs for an interquartile mean: with four, the middle half is two runs."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Returns or scores of several training runs in a few numbers.
+
+    Attributes:
+        run_means: mean over the episodes of each run, in the order of the seeds.
+        episodes: number of episodes in all.
+        mean: mean of the run means, so that each run weighs the same.
+        interval: bootstrap interval of `mean`; None for one run, which says nothing about other runs.
+        iqm: interquartile mean of the run means; None below five runs.
+        iqm_interval: bootstrap interval of `iqm`.
+        confidence: share of the bootstrap distribution inside the intervals, 0.95.
+    """
+
+    run_means: tuple[float, ...]
+    episodes: int
+    mean: float
+    interval: tuple[float, float] | None
+    iqm: float | None
+    iqm_interval: tuple[float, float] | None
+    confidence: float
+
+    @property
+    def runs(self) -> int:
+        """Number of training runs."""
+        return len(self.run_means)
+
+
+def iqm(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Interquartile mean: the mean after floor(n / 4) values are dropped at either end, as in rliable.
+
+    Args:
+        values: (..., n, ...) with n along `axis`.
+        axis: the axis that is reduced.
+
+    Returns:
+        (..., ...) without `axis`.
+    """
+    ordered = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
+    n = ordered.shape[-1]
+    return np.asarray(ordered[..., n // 4 : n - n // 4].mean(axis=-1))
+
+
+def bootstrap_run_means(
+    runs: Sequence[NDArray[np.float64]], replicates: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Run means of resampled experiments: seeds with replacement, then episodes within each drawn seed.
+
+    Args:
+        runs: returns of each run, (n_i,) with n_i at least 1; the lengths may differ.
+        replicates: R, resampled experiments.
+        rng: source of every draw.
+
+    Returns:
+        (R, S) for S runs.
+    """
+    lengths = np.array([len(run) for run in runs])  # (S,)
+    longest = int(lengths.max())
+    padded = np.zeros((len(runs), longest))  # (S, n)
+    for row, run in zip(padded, runs, strict=True):
+        row[: len(run)] = run
+    means = np.empty((replicates, len(runs)))
+    # One column at a time: memory stays at R * n however many runs there are.
+    for column in range(len(runs)):
+        drawn = rng.integers(len(runs), size=replicates)  # (R,)
+        n = lengths[drawn][:, None]  # (R, 1)
+        picks = (rng.random((replicates, longest)) * n).astype(np.int64)  # (R, n), each below its run's length
+        values = padded[drawn[:, None], picks]  # (R, n)
+        means[:, column] = np.where(np.arange(longest) < n, values, 0.0).sum(axis=1) / n[:, 0]
+    return means
+
+
+def summarise(
+    returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike],
+    replicates: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Summary:
+    """Mean, interquartile mean and bootstrap intervals of the returns (or scores) of training runs.
+
+    Args:
+        returns_by_seed: returns of the episodes of each run, by training seed or in a fixed order.
+        replicates: bootstrap resamples.
+        confidence: share inside an interval, between 0 and 1.
+        seed: of the resampling; equal input and seed give equal output.
+
+    Raises:
+        TransferError: no run, a run without episodes, a return that is not finite, or a confidence outside (0, 1).
+    """
+    runs = _checked(returns_by_seed)
+    if not 0 < confidence < 1:
+        raise TransferError(f"confidence is {confidence}; it must lie between 0 and 1")
+    means = np.array([run.mean() for run in runs])
+    interval = iqm_interval = middle = None
+    if len(runs) >= 2:
+        resampled = bootstrap_run_means(runs, replicates, np.random.default_rng(seed))  # (R, S)
+        interval = _percentiles(resampled.mean(axis=1), confidence)
+        if len(runs) >= IQM_RUNS:
+            middle = float(iqm(means))
+            iqm_interval = _percentiles(iqm(resampled), confidence)
+    return Summary(
+        run_means=tuple(means.tolist()),
+        episodes=sum(len(run) for run in runs),
+        mean=float(means.mean()),
+        interval=interval,
+        iqm=middle,
+        iqm_interval=iqm_interval,
+        confidence=confidence,
+    )
+
+
+def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
+    """The runs as float64 arrays (n_i,), in the order of their seeds."""
+    if isinstance(returns_by_seed, Mapping):
+        items = sorted(returns_by_seed.items())
+    else:
+        items = list(enumerate(returns_by_seed))
+    if not items:
+        raise TransferError("no runs to summarise")
+    runs = []
+    for name, returns in items:
+        run = np.asarray(returns, dtype=np.float64).reshape(-1)
+        if not len(run):
+            raise TransferError(f"run {name} has no episodes")
+        if not np.isfinite(run).all():
+            raise TransferError(f"run {name} has a return that is not finite: {run[~np.isfinite(run)][0]}")
+        runs.append(run)
+    return runs
+
+
+def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """The central interval of a bootstrap distribution (R,)."""
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)

@@ -1,0 +1,236 @@
+"""One training loop, for pretraining and for adapting."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from transfer.adapter import Statistics
+from transfer.batch import Batch
+from transfer.errors import TransferError
+from transfer.freezing import Selection, train_only
+from transfer.sampler import WindowSampler
+from transfer.specs import EnvironmentSpec
+
+
+class Actor(Protocol):
+    """Acts in E environments in lockstep."""
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
+        ...
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with some of the environments, (E,) boolean."""
+        ...
+
+
+class Trainable(Protocol):
+    """What `fit` trains and `evaluate` rolls out: a `TransferModel`, or a control."""
+
+    env_spec: EnvironmentSpec
+    statistics: Statistics
+    device: torch.device
+    tokens_per_step: int
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Selectable parts by name."""
+        ...
+
+    def loss(self, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(sum, count) of the loss over real tokens."""
+        ...
+
+    def stream(self, rows: int, context: int, decode: str) -> Actor:
+        """Actions step by step."""
+        ...
+
+
+OnLog = Callable[[int, dict[str, float]], None]
+OnStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Args:
+        steps: updates.
+        batch_size: B, windows per update.
+        lr: highest learning rate.
+        warmup: share of the steps over which the rate rises linearly from zero.
+        final_lr: share of `lr` that is left at the end of the cosine decay; 1 keeps it constant.
+        weight_decay: AdamW's, on tensors of two or more dimensions.
+        clip: largest norm of the gradient.
+        context: T, steps per window.
+        log_every: steps between reports.
+        save_every: steps between checkpoints; a multiple of `log_every`.
+    """
+
+    steps: int = 5000
+    batch_size: int = 64
+    lr: float = 1e-3
+    warmup: float = 0.1
+    final_lr: float = 0.1
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    context: int = 20
+    log_every: int = 50
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "lr", "clip", "context", "log_every", "save_every"):
+            if getattr(self, name) <= 0:
+                raise TransferError(f"{name}={getattr(self, name)} must be positive.")
+        if not (0 <= self.warmup <= 1 and 0 <= self.final_lr <= 1 and self.weight_decay >= 0):
+            raise TransferError("warmup and final_lr are shares, 0 to 1; weight_decay is not negative.")
+        if self.save_every % self.log_every:
+            raise TransferError(f"save_every={self.save_every} must be a multiple of log_every={self.log_every}.")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of an update, counted from 0: linear warm-up, then a cosine down to `final_lr`."""
+        warm = max(1, round(self.warmup * self.steps))
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        done = (step - warm) / max(1, self.steps - warm)
+        return self.lr * (self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run leaves behind besides the weights."""
+
+    selection: Selection
+    final_loss: float
+    seconds: float
+    tokens_per_second: float
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over what requires a gradient; tensors below two dimensions (biases, LayerNorms, IA3) are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.999), fused=True)
+
+
+def best_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it faster than float32, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if capable else torch.float32
+
+
+class _Meter:
+    """Sums since the last report, kept on the device so that no step waits for the host."""
+
+    def __init__(self) -> None:
+        self.loss, self.count, self.norm, self.steps, self.tokens = 0.0, 0.0, 0.0, 0, 0
+        self.since = time.perf_counter()
+
+    def add(self, loss: torch.Tensor, count: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
+        self.loss, self.count, self.norm = self.loss + loss.detach(), self.count + count, self.norm + norm
+        self.steps, self.tokens = self.steps + 1, self.tokens + tokens
+
+    def read(self, rate: float) -> dict[str, float]:
+        """Means over the steps since the last report."""
+        seconds = max(time.perf_counter() - self.since, 1e-9)
+        values = {
+            "train/loss": float(self.loss) / max(float(self.count), 1.0),
+            "train/grad_norm": float(self.norm) / self.steps,
+            "train/lr": rate,
+            "train/tokens_per_second": self.tokens / seconds,
+        }
+        self.__init__()  # type: ignore[misc]
+        return values
+
+
+def fit(
+    model: Trainable,
+    sampler: WindowSampler,
+    config: TrainConfig,
+    parts: list[str],
+    *,
+    precision: torch.dtype | None = None,
+    checkpoint: Path | None = None,
+    on_start: Callable[[Selection, int], None] | None = None,
+    on_log: OnLog | None = None,
+    on_step: OnStep | None = None,
+) -> FitResult:
+    """Train some parts of a model; everything else stays as it is, bit for bit.
+
+    Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from its
+    checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
+
+    Args:
+        model: what trains.
+        sampler: where the windows come from; its batch size and seed count.
+        config: how.
+        parts: names of the parts that train, see `transfer.freezing.train_only`.
+        precision: of the trunk's products; None chooses `best_precision`.
+        checkpoint: folder for the state of an unfinished run; one that is there already is resumed.
+        on_start: called before the first step with what trains and the number of steps already done.
+        on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
+        on_step: called after every step with its number, 1 for the first.
+
+    Raises:
+        TransferError: nothing selected, a loss that is not finite, a checkpoint of another run.
+    """
+    from transfer.resuming import load_progress, save_progress
+
+    selection = train_only(model, parts)
+    device = model.device
+    precision = precision or best_precision(device)
+    optimizer = make_optimizer(model, config)
+    first, final_loss = load_progress(checkpoint, model, optimizer, config) if checkpoint else (0, math.nan)
+    if on_start:
+        on_start(selection, first)
+    meter, began, tokens = _Meter(), time.perf_counter(), 0
+    for step in range(first, config.steps):
+        torch.manual_seed(_noise_seed(sampler.seed, step))
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate(step)
+        batch = sampler.batch(step)
+        loss, count = model.loss(batch, precision)
+        (loss / count).backward()
+        norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        size = batch.mask.numel() * model.tokens_per_step
+        meter.add(loss, count, norm, size)
+        tokens += size
+        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
+            values = meter.read(config.rate(step))
+            final_loss = values["train/loss"]
+            _check_finite(final_loss, step, config)
+            if on_log:
+                on_log(step + 1, values)
+        if checkpoint and (step + 1) % config.save_every == 0 and step + 1 < config.steps:
+            save_progress(checkpoint, model, optimizer, config, step + 1, final_loss)
+        if on_step:
+            on_step(step + 1)
+    seconds = time.perf_counter() - began
+    return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
+
+
+def _noise_seed(seed: int, step: int) -> int:
+    """One 63-bit number for (seed, step)."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
+
+
+def _check_finite(loss: float, step: int, config: TrainConfig) -> None:
+    if not math.isfinite(loss):
+        raise TransferError(
+            f"the loss is {loss} at step {step + 1}. Lower the learning rate (lr={config.lr}) or check the data for "
+            "extreme values; the last checkpoint is from before."
+        )

@@ -1,0 +1,230 @@
+"""The trunk: one causal transformer over ready-made vectors. It knows no environment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfer.cache import Cache
+from transfer.errors import TransferError
+
+
+class Gains(NamedTuple):
+    """IA3 scales of one layer: keys (D) or (B, D), values (D) or (B, D), feed-forward (4D) or (B, 4D)."""
+
+    keys: Tensor
+    values: Tensor
+    feed_forward: Tensor
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """Size of a trunk.
+
+    Args:
+        width: D, numbers per token.
+        depth: number of layers.
+        heads: attention heads; must divide `width`.
+        dropout: on token vectors and on each residual branch, while the trunk trains.
+    """
+
+    width: int = 128
+    depth: int = 3
+    heads: int = 4
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.width % 2 or self.depth < 1 or self.heads < 1 or self.width % self.heads:
+            raise TransferError(
+                f"trunk.width={self.width}, depth={self.depth}, heads={self.heads} do not fit together: "
+                "width must be even and a multiple of heads, depth and heads at least 1."
+            )
+        if not 0 <= self.dropout < 1:
+            raise TransferError(f"trunk.dropout={self.dropout} is outside [0, 1).")
+
+
+def _scale(x: Tensor, gain: Tensor | None) -> Tensor:
+    """x (B, L, D) times a gain (D) or (B, D)."""
+    if gain is None:
+        return x
+    gain = gain.to(x.dtype)
+    return x * (gain if gain.dim() == 1 else gain[:, None])
+
+
+class Attention(nn.Module):
+    """Multi-head attention with separate projections, so that keys and values can be scaled (IA3)."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.q = nn.Linear(config.width, config.width)
+        self.k = nn.Linear(config.width, config.width)
+        self.v = nn.Linear(config.width, config.width)
+        self.o = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+        """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
+        q = self._split(self.q(x))  # (B, H, L, D/H)
+        k = self._split(_scale(self.k(x), gains and gains.keys))
+        v = self._split(_scale(self.v(x), gains and gains.values))
+        past = 0 if cache is None else cache.length
+        if cache is not None:
+            k, v = cache.append(layer, k, v)  # (B, H, past + L, D/H)
+        if mask is None and past and x.shape[1] > 1:
+            mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
+        y = _attend(q, k.to(q.dtype), v.to(q.dtype), mask, mask is None and past == 0 and x.shape[1] > 1)
+        return self.o(y.transpose(1, 2).flatten(2))  # (B, L, D)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D/H)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Attention of (B, H, L, D/H) queries over (B, H, M, D/H) keys and values.
+
+    On the CPU the fused kernel gains nothing from bfloat16 (its backward is 2.5 times slower than in float32), while
+    plain matrix products take half of the fused kernel's float32 time at windows of 60 to 160 tokens.
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or not causal:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    future = q.new_full((q.shape[2], k.shape[2]), float("-inf")).triu(1).expand(q.shape[0] * q.shape[1], -1, -1)
+    keys = k.flatten(0, 1).transpose(1, 2)  # (B*H, D/H, L)
+    scores = torch.baddbmm(future, q.flatten(0, 1), keys, alpha=q.shape[-1] ** -0.5)  # (B*H, L, L)
+    with torch.autocast("cpu", enabled=False):
+        weights = scores.softmax(-1)
+    return torch.bmm(weights, v.flatten(0, 1)).unflatten(0, q.shape[:2])
+
+
+def _narrow(x: Tensor) -> Tensor:
+    """x in the dtype that autocast multiplies in, cast once instead of once by each of the layers that read it."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+class FeedForward(nn.Module):
+    """Two layers with GELU, four times as wide inside; IA3 scales what comes out of the GELU."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.fc = nn.Linear(config.width, 4 * config.width)
+        self.proj = nn.Linear(4 * config.width, config.width)
+
+    def forward(self, x: Tensor, gains: Gains | None) -> Tensor:
+        return self.proj(_scale(F.gelu(self.fc(x)), gains and gains.feed_forward))
+
+
+class Block(nn.Module):
+    """Pre-LayerNorm residual block."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.width)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.width)
+        self.mlp = FeedForward(config)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+        x = x + self.drop(self.attn(_narrow(self.ln_1(x)), gains, mask, cache, layer))
+        return x + self.drop(self.mlp(_narrow(self.ln_2(x)), gains))
+
+
+class TimeEmbedding(nn.Module):
+    """Fixed sinusoids of the step in its episode (periods from 4 to 4,000 steps), then a learned linear map.
+
+    A learned table would leave the rows past the longest pretraining episode random, and then frozen. Sinusoids as in
+    Vaswani et al. 2017, section 3.5.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        periods = 4.0 * 1000.0 ** torch.linspace(0, 1, width // 2)
+        self.register_buffer("waves", 2 * math.pi / periods, persistent=False)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """(B, T) step numbers -> (B, T, D)."""
+        angle = steps[..., None].float() * self.waves  # (B, T, D/2)
+        return self.linear(torch.cat([angle.sin(), angle.cos()], -1))
+
+
+class Trunk(nn.Module):
+    """A pre-LayerNorm causal transformer with the embeddings that mean the same in every environment.
+
+    Owns the embedding of time and of the scaled return, the LayerNorm over token vectors, the blocks and the last
+    LayerNorm; all of it is frozen when the trunk is. Shape and initialisation follow the Decision Transformer
+    (Chen et al. 2021; CORL `dt.py`): N(0, 0.02), dropout 0.1. Unlike there, attention weights are not dropped, so
+    that the fused kernel runs in training too, and the order of tokens inside a step is told by embeddings alone.
+
+        x (B, L, D) -> LayerNorm -> depth x [x + attn(LN(x)); x + mlp(LN(x))] -> LayerNorm -> (B, L, D)
+    """
+
+    def __init__(self, config: TrunkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TrunkConfig()
+        self.record: dict[str, Any] = {}  # provenance: seed, fingerprint of the first weights, datasets
+        self.time = TimeEmbedding(config.width)
+        self.returns = nn.Linear(1, config.width)
+        self.ln_in = nn.LayerNorm(config.width)
+        self.drop = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.ln_out = nn.LayerNorm(config.width)
+        self.apply(_initialise)
+        nn.init.normal_(self.time.linear.weight, std=0.02 / 8)  # else time would drown the other embeddings at start
+
+    def forward(
+        self,
+        x: Tensor,
+        gains: Sequence[Gains] | None = None,
+        mask: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Tensor, Cache | None]:
+        """Hidden vectors of a token sequence.
+
+        Args:
+            x: (B, L, D) token vectors, in order.
+            gains: IA3 scales, one `Gains` a layer; None scales nothing.
+            mask: boolean, broadcastable to (B, H, L, past + L), True where a query may look; None is causal.
+            cache: the tokens before `x`, from an earlier call or `empty_cache`.
+
+        Returns:
+            hidden (B, L, D), and the cache with `x` appended (None without one).
+        """
+        if gains is not None and len(gains) != len(self.blocks):
+            raise TransferError(f"{len(gains)} layers of IA3 gains for a trunk of depth {len(self.blocks)}.")
+        cache = cache.reserve(x.shape[1]) if cache is not None else None
+        x = self.drop(self.ln_in(x))
+        for layer, block in enumerate(self.blocks):
+            x = block(x, gains[layer] if gains is not None else None, mask, cache, layer)
+        return self.ln_out(x), cache.advanced(x.shape[1]) if cache is not None else None
+
+    def empty_cache(self, rows: int, capacity: int, dtype: torch.dtype = torch.float32) -> Cache:
+        """A cache for `rows` sequences of up to `capacity` tokens (it grows when more come)."""
+        c = self.config
+        return Cache.empty(c.depth, rows, c.heads, c.width // c.heads, capacity, self.ln_in.weight, dtype)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `trunk.json` and `trunk.safetensors`. See `transfer.checkpoint`."""
+        from transfer.checkpoint import save_trunk
+
+        return save_trunk(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Trunk:
+        """Read a saved trunk; raises TransferError for a missing, truncated or edited one."""
+        from transfer.checkpoint import load_trunk
+
+        return load_trunk(Path(folder))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
