@@ -1,0 +1,155 @@
+"""The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
+
+| class | tokens per step | a token stands for |
+|---|---|---|
+| `ActionEmbedding` | 1 | the whole action, by one linear map (the Decision Transformer) |
+| `ActionTokenizedEmbedding` | 1 | the whole action, as a sum of one table row per dimension |
+| `ActionSpreadEmbedding` | A | one action dimension, by a linear map of its value |
+| `ActionTokenizedSpreadEmbedding` | A | one action dimension, by the table row of its bin |
+
+`ranges` says how a token knows its dimension: "per-dimension" table rows (eq. 4), "shared+index" rows with a learned
+vector per dimension, or not at all ("shared"). Where tokens know it, the readout of spread embeddings does too.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfer.adapters.bins import Bins, BinTable, check_ranges
+from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, WholeRegression
+from transfer.adapters.tokenizers import Tokenizer
+from transfer.errors import TransferError, unknown
+
+READOUTS = ("regression", "categorical")
+
+
+def _linear(inputs: int, width: int) -> nn.Linear:
+    layer = nn.Linear(inputs, width)
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class _Whole(nn.Module):
+    """One token per step; the state token predicts the whole action."""
+
+    spread = False
+
+    def __init__(self, width: int, action_size: int, readout: str) -> None:
+        super().__init__()
+        if readout != "regression":
+            raise TransferError(
+                f"adapter.readout '{readout}' needs one token per action dimension, {type(self).__name__} has one per "
+                "action. Choose readout 'regression' or a spread embedding."
+            )
+        self.tokens, self.action_size = 1, action_size
+        self.readout = WholeRegression(width, action_size)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Hidden (..., 1, D) at the state token -> actions (..., A)."""
+        return self.readout.predict(hidden)
+
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
+        return self.readout.loss(hidden, actions, mask)
+
+
+class ActionEmbedding(_Whole):
+    """One linear map of the whole action: the Decision Transformer baseline."""
+
+    tokenized = False
+
+    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
+        super().__init__(width, action_size, readout)
+        self.linear = _linear(action_size, width)
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """(B, T, A) -> (B, T, 1, D)."""
+        return self.linear(actions)[..., None, :]
+
+
+class ActionTokenizedEmbedding(_Whole):
+    """Table rows of all dimensions, summed into one token.
+
+    A sum forgets which dimension a shared row came from, so the index of "shared+index" is a factor here.
+    """
+
+    tokenized = True
+
+    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer, ranges: str, readout: str) -> None:
+        super().__init__(width, action_size, readout)
+        self.bins = Bins(tokenizer)
+        self.table = BinTable(tokenizer.bins, action_size, ranges, width)
+        self.index = nn.Parameter(torch.randn(action_size, width)) if ranges == "shared+index" else None
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """(B, T, A) -> (B, T, 1, D)."""
+        rows = self.table(self.bins(actions))  # (B, T, A, D)
+        return (rows if self.index is None else rows * self.index).sum(-2, keepdim=True)
+
+
+class _Spread(nn.Module):
+    """One token per action dimension; s predicts a^0 and the token of a^{i-1} predicts a^i (eq. 5 and 6)."""
+
+    spread = True
+
+    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
+        super().__init__()
+        check_ranges(ranges)
+        if readout not in READOUTS:
+            raise unknown("adapter.readout", readout, READOUTS)
+        self.tokens = self.action_size = action_size
+        self.bins = Bins(tokenizer) if tokenizer is not None else None
+        self.index = nn.Parameter(torch.randn(action_size, width) * 0.02) if ranges == "shared+index" else None
+        knows = ranges != "shared"
+        if readout == "categorical":
+            if tokenizer is None:
+                raise TransferError("adapter.readout 'categorical' needs a fitted tokenizer.")
+            centers, used = torch.from_numpy(tokenizer.centers_.copy()), torch.from_numpy(tokenizer.n_used_.copy())
+            self.readout: nn.Module = SpreadCategorical(width, action_size, knows, centers, used)
+        else:
+            self.readout = SpreadRegression(width, action_size, knows)
+
+    def _values(self, values: Tensor, first: int) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, values: Tensor, first: int = 0) -> Tensor:
+        """Values (..., n) of dimensions `first` to `first + n` -> tokens (..., n, D)."""
+        tokens = self._values(values, first)
+        return tokens if self.index is None else tokens + self.index[first : first + values.shape[-1]]
+
+    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """Hidden (..., n, D) at the positions that predict dimensions `first` to `first + n` -> values (..., n)."""
+        return self.readout.predict(hidden, first)
+
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
+        wanted = self.bins(actions) if isinstance(self.readout, SpreadCategorical) else actions
+        return self.readout.loss(hidden, wanted, mask)
+
+
+class ActionSpreadEmbedding(_Spread):
+    """One token per dimension: a linear map of its value, the same for all dimensions."""
+
+    tokenized = False
+
+    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
+        super().__init__(width, action_size, tokenizer, ranges, readout)
+        self.linear = _linear(1, width)
+
+    def _values(self, values: Tensor, first: int) -> Tensor:
+        return self.linear(values[..., None])
+
+
+class ActionTokenizedSpreadEmbedding(_Spread):
+    """One token per dimension: the table row of its bin."""
+
+    tokenized = True
+
+    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer, ranges: str, readout: str) -> None:
+        super().__init__(width, action_size, tokenizer, ranges, readout)
+        self.table = BinTable(tokenizer.bins, action_size, ranges, width)
+
+    def _values(self, values: Tensor, first: int) -> Tensor:
+        return self.table(self.bins(values, first), first)

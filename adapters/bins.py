@@ -1,0 +1,55 @@
+"""Bins of a fitted tokenizer as tensors, and the table of their embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfer.adapters.tokenizers import Tokenizer
+from transfer.errors import unknown
+
+RANGES = ("per-dimension", "shared", "shared+index")
+
+
+def check_ranges(ranges: str) -> None:
+    """Raise TransferError for an unknown way of giving ids to bins."""
+    if ranges not in RANGES:
+        raise unknown("adapter.ranges", ranges, RANGES)
+
+
+class Bins(nn.Module):
+    """The edges of a fitted tokenizer on the device of the model; encodes as the tokenizer does."""
+
+    edges: Tensor
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.register_buffer("edges", torch.from_numpy(tokenizer.edges_.copy()), persistent=False)  # (A, V-1)
+
+    def forward(self, values: Tensor, first: int = 0) -> Tensor:
+        """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n), 0 <= id < V."""
+        n = values.shape[-1]
+        columns = values.reshape(-1, n).T.contiguous()  # (n, N)
+        return torch.searchsorted(self.edges[first : first + n], columns, right=True).T.reshape(values.shape)
+
+
+class BinTable(nn.Module):
+    """One learned row per bin.
+
+    "per-dimension" gives each dimension rows of its own: row = id + number of bins of the dimensions before it (the
+    paper's eq. 4 with an exclusive sum, so no row is wasted). Otherwise all dimensions share V rows.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, bins: int, dims: int, ranges: str, width: int) -> None:
+        super().__init__()
+        check_ranges(ranges)
+        own = ranges == "per-dimension"
+        self.register_buffer("offsets", torch.arange(dims) * bins * own, persistent=False)  # (A,)
+        self.rows = nn.Embedding(bins * dims if own else bins, width)
+        nn.init.normal_(self.rows.weight, std=0.02)
+
+    def forward(self, ids: Tensor, first: int = 0) -> Tensor:
+        """Ids (..., n) of dimensions `first` to `first + n` -> rows (..., n, D)."""
+        return self.rows(ids + self.offsets[first : first + ids.shape[-1]])

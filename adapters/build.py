@@ -1,0 +1,115 @@
+"""Making an adapter for a dataset, and taking over parts of another one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer.adapter import Adapter, AdapterConfig, Statistics
+from transfer.adapters.tokenizers import make_tokenizer
+from transfer.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.registry import resolve
+from transfer.trunk import TrunkConfig
+
+QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+
+
+def build_adapter(
+    episodes: Episodes,
+    trunk: TrunkConfig,
+    config: AdapterConfig | None = None,
+    seed: int = 0,
+    ia3: bool = False,
+    conditioning: bool = False,
+    like: Adapter | None = None,
+) -> Adapter:
+    """A fresh adapter for the environment of some episodes.
+
+    Its statistics, and the tokenizer, are those of the episodes. Each part's weights depend on (seed, part) alone, so
+    two modes that differ in IA3 start from the same embeddings.
+
+    Args:
+        episodes: the data it is going to learn from.
+        trunk: size of the trunk it plugs into.
+        config: kinds of its parts.
+        seed: of the weights.
+        ia3: with IA3 vectors.
+        conditioning: with a return embedding of its own.
+        like: an adapter whose state statistics and bins are used where the sizes are equal, because parts that were
+            trained with them are going to be taken over.
+    """
+    config = config or AdapterConfig()
+    statistics, tokenizer = measure(episodes), None
+    if like is not None and like.env_spec.state_size == episodes.state_size:
+        old = like.statistics
+        statistics = Statistics(old.state_mean, old.state_std, statistics.return_quantiles)
+    if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
+        tokenizer = like.tokenizer
+    elif resolve("action", config.action).tokenized or config.readout == "categorical":
+        tokenizer = make_tokenizer(config.tokenizer, config.bins).fit(episodes.actions)
+    sizes = trunk.width, trunk.depth
+    adapter = Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, seed)
+    adapter.record = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
+    return adapter
+
+
+def measure(episodes: Episodes) -> Statistics:
+    """Mean and deviation of each state dimension, and quantiles of the episode returns."""
+    mean = episodes.states.mean(0, dtype=np.float64).astype(np.float32)
+    std = episodes.states.std(0, dtype=np.float64).astype(np.float32)
+    std = np.where(std < 1e-6, np.float32(1), std)
+    quantiles = {name: float(np.quantile(episodes.returns, q)) for name, q in QUANTILES.items()}
+    return Statistics(tuple(mean.tolist()), tuple(std.tolist()), quantiles)
+
+
+def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:
+    """Copy what another adapter has learned into a part of a new one.
+
+    Of the action part, a shared-range table and a readout that is the same for all dimensions are copied whole; of rows
+    that belong to a dimension (index vectors, readout offsets) those of the dimensions that both have, and the others
+    stay new; tables with a range per dimension (eq. 4) only between equal numbers of dimensions.
+
+    Args:
+        target: the new adapter, changed in place.
+        source: the adapter that came with the trunk.
+        part: "action" or "state".
+
+    Returns:
+        names of the tensors that were copied, with the number of rows where it was not all of them.
+
+    Raises:
+        TransferError: the two parts have no tensor of a fitting shape in common.
+    """
+    mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
+    kinds = [_kind(adapter, part) for adapter in (target, source)]
+    common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
+    copied = [_copy(f"{part}.{name}", mine[name], theirs[name], target, source) for name in common]
+    copied = [name for name in copied if name]
+    if not copied:
+        raise TransferError(
+            f"nothing to inherit for the {part} part of '{target.env_spec.name}' ({kinds[0]}; "
+            f"{target.env_spec.state_size} states, {target.env_spec.action_size} actions) from "
+            f"'{source.env_spec.name}' ({kinds[1]}; {source.env_spec.state_size} states, "
+            f"{source.env_spec.action_size} actions)."
+        )
+    return copied
+
+
+def _kind(adapter: Adapter, part: str) -> str:
+    config = adapter.config
+    return config.state if part == "state" else f"{config.action}, ranges {config.ranges}"
+
+
+def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:
+    """Copy one tensor, or the rows of common dimensions; returns what was copied, "" for nothing."""
+    per_dimension = name in ("action.index", "action.readout.rows")
+    dims = min(target.env_spec.action_size, source.env_spec.action_size)
+    fits = mine.shape[1:] == theirs.shape[1:] if per_dimension else mine.shape == theirs.shape
+    if not fits:
+        return ""
+    rows = dims if per_dimension else len(mine)
+    with torch.no_grad():
+        mine[:rows] = theirs[:rows]
+    return name if rows == len(mine) else f"{name}[:{rows}]"

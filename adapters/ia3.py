@@ -1,0 +1,26 @@
+"""IA3: one scale for each key, value and feed-forward activation of a trunk (Liu et al. 2022, arXiv 2205.05638)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from transfer.trunk import Gains
+
+
+class IA3(nn.Module):
+    """depth * (D + D + 4D) numbers, all one at the start, where they change nothing, to the bit.
+
+    The trunk takes them as an argument (`IA3.gains`); nothing in it is wrapped or renamed. Vectors are 1-D, so weight
+    decay, which spares tensors below 2-D, does not pull them to zero.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.keys = nn.ParameterList(nn.Parameter(torch.ones(width)) for _ in range(depth))
+        self.values = nn.ParameterList(nn.Parameter(torch.ones(width)) for _ in range(depth))
+        self.feed_forward = nn.ParameterList(nn.Parameter(torch.ones(4 * width)) for _ in range(depth))
+
+    def gains(self) -> list[Gains]:
+        """The scales, layer by layer, as `Trunk.forward` takes them."""
+        return [Gains(*layer) for layer in zip(self.keys, self.values, self.feed_forward, strict=True)]

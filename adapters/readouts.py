@@ -1,0 +1,93 @@
+"""Readouts: hidden vectors at the positions that predict an action -> the action, and the loss.
+
+`WholeRegression` reads one vector per step, the two spread readouts one vector per action dimension. Losses are
+(sum, count) over real tokens, so padding and the split of a batch over processes never change their ratio.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def _squared_error(predicted: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum over real steps and dimensions of (B, T, A) errors, and how many there were."""
+    error = (predicted - actions).square() * mask[..., None]
+    return error.sum(), mask.sum() * actions.shape[-1]
+
+
+class WholeRegression(nn.Module):
+    """A linear map to all A dimensions and tanh, trained on squared error (the Decision Transformer's head)."""
+
+    def __init__(self, width: int, action_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, action_size)
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """(..., 1, D) -> (..., A)."""
+        return torch.tanh(self.linear(hidden[..., 0, :]))
+
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
+        return _squared_error(self.predict(hidden), actions, mask)
+
+
+class SpreadRegression(nn.Module):
+    """A shared map from D to one number and tanh, trained on squared error (the tokenized-action paper's head).
+
+    With `per_dimension` each action dimension adds an offset of its own to the shared vector, zero at the start: the
+    reading side of the index embedding. Without it this is the paper's head.
+    """
+
+    def __init__(self, width: int, action_size: int, per_dimension: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.rows = nn.Parameter(torch.zeros(action_size, width)) if per_dimension else None
+
+    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
+        weight = self.weight if self.rows is None else self.weight + self.rows[first : first + hidden.shape[-2]]
+        return torch.tanh((hidden * weight).sum(-1) + self.bias)
+
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
+        return _squared_error(self.predict(hidden), actions, mask)
+
+
+class SpreadCategorical(nn.Module):
+    """Logits over each dimension's own bins, trained on cross-entropy; predicts the value of the likeliest bin.
+
+    As in Gato, BeT and the Trajectory Transformer. Bins that a dimension does not use are masked out.
+    """
+
+    def __init__(self, width: int, action_size: int, per_dimension: bool, centers: Tensor, used: Tensor) -> None:
+        super().__init__()
+        bins = centers.shape[1]
+        self.weight = nn.Parameter(torch.randn(bins, width) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(bins))
+        self.rows = nn.Parameter(torch.zeros(action_size, bins, width)) if per_dimension else None
+        self.register_buffer("centers", centers, persistent=False)  # (A, V)
+        self.register_buffer("unused", torch.arange(bins) >= used[:, None], persistent=False)  # (A, V)
+
+    def logits(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """(..., n, D) -> (..., n, V)."""
+        n = hidden.shape[-2]
+        logits = F.linear(hidden, self.weight, self.bias)
+        if self.rows is not None:
+            logits = logits + torch.einsum("...nd,nvd->...nv", hidden, self.rows[first : first + n])
+        return logits.masked_fill(self.unused[first : first + n], float("-inf"))
+
+    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
+        ids = self.logits(hidden, first).argmax(-1)  # (..., n)
+        centers = self.centers[first : first + hidden.shape[-2]]
+        return centers.expand(*ids.shape, -1).gather(-1, ids[..., None])[..., 0]
+
+    def loss(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, A, D), bin ids (B, T, A), mask (B, T) -> (sum, count)."""
+        real = mask[..., None].expand_as(ids)
+        return F.cross_entropy(self.logits(hidden)[real], ids[real], reduction="sum"), real.sum()

@@ -1,0 +1,279 @@
+"""Action tokenizers: real numbers to a small vocabulary per action dimension, and back.
+
+Letters in shapes: N values in the data, A action dimensions, U distinct values of one dimension.
+
+Every tokenizer ends up as two tables, which is all a checkpoint needs: ascending inner `edges_` and decode values
+`centers_`. The id of x is the number of edges <= x, in float32, so `numpy.searchsorted(edges, x, side="right")` and
+`torch.searchsorted(edges, x, right=True)` agree, values beyond the data fall into the outermost bins, and the top of
+a range cannot produce an id one too high.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from transfer.errors import TransferError, unknown
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+# Gato's companding constants (arXiv 2205.06175, appendix B): sign(x) log(|x| mu + 1) / log(M mu + 1).
+MU, LARGEST = 100.0, 256.0
+
+
+class Tokenizer(ABC):
+    """What the tokenizers share: everything except where the edges lie.
+
+    Args:
+        bins: size of the vocabulary of one dimension, at least 2.
+
+    After `fit`:
+        edges_: (A, bins - 1) float32, ascending, unused entries +inf.
+        centers_: (A, bins) float32, what an id decodes to; unused ids repeat the last used one.
+        n_used_: (A,) int64, ids that `encode` can return; a readout masks the others.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init__(self, bins: int = 64) -> None:
+        self.bins = bins
+        self.edges_: Float32 = np.empty((0, 0), np.float32)
+        self.centers_: Float32 = np.empty((0, 0), np.float32)
+        self.n_used_: Int64 = np.empty(0, np.int64)
+
+    def fit(self, values: npt.ArrayLike) -> Self:
+        """Learn the edges of every dimension from values (N, A).
+
+        Raises:
+            TransferError: fewer than 2 bins, no values, another number of axes, NaN or infinite values.
+        """
+        if self.bins < 2:
+            raise TransferError(f"a tokenizer needs at least 2 bins, got bins={self.bins}")
+        data = _finite(values, "fit")
+        if data.ndim != 2 or data.size == 0:
+            raise TransferError(f"a tokenizer is fitted on values of shape (N, A) with N, A >= 1, got {data.shape}")
+        self._store([self._fit_dimension(np.sort(column)) for column in data.T])
+        return self
+
+    def encode(self, values: npt.ArrayLike) -> Int64:
+        """Ids (..., A) int64, 0 to bins - 1 in every dimension, of values (..., A); beyond the data clamps.
+
+        Raises:
+            TransferError: not fitted, another number of dimensions, NaN or infinite values.
+        """
+        data = _finite(values, "encode")
+        self._check_size(data.shape)
+        ids = np.empty(data.shape, np.int64)
+        for dimension, edges in enumerate(self.edges_):
+            ids[..., dimension] = np.searchsorted(edges, data[..., dimension], side="right")
+        return ids
+
+    def decode(self, ids: npt.ArrayLike) -> Float32:
+        """Values (..., A) float32 of ids (..., A).
+
+        Raises:
+            TransferError: not fitted, another number of dimensions, an id outside 0 to bins - 1.
+        """
+        index = np.asarray(ids)
+        self._check_size(index.shape)
+        if index.size and (index.min() < 0 or index.max() >= self.bins):
+            raise TransferError(f"ids lie in 0..{self.bins - 1}, got {index.min()}..{index.max()}")
+        decoded: Float32 = self.centers_[np.arange(len(self.centers_)), index]
+        return decoded
+
+    def report(self, values: npt.ArrayLike) -> dict[str, list[float]]:
+        """What the vocabulary costs on values (N, A): one number per dimension for each of mae, max_error, n_used."""
+        data = np.asarray(values, np.float64)
+        error = np.abs(self.decode(self.encode(data)) - data).reshape(-1, len(self.n_used_))
+        return {
+            "mae": error.mean(axis=0).tolist(),
+            "max_error": error.max(axis=0).tolist(),
+            "n_used": self.n_used_.tolist(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers for `json.dumps`; float32 survives exactly, and the padding is left out (JSON has no inf)."""
+        used = self.n_used_.tolist()
+        return {
+            "kind": self.kind,
+            "bins": self.bins,
+            "edges": [row[: n - 1].tolist() for row, n in zip(self.edges_, used, strict=True)],
+            "centers": [row[:n].tolist() for row, n in zip(self.centers_, used, strict=True)],
+        }
+
+    @abstractmethod
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        """Inner edges (n - 1,) and decode values (n,), n <= bins, from the ascending values (N,) of one dimension."""
+
+    def _store(self, tables: list[tuple[Float32, Float64]]) -> None:
+        """Pad the tables of all dimensions to one width."""
+        self.n_used_ = np.array([len(centers) for _, centers in tables], np.int64)  # (A,)
+        self.edges_ = np.full((len(tables), self.bins - 1), np.inf, np.float32)  # (A, bins - 1)
+        self.centers_ = np.empty((len(tables), self.bins), np.float32)  # (A, bins)
+        for row, (edges, centers) in enumerate(tables):
+            self.edges_[row, : len(edges)] = edges
+            self.centers_[row] = centers[-1]
+            self.centers_[row, : len(centers)] = centers
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        if len(self.edges_) == 0:
+            raise TransferError(f"this {self.kind} tokenizer is not fitted: call fit(values) first")
+        if not shape or shape[-1] != len(self.edges_):
+            raise TransferError(f"the tokenizer knows {len(self.edges_)} dimensions, got an array of shape {shape}")
+
+
+class QuantileTokenizer(Tokenizer):
+    """Bins of equal mass, except that a value holding more than 1/bins of the data (an atom) has a bin of its own.
+
+    Plain quantile bins break on ties: saturated actions fill many quantiles with one value, duplicate edges
+    collapse, and +-1 decodes to something else. Here the atoms are taken out first and the remaining bins are the
+    quantiles of the rest. An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges
+    are those of scikit-learn's KBinsDiscretizer (the oracle in the tests).
+
+    An edge beside an atom lies half way to the neighbouring value of the data. Bins that would hold no data are
+    left out, so every id below `n_used_` occurs in the data.
+    """
+
+    kind = "quantile"
+
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        edges = _quantile_edges(data, self.bins)
+        starts = np.concatenate([[0], np.searchsorted(data, edges, side="left")])
+        stops = np.append(starts[1:], len(data))
+        means = np.add.reduceat(data.astype(np.float64), starts) / (stops - starts)
+        return edges, np.clip(means, data[starts], data[stops - 1])  # a sum may round an atom's mean away from it
+
+
+class UniformTokenizer(Tokenizer):
+    """Bins of equal width between the smallest and the largest value of a dimension; ids decode to bin centres."""
+
+    kind = "uniform"
+
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        return _grid(np.linspace(data[0], data[-1], 2 * self.bins + 1, dtype=np.float64))
+
+
+class MuLawTokenizer(Tokenizer):
+    """Gato's tokens: bins of equal width on [-1, 1], after mu-law companding of values up to +-256.
+
+    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions) is not companded. The bins do not
+    depend on the data otherwise.
+    """
+
+    kind = "mu-law"
+
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        grid = np.linspace(-1.0, 1.0, 2 * self.bins + 1)
+        if np.abs(data).max() > 1.0:
+            grid = np.sign(grid) * np.expm1(np.abs(grid) * np.log1p(LARGEST * MU)) / MU
+        return _grid(grid)
+
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    cls.kind: cls for cls in (QuantileTokenizer, UniformTokenizer, MuLawTokenizer)
+}
+
+
+def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
+    """A tokenizer, not fitted yet, by its name in TOKENIZERS.
+
+    Raises:
+        TransferError: no tokenizer of that name.
+    """
+    if kind not in TOKENIZERS:
+        raise unknown("tokenizer", kind, TOKENIZERS)
+    return TOKENIZERS[kind](bins)
+
+
+def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
+    """The fitted tokenizer that `to_json` described, equal to the last bit.
+
+    Raises:
+        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not fit together.
+    """
+    if set(stored) != {"kind", "bins", "edges", "centers"}:
+        raise TransferError(f"a stored tokenizer has the keys kind, bins, edges, centers; got {', '.join(stored)}")
+    tokenizer = make_tokenizer(stored["kind"], stored["bins"])
+    sizes = [(len(edges), len(centers)) for edges, centers in zip(stored["edges"], stored["centers"], strict=False)]
+    whole = len(stored["edges"]) == len(stored["centers"]) == len(sizes) > 0
+    if not whole or any(edges + 1 != centers or centers > tokenizer.bins for edges, centers in sizes):
+        raise TransferError(f"a stored tokenizer with bins={tokenizer.bins} has tables of other sizes: {sizes}")
+    tables = zip(stored["edges"], stored["centers"], strict=True)
+    tokenizer._store([(np.array(edges, np.float32), np.array(centers, np.float64)) for edges, centers in tables])
+    return tokenizer
+
+
+def _finite(values: npt.ArrayLike, action: str) -> Float32:
+    """Values as float32; raises on NaN, on infinities and on what float32 cannot hold."""
+    with np.errstate(over="ignore"):
+        data: Float32 = np.asarray(values).astype(np.float32)
+    if not np.isfinite(data).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(data))[0])
+        raise TransferError(f"cannot {action} values that are not finite in float32: {data[where]} at index {where}")
+    return data
+
+
+def _quantile_edges(data: Float32, bins: int) -> Float32:
+    """Inner edges of the atom-aware quantile bins of ascending values (N,); every bin holds data."""
+    distinct, first, counts = np.unique(data, return_index=True, return_counts=True)  # (U,) each
+    atoms, starts = _blocks(counts, bins)
+    begin = np.append(first[starts], len(data))  # first value of each block in data, and the end
+    shares = _shares(np.diff(begin), atoms[starts], bins)
+    edges = [_between(distinct[starts[1:] - 1], distinct[starts[1:]])]
+    for block in np.flatnonzero(shares > 1):
+        inside = data[begin[block] : begin[block + 1]].astype(np.float64)
+        edges.append(np.percentile(inside, np.linspace(0, 100, shares[block] + 1)[1:-1]).astype(np.float32))
+    ordered = np.sort(np.concatenate(edges))
+    below, keep = np.unique(np.searchsorted(data, ordered, side="left"), return_index=True)
+    return ordered[keep[(below > 0) & (below < len(data))]]  # two edges with no value between them are one
+
+
+def _blocks(counts: Int64, bins: int) -> tuple[npt.NDArray[np.bool_], Int64]:
+    """Which distinct values (U,) are atoms, and where blocks start: an atom is one, a run of others is one.
+
+    Bins are intervals, so many atoms inside a continuous range can need more blocks than there are bins; then the
+    lightest atoms are given up.
+    """
+    atoms = counts * bins > counts.sum() if len(counts) > bins else np.ones(len(counts), bool)
+    while True:
+        starts = np.flatnonzero(atoms | np.concatenate([[True], atoms[:-1]]))
+        if len(starts) <= bins:
+            return atoms, starts
+        held = np.flatnonzero(atoms)
+        atoms[held[counts[held].argmin()]] = False
+
+
+def _shares(mass: Int64, single: npt.NDArray[np.bool_], bins: int) -> Int64:
+    """Bins of each block: 1 for an atom, the others share the rest by mass, at least 1 and `bins` in total."""
+    shares = np.ones(len(mass), np.int64)
+    left = bins - len(mass)
+    if single.all():
+        return shares
+    ideal = np.where(single, 0, mass) * left / mass[~single].sum()
+    shares += ideal.astype(np.int64)
+    missing = bins - shares.sum()
+    shares[np.argsort(np.floor(ideal) - ideal, kind="stable")[:missing]] += 1  # largest remainder first
+    return shares
+
+
+def _between(low: Float32, high: Float32) -> Float32:
+    """Float32 edges with low < edge <= high, half way where float32 has such a number."""
+    middle = ((low.astype(np.float64) + high) / 2).astype(np.float32)
+    return np.where(middle > low, middle, high)
+
+
+def _grid(points: Float64) -> tuple[Float32, Float64]:
+    """Edges and centres from the points edge, centre, edge, ... (2 bins + 1,), without bins too narrow for float32."""
+    edges = np.unique(points[2:-1:2].astype(np.float32))
+    edges = edges[(edges > points[0]) & (edges <= points[-1])]
+    if len(edges) + 1 == len(points) // 2:
+        centers = points[1::2]
+    else:
+        outer = np.concatenate([points[:1], edges, points[-1:]])
+        centers = (outer[:-1] + outer[1:]) / 2
+    lowest = np.concatenate([[-np.inf], edges])
+    highest = np.nextafter(np.append(edges, np.float32(np.inf)), np.float32(-np.inf))
+    return edges, np.clip(centers.astype(np.float32), lowest, highest).astype(np.float64)

@@ -1,0 +1,209 @@
+"""Tokenizers: saturation, ties, tiny data, both tails, exact storage, and scikit-learn as the oracle."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from transfer.adapters.tokenizers import (
+    TOKENIZERS,
+    QuantileTokenizer,
+    Tokenizer,
+    make_tokenizer,
+    tokenizer_from_json,
+)
+from transfer.errors import TransferError
+
+KINDS = sorted(TOKENIZERS)
+
+
+def clipped(share: float, n: int = 5000, seed: int = 0) -> np.ndarray:
+    """(n, 1) float32, `share` of it saturated at +-1 and the rest uniform."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-0.98, 0.98, n)
+    values[: int(share * n)] = rng.choice([-1.0, 1.0], int(share * n))
+    return values.astype(np.float32)[:, None]
+
+
+# Few values and some of them often: the data on which quantile bins break.
+tied = st.sampled_from([-1.0, 1.0, 0.0, 0.5, float(np.nextafter(np.float32(1), np.float32(0)))])
+numbers = st.one_of(tied, st.floats(-300, 300, width=32))
+columns = hnp.arrays(np.float32, st.tuples(st.integers(1, 80), st.integers(1, 3)), elements=numbers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(values=columns, bins=st.integers(2, 12))
+def test_ids_are_ordered_bounded_and_stable_under_decoding(kind: str, values: np.ndarray, bins: int) -> None:
+    tokenizer = make_tokenizer(kind, bins).fit(values)
+    ids = tokenizer.encode(values)
+    assert ids.dtype == np.int64 and ids.min() >= 0 and (ids.max(axis=0) < tokenizer.n_used_).all()
+    assert (np.diff(ids[values.argsort(axis=0), np.arange(values.shape[1])], axis=0) >= 0).all()
+    for dimension, used in enumerate(tokenizer.n_used_):
+        every = np.zeros((used, values.shape[1]), np.int64)
+        every[:, dimension] = np.arange(used)
+        np.testing.assert_array_equal(tokenizer.encode(tokenizer.decode(every)), every)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(values=columns, bins=st.integers(2, 12))
+def test_every_quantile_bin_holds_data_and_decodes_to_its_mean(values: np.ndarray, bins: int) -> None:
+    tokenizer = QuantileTokenizer(bins).fit(values)
+    ids = tokenizer.encode(values)
+    for dimension in range(values.shape[1]):
+        column, used = values[:, dimension].astype(np.float64), ids[:, dimension]
+        assert set(used) == set(range(tokenizer.n_used_[dimension]))
+        means = [column[used == i].mean() for i in range(tokenizer.n_used_[dimension])]
+        np.testing.assert_allclose(tokenizer.centers_[dimension, : len(means)], means, rtol=1e-6, atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(values=hnp.arrays(np.float32, st.integers(1, 80), elements=numbers), bins=st.integers(2, 12))
+def test_atoms_decode_exactly_unless_they_outnumber_the_bins(values: np.ndarray, bins: int) -> None:
+    distinct, counts = np.unique(values, return_counts=True)
+    atoms = distinct[counts * bins > len(values)]
+    if len(distinct) > bins and 2 * len(atoms) + 1 > bins:
+        return
+    tokenizer = QuantileTokenizer(bins).fit(values[:, None])
+    np.testing.assert_array_equal(tokenizer.decode(tokenizer.encode(atoms[:, None]))[:, 0], atoms)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.0])
+def test_saturated_actions_decode_to_exactly_one(share: float) -> None:
+    values = clipped(share)
+    tokenizer = QuantileTokenizer(64).fit(values)
+    np.testing.assert_array_equal(tokenizer.decode(tokenizer.encode([[-1.0], [1.0]])), [[-1.0], [1.0]])
+    assert tokenizer.n_used_ == (2 if share == 1.0 else 64)
+    assert tokenizer.report(values)["mae"][0] < 0.01
+
+
+def test_an_atom_keeps_its_bin_when_its_neighbours_are_one_float_away() -> None:
+    one = np.float32(1)
+    below, above = np.nextafter(one, np.float32(0)), np.nextafter(one, np.float32(2))
+    values = np.concatenate([np.full(100, one), np.full(3, below), np.full(3, above), np.linspace(-5, 5, 100)])
+    tokenizer = QuantileTokenizer(16).fit(values[:, None])
+    ids = tokenizer.encode(np.array([below, one, above])[:, None])[:, 0]
+    assert ids[0] < ids[1] < ids[2]
+    assert tokenizer.decode([[ids[1]]]) == one
+
+
+def test_an_atom_inside_the_range_splits_the_rest() -> None:
+    values = np.concatenate([np.zeros(500), np.random.default_rng(0).normal(size=500)])[:, None]
+    tokenizer = QuantileTokenizer(32).fit(values)
+    assert tokenizer.n_used_ == 32
+    assert tokenizer.decode(tokenizer.encode([[0.0]])) == 0.0
+
+
+def test_atoms_that_cannot_all_have_a_bin_leave_the_heaviest_alone() -> None:
+    values = np.concatenate([np.full(60, 0.0), np.full(40, 5.0), np.linspace(-9, 9, 20)])[:, None]
+    tokenizer = QuantileTokenizer(3).fit(values)
+    assert tokenizer.decode(tokenizer.encode([[0.0]])) == 0.0
+    assert tokenizer.n_used_ == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_constant_and_tiny_data(kind: str) -> None:
+    constant = make_tokenizer(kind, 8).fit(np.full((10, 1), 0.25))
+    assert np.isfinite(constant.decode(constant.encode([[0.25], [9.0], [-9.0]]))).all()
+    assert abs(float(constant.decode(constant.encode([[0.25]]))[0, 0]) - 0.25) <= 1 / 8
+    single = make_tokenizer(kind, 8).fit([[0.5, -0.5]])
+    np.testing.assert_allclose(single.decode(single.encode([[0.5, -0.5]])), [[0.5, -0.5]], atol=1 / 8)
+
+
+def test_fewer_values_than_bins_are_exact() -> None:
+    values = np.random.default_rng(1).normal(size=(7, 2)).astype(np.float32)
+    tokenizer = QuantileTokenizer(64).fit(values)
+    np.testing.assert_array_equal(tokenizer.n_used_, [7, 7])
+    np.testing.assert_array_equal(tokenizer.decode(tokenizer.encode(values)), values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_tails_clamp(kind: str) -> None:
+    tokenizer = make_tokenizer(kind, 16).fit(np.random.default_rng(0).normal(size=(1000, 1)))
+    np.testing.assert_array_equal(tokenizer.encode([[-1e30], [1e30]]), [[0], [15]])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_that_are_not_finite_are_refused(kind: str, bad: float) -> None:
+    with pytest.raises(TransferError, match=r"cannot fit .*index \(1, 0\)"):
+        make_tokenizer(kind, 8).fit([[0.0], [bad]])
+    with pytest.raises(TransferError, match="cannot encode"):
+        make_tokenizer(kind, 8).fit([[0.0], [1.0]]).encode([[bad]])
+
+
+def test_quantile_edges_equal_scikit_learn_on_data_without_ties() -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    values = np.random.default_rng(0).normal(size=(2000, 3)).astype(np.float32)
+    oracle = preprocessing.KBinsDiscretizer(
+        64, encode="ordinal", strategy="quantile", subsample=None, quantile_method="linear"
+    ).fit(values.astype(np.float64))
+    tokenizer = QuantileTokenizer(64).fit(values)
+    expected = np.stack([edges[1:-1] for edges in oracle.bin_edges_]).astype(np.float32)
+    np.testing.assert_array_equal(tokenizer.edges_, expected)
+    np.testing.assert_array_equal(tokenizer.encode(values), oracle.transform(values.astype(np.float64)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torch_finds_the_same_ids(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = np.hstack([clipped(0.5), clipped(0.0), 30 * clipped(0.2, seed=1)])
+    tokenizer = make_tokenizer(kind, 64).fit(values)
+    asked = np.concatenate([values, tokenizer.centers_.T, tokenizer.edges_[:, :1].repeat(2, 1).T])
+    edges = torch.from_numpy(tokenizer.edges_)
+    found = torch.searchsorted(edges, torch.from_numpy(asked).T.contiguous(), right=True).T  # (N, A)
+    np.testing.assert_array_equal(tokenizer.encode(asked), found.numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_storage_is_exact(kind: str) -> None:
+    tokenizer = make_tokenizer(kind, 32).fit(np.hstack([clipped(0.9), clipped(0.1), clipped(1.0)]))
+    again = tokenizer_from_json(json.loads(json.dumps(tokenizer.to_json(), allow_nan=False)))
+    assert type(again) is type(tokenizer) and again.bins == 32
+    for name in ("edges_", "centers_", "n_used_"):
+        before, after = getattr(tokenizer, name), getattr(again, name)
+        assert before.dtype == after.dtype
+        np.testing.assert_array_equal(before, after)
+
+
+def test_damaged_storage_is_refused() -> None:
+    stored = QuantileTokenizer(4).fit([[0.0], [1.0]]).to_json()
+    with pytest.raises(TransferError, match="has the keys"):
+        tokenizer_from_json({**stored, "extra": 1})
+    with pytest.raises(TransferError, match="other sizes"):
+        tokenizer_from_json({**stored, "edges": [[0.1, 0.2]]})
+
+
+def test_mu_law_compands_only_beyond_one() -> None:
+    bounded, wide = make_tokenizer("mu-law", 8).fit(np.hstack([clipped(0.1), 100 * clipped(0.1)])).edges_
+    np.testing.assert_allclose(bounded, np.linspace(-1, 1, 9)[1:-1], atol=1e-7)
+    companded = np.sign(wide) * np.log(np.abs(wide) * 100 + 1) / np.log(256 * 100 + 1)
+    np.testing.assert_allclose(companded, np.linspace(-1, 1, 9)[1:-1], atol=1e-6)
+
+
+def test_gato_top_value_stays_inside_the_vocabulary() -> None:
+    tokenizer = make_tokenizer("mu-law", 1024).fit([[-1.0], [1.0]])
+    np.testing.assert_array_equal(tokenizer.encode([[-1.0], [1.0]]), [[0], [1023]])
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 0), ()])
+def test_fit_refuses_other_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(TransferError, match="shape"):
+        QuantileTokenizer().fit(np.zeros(shape))
+
+
+def test_misuse_is_explained() -> None:
+    with pytest.raises(TransferError, match="Did you mean 'quantile'"):
+        make_tokenizer("quantiles")
+    with pytest.raises(TransferError, match="at least 2 bins"):
+        make_tokenizer("uniform", 1).fit([[0.0]])
+    with pytest.raises(TransferError, match="not fitted"):
+        QuantileTokenizer().encode([[0.0]])
+    fitted: Tokenizer = QuantileTokenizer(4).fit([[0.0, 1.0], [1.0, 0.0]])
+    with pytest.raises(TransferError, match="2 dimensions"):
+        fitted.encode([[0.0]])
+    with pytest.raises(TransferError, match=r"0\.\.3"):
+        fitted.decode([[4, 0]])
