@@ -1,0 +1,187 @@
+"""Datasets of the kind that D4RL has, made here and now from the bundled behaviour policies: no download needed."""
+
+import contextlib
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.envs.names import BUNDLED, data_path, datasets_root, is_local
+from transfer.errors import TransferError, unknown
+
+if TYPE_CHECKING:
+    from transfer.envs.rollout import Behaviour, Trajectory
+
+logger = logging.getLogger(__name__)
+
+
+class Made(tuple[str, ...]):
+    """Ids of the datasets, in the order in which they are joined.
+
+    Attributes:
+        made: whether the call made any of them; False when all were there already.
+    """
+
+    made: bool = False
+
+
+def make_dataset(
+    name: str,
+    steps: int = 100_000,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
+) -> Made:
+    """Rolls out bundled policies and keeps the episodes as local Minari datasets.
+
+    The episodes are a function of (name of the policy, seed), so on one machine two calls give equal data. Datasets
+    appear all at once when everything is done: an error or Ctrl-C leaves nothing behind.
+
+    Args:
+        name: "hopper/medium", "hopper/expert", "hopper/medium-expert", and the same for walker2d.
+        steps: steps of each policy; its last episode is kept whole, so there are a few more.
+        seed: zero or more.
+        on_progress: called with (steps taken, steps to take) over all policies.
+        overwrite: replace datasets that are there; otherwise they are kept as they are.
+
+    Returns:
+        The ids, such as ("bundled/hopper/medium-v0", "bundled/hopper/expert-v0"), with `made`.
+
+    Raises:
+        TransferError: unknown name, or steps or seed out of range.
+    """
+    if name not in BUNDLED:
+        raise unknown("bundled dataset", name, BUNDLED, "Other datasets come from Minari: `minari list remote`.")
+    if steps < 1 or seed < 0:
+        raise TransferError(f"a dataset needs steps >= 1 and seed >= 0, got steps {steps} and seed {seed}")
+    result = Made(BUNDLED[name])
+    todo = [one for one in result if overwrite or not is_local(one)]
+    for one in set(result) - set(todo):
+        _warn_if_different(one, steps, seed)
+    result.made = bool(todo)
+    if todo:
+        _make(todo, steps, seed, on_progress or (lambda done, total: None))
+    return result
+
+
+def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int, int], None]) -> None:
+    from transfer.envs.rollout import Behaviour, rollout
+
+    total = steps * len(ids)
+    with _staging() as folder:
+        for index, dataset_id in enumerate(ids):
+            _, env, label = dataset_id.removesuffix("-v0").split("/")
+            behaviour = Behaviour.load(f"{env}-{label}")
+
+            def on_steps(done: int, before: int = steps * index) -> None:
+                on_progress(before + done, total)
+
+            episodes = rollout(behaviour, steps, seed, on_steps)
+            _write(folder / str(index), dataset_id, behaviour, episodes, {"steps": steps, "seed": seed})
+        for index, dataset_id in enumerate(ids):
+            _publish(folder / str(index), dataset_id)
+    on_progress(total, total)
+
+
+@contextlib.contextmanager
+def _staging() -> Iterator[Path]:
+    """A hidden folder beside the datasets, where Minari does not look, so that publishing is one rename."""
+    root = datasets_root()
+    existed = root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
+    except OSError as error:
+        raise TransferError(
+            f"cannot write datasets to {root}: {error}. Set MINARI_DATASETS_PATH to a folder of yours."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not existed and not any(root.iterdir()):
+            root.rmdir()
+
+
+def _write(
+    folder: Path, dataset_id: str, behaviour: "Behaviour", episodes: list["Trajectory"], made_with: dict[str, int]
+) -> None:
+    """Writes one dataset in Minari's format.
+
+    Minari's create_dataset_from_buffers writes straight to the final place; its storage takes any folder.
+    """
+    import gymnasium
+    import minari
+    from minari.dataset.minari_storage import MinariStorage
+
+    from transfer.specs import quiet
+
+    folder.mkdir()
+    spec = gymnasium.spec(behaviour.gym_id)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        storage = MinariStorage.new(folder / "data", env_spec=spec)
+    metadata: dict[str, Any] = {
+        "dataset_id": dataset_id,
+        "minari_version": minari.__version__,
+        "eval_env_spec": spec.to_json(),
+        "algorithm_name": "SAC (sbx)",
+        "description": f"Rollouts of a bundled behaviour policy, noise {behaviour.noise}: {behaviour.description}",
+        "bundled": {"behaviour": behaviour.name, "noise": behaviour.noise, **made_with},
+        "requirements": [f"mujoco=={_version('mujoco')}", f"gymnasium=={_version('gymnasium')}"],
+    }
+    storage.update_metadata(metadata)
+    storage.update_episodes(_buffer(episode) for episode in episodes)
+
+
+def _buffer(episode: "Trajectory") -> Any:
+    import numpy as np
+    from minari.data_collector import EpisodeBuffer
+
+    last = np.arange(len(episode.rewards)) == len(episode.rewards) - 1
+    return EpisodeBuffer(
+        seed=episode.seed,
+        observations=episode.observations,
+        actions=episode.actions,
+        rewards=episode.rewards,
+        terminations=last & bool(episode.terminated),
+        truncations=last & (not episode.terminated),
+    )
+
+
+def _publish(staged: Path, dataset_id: str) -> None:
+    """Moves a finished dataset to its place; one that was there goes away only after that."""
+    from minari.namespace import create_namespace, list_local_namespaces
+
+    final, namespace = data_path(dataset_id).parent, dataset_id.rpartition("/")[0]
+    if namespace not in list_local_namespaces():
+        create_namespace(namespace)
+    if final.exists():
+        final.rename(staged.with_name(f"{staged.name}-before"))
+    staged.rename(final)
+
+
+def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
+    try:
+        made_with = json.loads((data_path(dataset_id) / "metadata.json").read_text())["bundled"]
+    except (OSError, ValueError, KeyError):
+        return
+    if (made_with["steps"], made_with["seed"]) != (steps, seed):
+        logger.warning(
+            "%s is kept as it was made, with %d steps of seed %d; overwrite it to have %d steps of seed %d",
+            dataset_id,
+            made_with["steps"],
+            made_with["seed"],
+            steps,
+            seed,
+        )
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)

@@ -1,0 +1,91 @@
+"""From what a user writes to Minari dataset ids, and where those lie on this machine; quick to import."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfer.errors import TransferError, unknown
+
+# The policies in envs/behaviours/, by environment. D4RL's medium-expert is both joined in equal numbers of steps.
+_LABELS = {"medium": ("medium",), "expert": ("expert",), "medium-expert": ("medium", "expert")}
+BUNDLED: dict[str, tuple[str, ...]] = {
+    f"{env}/{name}": tuple(f"bundled/{env}/{label}-v0" for label in labels)
+    for env in ("hopper", "walker2d")
+    for name, labels in _LABELS.items()
+}
+# Minari's own grammar ((namespace/)name-vN) in ASCII; a dot is in no id, so no id leaves the datasets' folder.
+_DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
+
+
+def resolve(source: str | Sequence[str]) -> tuple[str, ...]:
+    """The Minari ids that a source stands for, in order.
+
+    Args:
+        source: bundled names and Minari ids, comma-separated in one string or as a sequence.
+
+    Raises:
+        TransferError: nothing named, a name that is neither bundled nor a Minari id, or a dataset named twice.
+    """
+    items = source.split(",") if isinstance(source, str) else [part for item in source for part in item.split(",")]
+    ids = tuple(one for item in items if item.strip() for one in _ids_of(item.strip()))
+    if not ids:
+        raise TransferError(f"no dataset named in {source!r}. Bundled ones: {', '.join(BUNDLED)}.")
+    for one in ids:
+        if ids.count(one) > 1:
+            raise TransferError(f"dataset '{one}' is named twice in {source!r}; its steps would count twice")
+    return ids
+
+
+def _ids_of(item: str) -> tuple[str, ...]:
+    if item in BUNDLED:
+        return BUNDLED[item]
+    if _DATASET_ID.fullmatch(item) and (not item.startswith("bundled/") or bundled_name([item])):
+        return (item,)
+    hint = "A Minari id ends in its version, as mujoco/hopper/expert-v0; `transfer data ls` lists what is at hand."
+    raise unknown("dataset", item, [*BUNDLED, *local_ids()], hint)
+
+
+def bundled_name(ids: Sequence[str]) -> str | None:
+    """The shortest bundled name that makes all of these ids, None when there is no such name."""
+    names = [name for name, made in BUNDLED.items() if set(ids) <= set(made)]
+    return min(names, key=lambda name: len(BUNDLED[name])) if names else None
+
+
+def closest_bundled(ids: Sequence[str]) -> str:
+    """The bundled name most like these remote ids; "hopper/medium-expert" for mujoco/hopper/{medium,expert}-v0."""
+    text = " ".join(ids).lower()
+    env = "walker2d" if "walker" in text else "hopper"
+    labels = [label for label in ("medium", "expert") if label in text]
+    return f"{env}/{'-'.join(labels) or 'medium-expert'}"
+
+
+def datasets_root() -> Path:
+    """The folder of Minari's local datasets, by Minari's own rule; not created."""
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+
+
+def data_path(dataset_id: str) -> Path:
+    """The folder that holds metadata.json and the data file of a local dataset."""
+    return datasets_root() / dataset_id / "data"
+
+
+def is_local(dataset_id: str) -> bool:
+    """Whether the dataset lies on this machine. A folder without metadata is a download that broke off."""
+    return (data_path(dataset_id) / "metadata.json").is_file()
+
+
+def at_hand(source: str | Sequence[str]) -> bool:
+    """Whether every dataset of a source lies on this machine; never uses the network.
+
+    Raises:
+        TransferError: as `resolve`.
+    """
+    return all(is_local(one) for one in resolve(source))
+
+
+def local_ids() -> list[str]:
+    """Ids of the datasets on this machine, sorted."""
+    root = datasets_root()
+    found = (path.parent.parent.relative_to(root).as_posix() for path in root.glob("**/data/metadata.json"))
+    return sorted(one for one in found if _DATASET_ID.fullmatch(one))
