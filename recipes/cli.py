@@ -1,0 +1,185 @@
+"""The `transfer` command: results on stdout, progress on stderr, mistakes as one message and exit code 2.
+
+Only click and the standard library are imported here; each command imports what it needs, so that
+`transfer --help` answers at once.
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from transfer.errors import TransferError
+from transfer.recipes.cli_data import data
+from transfer.recipes.cli_group import Commands
+
+
+def split(text: str) -> list[str]:
+    """Comma-separated names, blanks dropped."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the version and stop; found only when asked for, and in a checkout too."""
+    if wanted:
+        from transfer import __version__
+
+        click.echo(f"transfer {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
+)
+def cli() -> None:
+    """Carry a pretrained trunk to another robot body by swapping its embeddings."""
+
+
+@cli.command()
+@click.option("--runs-dir", default="runs", type=click.Path(file_okay=False, path_type=Path), help="Where runs lie.")
+def ls(runs_dir: Path) -> None:
+    """List recipes, environments, adapters and datasets at hand."""
+    from transfer.recipes.text import listing
+
+    click.echo(listing(runs_dir))
+
+
+@cli.command()
+@click.argument("preset_or_toml")
+@click.option("--name", help="Name of the run's folder.  [default: the preset's or file's, -quick with --quick]")
+@click.option("--quick", is_flag=True, help="Apply the [quick] table: minutes instead of hours.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As adapt.steps=2000; may be repeated.")
+@click.option("--modes", help="What to train, comma-separated, in place of adapt.modes.")
+@click.option("--seeds", "--seed", help="As 0,1,2, in place of run.seeds.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--device", help="auto, cpu, cuda or cuda:1, in place of run.device.")
+@click.option("--threads", help="CPU threads, in place of run.threads.")
+@click.option("--runs-dir", default="runs", type=click.Path(file_okay=False, path_type=Path), help="Where runs lie.")
+def run(
+    preset_or_toml: str,
+    name: str | None,
+    quick: bool,
+    sets: tuple[str, ...],
+    resume: bool,
+    runs_dir: Path,
+    **options: Any,
+) -> None:
+    """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
+    from transfer.recipes.config import load_config
+    from transfer.recipes.presets import find_config
+    from transfer.recipes.run import run as run_recipe
+
+    keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
+    given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
+    config = load_config(preset_or_toml, [*sets, *given], quick)
+    default = find_config(preset_or_toml)[1] + ("-quick" if quick else "")
+    folder = runs_dir / (name or default)
+    report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True))
+    click.echo(report.read_text(encoding="utf-8"))
+    click.echo(f"Written to {report}", err=True)
+
+
+@cli.command()
+@click.argument("preset")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def cp(preset: str, file: Path) -> None:
+    """Copy a preset to a TOML file to edit; `transfer run FILE` runs it."""
+    from transfer.recipes.presets import preset_text
+
+    text = preset_text(preset)
+    try:
+        with file.open("x", encoding="utf-8") as copy:
+            copy.write(text)
+    except FileExistsError:
+        raise TransferError(f"{file} exists and is left as it is; choose another name") from None
+    except FileNotFoundError:
+        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first") from None
+    click.echo(f"Edit {file}, then: {shlex.join(['transfer', 'run', str(file)])}")
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(path: Path, as_json: bool) -> None:
+    """Show what a trunk, adapter or run folder holds: sizes, fingerprint, what is trainable."""
+    from transfer.recipes.show import describe
+    from transfer.recipes.text import render
+
+    facts = describe(path)
+    click.echo(json.dumps(facts, indent=2) if as_json else render(facts))
+
+
+@cli.command("eval")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
+)
+@click.option("--targets", default="p95", help="max, pNN or raw returns, comma-separated.")
+@click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once.")
+@click.option(
+    "--decode",
+    default="autoregressive",
+    type=click.Choice(["autoregressive", "parallel"]),
+    help="How action dimensions are generated.",
+)
+@click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Write a GIF of one episode here.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
+@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 leaves the number alone.")
+def evaluate(
+    path: Path,
+    episodes: int,
+    targets: str,
+    envs: int,
+    decode: str,
+    video: Path | None,
+    as_json: bool,
+    device: str,
+    threads: int,
+) -> None:
+    """Play episodes with a run, one of its MODE/SEED folders, or an adapter."""
+    from transfer.recipes.config import EvalConfig
+
+    config = EvalConfig(episodes=episodes, targets=tuple(split(targets)), envs=envs, decode=decode)
+    if video is not None and video.suffix.lower() != ".gif":
+        raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
+    if not path.exists():
+        raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    from transfer.recipes.evaluation import evaluate_path
+    from transfer.recipes.text import render_evaluation
+
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    result = evaluate_path(path, config, device, video)
+    click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "kind", default="markdown", type=click.Choice(["markdown", "csv"]), help="What to print.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for report.md, .csv and .png.  [default: the run's own when there is one run; else none]",
+)
+def report(runs: tuple[Path, ...], kind: str, out: Path | None) -> None:
+    """Table and plot of one or several run folders."""
+    from transfer.recipes.report import report as make_report
+    from transfer.recipes.report import write_report
+
+    result = make_report(runs)
+    folder = out or (runs[0] if len(runs) == 1 else None)
+    click.echo(result.markdown if kind == "markdown" else result.csv, nl=False)
+    if folder is not None:
+        click.echo(f"Written to {write_report(folder, result)}", err=True)
+
+
+cli.add_command(data)
+
+if __name__ == "__main__":
+    cli(prog_name="transfer")

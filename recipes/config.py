@@ -1,0 +1,203 @@
+"""What a run is made of: one frozen dataclass per TOML section, and how a file becomes one.
+
+Precedence, weakest first: the dataclass defaults, the preset or file, its `[quick]` table under `--quick`,
+`--set section.key=value` in the order given, then the other options of the command.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import tomli_w
+
+from transfer.adapter import AdapterConfig
+from transfer.errors import TransferError, unknown
+from transfer.recipes.presets import find_config
+from transfer.recipes.typed import build, flatten, from_text, toml_key
+from transfer.training import TrainConfig
+from transfer.trunk import TrunkConfig
+
+DECODES = ("autoregressive", "parallel")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where episodes come from: `data` when at hand or downloadable, else `fallback`.
+
+    `data` is empty only where nothing is needed: as `[source]`, when `pretrain.from` names a trunk or when no
+    mode uses one.
+    """
+
+    data: tuple[str, ...] = ()
+    fallback: str = ""
+
+
+@dataclass(frozen=True)
+class PretrainConfig(TrainConfig):
+    """Training of the trunk; `from` is a run folder or its trunk/SEED to take the trunk and adapter from."""
+
+    from_: str = ""
+
+
+@dataclass(frozen=True)
+class AdaptConfig(TrainConfig):
+    """Training on the target environment, once per mode and seed."""
+
+    modes: tuple[str, ...] = ("embeddings",)
+    inherit: str = "none"
+
+    def __post_init__(self) -> None:
+        """Raises TransferError when no mode is named or one is named twice."""
+        # A frozen base class may or may not validate: this one must still run its own check.
+        checks = getattr(super(), "__post_init__", None)
+        if checks is not None:
+            checks()
+        if not self.modes:
+            raise TransferError("adapt.modes is empty: name at least one, as in --modes embeddings+ia3")
+        if len(set(self.modes)) != len(self.modes):
+            raise TransferError(f"adapt.modes names a mode twice: {', '.join(self.modes)}")
+        if self.inherit not in ("none", "action"):
+            raise unknown("adapt.inherit", self.inherit, ("none", "action"))
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Episodes in the environment: how many, asked for which returns, decoded how.
+
+    A target is `max`, `pNN` (that percentile of the target dataset's returns) or a raw return as text.
+    `probe_every` steps (0: never), `probe_episodes` episodes are played during training.
+    """
+
+    episodes: int = 100
+    targets: tuple[str, ...] = ("p95",)
+    envs: int = 100
+    decode: str = "autoregressive"
+    probe_every: int = 0
+    probe_episodes: int = 10
+
+    def __post_init__(self) -> None:
+        """Raises TransferError on a count below its least value, an unreadable target or an unknown decode."""
+        for key, least in (("episodes", 1), ("envs", 1), ("probe_every", 0), ("probe_episodes", 1)):
+            at_least(f"eval.{key}", getattr(self, key), least)
+        if not self.targets:
+            raise TransferError("eval.targets is empty: name at least one, as in --targets p95")
+        for target in self.targets:
+            check_target(target)
+        if self.decode not in DECODES:
+            raise unknown("eval.decode", self.decode, DECODES)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone."""
+
+    seeds: tuple[int, ...] = (0,)
+    device: str = "auto"
+    threads: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raises TransferError on no seed, a seed twice or below zero, or an unknown precision."""
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {list(self.seeds)}")
+        at_least("run.threads", self.threads, 0)
+        if self.precision not in PRECISIONS:
+            raise unknown("run.precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run. Sections and their keys are the TOML sections and keys."""
+
+    source: DataConfig = field(default_factory=DataConfig)
+    target: DataConfig = field(default_factory=DataConfig)
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        """Raises TransferError when there is nothing to adapt to."""
+        if not self.target.data and not self.target.fallback:
+            raise TransferError('[target] names no data: write data = ["mujoco/walker2d/medium-v0"] or set a fallback')
+
+
+def at_least(key: str, value: int, least: int) -> None:
+    """Raises TransferError when a number lies below its least value."""
+    if value < least:
+        raise TransferError(f"{key} is {value}; it must be at least {least}")
+
+
+def check_target(target: str) -> None:
+    """Raises TransferError unless the target reads as `max`, `pNN` or a number."""
+    digits = target[1:] if target.startswith("p") else target
+    try:
+        number = float(digits)
+    except ValueError:
+        number = float("nan")
+    in_range = 0 <= number <= 100 if target.startswith("p") else abs(number) < float("inf")
+    if target != "max" and not in_range:
+        raise TransferError(f"target '{target}' is not max, a percentile like p95, or a return like 3000")
+
+
+def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> RunConfig:
+    """Read a preset, a TOML file or a run folder, apply overrides and check every key and type.
+
+    Args:
+        name_or_path: a preset's name, a .toml file, or a folder with a config.toml.
+        sets: overrides `section.key=value`, later ones win.
+        quick: apply the file's `[quick]` table first.
+
+    Raises:
+        TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
+            bad TOML, or `quick` without a `[quick]` table.
+    """
+    text, _ = find_config(name_or_path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TransferError(f"{name_or_path} is not valid TOML: {error}") from None
+    overrides = flatten(table.pop("quick", {}))
+    if quick and not overrides:
+        raise TransferError(f"--quick: {name_or_path} has no [quick] table. Shorten it with --set adapt.steps=1000")
+    plain = config_table(build(RunConfig, table))
+    # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
+    shortened = apply(plain, overrides)
+    build(RunConfig, shortened)
+    changes = dict(read_set(item) for item in sets)
+    return build(RunConfig, apply(shortened if quick else plain, changes))
+
+
+def read_set(item: str) -> tuple[str, object]:
+    """One `--set section.key=value` as key and typed value. Raises TransferError on bad form, key or type."""
+    key, equals, value = item.partition("=")
+    if not equals:
+        raise TransferError(f"--set wants section.key=value, got '{item}'")
+    return key.strip(), from_text(RunConfig, key.strip(), value.strip())
+
+
+def apply(table: Mapping[str, Mapping[str, object]], changes: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """A copy of the table with `section.key` values replaced; keys are checked when the result is built."""
+    result = {section: dict(values) for section, values in table.items()}
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition(".")
+        result.setdefault(section, {})[key] = value
+    return result
+
+
+def config_table(config: RunConfig) -> dict[str, dict[str, object]]:
+    """The config as plain sections of TOML values (tuples become lists)."""
+    sections = dataclasses.asdict(config)
+    return {
+        name: {toml_key(key): list(value) if isinstance(value, tuple) else value for key, value in section.items()}
+        for name, section in sections.items()
+    }
+
+
+def dump_config(config: RunConfig) -> str:
+    """The config as TOML text; `load_config` of it gives an equal config."""
+    return tomli_w.dumps(config_table(config))

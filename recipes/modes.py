@@ -1,0 +1,143 @@
+"""Modes: what adaptation trains and on which trunk (DESIGN of the library: one table, no special cases elsewhere)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+
+from transfer.errors import TransferError, unknown
+from transfer.freezing import fingerprint
+from transfer.seeding import seeded
+from transfer.trunk import Trunk, TrunkConfig
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What trains, and on what.
+
+    Attributes:
+        name: as in configs and tables.
+        parts: names of the parts that train.
+        trunk: "pretrained" (frozen), "random" or "shuffled" (frozen controls), "copy" (trained, from the pretrained
+            weights), "own" (trained, from random weights) or "none".
+        inherits: parts that are taken over from the source adapter and stay as they are.
+        total_steps: train for pretraining + adaptation steps instead of adaptation steps.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    trunk: str = "pretrained"
+    inherits: tuple[str, ...] = ()
+    total_steps: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Name of the mode's folder in a run."""
+        return self.name.replace(":", "-")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether there is a trunk that must not change."""
+        return self.trunk in ("pretrained", "random", "shuffled")
+
+    @property
+    def needs_pretraining(self) -> bool:
+        """Whether it starts from pretrained weights (the controls borrow their seed or their numbers)."""
+        return self.trunk not in ("own", "none")
+
+    @property
+    def ia3(self) -> bool:
+        """Whether its adapter has IA3 vectors."""
+        return "ia3" in self.parts
+
+    @property
+    def conditioning(self) -> bool:
+        """Whether its adapter has a return embedding of its own."""
+        return "conditioning" in self.parts
+
+
+_EVERYTHING = ("trunk", "state", "action")
+_FROZEN = (
+    Mode("embeddings", ("state", "action")),
+    Mode("embeddings+ia3", ("state", "action", "ia3")),
+    Mode("embeddings+conditioning", ("state", "action", "conditioning")),
+    Mode("state", ("state",), inherits=("action",)),
+    Mode("ia3", ("ia3",), inherits=("state", "action")),
+)
+_TRAINED = (
+    Mode("full", _EVERYTHING, "copy"),
+    Mode("scratch-adapt", _EVERYTHING, "own"),
+    Mode("scratch-total", _EVERYTHING, "own", total_steps=True),
+    Mode("mlp", ("mlp",), "none"),
+)
+_CONTROLS = tuple(
+    Mode(f"{kind}-trunk:{mode.name}", mode.parts, kind, mode.inherits)
+    for kind in ("random", "shuffled")
+    for mode in _FROZEN
+)
+MODES = {mode.name: mode for mode in (*_FROZEN, *_TRAINED, *_CONTROLS)}
+GROUPS = {"scratch": ("scratch-adapt", "scratch-total")}
+
+
+def find_modes(names: Sequence[str]) -> list[Mode]:
+    """Modes by name; "scratch" stands for its two lengths of training.
+
+    Raises:
+        TransferError: an unknown name, with the closest one.
+    """
+    single = [one for name in names for one in GROUPS.get(name, (name,))]
+    for name in single:
+        if name not in MODES:
+            raise unknown("mode", name, [*GROUPS, *MODES])
+    return [MODES[name] for name in dict.fromkeys(single)]
+
+
+def new_trunk(config: TrunkConfig, seed: int) -> Trunk:
+    """A trunk with random weights that are a function of the seed: what a pretraining run starts from."""
+    with seeded(seed, "trunk"):
+        trunk = Trunk(config)
+    trunk.record = {"seed": seed, "start": fingerprint(trunk)}
+    return trunk
+
+
+def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, seed: int) -> Trunk:
+    """The trunk that a mode works on; `pretrained` itself where it is frozen, never a changed version of it.
+
+    Raises:
+        TransferError: the mode needs a pretrained trunk and there is none, or one that does not know its start.
+    """
+    if mode.trunk == "own":
+        return new_trunk(config, seed)
+    if pretrained is None:
+        raise TransferError(f"mode '{mode.name}' needs a pretrained trunk: pretrain one, or set pretrain.from.")
+    if mode.trunk == "random":
+        return _at_start(pretrained)
+    if mode.trunk == "shuffled":
+        return shuffle(pretrained, seed)
+    return deepcopy(pretrained) if mode.trunk == "copy" else pretrained
+
+
+def _at_start(pretrained: Trunk) -> Trunk:
+    """The weights that the pretraining run had at step 0, checked by their fingerprint."""
+    if "seed" not in pretrained.record:
+        raise TransferError("this trunk does not record the seed it started from, so random-trunk cannot be made.")
+    trunk = new_trunk(pretrained.config, int(pretrained.record["seed"]))
+    if trunk.record["start"] != pretrained.record["start"]:
+        raise TransferError(
+            f"the random trunk of seed {pretrained.record['seed']} has fingerprint {trunk.record['start']} here, the "
+            f"pretraining run started from {pretrained.record['start']}: another version of torch drew it."
+        )
+    return trunk
+
+
+def shuffle(pretrained: Trunk, seed: int) -> Trunk:
+    """A copy with the numbers of each tensor in random order: same statistics, nothing learned."""
+    trunk = deepcopy(pretrained)
+    with seeded(seed, "shuffled-trunk"), torch.no_grad():
+        for parameter in trunk.parameters():
+            order = torch.randperm(parameter.numel()).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return trunk

@@ -1,0 +1,150 @@
+"""The report of one or several runs: a Markdown table, CSV and a plot, from their results.json files."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.files import write_text
+from transfer.progress import duration
+from transfer.recipes.cells import Cell, read_cells, unfinished
+from transfer.recipes.rows import Row, make_rows
+
+Interval = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: `markdown` and `csv` are whole files, `rows` are what they were made of."""
+
+    title: str
+    rows: tuple[Row, ...]
+    markdown: str
+    csv: str
+
+
+def report(runs: Sequence[Path]) -> Report:
+    """The report of run folders.
+
+    Raises:
+        TransferError: no run, a folder without results, damaged results, or scores that cannot be compared.
+    """
+    cells = read_cells(runs)
+    rows = make_rows(cells)
+    title = ", ".join(dict.fromkeys(cell.run for cell in cells)) or "report"
+    missing = [f"{run.resolve().name}/{cell}" for run in runs for cell in unfinished(run)]
+    notes = [*conditions(cells), *remarks(rows, missing)]
+    text = "\n".join([f"# {title}", "", table(rows), "", *(f"- {note}" for note in notes), ""])
+    return Report(title, tuple(rows), text, to_csv(rows))
+
+
+def write_report(folder: Path, result: Report | None = None) -> Path:
+    """Write report.md, report.csv and report.png into a folder.
+
+    Args:
+        folder: a run folder, or any folder when `result` is given.
+        result: the report; by default that of the run in `folder`.
+
+    Returns:
+        The path of report.md.
+    """
+    result = report([folder]) if result is None else result
+    from transfer.recipes.plots import save_plot
+
+    write_text(folder / "report.csv", result.csv)
+    save_plot(folder / "report.png", result.rows, result.title)
+    write_text(folder / "report.md", result.markdown)
+    return folder / "report.md"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table; columns in which no row, or every row alike, has something to say are left out."""
+    columns: list[tuple[str, Callable[[Row], str], bool]] = [
+        ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
+        ("environment", lambda row: row.environment, True),
+        ("mode", lambda row: row.mode, True),
+        ("decode", lambda row: row.decode, len({row.decode for row in rows}) > 1),
+        ("asked", lambda row: f"{row.target_score:.1f}", True),
+        ("seeds", lambda row: str(row.score.runs), True),
+        ("score", lambda row: f"{row.score.mean:.1f}", True),
+        ("95 % interval", lambda row: span(row.score.interval), any(row.score.interval for row in rows)),
+        ("IQM", lambda row: number(row.score.iqm), any(row.score.iqm is not None for row in rows)),
+        ("IQM interval", lambda row: span(row.score.iqm_interval), any(row.score.iqm_interval for row in rows)),
+        ("best", lambda row: number(row.best), any(row.best is not None for row in rows)),
+        ("return", lambda row: f"{row.returns.mean:.0f}", True),
+        ("/ full", lambda row: number(row.over_full, 2), any(row.over_full is not None for row in rows)),
+        ("trained", lambda row: f"{row.trained:,}", True),
+        ("% of model", lambda row: f"{100 * row.share:.1f}", True),
+        ("training", lambda row: "-" if row.train_seconds is None else duration(row.train_seconds), True),
+        ("trunk unchanged", lambda row: row.trunk, True),
+    ]
+    shown = [(head, cell) for head, cell, wanted in columns if wanted]
+    left = ("run", "environment", "mode", "decode", "training", "trunk unchanged")
+    rule = ["---" if head in left else "---:" for head, _ in shown]
+    lines = [[head for head, _ in shown], rule, *([cell(row) for _, cell in shown] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number, or a dash for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def span(interval: Interval) -> str:
+    """An interval, or a dash for none."""
+    return "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
+
+
+def conditions(cells: Sequence[Cell]) -> list[str]:
+    """What the scores were measured against, on which data and with which versions."""
+    lines = []
+    for name, cell in {cell.environment: cell for cell in cells}.items():
+        reference = cell.reference
+        lines.append(
+            f"Score of {name}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
+            f"table {reference.table}."
+        )
+    for cell in {cell.results["content_hash"]: cell for cell in cells}.values():
+        ids = ", ".join(cell.results["dataset_ids"])
+        lines.append(f"Data of {cell.environment}: {ids} (content {cell.results['content_hash'][:12]}).")
+    versions: dict[str, set[str]] = {}
+    for cell in cells:
+        for package, version in cell.results.get("versions", {}).items():
+            versions.setdefault(package, set()).add(str(version))
+    if versions:
+        listed = ", ".join(f"{package} {' and '.join(sorted(seen))}" for package, seen in versions.items())
+        lines.append(f"Versions: {listed}.")
+    return lines
+
+
+def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
+    """How to read the table, as far as it needs saying."""
+    lines = ["Score and return: last checkpoint, mean over seeds of the mean over episodes."]
+    if any(row.score.interval is None for row in rows):
+        lines.append("One seed says nothing about another: rows with one seed have no interval.")
+    if any(row.score.interval is not None for row in rows):
+        lines.append("Intervals: bootstrap over seeds, then over the episodes of each.")
+    if any(row.best is not None for row in rows):
+        lines.append("Best: the best probe during training, chosen by its own score and so too high.")
+    if any(row.trunk == "NO" for row in rows):
+        lines.append("**A frozen trunk has changed: do not use these results.**")
+    if missing:
+        lines.append(f"Not finished: {', '.join(missing)}.")
+    return lines
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """One line per row, numbers unrounded, empty where there is none."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    heads = "run environment mode decode target_score seeds episodes score score_low score_high iqm iqm_low iqm_high "
+    heads += "best return return_low return_high over_full trained share train_seconds trunk"
+    writer.writerow(heads.split())
+    for row in rows:
+        score, returns = row.score, row.returns
+        ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best]
+        head = [row.run, row.environment, row.mode, row.decode, row.target_score, score.runs, score.episodes]
+        tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
+        writer.writerow([*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail])
+    return stream.getvalue()

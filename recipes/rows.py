@@ -1,0 +1,130 @@
+"""From cells to table rows: one row per run, mode, decoding and target return, over all training seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from transfer.recipes.cells import Cell
+from transfer.statistics import Summary, summarise
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a report says about one mode.
+
+    Attributes:
+        target_score: the score that was asked for.
+        score, returns: over seeds and episodes, last checkpoint.
+        episode_scores: every episode of every seed, for the plot.
+        best: mean over seeds of the best probe or last score; None without probes.
+        over_full: score divided by that of mode `full`; None without `full` or when its score is not positive.
+        trained, share: numbers trained, and their share of the model (0..1).
+        train_seconds: mean over seeds; None without timings.
+        trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
+            weights, `none`.
+    """
+
+    run: str
+    environment: str
+    mode: str
+    decode: str
+    target_score: float
+    score: Summary
+    returns: Summary
+    episode_scores: tuple[float, ...]
+    best: float | None
+    over_full: float | None
+    trained: int
+    share: float
+    train_seconds: float | None
+    trunk: str
+
+
+Key = tuple[str, str, str, str, float]
+
+
+def make_rows(cells: Sequence[Cell]) -> list[Row]:
+    """Rows in the order of the cells."""
+    groups: dict[Key, list[tuple[Cell, int]]] = {}
+    for cell in cells:
+        for index, played in enumerate(cell.results["evaluations"]):
+            if played["checkpoint"] == "last":
+                # The same percentile of the same data: rounding only guards against a last-digit difference.
+                target = round(float(played["target_return"]), 4)
+                key = (cell.run, cell.environment, cell.mode, str(played["decode"]), target)
+                groups.setdefault(key, []).append((cell, index))
+    rows = {key: make_row(key, members) for key, members in groups.items()}
+    return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
+
+
+def with_mode(key: Key, mode: str) -> Key:
+    """The key of another mode under the same conditions."""
+    return (key[0], key[1], mode, key[3], key[4])
+
+
+def ratio(row: Row, full: Row | None) -> float | None:
+    """Score over the score of `full`, where that means something."""
+    return row.score.mean / full.score.mean if full is not None and full.score.mean > 0 else None
+
+
+def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
+    """One row from the cells of its seeds, each with the index of its evaluation."""
+    run, environment, mode, decode, _ = key
+    first, index = members[0]
+    returns = {cell.seed: np.asarray(evaluation(cell, i)["returns"], dtype=np.float64) for cell, i in members}
+    scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
+    summary = summarise(scores)
+    seconds = [cell.timing["train_seconds"] for cell, _ in members if "train_seconds" in cell.timing]
+    return Row(
+        run=run,
+        environment=environment,
+        mode=mode,
+        decode=decode,
+        target_score=float(evaluation(first, index)["target_score"]),
+        score=summary,
+        returns=summarise(returns),
+        episode_scores=tuple(np.concatenate([scores[seed] for seed in sorted(scores)]).tolist()),
+        best=best_score(members, dict(zip(sorted(scores), summary.run_means, strict=True))),
+        over_full=None,
+        trained=int(first.results["trained"]["numbers"]),
+        share=float(first.results["trained"]["share"]),
+        train_seconds=float(np.mean(seconds)) if seconds else None,
+        trunk=combine([trunk_word(cell) for cell, _ in members]),
+    )
+
+
+def evaluation(cell: Cell, index: int) -> dict[str, Any]:
+    """One entry of a cell's evaluations."""
+    entry: dict[str, Any] = cell.results["evaluations"][index]
+    return entry
+
+
+def best_score(members: Sequence[tuple[Cell, int]], last: dict[int, float]) -> float | None:
+    """Mean over seeds of the best of probes and last.
+
+    Probes ask for the first target, so only a cell's first evaluation has any.
+    """
+    best = []
+    for cell, index in members:
+        probes = [float(probe["mean_score"]) for probe in cell.results.get("probes", [])] if index == 0 else []
+        if not probes:
+            return None
+        best.append(max(*probes, last[cell.seed]))
+    return float(np.mean(best))
+
+
+def trunk_word(cell: Cell) -> str:
+    """What happened to the trunk in one cell: see `Row.trunk`."""
+    trunk = cell.results["trunk"]
+    if trunk["frozen"]:
+        return "yes" if trunk["unchanged"] else "NO"
+    if trunk["after"] is None:
+        return "none"
+    return "own" if trunk["pretrained"] is None or cell.mode == "pretrain" else "copy"
+
+
+def combine(words: Sequence[str]) -> str:
+    """One word for all seeds; a single changed trunk is not averaged away."""
+    return "NO" if "NO" in words else "/".join(dict.fromkeys(words))

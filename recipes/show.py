@@ -1,0 +1,148 @@
+"""What a folder holds: trunks and adapters from their JSON and the headers of their tensor files, runs from both."""
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+from transfer.errors import TransferError
+from transfer.files import read_json
+from transfer.recipes.cells import next_command, read_results, unfinished
+
+BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about a trunk, an adapter, one MODE/SEED of a run, or a run, as plain values for JSON.
+
+    Args:
+        path: a folder.
+
+    Raises:
+        TransferError: no such folder, a folder that is none of these, or a damaged file.
+    """
+    if not path.is_dir():
+        raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    if (path / "config.toml").is_file():
+        return describe_run(path)
+    kinds = {"trunk": describe_trunk, "adapter": describe_adapter}
+    found = {name: make(path) for name, make in kinds.items() if (path / f"{name}.json").is_file()}
+    inside = {name: make(path / name) for name, make in kinds.items() if (path / name / f"{name}.json").is_file()}
+    found |= {name: facts for name, facts in inside.items() if name not in found}
+    if (path / "results.json").is_file():
+        found["results"] = outcome(read_results(path / "results.json"))
+    if not found:
+        raise TransferError(f"{path} holds no trunk.json, adapter.json or config.toml. {next_command(path)}")
+    return next(iter(found.values())) if len(found) == 1 else {"kind": "cell", "path": str(path), **found}
+
+
+def describe_trunk(folder: Path) -> dict[str, Any]:
+    """Facts about a saved trunk."""
+    content = read_json(folder / "trunk.json")
+    return {
+        "kind": "trunk",
+        "path": str(folder),
+        **taken(folder / "trunk.json", content, "fingerprint", "library", "config"),
+        **sizes(folder / "trunk.safetensors"),
+        "trainable": "nothing in frozen modes; a copy in full",
+        "record": content.get("record", {}),
+    }
+
+
+def describe_adapter(folder: Path) -> dict[str, Any]:
+    """Facts about a saved adapter; its parts are what modes can train."""
+    file = folder / "adapter.json"
+    content = read_json(file)
+    environment = taken(file, content, "environment")["environment"]
+    weights = sizes(folder / "adapter.safetensors")
+    return {
+        "kind": "adapter",
+        "path": str(folder),
+        **taken(file, content, "fingerprint", "trunk", "library", "config"),
+        "environment": environment["name"],
+        "state_size": environment["state_size"],
+        "action_size": environment["action_size"],
+        "reference": environment["reference"],
+        "return_quantiles": taken(file, content, "statistics")["statistics"].get("return_quantiles", {}),
+        **weights,
+        "trainable": list(weights["parts"]),
+        "record": content.get("record", {}),
+    }
+
+
+def describe_run(run: Path) -> dict[str, Any]:
+    """Facts about a run: its trunks, and per MODE/SEED the adapter's size and the outcome."""
+    trunks, cells = {}, {}
+    for folder in sorted(path for path in run.glob("*/*") if path.is_dir() and path.name.isdigit()):
+        name = f"{folder.parent.name}/{folder.name}"
+        if (folder / "trunk.json").is_file():
+            trunks[name] = describe_trunk(folder)
+        if (folder / "results.json").is_file():
+            cells[name] = outcome(read_results(folder / "results.json"))
+            if (folder / "adapter" / "adapter.json").is_file():
+                cells[name]["adapter_bytes"] = describe_adapter(folder / "adapter")["bytes"]
+    missing = unfinished(run)
+    facts = {"kind": "run", "path": str(run), "trunks": trunks, "cells": cells, "unfinished": missing}
+    return {**facts, "next": next_command(run)} if missing or not cells else facts
+
+
+def outcome(results: dict[str, Any]) -> dict[str, Any]:
+    """The first evaluation of a cell, what it trained and what became of the trunk."""
+    played = results["evaluations"][0]
+    return {
+        "mode": results["mode"],
+        "environment": results["environment"],
+        "mean_score": played["mean_score"],
+        "mean_return": played["mean_return"],
+        "table": results["reference"]["table"],
+        "trained": results["trained"]["numbers"],
+        "share": results["trained"]["share"],
+        "trunk_unchanged": results["trunk"]["unchanged"],
+    }
+
+
+def taken(file: Path, content: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Some keys of a JSON file. Raises TransferError when one is missing."""
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise TransferError(f"{file} has no {', '.join(missing)}: it was not written by this library, or edited")
+    return {key: content[key] for key in keys}
+
+
+def sizes(file: Path) -> dict[str, Any]:
+    """Numbers, bytes and tensors of a safetensors file, in all and by the first word of the tensors' names.
+
+    Only the header is read: 8 bytes with its length, then JSON (github.com/huggingface/safetensors, "Format").
+
+    Raises:
+        TransferError: no such file, or the file is damaged or shorter than its header says.
+    """
+    header = read_header(file)
+    parts: dict[str, dict[str, int]] = {}
+    for name, entry in header.items():
+        part = parts.setdefault(name.partition(".")[0], {"tensors": 0, "numbers": 0, "bytes": 0})
+        numbers = math.prod(entry["shape"])
+        part["tensors"] += 1
+        part["numbers"] += numbers
+        part["bytes"] += numbers * BYTES[entry["dtype"]]
+    total = {key: sum(part[key] for part in parts.values()) for key in ("tensors", "numbers", "bytes")}
+    return {**total, "parts": parts}
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """The header of a safetensors file, without its metadata. Raises TransferError as `sizes`."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            whole = file.stat().st_size
+            header = json.loads(stream.read(length)) if length <= whole else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if not header or 8 + length + max(ends, default=0) != whole:
+            raise ValueError("its size is not what its header says")
+    except FileNotFoundError:
+        raise TransferError(f"no file {file}: the folder is not complete") from None
+    except (ValueError, KeyError, struct.error) as error:
+        raise TransferError(f"{file} is damaged: {error}") from None
+    header.pop("__metadata__", None)
+    return dict(header)

@@ -1,0 +1,119 @@
+"""Facts as text for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.recipes.presets import preset_text, presets
+
+if TYPE_CHECKING:
+    from transfer.freezing import Selection
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """What `describe` found, for a person."""
+    if facts["kind"] == "run":
+        return render_run(facts)
+    if facts["kind"] == "cell":
+        blocks = [render(facts[name]) for name in ("trunk", "adapter") if name in facts]
+        if "results" in facts:
+            blocks.append(f"result       {result_line(facts['results'])}")
+        return "\n\n".join(blocks)
+    lines = [f"{facts['kind']:<12} {facts['path']}", f"fingerprint  {facts['fingerprint']}"]
+    if facts["kind"] == "adapter":
+        lines.append(f"for trunk    {facts['trunk']}")
+        lines.append(
+            f"environment  {facts['environment']}: state {facts['state_size']}, action {facts['action_size']}; "
+            f"scores by table {facts['reference']['table']}"
+        )
+        quantiles = ", ".join(f"{name} {value:.0f}" for name, value in facts["return_quantiles"].items())
+        lines += [f"returns      {quantiles}"] if quantiles else []
+    lines.append(f"made of      {', '.join(f'{key} {value}' for key, value in facts['config'].items())}")
+    lines += ["", *part_lines(facts), ""]
+    trainable = facts["trainable"]
+    lines.append(f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}")
+    lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
+    return "\n".join(lines)
+
+
+def part_lines(facts: Mapping[str, Any]) -> list[str]:
+    """A table of parts with their numbers, bytes and tensors."""
+    rows = [*facts["parts"].items(), ("together", facts)]
+    lines = [f"{'part':<12} {'numbers':>12} {'size':>10} {'tensors':>8}"]
+    for name, part in rows:
+        lines.append(f"{name:<12} {part['numbers']:>12,} {file_size(part['bytes']):>10} {part['tensors']:>8}")
+    return lines
+
+
+def render_run(facts: Mapping[str, Any]) -> str:
+    """A run: its trunks, then a line per finished MODE/SEED."""
+    lines = [f"run          {facts['path']}"]
+    for name, trunk in facts["trunks"].items():
+        lines.append(f"{name:<12} {trunk['numbers']:,} numbers, {file_size(trunk['bytes'])}, {trunk['fingerprint']}")
+    width = max((len(name) for name in facts["cells"]), default=0)
+    for name, cell in facts["cells"].items():
+        size = f", adapter {file_size(cell['adapter_bytes'])}" if "adapter_bytes" in cell else ""
+        lines.append(f"{name:<{width}}  {result_line(cell)}{size}")
+    if facts["unfinished"]:
+        lines.append(f"not finished {', '.join(facts['unfinished'])}")
+    if "next" in facts:
+        lines.append(facts["next"])
+    return "\n".join(lines)
+
+
+def result_line(cell: Mapping[str, Any]) -> str:
+    """One cell's outcome in a line."""
+    trunk = {True: "trunk unchanged", False: "TRUNK CHANGED", None: "no frozen trunk"}[cell["trunk_unchanged"]]
+    return (
+        f"{cell['environment']} score {cell['mean_score']:.1f} ({cell['table']}), return {cell['mean_return']:.0f}, "
+        f"trained {cell['trained']:,} ({100 * cell['share']:.1f} %), {trunk}"
+    )
+
+
+def file_size(size: int) -> str:
+    """Bytes as 512 B, 12.3 kB or 4.5 MB."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} B"
+
+
+def render_evaluation(result: Mapping[str, Any]) -> str:
+    """One line per target return of an evaluation."""
+    entries: Sequence[Mapping[str, Any]] = result.get("evaluations", [result])
+    return "\n".join(
+        f"asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
+        f"score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, length {entry['mean_length']:.0f}, "
+        f"{len(entry['returns'])} episodes"
+        for entry in entries
+    )
+
+
+def listing(runs_dir: Path) -> str:
+    """Recipes, environments, datasets, and the runs, trunks and adapters under a folder."""
+    from transfer.envs.specs import ENVIRONMENTS, find
+    from transfer.recipes.cli_data import data_lines
+
+    lines = ["Recipes (transfer run NAME):"]
+    lines += [f"  {name:<22} {preset_text(name).splitlines()[0].lstrip('# ')}" for name in presets()]
+    lines += ["", "Environments:"]
+    for name in ENVIRONMENTS:
+        known = find(f"{name}-v5")
+        if known is not None:
+            sizes = f"state {known.state_size}, action {known.action_size}"
+            lines.append(f"  {name:<22} {known.gym_id}, {sizes}, scores by table {known.reference.table}")
+    lines += ["", *data_lines(), "", f"Runs and adapters in {runs_dir} (transfer show PATH):"]
+    files = [path for name in ("config.toml", "adapter.json") for path in sorted(runs_dir.rglob(name))]
+    found = [str(path.parent) for path in files] or ["none yet: transfer run hopper-to-walker2d --quick"]
+    return "\n".join([*lines, *(f"  {name}" for name in found)])
+
+
+def selection_table(title: str, selection: "Selection") -> str:
+    """What is about to train: part, tensors, numbers, share of the model, bytes."""
+    lines = [f"{title} trains", f"{'part':<12} {'tensors':>8} {'numbers':>12} {'% of model':>11} {'size':>10}"]
+    rows = {**selection.parts, "together": selection}
+    for name, part in rows.items():
+        tensors = part.tensors if name != "together" else len(selection.names)
+        share = 100 * part.numbers / selection.total
+        lines.append(f"{name:<12} {tensors:>8} {part.numbers:>12,} {share:>11.1f} {file_size(part.bytes):>10}")
+    return "\n".join(lines)
