@@ -125,6 +125,7 @@ def show(path: Path, as_json: bool) -> None:
     type=click.Choice(["autoregressive", "parallel"]),
     help="How action dimensions are generated.",
 )
+@click.option("--trunk", type=click.Path(file_okay=False, path_type=Path), help="Trunk folder, when not in its run.")
 @click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Write a GIF of one episode here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
@@ -135,6 +136,7 @@ def evaluate(
     targets: str,
     envs: int,
     decode: str,
+    trunk: Path | None,
     video: Path | None,
     as_json: bool,
     device: str,
@@ -155,7 +157,7 @@ def evaluate(
         import torch
 
         torch.set_num_threads(threads)
-    result = evaluate_path(path, config, device, video)
+    result = evaluate_path(path, config, device, video, trunk)
     click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
 
 

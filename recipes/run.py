@@ -269,5 +269,5 @@ def log_tokenizer(cell: Cell, model: TransferModel | MLPPolicy, episodes: Episod
 
 
 def _trunk_facts(frozen: bool, pretrained: str | None, before: str | None, after: str | None) -> dict[str, Any]:
-    unchanged = before == after if before is not None else None
+    unchanged = before == after if frozen else None  # a trunk that trains is meant to change
     return {"frozen": frozen, "pretrained": pretrained, "before": before, "after": after, "unchanged": unchanged}

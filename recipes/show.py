@@ -76,8 +76,8 @@ def describe_run(run: Path) -> dict[str, Any]:
     trunks, cells = {}, {}
     for folder in sorted(path for path in run.glob("*/*") if path.is_dir() and path.name.isdigit()):
         name = f"{folder.parent.name}/{folder.name}"
-        if (folder / "trunk.json").is_file():
-            trunks[name] = describe_trunk(folder)
+        if (folder / "trunk" / "trunk.json").is_file():
+            trunks[name] = describe_trunk(folder / "trunk")
         if (folder / "results.json").is_file():
             cells[name] = outcome(read_results(folder / "results.json"))
             if (folder / "adapter" / "adapter.json").is_file():

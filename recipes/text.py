@@ -80,9 +80,9 @@ def file_size(size: int) -> str:
 
 def render_evaluation(result: Mapping[str, Any]) -> str:
     """One line per target return of an evaluation."""
-    entries: Sequence[Mapping[str, Any]] = result.get("evaluations", [result])
+    entries: Sequence[Mapping[str, Any]] = result["evaluations"]
     return "\n".join(
-        f"asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
+        f"{entry['path']}: asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
         f"score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, length {entry['mean_length']:.0f}, "
         f"{len(entry['returns'])} episodes"
         for entry in entries

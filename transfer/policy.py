@@ -50,6 +50,11 @@ class Policy:
         self._stream = self.model.stream(1, self.context, self.decode)
         self._wanted, self._time = self.target_return, 0
 
+    @property
+    def steps(self) -> int:
+        """Actions taken since `reset`."""
+        return self._time
+
     def act(self, observation: ArrayLike, reward: float | None = None) -> NDArray[np.float32]:
         """The next action (A,) float32.
 

@@ -1,0 +1,155 @@
+"""Playing episodes with what a run left behind: a run, one of its MODE/SEED folders, or an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer.adapter import Adapter, Statistics
+from transfer.errors import TransferError, unknown
+from transfer.files import read_json
+from transfer.mlp import MLPPolicy
+from transfer.model import TransferModel
+from transfer.policy import Policy
+from transfer.recipes.config import EvalConfig, load_config
+from transfer.recipes.gif import write_gif
+from transfer.recipes.run import find_device, find_trunk
+from transfer.rollout import evaluate
+from transfer.training import Trainable
+from transfer.trunk import Trunk
+
+FRAMES_PER_SECOND = 30
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy from disk: where it was, the model, and the context it was trained with."""
+
+    home: Path
+    model: Trainable
+    context: int
+
+
+def evaluate_path(
+    path: Path, config: EvalConfig, device: str = "auto", video: Path | None = None, trunk: Path | None = None
+) -> dict[str, Any]:
+    """Play episodes.
+
+    Args:
+        path: a run folder (all its finished cells), a MODE/SEED or trunk/SEED folder, or an adapter folder.
+        config: episodes, targets, environments, decode.
+        device: where the model computes.
+        video: write a GIF of one episode of the first target here.
+        trunk: folder of the adapter's trunk, where it does not lie in the adapter's run.
+
+    Returns:
+        {"evaluations": [...]}: an entry of a results file for each policy and target, with its "path".
+
+    Raises:
+        TransferError: nothing to play at `path`, no trunk for an adapter, an unknown target, no rendering.
+    """
+    entries = []
+    for player in find_players(path, device, trunk):
+        targets = [stored_target(target, player.model.statistics) for target in config.targets]
+        if video is not None:
+            film(player, targets[0], config.decode, video)
+            video = None
+        for target in targets:
+            result = evaluate(
+                player.model,
+                num_episodes=config.episodes,
+                target_return=target,
+                context=player.context,
+                num_envs=config.envs,
+                decode=config.decode,
+            )
+            entries.append({"path": str(player.home), "checkpoint": "last", **result.to_json()})
+    return {"evaluations": entries}
+
+
+def find_players(path: Path, device: str, trunk: Path | None = None) -> Iterator[Player]:
+    """The policies that a path means."""
+    homes = [path]
+    if (path / "config.toml").is_file():
+        homes = sorted(file.parent for file in path.glob("*/*/results.json"))
+    elif (path / "adapter.json").is_file():
+        homes = [path.parent] if path.name == "adapter" else [path]
+    playable = [home for home in homes if _adapter_folder(home) or (home / "mlp" / "mlp.json").is_file()]
+    if not playable:
+        raise TransferError(f"{path} holds no finished adapter. `transfer ls` shows what is at hand.")
+    for home in playable:
+        yield _load(home, device, trunk)
+
+
+def _adapter_folder(home: Path) -> Path | None:
+    return next((folder for folder in (home / "adapter", home) if (folder / "adapter.json").is_file()), None)
+
+
+def _load(home: Path, device: str, trunk: Path | None) -> Player:
+    folder, where = _adapter_folder(home), find_device(device)
+    if folder is None:
+        return Player(home, MLPPolicy.load(home / "mlp").to(where), 2)
+    wanted = read_json(folder / "adapter.json").get("trunk")
+    found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
+    adapter = Adapter.load(folder, found)
+    context = int(adapter.record.get("training", {}).get("context", 20))
+    return Player(home, TransferModel(found, adapter).to(where).eval(), context)
+
+
+def locate_trunk(home: Path, fingerprint: str) -> Path:
+    """The folder of the trunk with this fingerprint: beside the adapter, in its run, or where the run took it from.
+
+    Raises:
+        TransferError: there is none.
+    """
+    run = home.resolve().parent.parent
+    candidates = [home / "trunk", *sorted(run.glob("trunk/*/trunk"))]
+    if (run / "config.toml").is_file():
+        origin, seed = load_config(str(run / "config.toml")).pretrain.from_, home.resolve().name
+        if origin:
+            candidates.append(find_trunk(Path(origin), int(seed)) / "trunk")
+    for folder in candidates:
+        if (folder / "trunk.json").is_file() and read_json(folder / "trunk.json").get("fingerprint") == fingerprint:
+            return folder
+    raise TransferError(
+        f"the trunk {fingerprint} that {home} was made on is neither there nor in its run. Name its folder: "
+        f"transfer eval {home} --trunk FOLDER"
+    )
+
+
+def stored_target(target: str, statistics: Statistics) -> float:
+    """A target as a raw return, from the quantiles that the adapter stores."""
+    if target in statistics.return_quantiles:
+        return statistics.return_quantiles[target]
+    if target.startswith("p"):
+        raise unknown("target", target, statistics.return_quantiles, "Or give a raw return, as in --targets 3000.")
+    return float(target)
+
+
+def film(player: Player, target: float, decode: str, file: Path) -> None:
+    """Write one episode, seed 10000, as a GIF.
+
+    Raises:
+        TransferError: MuJoCo cannot render here.
+    """
+    env = player.model.env_spec.make(render_mode="rgb_array")
+    policy = Policy(player.model, target_return=target, context=player.context, decode=decode)
+    try:
+        state, reward, over, frames = env.reset(seed=10_000)[0], None, False, []
+        while not over:
+            if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second
+                frames.append(np.asarray(env.render()))
+            state, gained, terminated, truncated, _ = env.step(policy.act(state, reward))
+            reward, over = float(gained), terminated or truncated
+    except Exception as error:  # rendering raises whatever the graphics library does
+        raise TransferError(
+            f"no video: {type(error).__name__}: {error}. MuJoCo renders without a screen with MUJOCO_GL=egl "
+            "(Debian: apt install libegl1) or MUJOCO_GL=osmesa."
+        ) from error
+    finally:
+        env.close()
+    write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
