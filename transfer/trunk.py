@@ -51,11 +51,10 @@ class TrunkConfig:
 
 
 def _scale(x: Tensor, gain: Tensor | None) -> Tensor:
-    """x (B, L, D) times a gain (D) or (B, D)."""
+    """The product of x (B, L, D) and a gain (D) or (B, D), rounded once: bfloat16 would hide steps below 0.4 %."""
     if gain is None:
         return x
-    gain = gain.to(x.dtype)
-    return x * (gain if gain.dim() == 1 else gain[:, None])
+    return (x * (gain if gain.dim() == 1 else gain[:, None])).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -103,7 +102,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) 
 
 
 def _narrow(x: Tensor) -> Tensor:
-    """x in the dtype that autocast multiplies in, cast once instead of once by each of the layers that read it."""
+    """Cast x to the dtype that autocast multiplies in, once instead of once in each of the layers that read it."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
@@ -117,6 +116,7 @@ class FeedForward(nn.Module):
         self.proj = nn.Linear(4 * config.width, config.width)
 
     def forward(self, x: Tensor, gains: Gains | None) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
         return self.proj(_scale(F.gelu(self.fc(x)), gains and gains.feed_forward))
 
 
@@ -132,6 +132,7 @@ class Block(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+        """(B, L, D) -> (B, L, D); arguments as in `Attention.forward`."""
         x = x + self.drop(self.attn(_narrow(self.ln_1(x)), gains, mask, cache, layer))
         return x + self.drop(self.mlp(_narrow(self.ln_2(x)), gains))
 
