@@ -13,6 +13,8 @@ vector per dimension, or not at all ("shared"). Where tokens know it, the readou
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -89,7 +91,7 @@ class ActionTokenizedEmbedding(_Whole):
         return (rows if self.index is None else rows * self.index).sum(-2, keepdim=True)
 
 
-class _Spread(nn.Module):
+class _Spread(nn.Module, ABC):
     """One token per action dimension; s predicts a^0 and the token of a^{i-1} predicts a^i (eq. 5 and 6)."""
 
     spread = True
@@ -107,12 +109,21 @@ class _Spread(nn.Module):
             if tokenizer is None:
                 raise TransferError("adapter.readout 'categorical' needs a fitted tokenizer.")
             centers, used = torch.from_numpy(tokenizer.centers_.copy()), torch.from_numpy(tokenizer.n_used_.copy())
-            self.readout: nn.Module = SpreadCategorical(width, action_size, knows, centers, used)
+            self.readout: SpreadCategorical | SpreadRegression = SpreadCategorical(
+                width, action_size, knows, centers, used
+            )
         else:
             self.readout = SpreadRegression(width, action_size, knows)
 
+    @abstractmethod
     def _values(self, values: Tensor, first: int) -> Tensor:
-        raise NotImplementedError
+        """Values (..., n) of dimensions `first` on -> tokens (..., n, D) that do not know their dimension yet."""
+
+    def encode(self, values: Tensor, first: int = 0) -> Tensor:
+        """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n)."""
+        assert self.bins is not None  # whoever needs ids was built with a tokenizer
+        ids: Tensor = self.bins(values, first)
+        return ids
 
     def forward(self, values: Tensor, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> tokens (..., n, D)."""
@@ -125,8 +136,9 @@ class _Spread(nn.Module):
 
     def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
-        wanted = self.bins(actions) if isinstance(self.readout, SpreadCategorical) else actions
-        return self.readout.loss(hidden, wanted, mask)
+        if isinstance(self.readout, SpreadRegression):
+            return self.readout.loss(hidden, actions, mask)
+        return self.readout.loss(hidden, self.encode(actions), mask)
 
 
 class ActionSpreadEmbedding(_Spread):
@@ -152,4 +164,4 @@ class ActionTokenizedSpreadEmbedding(_Spread):
         self.table = BinTable(tokenizer.bins, action_size, ranges, width)
 
     def _values(self, values: Tensor, first: int) -> Tensor:
-        return self.table(self.bins(values, first), first)
+        return self.table(self.encode(values, first), first)

@@ -64,6 +64,9 @@ class SpreadCategorical(nn.Module):
     As in Gato, BeT and the Trajectory Transformer. Bins that a dimension does not use are masked out.
     """
 
+    centers: Tensor
+    unused: Tensor
+
     def __init__(self, width: int, action_size: int, per_dimension: bool, centers: Tensor, used: Tensor) -> None:
         super().__init__()
         bins = centers.shape[1]

@@ -105,6 +105,7 @@ class Tokenizer(ABC):
         }
 
     @abstractmethod
+    @abstractmethod
     def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
         """Inner edges (n - 1,) and decode values (n,), n <= bins, from the ascending values (N,) of one dimension."""
 

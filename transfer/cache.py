@@ -53,7 +53,7 @@ class Cache:
         return Cache(storage.grown(self.length, room), self.length)
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (B, H, n, D/H) keys and values behind the `length` tokens; returns all of them, (B, H, length + n, D/H).
+        """Write (B, H, n, D/H) keys and values behind the `length` tokens; returns all, (B, H, length + n, D/H).
 
         Call `reserve` before the first layer and `advanced` after the last.
         """

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,11 +51,14 @@ def save_trunk(trunk: Trunk, folder: Path) -> Path:
 
 def load_trunk(folder: Path) -> Trunk:
     """Read a trunk, strictly."""
+    path = folder / "trunk.json"
+    folder = _inside(folder, "trunk")
     content = _read(folder, "trunk.json", TRUNK_KEYS)
-    trunk = Trunk(_config(TrunkConfig, content["config"], folder / "trunk.json"))
+    with _building(path):
+        trunk = Trunk(_config(TrunkConfig, content["config"], path))
+        trunk.record = dict(content["record"])
     _fill(trunk, folder / "trunk.safetensors")
     _check(fingerprint(trunk), content["fingerprint"], folder / "trunk.safetensors")
-    trunk.record = content["record"]
     return trunk.eval()
 
 
@@ -83,10 +88,11 @@ def save_adapter(adapter: Adapter, folder: Path) -> Path:
 
 def load_adapter(folder: Path, trunk: Trunk | None = None, any_trunk: bool = False) -> Adapter:
     """Read an adapter, strictly; see `Adapter.load`."""
+    folder = _inside(folder, "adapter")
     path = folder / "adapter.json"
     content = _read(folder, "adapter.json", ADAPTER_KEYS)
     tokenizer = content["tokenizer"]
-    try:
+    with _building(path):
         adapter = Adapter(
             _config(AdapterConfig, content["config"], path),
             EnvironmentSpec.from_json(content["environment"]),
@@ -96,11 +102,9 @@ def load_adapter(folder: Path, trunk: Trunk | None = None, any_trunk: bool = Fal
             content["depth"],
             **content["extras"],
         )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise TransferError(f"{path} was edited: {type(error).__name__}: {error}.") from error
+        adapter.record = {"trunk": content["trunk"], **content["record"]}
     _fill(adapter, folder / "adapter.safetensors")
     _check(adapter_fingerprint(adapter), content["fingerprint"], path)
-    adapter.record = {"trunk": content["trunk"], **content["record"]}
     if trunk is not None and not any_trunk:
         check_trunk(adapter, trunk, str(folder))
     return adapter.eval()
@@ -122,9 +126,11 @@ def save_mlp(policy: MLPPolicy, folder: Path) -> Path:
 
 def load_mlp(folder: Path) -> MLPPolicy:
     """Read the MLP control, strictly."""
+    path = folder / "mlp.json"
     content = _read(folder, "mlp.json", MLP_KEYS)
-    statistics = _config(Statistics, content["statistics"], folder / "mlp.json")
-    policy = MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
+    with _building(path):
+        statistics = _config(Statistics, content["statistics"], path)
+        policy = MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
     _fill(policy, folder / "mlp.safetensors")
     _check(fingerprint(policy), content["fingerprint"], folder / "mlp.safetensors")
     return policy.eval()
@@ -162,6 +168,13 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
+def _inside(folder: Path, name: str) -> Path:
+    """The folder itself, or the sub-folder `name` of a SEED folder of a run."""
+    inner = folder / name
+    recover_folder(inner)
+    return inner if not (folder / f"{name}.json").exists() and inner.is_dir() else folder
+
+
 def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     recover_folder(folder)
     content = read_json(folder / name)
@@ -176,11 +189,23 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def _building(path: Path) -> Iterator[None]:
+    """Inside, what a value of a wrong type or size leads to is an error that names the file it came from."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
+        raise TransferError(f"{path} was edited: {type(error).__name__}: {error}.") from error
+
+
 def _config(kind: type[Config], values: dict[str, Any], path: Path) -> Config:
     names = {f.name for f in fields(kind)}
     if not isinstance(values, dict) or set(values) != names:
         raise TransferError(f"{path}: {kind.__name__} needs exactly {', '.join(sorted(names))}; got {values!r:.200}.")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return kind(**settings)
 
 
 def _fill(module: nn.Module, path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Writing files and folders so that a crash never leaves half of one, and reading JSON and tensors with clear errors."""
+"""Writing files and folders so that a crash never leaves half of one; reading JSON and tensors with clear errors."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,15 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
+        for file in temporary.iterdir():
+            flush(file)
+        if folder.exists():  # else `old` may be all there is, after a kill between the two renames
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        recover_folder(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -41,12 +45,19 @@ def recover_folder(folder: Path) -> None:
         old.rename(folder)
 
 
+def flush(file: Path) -> None:
+    """Wait until a file is on the disk: a rename can get there before the content, and power can fail in between."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.write_text(text, encoding="utf-8")
+        flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,20 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 
 from transfer.errors import TransferError, unknown
-
-
-class HasParts(Protocol):
-    """A module whose parts have names."""
-
-    def parts(self) -> dict[str, nn.Module]:
-        """Parts by name."""
-        ...
 
 
 @dataclass(frozen=True)

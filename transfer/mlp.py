@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer.adapter import Statistics
+from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 
 
-class MLPPolicy(nn.Module):
+class MLPPolicy(PolicyModel):
     """Two hidden layers with GELU from (normalised state, scaled return-to-go) to the action; squared error.
 
     Made as large as what another mode trains, so that the two differ in the trunk and not in size. Behaves as a
@@ -28,13 +29,12 @@ class MLPPolicy(nn.Module):
         seed: of the weights.
     """
 
-    tokens_per_step = 1
     state_mean: Tensor
     state_std: Tensor
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
-        self.env_spec, self.statistics, self.hidden = env_spec, statistics, hidden
+        self._env_spec, self._statistics, self.hidden = env_spec, statistics, hidden
         with seeded(seed, "mlp"):
             self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
             self.fc_2 = nn.Linear(hidden, hidden)
@@ -56,6 +56,21 @@ class MLPPolicy(nn.Module):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.out.weight.device
+
+    @property
+    def env_spec(self) -> EnvironmentSpec:
+        """The environment it acts in."""
+        return self._env_spec
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the dataset it learned from."""
+        return self._statistics
+
+    @property
+    def tokens_per_step(self) -> int:
+        """One: a step is seen as a whole."""
+        return 1
 
     def parts(self) -> dict[str, nn.Module]:
         """One part, `mlp`."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import Adapter, Statistics
+from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.errors import TransferError
 from transfer.layout import Layout
@@ -15,14 +16,13 @@ from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 
 if TYPE_CHECKING:
-    from transfer.policy import Policy
     from transfer.streaming import Stream
 
 
-class TransferModel(nn.Module):
-    """A return-conditioned policy: an adapter's embeddings, interleaved, through the trunk, to the adapter's readout.
+class TransferModel(PolicyModel):
+    r"""A return-conditioned policy: an adapter's embeddings, interleaved, through the trunk, to the adapter's readout.
 
-        returns (B,T)   -> R  (B,T,1,D) \\
+        returns (B,T)   -> R  (B,T,1,D) \
         states (B,T,S)  -> s  (B,T,1,D)  >- + time -> R s a^0 .. | R s a^0 .. -> trunk -> read "action" -> loss, action
         actions (B,T,A) -> a  (B,T,n,D) /
 
@@ -114,15 +114,3 @@ class TransferModel(nn.Module):
         from transfer.streaming import Stream
 
         return Stream(self, rows, context, decode)
-
-    def policy(self, target: float | None = None, target_return: float | None = None, **options: object) -> Policy:
-        """A policy for one environment in a loop of your own.
-
-        Args:
-            target: wanted score (100 = the reference expert).
-            target_return: wanted raw return instead; default: the 95th percentile of the adapter's dataset.
-            options: `context` and `decode` of `transfer.policy.Policy`.
-        """
-        from transfer.policy import Policy
-
-        return Policy(self, target, target_return, **options)  # type: ignore[arg-type]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from transfer.base import PolicyModel
 from transfer.errors import TransferError
 from transfer.freezing import evaluating
-from transfer.training import Trainable
 from transfer.rollout import default_target
 
 
@@ -31,7 +31,7 @@ class Policy:
 
     def __init__(
         self,
-        model: Trainable,
+        model: PolicyModel,
         target: float | None = None,
         target_return: float | None = None,
         context: int = 20,
@@ -70,10 +70,10 @@ class Policy:
                 "act(observation) opens an episode, act(observation, reward) goes on with it; reset() starts a new one."
             )
         device = self.model.device
-        self._wanted -= reward or 0.0
+        still = self._wanted - (reward or 0.0)
         state = torch.as_tensor(np.asarray(observation, np.float32), device=device)[None]
-        wanted = torch.tensor([self._wanted], dtype=torch.float32, device=device)
+        wanted = torch.tensor([still], dtype=torch.float32, device=device)
         with evaluating(self.model), torch.inference_mode():
             action = self._stream.step(state, wanted, torch.tensor([self._time], device=device))
-        self._time += 1
+        self._wanted, self._time = still, self._time + 1
         return action[0].cpu().numpy()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from transfer.errors import TransferError
 from transfer.files import read_json, read_tensors, recover_folder, replacing_folder, write_json
@@ -26,7 +26,7 @@ def save_progress(
 
     Random numbers need no state: windows and noise are functions of (seed, step).
     """
-    names = {p: name for name, p in model.named_parameters() if p.requires_grad}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
     tensors = {f"weights.{name}": p.detach().cpu().contiguous() for p, name in names.items()}
     for p, state in optimizer.state.items():
         for key in MOMENTS:
@@ -50,15 +50,41 @@ def load_progress(
     recover_folder(folder)
     if not folder.exists():
         return 0, float("nan")
-    head, tensors = read_json(folder / "state.json"), read_tensors(folder / "state.safetensors")
+    head, tensors = _read(folder)
     if head["config"] != asdict(config):
         raise TransferError(f"{folder} belongs to a run with other settings: {head['config']}, not {asdict(config)}.")
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if {name.removeprefix("weights.") for name in tensors if name.startswith("weights.")} != set(trained):
-        raise TransferError(f"{folder} holds the state of another model; remove it to start again.")
+    if {name: tensor.shape for name, tensor in tensors.items()} != _shapes(trained, tensors):
+        raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(tensors[f"weights.{name}"])
     for name, p in trained.items():
+        if f"step.{name}" not in tensors:  # took no part in the loss, so it has no gradient and no moments
+            continue
         optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
     return head["step"], head["loss"]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `save_progress` wrote. Raises TransferError when it is damaged, edited or not all there."""
+    try:
+        head, tensors = read_json(folder / "state.json"), read_tensors(folder / "state.safetensors")
+    except TransferError as error:
+        raise TransferError(f"{error} To do without that state, {_again(folder)}") from error
+    if set(head) != {"step", "loss", "config"} or type(head["step"]) is not int or type(head["loss"]) is not float:
+        raise TransferError(f"{folder / 'state.json'} was edited; {_again(folder)}")
+    return head, tensors
+
+
+def _shapes(trained: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """The shapes that a state must have; a tensor that took no part in the loss has weights and no moments."""
+    wanted = {f"weights.{name}": p.shape for name, p in trained.items()}
+    for name, p in trained.items():
+        if any(f"{key}.{name}" in tensors for key in MOMENTS):
+            wanted |= {f"{key}.{name}": p.shape if key != "step" else torch.Size() for key in MOMENTS}
+    return wanted
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} to start this training again."

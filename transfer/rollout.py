@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from transfer.base import PolicyModel
 from transfer.errors import TransferError
 from transfer.freezing import evaluating
-from transfer.training import Trainable
 from transfer.specs import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Trainable,
+    model: PolicyModel,
     env_spec: EnvironmentSpec | None = None,
     num_episodes: int = 100,
     *,
@@ -96,7 +96,7 @@ def evaluate(
         context: T, as in training.
         num_envs: environments at a time.
         decode: see `transfer.streaming.Stream`.
-        on_episode: called with the number of finished episodes.
+        on_episode: called with the number of finished episodes whenever it has grown.
 
     Raises:
         TransferError: the environment's sizes are not the adapter's, or it cannot be built.
@@ -113,11 +113,11 @@ def evaluate(
     try:
         with evaluating(model), torch.inference_mode():
             for wave in np.split(seeds, range(len(envs), num_episodes, len(envs))):
-                result = _wave(model, envs[: len(wave)], wave, env_spec, target_return, context, decode)
+                before = int(wave[0]) - FIRST_SEED
+                on_end = (lambda ended, before=before: on_episode(before + ended)) if on_episode else None
+                result = _wave(model, envs[: len(wave)], wave, env_spec, target_return, context, decode, on_end)
                 outcomes.append(result[:2])
                 sample.append(result[2])
-                if on_episode:
-                    on_episode(int(wave[-1]) - FIRST_SEED + 1)
     finally:
         for env in envs:
             env.close()
@@ -125,21 +125,22 @@ def evaluate(
     return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, np.concatenate(sample))
 
 
-def default_target(model: Trainable) -> float:
+def default_target(model: PolicyModel) -> float:
     """The 95th percentile of the returns of the adapter's dataset."""
     return model.statistics.return_quantiles["p95"]
 
 
 def _wave(
-    model: Trainable,
+    model: PolicyModel,
     envs: list[gymnasium.Env[Any, Any]],
     seeds: NDArray[np.int64],
     env_spec: EnvironmentSpec,
     target_return: float,
     context: int,
     decode: str,
+    on_end: Callable[[int], None] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
-    """One episode in each environment: returns, lengths, and every tenth action."""
+    """One episode in each environment: returns, lengths, and every tenth action; `on_end` hears how many are over."""
     device = model.device
     low, high = envs[0].action_space.low, envs[0].action_space.high  # type: ignore[attr-defined]
     stream, alive = model.stream(len(envs), context, decode), np.arange(len(envs))
@@ -157,15 +158,19 @@ def _wave(
         lengths[alive] += 1
         going = np.array([not (step[2] or step[3]) for step in steps])
         states = np.stack([step[0] for step in steps])[going]
+        if t + 1 == env_spec.max_episode_steps:
+            going[:] = False
         if not going.all():
             alive = alive[going]
+            if on_end is not None:
+                on_end(len(envs) - len(alive))
             if not len(alive):
                 break
             stream.select(torch.from_numpy(going).to(device))
     return returns, lengths, np.concatenate(sample)
 
 
-def _check_sizes(model: Trainable, env_spec: EnvironmentSpec) -> None:
+def _check_sizes(model: PolicyModel, env_spec: EnvironmentSpec) -> None:
     mine = model.env_spec
     if (mine.state_size, mine.action_size) != (env_spec.state_size, env_spec.action_size):
         raise TransferError(

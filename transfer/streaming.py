@@ -82,7 +82,8 @@ class Stream:
         return values
 
     def _one_by_one(self, hidden: Tensor, time: Tensor) -> Tensor:
-        action, values = self.model.adapter.action, []
+        action = self.model.adapter.action
+        values: list[Tensor] = []
         for i in range(action.action_size):
             if i:
                 hidden = self._read(action(values[-1], i - 1) + time)

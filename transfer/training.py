@@ -7,51 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from transfer.adapter import Statistics
-from transfer.batch import Batch
+from transfer.base import PolicyModel
 from transfer.errors import TransferError
 from transfer.freezing import Selection, train_only
 from transfer.sampler import WindowSampler
-from transfer.specs import EnvironmentSpec
-
-
-class Actor(Protocol):
-    """Acts in E environments in lockstep."""
-
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
-        ...
-
-    def select(self, rows: Tensor) -> None:
-        """Go on with some of the environments, (E,) boolean."""
-        ...
-
-
-class Trainable(Protocol):
-    """What `fit` trains and `evaluate` rolls out: a `TransferModel`, or a control."""
-
-    env_spec: EnvironmentSpec
-    statistics: Statistics
-    device: torch.device
-    tokens_per_step: int
-
-    def parts(self) -> dict[str, nn.Module]:
-        """Selectable parts by name."""
-        ...
-
-    def loss(self, batch: Batch, precision: torch.dtype) -> tuple[Tensor, Tensor]:
-        """(sum, count) of the loss over real tokens."""
-        ...
-
-    def stream(self, rows: int, context: int, decode: str) -> Actor:
-        """Actions step by step."""
-        ...
-
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
@@ -135,7 +98,8 @@ class _Meter:
     """Sums since the last report, kept on the device so that no step waits for the host."""
 
     def __init__(self) -> None:
-        self.loss, self.count, self.norm, self.steps, self.tokens = 0.0, 0.0, 0.0, 0, 0
+        self.loss, self.count, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        self.steps, self.tokens = 0, 0
         self.since = time.perf_counter()
 
     def add(self, loss: torch.Tensor, count: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
@@ -156,7 +120,7 @@ class _Meter:
 
 
 def fit(
-    model: Trainable,
+    model: PolicyModel,
     sampler: WindowSampler,
     config: TrainConfig,
     parts: list[str],
@@ -169,8 +133,8 @@ def fit(
 ) -> FitResult:
     """Train some parts of a model; everything else stays as it is, bit for bit.
 
-    Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from its
-    checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
+    Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from
+    its checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
 
     Args:
         model: what trains.

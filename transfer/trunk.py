@@ -144,6 +144,8 @@ class TimeEmbedding(nn.Module):
     Vaswani et al. 2017, section 3.5.
     """
 
+    waves: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         periods = 4.0 * 1000.0 ** torch.linspace(0, 1, width // 2)

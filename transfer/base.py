@@ -1,0 +1,76 @@
+"""What training, evaluation and policies need of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from transfer.adapter import Statistics
+from transfer.batch import Batch
+from transfer.specs import EnvironmentSpec
+
+if TYPE_CHECKING:
+    from transfer.policy import Policy
+
+
+class Actor(Protocol):
+    """Acts in E environments in lockstep."""
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
+        ...
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with some of the environments, (E,) boolean."""
+        ...
+
+
+class PolicyModel(nn.Module, ABC):
+    """A return-conditioned policy for one environment: `TransferModel`, or a control without a trunk."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+
+    @property
+    @abstractmethod
+    def env_spec(self) -> EnvironmentSpec:
+        """The environment it acts in."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """Of the dataset it learned from."""
+
+    @property
+    @abstractmethod
+    def tokens_per_step(self) -> int:
+        """K, for counting."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """Every selectable part by name."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """Sum of the loss over real tokens, and how many there were; what is padded never changes it."""
+
+    @abstractmethod
+    def stream(self, rows: int, context: int, decode: str) -> Actor:
+        """Actions for E = `rows` environments, step by step."""
+
+    def policy(self, target: float | None = None, target_return: float | None = None, **options: object) -> Policy:
+        """A policy for one environment in a loop of your own.
+
+        Args:
+            target: wanted score (100 = the reference expert).
+            target_return: wanted raw return instead; default: the 95th percentile of the dataset's returns.
+            options: `context` and `decode` of `transfer.policy.Policy`.
+        """
+        from transfer.policy import Policy
+
+        return Policy(self, target, target_return, **options)  # type: ignore[arg-type]
