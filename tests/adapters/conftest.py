@@ -1,0 +1,34 @@
+"""Small data for the tests of the adapters' parts."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from transfer.adapters.tokenizers import QuantileTokenizer
+from transfer.episodes import Episodes
+
+SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}
+
+
+@pytest.fixture
+def make_episodes() -> Callable[..., Episodes]:
+    """make_episodes("Hopper-v5", seed=0): random steps, some actions saturated, a state that never changes."""
+
+    def make(env: str = "Hopper-v5", seed: int = 0, lengths: tuple[int, ...] = (19, 4, 25, 2)) -> Episodes:
+        rng, steps = np.random.default_rng(seed), sum(lengths)
+        state_size, action_size = SIZES[env]
+        states = rng.normal(1.0, 2.0, (steps, state_size))
+        states[:, 4] = 0.75
+        actions = np.clip(rng.normal(0.0, 0.8, (steps, action_size)), -1, 1)
+        return Episodes.from_arrays(states, actions, rng.uniform(0, 3, steps), lengths, env, name=f"test/{env}")
+
+    return make
+
+
+@pytest.fixture
+def tokenizer() -> QuantileTokenizer:
+    """Eight bins for three dimensions, of which the last has three values only."""
+    values = np.clip(np.random.default_rng(0).normal(0.0, 0.8, (500, 3)), -1, 1)
+    values[:, 2] = np.round(values[:, 2])
+    return QuantileTokenizer(8).fit(values)

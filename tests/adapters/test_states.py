@@ -1,0 +1,35 @@
+"""State embeddings: one token, by a linear map or by an MLP."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from transfer.adapters.states import LinearState, MLPState
+
+
+@pytest.mark.parametrize("kind", [LinearState, MLPState])
+def test_a_state_becomes_the_tokens_that_the_kind_promises(kind: type[LinearState | MLPState]) -> None:
+    embedding = kind(11, 16)
+    assert embedding(torch.randn(2, 5, 11)).shape == (2, 5, embedding.tokens, 16)
+
+
+def test_the_linear_embedding_is_one_linear_map() -> None:
+    embedding, states = LinearState(11, 16), torch.randn(2, 5, 11)
+    expected = states @ embedding.linear.weight.T + embedding.linear.bias
+    torch.testing.assert_close(embedding(states)[:, :, 0], expected)
+    assert sum(p.numel() for p in embedding.parameters()) == 16 * 12
+
+
+def test_the_mlp_is_not_linear_and_has_two_hidden_layers() -> None:
+    embedding, states = MLPState(11, 16, hidden=32), torch.randn(2, 5, 11)
+    inner = F.gelu(states @ embedding.fc_1.weight.T + embedding.fc_1.bias)
+    hidden = F.gelu(inner @ embedding.fc_2.weight.T + embedding.fc_2.bias)
+    torch.testing.assert_close(embedding(states)[:, :, 0], hidden @ embedding.proj.weight.T + embedding.proj.bias)
+    assert [tuple(p.shape) for p in embedding.parameters() if p.dim() == 2] == [(32, 11), (32, 32), (16, 32)]
+
+
+@pytest.mark.parametrize("kind", [LinearState, MLPState])
+def test_every_number_of_the_state_counts(kind: type[LinearState | MLPState]) -> None:
+    states = torch.ones(1, 1, 11, requires_grad=True)
+    kind(11, 16)(states).square().sum().backward()
+    assert states.grad is not None and (states.grad != 0).all()

@@ -1,0 +1,325 @@
+"""Trunks and adapters on disk: exact, small, strict, and never half written."""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import transfer.checkpoint
+from transfer.adapter import Adapter
+from transfer.errors import TransferError
+from transfer.freezing import fingerprint
+from transfer.model import TransferModel
+from transfer.rollout import evaluate
+from transfer.specs import EnvironmentSpec
+from transfer.trunk import Trunk
+
+MakeModel = Callable[..., TransferModel]
+KINDS = {
+    "tokenized": {},
+    "categorical": {"readout": "categorical", "tokenizer": "uniform"},
+    "eq. 4": {"ranges": "per-dimension"},
+    "whole": {"action": "ActionEmbedding", "state": "linear"},
+    "extras": {"ia3": True, "conditioning": True},
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+def saved(request: pytest.FixtureRequest, make_model: MakeModel, tmp_path: Path) -> tuple[TransferModel, Path]:
+    """A model of each kind, and the folder that its trunk and adapter were saved in."""
+    return save(make_model(**request.param), tmp_path)
+
+
+@pytest.fixture
+def one(make_model: MakeModel, tmp_path: Path) -> tuple[TransferModel, Path]:
+    """The default model, saved."""
+    return save(make_model(ia3=True), tmp_path)
+
+
+def save(model: TransferModel, folder: Path) -> tuple[TransferModel, Path]:
+    model.trunk.save(folder / "trunk")
+    model.adapter.save(folder / "adapter")
+    return model, folder
+
+
+def load(folder: Path) -> TransferModel:
+    trunk = Trunk.load(folder / "trunk")
+    return TransferModel(trunk, Adapter.load(folder / "adapter", trunk))
+
+
+def act(model: TransferModel) -> np.ndarray:
+    """Actions (8, A) of a policy that sees eight invented observations."""
+    policy, rng = model.policy(context=4), np.random.default_rng(0)
+    rewards = [None, *rng.uniform(0, 3, 7).tolist()]
+    return np.stack([policy.act(rng.normal(size=model.env_spec.state_size), reward) for reward in rewards])
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; a dotted key reaches inside, a value of None removes it."""
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        inner = content
+        *outer, last = key.split("__")
+        for name in outer:
+            inner = inner[name]
+        if value is None:
+            del inner[last]
+        else:
+            inner[last] = value
+    path.write_text(json.dumps(content))
+
+
+def test_a_loaded_model_acts_as_the_saved_one_to_the_bit(saved: tuple[TransferModel, Path]) -> None:
+    model, folder = saved
+    np.testing.assert_array_equal(act(load(folder)), act(model))
+
+
+def test_a_loaded_model_scores_as_the_saved_one_to_the_bit(
+    saved: tuple[TransferModel, Path], short: Callable[..., EnvironmentSpec]
+) -> None:
+    model, folder = saved
+    first, second = (evaluate(m, short("hopper", 15), 2, context=4) for m in (model, load(folder)))
+    assert first.to_json() == second.to_json()
+    np.testing.assert_array_equal(first.actions, second.actions)
+
+
+def test_loading_is_what_makes_a_fresh_adapter_act_so(
+    one: tuple[TransferModel, Path], make_adapter: Callable[..., Adapter]
+) -> None:
+    model, folder = one
+    fresh = TransferModel(model.trunk, make_adapter(trunk=model.trunk, lively=False))
+    assert np.abs(act(fresh) - act(load(folder))).max() > 1e-2
+
+
+def test_everything_about_the_adapter_comes_back(saved: tuple[TransferModel, Path]) -> None:
+    model, folder = saved
+    mine, loaded = model.adapter, load(folder).adapter
+    assert fingerprint(loaded) == fingerprint(mine)
+    for name in ("config", "env_spec", "statistics", "width", "depth", "record"):
+        assert getattr(loaded, name) == getattr(mine, name), name
+    if mine.tokenizer is not None:
+        assert loaded.tokenizer.to_json() == mine.tokenizer.to_json()
+    for buffer, other in zip(mine.buffers(), loaded.buffers(), strict=True):
+        assert torch.equal(buffer, other) and buffer.dtype == other.dtype
+
+
+def test_a_trunk_comes_back_with_its_record(one: tuple[TransferModel, Path]) -> None:
+    model, folder = one
+    trunk = Trunk.load(folder / "trunk")
+    assert (trunk.config, trunk.record) == (model.trunk.config, model.trunk.record)
+    assert fingerprint(trunk) == fingerprint(model.trunk) and not trunk.training
+
+
+def test_saving_twice_gives_the_same_bytes(one: tuple[TransferModel, Path]) -> None:
+    model, folder = one
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files]
+    save(load(folder), folder)
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_an_adapter_holds_no_tensor_of_the_trunk(make_model: MakeModel, tmp_path: Path) -> None:
+    save(make_model(ia3=True, conditioning=True), tmp_path)
+    layers = [f"ia3.{kind}.{layer}" for kind in ("keys", "values", "feed_forward") for layer in range(2)]
+    linear = [f"{name}.{kind}" for name in ("state.fc_1", "state.fc_2", "state.proj") for kind in ("weight", "bias")]
+    action = ["index", "table.rows.weight", "readout.weight", "readout.bias", "readout.rows"]
+    found = load_file(tmp_path / "adapter" / "adapter.safetensors")
+    expected = {*layers, *linear, *(f"action.{name}" for name in action), "conditioning.weight", "conditioning.bias"}
+    assert set(found) == expected
+    assert set(json.loads((tmp_path / "adapter" / "adapter.json").read_text())) == {
+        *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
+        *("fingerprint", "trunk", "record"),
+    }
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter.json", "adapter.safetensors"]
+
+
+def test_an_adapter_of_the_usual_size_stays_below_a_megabyte(
+    make_trunk: Callable[..., Trunk], make_adapter: Callable[..., Adapter], tmp_path: Path
+) -> None:
+    trunk = make_trunk(width=128, depth=3, heads=4)
+    adapter = make_adapter("Walker2d-v5", trunk=trunk, ia3=True, conditioning=True, bins=64)
+    adapter.save(tmp_path / "adapter")
+    assert sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir()) < 1_000_000
+
+
+def test_another_trunk_is_refused_with_both_fingerprints(
+    one: tuple[TransferModel, Path], make_trunk: Callable[..., Trunk]
+) -> None:
+    model, folder = one
+    other = make_trunk(seed=1)
+    with pytest.raises(TransferError, match="any_trunk=True") as error:
+        Adapter.load(folder / "adapter", other)
+    assert fingerprint(model.trunk) in str(error.value) and fingerprint(other) in str(error.value)
+
+
+def test_another_trunk_can_be_insisted_on(one: tuple[TransferModel, Path], make_trunk: Callable[..., Trunk]) -> None:
+    model, folder = one
+    other = make_trunk(seed=1)
+    swapped = TransferModel(other, Adapter.load(folder / "adapter", other, any_trunk=True))
+    assert np.abs(act(swapped) - act(model)).max() > 1e-3
+
+
+def test_one_bit_of_the_trunk_makes_it_another_trunk(one: tuple[TransferModel, Path]) -> None:
+    model, folder = one
+    model.trunk.ln_out.bias.data.view(torch.int32)[0] ^= 1
+    with pytest.raises(TransferError, match="was made on the trunk"):
+        Adapter.load(folder / "adapter", model.trunk)
+
+
+def test_an_adapter_that_belongs_to_no_trunk_is_not_saved(make_adapter: Callable[..., Adapter], tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="belongs to no trunk"):
+        make_adapter().save(tmp_path / "adapter")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["trunk.json", "trunk.safetensors", "adapter.json", "adapter.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage"])
+def test_a_damaged_file_is_named(one: tuple[TransferModel, Path], name: str, damage: str) -> None:
+    _, folder = one
+    path = folder / name.split(".")[0] / name
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "truncated": whole[:-100], "garbage": b"\xff" * len(whole)}[damage])
+    with pytest.raises(TransferError, match=name):
+        load(folder)
+
+
+EDITS: dict[str, tuple[dict[str, Any], str]] = {
+    "a missing key": ({"statistics": None}, "lacks statistics"),
+    "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
+    "an unknown format": ({"format": 2}, "has format 2; this version reads format 1"),
+    "another width": ({"width": 32}, "tensor '.*' is"),
+    "a width that is no number": ({"width": "wide"}, "was edited"),
+    "a width below zero": ({"width": -16}, "was edited"),
+    "another state kind": ({"config__state": "linear"}, "missing tensors"),
+    "an unknown state kind": ({"config__state": "mpl"}, "Did you mean 'mlp'"),
+    "a setting too few": ({"config__bins": None}, "AdapterConfig needs exactly"),
+    "no settings at all": ({"config": 3}, "AdapterConfig needs exactly"),
+    "another mean": ({"statistics__state_mean": [0.0] * 11}, "was changed after it was saved"),
+    "another number of means": ({"statistics__state_mean": [0.0] * 10}, "statistics of 10 state numbers"),
+    "another reference": ({"environment__reference__maximum": 4000.0}, "was changed after it was saved"),
+    "another environment": ({"environment__gym_spec": "{}"}, "was changed after it was saved"),
+    "another kind of bins": ({"tokenizer__kind": "uniform"}, "was changed after it was saved"),
+    "bins of other sizes": ({"tokenizer__edges": [[0.0]] * 3}, "has tables of other sizes"),
+    "no bins": ({"tokenizer": {}}, "adapter.json"),
+    "no IA3": ({"extras__ia3": False}, "unexpected tensors"),
+    "an unknown extra": ({"extras__lora": True}, "was edited"),
+    "another fingerprint": ({"fingerprint": "0" * 64}, "was changed after it was saved"),
+    "a record that is none": ({"record": "mine"}, "was edited"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), EDITS.values(), ids=EDITS.keys())
+def test_an_edited_adapter_is_refused(one: tuple[TransferModel, Path], changes: dict[str, Any], message: str) -> None:
+    _, folder = one
+    edit(folder / "adapter" / "adapter.json", **changes)
+    with pytest.raises(TransferError, match=message):
+        load(folder)
+
+
+def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
+    model, folder = one
+    edges = model.adapter.tokenizer.to_json()["edges"]
+    edges[1][2] = float(np.nextafter(np.float32(edges[1][2]), np.float32(9)))
+    edit(folder / "adapter" / "adapter.json", tokenizer__edges=edges)
+    with pytest.raises(TransferError, match="was changed after it was saved"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config__depth": 3}, "missing tensors"),
+        ({"config__width": "wide"}, "was edited"),
+        ({"config__head": 2}, "TrunkConfig needs exactly"),
+        ({"record": None}, "lacks record"),
+        ({"record": "mine"}, "was edited"),
+    ],
+)
+def test_an_edited_trunk_is_refused(one: tuple[TransferModel, Path], changes: dict[str, Any], message: str) -> None:
+    _, folder = one
+    edit(folder / "trunk" / "trunk.json", **changes)
+    with pytest.raises(TransferError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["trunk", "adapter"])
+@pytest.mark.parametrize("change", ["one bit", "dtype", "a tensor more", "a tensor less"])
+def test_edited_tensors_are_refused(one: tuple[TransferModel, Path], name: str, change: str) -> None:
+    _, folder = one
+    path = folder / name / f"{name}.safetensors"
+    tensors = load_file(path)
+    first = sorted(tensors)[0]
+    if change == "one bit":
+        tensors[first].view(-1)[:1].view(torch.int32)[0] ^= 1
+    elif change == "dtype":
+        tensors[first] = tensors[first].double()
+    elif change == "a tensor more":
+        tensors["extra"] = torch.zeros(1)
+    else:
+        del tensors[first]
+    save_file(tensors, path)
+    with pytest.raises(TransferError, match=name):
+        load(folder)
+
+
+@pytest.mark.parametrize("part", ["trunk", "adapter"])
+def test_a_save_that_fails_leaves_the_old_checkpoint_whole(
+    one: tuple[TransferModel, Path], part: str, monkeypatch: pytest.MonkeyPatch, make_model: MakeModel
+) -> None:
+    model, folder = one
+    expected, files = act(model), sorted(folder.rglob("*"))
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(transfer.checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        getattr(make_model(seed=1, ia3=True), part).save(folder / part)
+    assert sorted(folder.rglob("*")) == files
+    np.testing.assert_array_equal(act(load(folder)), expected)
+
+
+def test_a_save_that_fails_leaves_nothing_where_nothing_was(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tensors: object, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(transfer.checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_model().trunk.save(tmp_path / "trunk")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_replacement_that_was_killed_between_its_renames_is_undone(one: tuple[TransferModel, Path]) -> None:
+    model, folder = one
+    (folder / "adapter").rename(folder / ".adapter.old")
+    np.testing.assert_array_equal(act(load(folder)), act(model))
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter", "trunk"]
+
+
+def test_saving_after_such_a_kill_loses_nothing_when_it_fails_too(
+    one: tuple[TransferModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder = one
+    expected = act(model)
+    (folder / "adapter").rename(folder / ".adapter.old")
+
+    def killed(self: Path, target: Path) -> None:
+        raise OSError("killed")
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(OSError, match="killed"):
+        model.adapter.save(folder / "adapter")
+    monkeypatch.undo()
+    np.testing.assert_array_equal(act(load(folder)), expected)

@@ -1,0 +1,154 @@
+"""Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from transfer.envs.specs import environment
+from transfer.errors import TransferError
+from transfer.freezing import train_only
+from transfer.mlp import MLPPolicy
+from transfer.model import TransferModel
+from transfer.rollout import evaluate
+from transfer.specs import EnvironmentSpec
+
+MakeModel = Callable[..., TransferModel]
+Short = Callable[..., EnvironmentSpec]
+
+
+class Asked(MLPPolicy):
+    """A policy that notes what it is asked and always answers 1."""
+
+    def stream(self, rows: int, context: int, decode: str) -> Any:
+        self.steps: list[tuple[Tensor, Tensor, Tensor]] = getattr(self, "steps", [])
+        return self
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        self.steps.append((states, returns, times))
+        return torch.ones(len(states), 3)
+
+    def select(self, rows: Tensor) -> None:
+        assert rows.dtype == torch.bool and len(rows) == len(self.steps[-1][0])
+
+
+@pytest.fixture
+def asked(make_model: MakeModel) -> Asked:
+    return Asked(environment("hopper"), make_model().statistics, hidden=4)
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 5, 7, 100])
+def test_each_episode_has_its_own_seed_however_many_run_at_a_time(
+    num_envs: int, asked: Asked, countdowns: list[Any]
+) -> None:
+    result = evaluate(asked, num_episodes=7, num_envs=num_envs)
+    assert result.seeds.tolist() == [10_000, 10_001, 10_002, 10_003, 10_004, 10_005, 10_006]
+    assert result.lengths.tolist() == [2, 3, 4, 5, 6, 2, 3]
+    assert result.returns.tolist() == result.lengths.tolist()
+    assert len(countdowns) == min(num_envs, 7)
+
+
+def test_no_slot_starts_again_before_its_wave_is_over(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=7, num_envs=3)
+    assert [env.seeds for env in countdowns] == [[10_000, 10_003, 10_006], [10_001, 10_004], [10_002, 10_005]]
+
+
+def test_environments_that_are_done_cost_nothing(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=5)  # lengths 2 to 6
+    assert [len(states) for states, _, _ in asked.steps] == [5, 5, 4, 3, 2, 1]
+
+
+def test_the_policy_sees_each_state_the_return_still_wanted_and_the_time(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=5, target_return=100.0)
+    for t, (states, returns, times) in enumerate(asked.steps):
+        assert states.dtype == returns.dtype == torch.float32
+        assert states[:, 0].tolist() == [length - t for length in (2, 3, 4, 5, 6) if length > t]
+        assert returns.tolist() == [100.0 - t] * len(states)
+        assert times.tolist() == [t] * len(states)
+
+
+def test_actions_are_clipped_to_what_the_environment_takes(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=2)
+    assert all((action == np.float32(0.8)).all() for env in countdowns for action in env.actions)
+    assert (result.actions == np.float32(0.8)).all() and result.actions.shape[1] == 3
+
+
+def test_an_episode_ends_at_the_limit_of_its_specification(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, replace(environment("hopper"), max_episode_steps=3), num_episodes=5)
+    assert result.lengths.tolist() == [2, 3, 3, 3, 3]
+
+
+def test_the_default_target_is_the_95th_percentile_of_the_dataset(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=2)
+    assert result.target_return == asked.statistics.return_quantiles["p95"]
+    assert asked.steps[0][1].tolist() == pytest.approx([result.target_return] * 2)
+
+
+def test_finished_episodes_are_counted(asked: Asked, countdowns: list[Any]) -> None:
+    counts: list[int] = []
+    evaluate(asked, num_episodes=7, num_envs=3, on_episode=counts.append)
+    assert counts == [1, 2, 3, 4, 5, 6, 7]  # three at a time, of which none end together
+
+
+def test_environments_are_closed_after_an_error_too(asked: Asked, countdowns: list[Any]) -> None:
+    asked.step = lambda *_: 1 / 0  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        evaluate(asked, num_episodes=2)
+    assert [env.closed for env in countdowns] == [True, True]
+
+
+def test_the_result_is_scored_on_the_table_of_the_environment(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=5, target_return=50.0)
+    reference, json = environment("hopper").reference, result.to_json()
+    assert json["returns"] == [2.0, 3.0, 4.0, 5.0, 6.0] and json["mean_return"] == 4.0 == json["mean_length"]
+    assert json["mean_score"] == pytest.approx(reference.score(4.0))
+    assert json["target_score"] == pytest.approx(reference.score(50.0))
+    assert "return 4.0" in str(result) and "5 episodes" in str(result)
+
+
+def test_an_environment_of_another_size_is_refused(make_model: MakeModel) -> None:
+    with pytest.raises(
+        TransferError, match=r"for 'hopper' \(11 states, 3 actions\).*'walker2d' \(17 states, 6 actions"
+    ):
+        evaluate(make_model("Hopper-v5"), environment("walker2d"), 1)
+
+
+@pytest.mark.parametrize("numbers", [{"num_episodes": 0}, {"num_envs": 0}])
+def test_nothing_to_play_is_refused(numbers: dict[str, int], make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="must be at least 1"):
+        evaluate(make_model(), **numbers)
+
+
+@pytest.mark.parametrize("decode", ["autoregressive", "parallel"])
+def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeModel, countdowns: list[Any]) -> None:
+    """Episodes of 2 to 6 steps: the longer ones go on after the window restarted and others left."""
+    model = make_model()
+    evaluate(model, num_episodes=5, num_envs=5, context=3, decode=decode)
+    together = [np.stack(env.actions) for env in countdowns]
+    countdowns.clear()
+    evaluate(model, num_episodes=5, num_envs=1, context=3, decode=decode)
+    alone = np.split(np.stack(countdowns[0].actions), [2, 5, 9, 14])
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert np.abs(together[4][:5] - together[3]).max() > 1e-3
+
+
+def test_real_episodes_can_be_played_again(make_model: MakeModel, short: Short) -> None:
+    model, spec = make_model(), short("hopper", 20)
+    first, second = (evaluate(model, spec, 3, context=6) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    assert len(set(first.returns.tolist())) == 3
+
+
+def test_evaluating_leaves_the_model_as_it_was(make_model: MakeModel, short: Short) -> None:
+    model = make_model(ia3=True)
+    train_only(model, ["state", "ia3"])
+    before = [(p.clone(), p.requires_grad) for p in model.parameters()]
+    modes = [module.training for module in model.modules()]
+    evaluate(model, short("hopper", 8), 2, context=4)
+    assert all(torch.equal(p, q) and p.requires_grad == g for p, (q, g) in zip(model.parameters(), before, strict=True))
+    assert [module.training for module in model.modules()] == modes

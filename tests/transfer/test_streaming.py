@@ -1,0 +1,152 @@
+"""Decoding step by step gives what one forward over the whole window gives, at no more than twice its tokens."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from transfer.batch import Batch
+from transfer.errors import TransferError
+from transfer.model import TransferModel
+
+MakeModel = Callable[..., TransferModel]
+MakeBatch = Callable[..., Batch]
+SPREAD = ("ActionSpreadEmbedding", "ActionTokenizedSpreadEmbedding")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def decode(model: TransferModel, batch: Batch, context: int, how: str) -> Tensor:
+    """Actions (B, N, A) chosen one step after another, for the states, returns and times of a batch."""
+    stream = model.stream(len(batch.mask), context, how)
+    steps = range(batch.mask.shape[1])
+    chosen = [stream.step(batch.states[:, t], batch.returns[:, t], batch.times[:, t]) for t in steps]
+    return torch.stack(chosen, 1)
+
+
+def window_start(t: int, context: int) -> int:
+    """First step of the window in which step t is decoded: it grows to `context` steps, then keeps the newest half."""
+    start = 0
+    for step in range(t + 1):
+        if step - start == context:
+            start = step - context // 2
+    return start
+
+
+def forced(model: TransferModel, batch: Batch, actions: Tensor, t: int, context: int) -> Tensor:
+    """Action (B, A) at step t from one forward over its window, in which the actions (B, N, A) are given."""
+    part = slice(window_start(t, context), t + 1)
+    window = Batch(
+        batch.states[:, part], actions[:, part], *(x[:, part] for x in (batch.returns, batch.times, batch.mask))
+    )
+    return model.adapter.action.predict(model.hidden(window))[:, -1]
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def check_forced(model: TransferModel, batch: Batch, chosen: Tensor, context: int) -> None:
+    for t in range(chosen.shape[1]):
+        close(chosen[:, t], forced(model, batch, chosen, t, context))
+
+
+def test_a_window_restarts_from_its_newest_half() -> None:
+    assert [window_start(t, 6) for t in range(13)] == [0] * 6 + [3] * 3 + [6] * 3 + [9]
+
+
+@pytest.mark.parametrize("context", [2, 5, 6, 20])
+def test_decoding_equals_teacher_forcing_on_the_chosen_actions(
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action, ia3=True)
+    batch = make_batch(model, steps=14)
+    check_forced(model, batch, decode(model, batch, context, "autoregressive"), context)
+
+
+def test_bins_are_decoded_as_they_are_trained(make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = make_model(readout="categorical", conditioning=True)
+    batch = make_batch(model, steps=14)
+    check_forced(model, batch, decode(model, batch, 6, "autoregressive"), 6)
+
+
+@pytest.mark.parametrize("kind", SPREAD)
+def test_later_dimensions_are_chosen_knowing_earlier_ones(
+    kind: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=kind)
+    batch = make_batch(model, steps=4)
+    one, other = (decode(model, batch, 6, how) for how in ("autoregressive", "parallel"))
+    close(one[:, 0, 0], other[:, 0, 0])
+    assert (one[:, 0, 1:] - other[:, 0, 1:]).abs().max() > 1e-3
+
+
+def test_parallel_equals_a_forward_whose_newest_action_is_zero(
+    action: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, steps=14)
+    chosen = decode(model, batch, 6, "parallel")
+    for t in range(14):
+        known = chosen.clone()
+        known[:, t] = 0
+        close(chosen[:, t], forced(model, batch, known, t, 6))
+
+
+@pytest.mark.parametrize("how", ["autoregressive", "parallel"])
+@pytest.mark.parametrize("leave", [2, 6, 8], ids=["growing", "full", "restarted"])
+def test_rows_that_go_on_alone_act_as_before(
+    action: str, how: str, leave: int, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=4, steps=14)
+    together = decode(model, batch, 6, how)
+    stream, rows = model.stream(4, 6, how), torch.arange(4)
+    for t in range(14):
+        if t == leave:
+            stream.select(torch.tensor([True, False, True, True]))
+            rows = torch.tensor([0, 2, 3])
+        if t == leave + 1:
+            stream.select(torch.tensor([False, True, True]))
+            rows = torch.tensor([2, 3])
+        close(stream.step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t]), together[rows, t])
+
+
+def test_environments_in_lockstep_do_not_see_each_other(
+    action: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, steps=9)
+    together = decode(model, batch, 6, "autoregressive")
+    for row in range(3):
+        columns = {name: getattr(batch, name)[row : row + 1] for name in batch.__dataclass_fields__}
+        close(decode(model, Batch(**columns), 6, "autoregressive"), together[row : row + 1])
+
+
+@pytest.mark.parametrize("context", [2, 5, 6, 20])
+def test_no_token_is_computed_more_than_twice(
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=1, steps=40)
+    read: list[int] = []
+    model.trunk.register_forward_pre_hook(lambda trunk, inputs: read.append(inputs[0].shape[1]))
+    decode(model, batch, context, "autoregressive")
+    restarts = sum(window_start(t, context) > window_start(t - 1, context) for t in range(1, 40))
+    again = restarts * (context // 2)  # steps that are read a second time
+    assert sum(read) <= (40 + again) * model.tokens_per_step <= 2 * 40 * model.tokens_per_step
+
+
+def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
+        make_model().stream(1, 6, "paralel")
+
+
+def test_a_context_without_a_past_is_refused(make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="at least 2 steps"):
+        make_model().stream(1, 1, "autoregressive")

@@ -1,0 +1,180 @@
+"""The training loop: rate, optimizer, reports, noise, and a loss that stops being a number."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from transfer.batch import Batch
+from transfer.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.freezing import train_only
+from transfer.model import TransferModel
+from transfer.sampler import WindowSampler
+from transfer.training import TrainConfig, fit, make_optimizer
+
+MakeModel = Callable[..., TransferModel]
+MakeEpisodes = Callable[..., Episodes]
+QUICK = TrainConfig(steps=6, batch_size=4, context=5, log_every=2, save_every=2)
+
+
+def sampler_of(make_episodes: MakeEpisodes, seed: int = 0) -> WindowSampler:
+    return WindowSampler(make_episodes(), QUICK.context, QUICK.batch_size, seed)
+
+
+def train(model: TransferModel, sampler: WindowSampler, config: TrainConfig = QUICK, **options: Any) -> Any:
+    return fit(model, sampler, config, ["trunk", "state", "action"], precision=torch.float32, **options)
+
+
+def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
+    config = TrainConfig(steps=1000, lr=0.5, warmup=0.1, final_lr=0.2)
+    rates = [config.rate(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.5 / 100) and rates[49] == pytest.approx(0.25)
+    assert max(rates) == rates[99] == rates[100] == 0.5
+    assert rates[550] == pytest.approx(0.5 * (0.2 + 0.8 / 2))
+    assert rates[775] == pytest.approx(0.5 * (0.2 + 0.8 * (1 + math.cos(0.75 * math.pi)) / 2))
+    assert rates[-1] == pytest.approx(0.1, rel=1e-4)
+    assert all(a > b for a, b in zip(rates[100:], rates[101:], strict=False))
+
+
+def test_without_warmup_and_decay_the_rate_is_constant() -> None:
+    config = TrainConfig(steps=10, lr=0.5, warmup=0.0, final_lr=1.0)
+    assert [config.rate(step) for step in range(10)] == [0.5] * 10
+
+
+def test_every_update_uses_its_rate_and_reports_it(
+    make_model: MakeModel, make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[set[float]] = []
+    step = torch.optim.AdamW.step
+
+    def note(optimizer: torch.optim.AdamW) -> None:
+        used.append({group["lr"] for group in optimizer.param_groups})
+        step(optimizer)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    config, reported = replace(QUICK, log_every=1), []
+    train(make_model(), sampler_of(make_episodes), config, on_log=lambda _, values: reported.append(values["train/lr"]))
+    assert reported == [config.rate(step) for step in range(6)]
+    assert used == [{rate} for rate in reported]
+
+
+def test_only_tensors_of_two_dimensions_are_decayed(make_model: MakeModel) -> None:
+    model = make_model(ia3=True)
+    train_only(model, ["trunk", "state", "action", "ia3"])
+    optimizer = make_optimizer(model, TrainConfig(weight_decay=0.3))
+    decay = {p: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(decay) == set(model.parameters())
+    for name, p in model.named_parameters():
+        assert decay[p] == (0.3 if p.dim() >= 2 else 0.0), name
+    assert {decay[p] for p in model.adapter.ia3.parameters()} == {0.0}
+
+
+def test_frozen_parts_are_not_in_the_optimizer(make_model: MakeModel) -> None:
+    model = make_model(ia3=True)
+    train_only(model, ["ia3"])
+    groups = make_optimizer(model, TrainConfig()).param_groups
+    assert {p for group in groups for p in group["params"]} == set(model.adapter.ia3.parameters())
+
+
+def test_training_learns_what_the_data_say(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    model, losses = make_model(lively=False), {}
+    config = TrainConfig(steps=150, batch_size=8, context=5, lr=3e-3, log_every=25, save_every=25)
+    sampler = WindowSampler(make_episodes(lengths=(9, 8)), 5, 8)
+    result = train(model, sampler, config, on_log=lambda step, values: losses.update({step: values["train/loss"]}))
+    assert list(losses) == [25, 50, 75, 100, 125, 150]
+    assert losses[150] < 0.5 * losses[25] and result.final_loss == losses[150]
+
+
+def test_callbacks_tell_what_trains_and_every_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    calls: list[Any] = []
+    result = train(
+        make_model(),
+        sampler_of(make_episodes),
+        on_start=lambda selection, done: calls.append(("start", selection, done)),
+        on_step=calls.append,
+    )
+    assert calls == [("start", result.selection, 0), 1, 2, 3, 4, 5, 6]
+    assert set(result.selection.parts) == {"trunk", "state", "action"}
+
+
+def test_the_reported_loss_is_the_mean_over_real_numbers(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    model, sampler, logs = make_model(), sampler_of(make_episodes), []
+    still = replace(QUICK, lr=1e-30, steps=3, log_every=3, save_every=3)
+    fit(model, sampler, still, ["state"], precision=torch.float32, on_log=lambda *log: logs.append(log))
+    with torch.no_grad():
+        parts = torch.tensor([model.loss(sampler.batch(step)) for step in range(3)])  # (3, 2)
+    assert logs[0][1]["train/loss"] == pytest.approx(float(parts[:, 0].sum() / parts[:, 1].sum()))
+
+
+def test_dropout_noise_is_a_function_of_seed_and_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    def outcome(seed: int, disturb: bool) -> list[torch.Tensor]:
+        model = make_model()
+        torch.manual_seed(int(disturb))
+        train(model, sampler_of(make_episodes, seed), on_step=lambda _: torch.rand(3) if disturb else None)
+        return list(model.parameters())
+
+    first = outcome(0, disturb=False)
+    assert all(torch.equal(a, b) for a, b in zip(first, outcome(0, disturb=True), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, outcome(1, disturb=False), strict=True))
+
+
+def test_dropout_differs_from_step_to_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    model, losses = make_model(), []
+    sampler = sampler_of(make_episodes)
+    sampler.starts = lambda step: torch.arange(4)  # the same windows in every step
+    still = replace(QUICK, lr=1e-30, log_every=1)
+    train(model, sampler, still, on_log=lambda step, values: losses.append(values["train/loss"]))
+    assert len(set(losses)) == 6
+
+
+def test_large_gradients_are_clipped(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    moved = []
+    for clip in (1e-12, 1e9):
+        model = make_model(lively=False)
+        before = model.adapter.state.proj.weight.clone()
+        train(model, sampler_of(make_episodes), replace(QUICK, steps=1, clip=clip, weight_decay=0.0, warmup=0.0))
+        moved.append((model.adapter.state.proj.weight - before).abs().max())
+    # Adam divides by the gradient's size plus 1e-8, so only a much smaller gradient moves less
+    assert moved[0] < 0.01 * moved[1]
+
+
+class Spoiled(WindowSampler):
+    """Windows whose states are not numbers from the fourth batch on."""
+
+    def batch(self, step: int) -> Batch:
+        batch = super().batch(step)
+        return replace(batch, states=batch.states * math.nan) if step >= 3 else batch
+
+
+def test_a_loss_that_is_not_finite_stops_training(
+    make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Any
+) -> None:
+    model, reached = make_model(), []
+    with pytest.raises(TransferError, match="the loss is nan at step 4. Lower the learning rate"):
+        train(model, Spoiled(make_episodes(), 5, 4), checkpoint=tmp_path / "state", on_step=reached.append)
+    assert reached == [1, 2, 3]
+    # the state on disk is from before
+    healthy = make_model()
+    starts: list[int] = []
+    train(
+        healthy, sampler_of(make_episodes), checkpoint=tmp_path / "state", on_start=lambda _, done: starts.append(done)
+    )
+    assert starts == [2]
+    assert all(p.isfinite().all() for p in healthy.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("steps", 0), ("lr", -1.0), ("context", 0), ("warmup", 1.5), ("weight_decay", -1.0)]
+)
+def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
+    with pytest.raises(TransferError, match=setting):
+        replace(TrainConfig(), **{setting: value})
+
+
+def test_checkpoints_between_reports_are_refused() -> None:
+    with pytest.raises(TransferError, match="save_every=30 must be a multiple of log_every=20"):
+        TrainConfig(log_every=20, save_every=30)
