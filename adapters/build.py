@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,6 +48,7 @@ def build_adapter(
         old = like.statistics
         statistics = Statistics(old.state_mean, old.state_std, statistics.return_quantiles)
     if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
+        config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
         tokenizer = like.tokenizer
     elif resolve("action", config.action).tokenized or config.readout == "categorical":
         tokenizer = make_tokenizer(config.tokenizer, config.bins).fit(episodes.actions)

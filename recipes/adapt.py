@@ -15,6 +15,7 @@ from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.recipes.hooks import with_model
 from transfer.recipes.modes import Mode, find_modes, prepare_trunk
 from transfer.sampler import WindowSampler
 from transfer.training import FitResult, OnLog, TrainConfig, fit
@@ -56,6 +57,7 @@ def adapt(
     steps: int | None = None,
     config: TrainConfig | None = None,
     adapter_config: AdapterConfig | None = None,
+    trunk_config: TrunkConfig | None = None,
     source: Adapter | None = None,
     inherit_from_source: str = "none",
     seed: int = 0,
@@ -75,14 +77,17 @@ def adapt(
         steps: updates, in place of `config.steps`.
         config: how to train.
         adapter_config: kinds of the adapter's parts; default: those of `source`, or the library's.
+        trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
+            given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
         inherit_from_source: "none" or "action", see `transfer.adapters.build.inherit`.
         seed: of weights, windows and noise.
         device: where to train.
         precision: of the trunk's products; None chooses the fastest that the device has.
         checkpoint: folder for the state of an unfinished run.
-        on_start, on_log: see `transfer.training.fit`.
-        on_step: called after every step with its number and the model.
+        on_start: see `transfer.training.fit`.
+        on_log: see `transfer.training.fit`.
+        on_step: called after every step with its number and the model; see `with_model` for resumed runs.
 
     Raises:
         TransferError: an unknown mode, a mode whose untrained parts cannot be inherited, a trunk that changed.
@@ -91,9 +96,10 @@ def adapt(
     if len(chosen) > 1:
         raise TransferError(f"'{mode}' stands for {' and '.join(m.name for m in chosen)}; adapt() takes one of them.")
     config = config or TrainConfig()
-    config = replace(config, steps=steps) if steps else config
+    config = config if steps is None else replace(config, steps=steps)
     trunk = trunk.to(device) if trunk is not None else None
-    model, inherited = _build(chosen[0], trunk, episodes, adapter_config, source, inherit_from_source, seed)
+    sizes = trunk.config if trunk is not None else trunk_config or TrunkConfig()
+    model, inherited = build_model(chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed)
     model.to(device)
     before = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
     result = fit(
@@ -103,9 +109,8 @@ def adapt(
         list(chosen[0].parts),
         precision=precision,
         checkpoint=checkpoint,
-        on_start=on_start,
         on_log=on_log,
-        on_step=(lambda step: on_step(step, model)) if on_step else None,
+        **with_model(model, on_start, on_step),
     )
     model.eval()
     after = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
@@ -117,21 +122,27 @@ def adapt(
     return AdaptResult(model, result, before, after, tuple(inherited))
 
 
-def _build(
+def build_model(
     mode: Mode,
     trunk: Trunk | None,
     episodes: Episodes,
+    sizes: TrunkConfig,
     config: AdapterConfig | None,
     source: Adapter | None,
     inherit_from_source: str,
     seed: int,
 ) -> tuple[Model, list[str]]:
-    """The model of a mode before its first step, and what its adapter took over."""
+    """The model of a mode before its first step, and what its adapter took over.
+
+    Raises:
+        TransferError: see `adapt`.
+    """
     config = config or (source.config if source is not None else AdapterConfig())
     if mode.trunk == "none":
-        return _mlp(episodes, config, trunk.config if trunk is not None else TrunkConfig(), seed), []
-    mine = prepare_trunk(mode, trunk, trunk.config if trunk is not None else TrunkConfig(), seed)
-    whole = mode.inherits or ((inherit_from_source,) if inherit_from_source != "none" else ())
+        return _mlp(episodes, config, sizes, seed), []
+    mine = prepare_trunk(mode, trunk, sizes, seed)
+    asked = (inherit_from_source,) if inherit_from_source != "none" else ()
+    whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
     if whole and source is None:
         raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
     adapter = build_adapter(episodes, mine.config, config, seed, mode.ia3, mode.conditioning, _shared(mode, source))
@@ -152,8 +163,7 @@ def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None
         if part not in mode.parts and not names <= set(inherited):
             raise TransferError(
                 f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - set(inherited)))}: the source "
-                f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings', or an adapter "
-                "whose parts fit (adapter.ranges = shared)."
+                f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
             )
 
 

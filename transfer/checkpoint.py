@@ -1,11 +1,11 @@
 """Trunks and adapters as folders that a person can read: JSON and safetensors, no pickle.
 
-    trunk.json    {"format", "library", "config", "fingerprint", "record"}                      + trunk.safetensors
-    adapter.json  {"format", "library", "config", "environment", "statistics", "tokenizer",
-                   "width", "depth", "extras", "fingerprint", "trunk", "record"}                + adapter.safetensors
+    trunk.json    {"format", "library", "config", "fingerprint", "record", "checksum"}            + trunk.safetensors
+    adapter.json  {"format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth",
+                   "extras", "fingerprint", "trunk", "record", "checksum"}                        + adapter.safetensors
 
-Loading is strict: no missing and no unexpected keys or tensors, and the fingerprint of what was read must be the one
-that was written.
+Loading is strict: no missing and no unexpected keys or tensors; the fingerprint of the tensors and the checksum of the
+JSON must be those that were written.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
 
 FORMAT = 1
-TRUNK_KEYS = ("format", "library", "config", "fingerprint", "record")
+TRUNK_KEYS = ("format", "library", "config", "fingerprint", "record", "checksum")
 ADAPTER_KEYS = (
     *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
-    *("fingerprint", "trunk", "record"),
+    *("fingerprint", "trunk", "record", "checksum"),
 )
-MLP_KEYS = ("format", "library", "environment", "statistics", "hidden", "fingerprint")
+MLP_KEYS = ("format", "library", "environment", "statistics", "hidden", "fingerprint", "checksum")
 Config = TypeVar("Config", TrunkConfig, AdapterConfig, Statistics)
 
 
 def save_trunk(trunk: Trunk, folder: Path) -> Path:
     """Write a trunk; a folder that was there is replaced in one rename."""
-    content = {**_head(), "config": asdict(trunk.config), "fingerprint": fingerprint(trunk), "record": trunk.record}
+    content = {"config": asdict(trunk.config), "fingerprint": fingerprint(trunk), "record": trunk.record}
     with replacing_folder(folder) as new:
-        write_json(new / "trunk.json", content)
+        _write(new / "trunk.json", content)
         save_file(_tensors(trunk), new / "trunk.safetensors")
     return folder
 
@@ -62,12 +62,6 @@ def load_trunk(folder: Path) -> Trunk:
     return trunk.eval()
 
 
-def adapter_fingerprint(adapter: Adapter) -> str:
-    """sha256 over the weights, and over everything in the JSON that changes what the adapter does."""
-    content = _content(adapter)
-    return hashlib.sha256((fingerprint(adapter) + json.dumps(content, sort_keys=True)).encode()).hexdigest()
-
-
 def save_adapter(adapter: Adapter, folder: Path) -> Path:
     """Write an adapter; a folder that was there is replaced in one rename.
 
@@ -79,9 +73,9 @@ def save_adapter(adapter: Adapter, folder: Path) -> Path:
             "this adapter belongs to no trunk yet; `adapt` records one, or set adapter.record['trunk']."
         )
     record = {key: value for key, value in adapter.record.items() if key != "trunk"}
-    content = {**_head(), **_content(adapter), "fingerprint": adapter_fingerprint(adapter)}
+    content = {**_content(adapter), "fingerprint": fingerprint(adapter)}
     with replacing_folder(folder) as new:
-        write_json(new / "adapter.json", {**content, "trunk": adapter.record["trunk"], "record": record})
+        _write(new / "adapter.json", {**content, "trunk": adapter.record["trunk"], "record": record})
         save_file(_tensors(adapter), new / "adapter.safetensors")
     return folder
 
@@ -104,7 +98,7 @@ def load_adapter(folder: Path, trunk: Trunk | None = None, any_trunk: bool = Fal
         )
         adapter.record = {"trunk": content["trunk"], **content["record"]}
     _fill(adapter, folder / "adapter.safetensors")
-    _check(adapter_fingerprint(adapter), content["fingerprint"], path)
+    _check(fingerprint(adapter), content["fingerprint"], folder / "adapter.safetensors")
     if trunk is not None and not any_trunk:
         check_trunk(adapter, trunk, str(folder))
     return adapter.eval()
@@ -119,7 +113,7 @@ def save_mlp(policy: MLPPolicy, folder: Path) -> Path:
         "fingerprint": fingerprint(policy),
     }
     with replacing_folder(folder) as new:
-        write_json(new / "mlp.json", {**_head(), **content})
+        _write(new / "mlp.json", content)
         save_file(_tensors(policy), new / "mlp.safetensors")
     return folder
 
@@ -158,10 +152,17 @@ def _content(adapter: Adapter) -> dict[str, Any]:
     }
 
 
-def _head() -> dict[str, Any]:
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write the JSON of a checkpoint, with the checksum of everything in it."""
     from transfer import __version__
 
-    return {"format": FORMAT, "library": __version__}
+    whole = {"format": FORMAT, "library": __version__, **content}
+    write_json(path, {**whole, "checksum": _checksum(whole)})
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -186,6 +187,8 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
         raise TransferError(f"{folder / name} lacks {', '.join(missing)}; it was edited or written by another program.")
     if content["format"] != FORMAT:
         raise TransferError(f"{folder / name} has format {content['format']}; this version reads format {FORMAT}.")
+    if content["checksum"] != _checksum(content):
+        raise TransferError(f"{folder / name} was edited after it was saved: its checksum is another one.")
     return content
 
 

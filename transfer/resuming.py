@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from transfer.errors import TransferError
 from transfer.files import read_json, read_tensors, recover_folder, replacing_folder, write_json
 
-if TYPE_CHECKING:
-    from transfer.training import TrainConfig
-
+Identity = dict[str, Any]  # what one training is: settings, seed, data, parts, fingerprint of the first weights
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 
 
 def save_progress(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, loss: float
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, step: int, loss: float
 ) -> None:
     """Write the state after `step` updates; the state before it stays until this one is whole.
 
@@ -33,11 +31,11 @@ def save_progress(
             tensors[f"{key}.{names[p]}"] = state[key].detach().cpu().contiguous()
     with replacing_folder(folder) as new:
         save_file(tensors, new / "state.safetensors")
-        write_json(new / "state.json", {"step": step, "loss": loss, "config": asdict(config)})
+        write_json(new / "state.json", {"step": step, "loss": loss, "identity": identity})
 
 
 def load_progress(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity
 ) -> tuple[int, float]:
     """Put a saved state back into a model and its optimizer.
 
@@ -51,8 +49,11 @@ def load_progress(
     if not folder.exists():
         return 0, float("nan")
     head, tensors = _read(folder)
-    if head["config"] != asdict(config):
-        raise TransferError(f"{folder} belongs to a run with other settings: {head['config']}, not {asdict(config)}.")
+    identity = json.loads(json.dumps(identity))  # as it looks after writing: lists for tuples
+    other = [key for key in identity if head["identity"].get(key) != identity[key]]
+    if other:
+        before, now = ({key: content.get(key) for key in other} for content in (head["identity"], identity))
+        raise TransferError(f"{folder} belongs to another training: {before}, not {now}; {_again(folder)}")
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if {name: tensor.shape for name, tensor in tensors.items()} != _shapes(trained, tensors):
         raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
@@ -72,7 +73,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         head, tensors = read_json(folder / "state.json"), read_tensors(folder / "state.safetensors")
     except TransferError as error:
         raise TransferError(f"{error} To do without that state, {_again(folder)}") from error
-    if set(head) != {"step", "loss", "config"} or type(head["step"]) is not int or type(head["loss"]) is not float:
+    if {key: type(value) for key, value in head.items()} != {"step": int, "loss": float, "identity": dict}:
         raise TransferError(f"{folder / 'state.json'} was edited; {_again(folder)}")
     return head, tensors
 

@@ -31,6 +31,7 @@ class WindowSampler:
             raise TransferError(f"context={context} and batch_size={batch_size} must be at least 1.")
         self.context, self.batch_size, self.seed = context, batch_size, seed
         self.device = torch.device(device)
+        self.content_hash = episodes.content_hash
         self._steps = episodes.num_steps
         lengths = np.diff(episodes.offsets)
         first = np.repeat(episodes.offsets[:-1], lengths)

@@ -11,7 +11,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from (seed, name); afterwards it is where it was."""
+    """Inside, torch's CPU generator starts from (seed, name); afterwards it is where it was.
+
+    That generator reads the low 32 bits of its seed only, so both have to reach them.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(zlib.crc32(name.encode()) + (seed << 32))
+        torch.manual_seed((zlib.crc32(name.encode()) + seed * 0x9E3779B9) % 2**32)
         yield

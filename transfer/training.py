@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transfer.base import PolicyModel
+from transfer.batch import Batch
 from transfer.errors import TransferError
-from transfer.freezing import Selection, train_only
+from transfer.freezing import Selection, fingerprint, train_only
 from transfer.sampler import WindowSampler
 
 OnLog = Callable[[int, dict[str, float]], None]
@@ -153,25 +154,17 @@ def fit(
     from transfer.resuming import load_progress, save_progress
 
     selection = train_only(model, parts)
-    device = model.device
-    precision = precision or best_precision(device)
+    precision = precision or best_precision(model.device)
     optimizer = make_optimizer(model, config)
-    first, final_loss = load_progress(checkpoint, model, optimizer, config) if checkpoint else (0, math.nan)
+    identity = _identity(model, sampler, config, parts)
+    first, final_loss = load_progress(checkpoint, model, optimizer, identity) if checkpoint else (0, math.nan)
     if on_start:
         on_start(selection, first)
     meter, began, tokens = _Meter(), time.perf_counter(), 0
     for step in range(first, config.steps):
-        torch.manual_seed(_noise_seed(sampler.seed, step))
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate(step)
         batch = sampler.batch(step)
-        loss, count = model.loss(batch, precision)
-        (loss / count).backward()
-        norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
         size = batch.mask.numel() * model.tokens_per_step
-        meter.add(loss, count, norm, size)
+        meter.add(*_update(model, batch, optimizer, config, step, _noise_seed(sampler.seed, step), precision), size)
         tokens += size
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             values = meter.read(config.rate(step))
@@ -180,11 +173,40 @@ def fit(
             if on_log:
                 on_log(step + 1, values)
         if checkpoint and (step + 1) % config.save_every == 0 and step + 1 < config.steps:
-            save_progress(checkpoint, model, optimizer, config, step + 1, final_loss)
+            save_progress(checkpoint, model, optimizer, identity, step + 1, final_loss)
         if on_step:
             on_step(step + 1)
     seconds = time.perf_counter() - began
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
+
+
+def _update(
+    model: PolicyModel,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    step: int,
+    noise: int,
+    precision: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping."""
+    device = model.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # a caller's own generator is left alone
+        torch.manual_seed(noise)
+        loss, count = model.loss(batch, precision)
+    (loss / count).backward()
+    norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = config.rate(step)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss, count, norm
+
+
+def _identity(model: PolicyModel, sampler: WindowSampler, config: TrainConfig, parts: list[str]) -> dict[str, object]:
+    """What a saved state must agree on: with another trunk, seed or dataset it would be the state of another run."""
+    run = {"config": asdict(config), "parts": list(parts), "start": fingerprint(model)}
+    return {**run, "seed": sampler.seed, "data": sampler.content_hash}
 
 
 def _noise_seed(seed: int, step: int) -> int:

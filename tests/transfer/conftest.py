@@ -141,7 +141,9 @@ class Countdown:
         self.seeds: list[int] = []
         self.actions: list[np.ndarray] = []
         self.left, self.closed = 0, False
-        self.action_space = type("Box", (), {"low": np.full(3, -0.9), "high": np.full(3, 0.8)})
+        self.action_space = type(
+            "Box", (), {"low": np.full(3, -0.875, np.float32), "high": np.full(3, 0.75, np.float32)}
+        )
 
     def reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
         self.seeds.append(seed)

@@ -1,6 +1,7 @@
 """Trunks and adapters on disk: exact, small, strict, and never half written."""
 
 import errno
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,8 +61,8 @@ def act(model: TransferModel) -> np.ndarray:
     return np.stack([policy.act(rng.normal(size=model.env_spec.state_size), reward) for reward in rewards])
 
 
-def edit(path: Path, **changes: Any) -> None:
-    """Change keys of a JSON file; a dotted key reaches inside, a value of None removes it."""
+def edit(path: Path, seal: bool, **changes: Any) -> None:
+    """Change keys of a JSON file; `a__b` reaches inside, None removes; `seal` makes the checksum fit again."""
     content = json.loads(path.read_text())
     for key, value in changes.items():
         inner = content
@@ -72,6 +73,9 @@ def edit(path: Path, **changes: Any) -> None:
             del inner[last]
         else:
             inner[last] = value
+    if seal and "checksum" in content:
+        rest = {key: value for key, value in content.items() if key != "checksum"}
+        content["checksum"] = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
     path.write_text(json.dumps(content))
 
 
@@ -134,7 +138,7 @@ def test_an_adapter_holds_no_tensor_of_the_trunk(make_model: MakeModel, tmp_path
     assert set(found) == expected
     assert set(json.loads((tmp_path / "adapter" / "adapter.json").read_text())) == {
         *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
-        *("fingerprint", "trunk", "record"),
+        *("fingerprint", "trunk", "record", "checksum"),
     }
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter.json", "adapter.safetensors"]
 
@@ -192,6 +196,7 @@ def test_a_damaged_file_is_named(one: tuple[TransferModel, Path], name: str, dam
         load(folder)
 
 
+UNSEALED = "was edited after it was saved"  # what nothing but the checksum can tell
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "a missing key": ({"statistics": None}, "lacks statistics"),
     "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
@@ -203,11 +208,11 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown state kind": ({"config__state": "mpl"}, "Did you mean 'mlp'"),
     "a setting too few": ({"config__bins": None}, "AdapterConfig needs exactly"),
     "no settings at all": ({"config": 3}, "AdapterConfig needs exactly"),
-    "another mean": ({"statistics__state_mean": [0.0] * 11}, "was changed after it was saved"),
+    "another mean": ({"statistics__state_mean": [0.0] * 11}, UNSEALED),
     "another number of means": ({"statistics__state_mean": [0.0] * 10}, "statistics of 10 state numbers"),
-    "another reference": ({"environment__reference__maximum": 4000.0}, "was changed after it was saved"),
-    "another environment": ({"environment__gym_spec": "{}"}, "was changed after it was saved"),
-    "another kind of bins": ({"tokenizer__kind": "uniform"}, "was changed after it was saved"),
+    "another reference": ({"environment__reference__maximum": 4000.0}, UNSEALED),
+    "another environment": ({"environment__gym_spec": "{}"}, UNSEALED),
+    "another kind of bins": ({"tokenizer__kind": "uniform"}, UNSEALED),
     "bins of other sizes": ({"tokenizer__edges": [[0.0]] * 3}, "has tables of other sizes"),
     "no bins": ({"tokenizer": {}}, "adapter.json"),
     "no IA3": ({"extras__ia3": False}, "unexpected tensors"),
@@ -220,7 +225,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("changes", "message"), EDITS.values(), ids=EDITS.keys())
 def test_an_edited_adapter_is_refused(one: tuple[TransferModel, Path], changes: dict[str, Any], message: str) -> None:
     _, folder = one
-    edit(folder / "adapter" / "adapter.json", **changes)
+    edit(folder / "adapter" / "adapter.json", message != UNSEALED, **changes)
     with pytest.raises(TransferError, match=message):
         load(folder)
 
@@ -229,8 +234,8 @@ def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
     model, folder = one
     edges = model.adapter.tokenizer.to_json()["edges"]
     edges[1][2] = float(np.nextafter(np.float32(edges[1][2]), np.float32(9)))
-    edit(folder / "adapter" / "adapter.json", tokenizer__edges=edges)
-    with pytest.raises(TransferError, match="was changed after it was saved"):
+    edit(folder / "adapter" / "adapter.json", False, tokenizer__edges=edges)
+    with pytest.raises(TransferError, match=UNSEALED):
         load(folder)
 
 
@@ -238,6 +243,8 @@ def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
     ("changes", "message"),
     [
         ({"config__depth": 3}, "missing tensors"),
+        ({"config__heads": 1}, UNSEALED),
+        ({"record__seed": 7}, UNSEALED),
         ({"config__width": "wide"}, "was edited"),
         ({"config__head": 2}, "TrunkConfig needs exactly"),
         ({"record": None}, "lacks record"),
@@ -246,7 +253,7 @@ def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
 )
 def test_an_edited_trunk_is_refused(one: tuple[TransferModel, Path], changes: dict[str, Any], message: str) -> None:
     _, folder = one
-    edit(folder / "trunk" / "trunk.json", **changes)
+    edit(folder / "trunk" / "trunk.json", message != UNSEALED, **changes)
     with pytest.raises(TransferError, match=message):
         load(folder)
 

@@ -73,8 +73,8 @@ def test_the_policy_sees_each_state_the_return_still_wanted_and_the_time(asked: 
 
 def test_actions_are_clipped_to_what_the_environment_takes(asked: Asked, countdowns: list[Any]) -> None:
     result = evaluate(asked, num_episodes=2)
-    assert all((action == np.float32(0.8)).all() for env in countdowns for action in env.actions)
-    assert (result.actions == np.float32(0.8)).all() and result.actions.shape[1] == 3
+    assert all((action == 0.75).all() for env in countdowns for action in env.actions)
+    assert (result.actions == 0.75).all() and result.actions.shape[1] == 3
 
 
 def test_an_episode_ends_at_the_limit_of_its_specification(asked: Asked, countdowns: list[Any]) -> None:
