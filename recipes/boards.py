@@ -16,6 +16,7 @@
 | hparams | settings, with the final score | - |
 """
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +48,7 @@ class Board:
         # Importing it takes most of a second: only runs pay.
         from torch.utils.tensorboard import SummaryWriter
 
+        wait_for_later_name(folder)
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
 
     def __enter__(self) -> Self:
@@ -62,6 +64,10 @@ class Board:
     def close(self) -> None:
         """Write what is buffered and close the file."""
         self._writer.close()
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._writer.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Log numbers by tag; fits the `on_log` callback of `transfer.training.fit`.
@@ -109,3 +115,16 @@ class Board:
 
         for summary in hparams(dict(settings), {SCORE: score}):
             self._writer._get_file_writer().add_summary(summary)
+
+
+def wait_for_later_name(folder: Path) -> None:
+    """Wait until a new event file sorts behind those in a folder, at most a second.
+
+    TensorBoard reads files by name. A name begins with the second it was made in and ends with counters that do not
+    sort as numbers, so of two files from one second the later one may come first, and what it hides stays visible.
+    """
+    newest = max((path.name for path in folder.glob("events.out.tfevents.*")), default="")
+    for _ in range(21):
+        if newest < f"events.out.tfevents.{int(time.time()):010d}":
+            return
+        time.sleep(0.05)

@@ -5,17 +5,30 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from transfer.errors import TransferError
 from transfer.files import read_json
 from transfer.specs import ReferenceScores
 
+Kinds = dict[str, type | UnionType]
+
 FORMAT = 1
 # What tables need; results.json holds more.
-KEYS = ("mode", "seed", "environment", "dataset_ids", "content_hash", "reference", "trained", "trunk", "evaluations")
-NESTED = {"trained": ("numbers", "share"), "trunk": ("frozen", "pretrained", "after", "unchanged")}
-PLAYED = ("checkpoint", "decode", "target_return", "target_score", "returns", "mean_return", "mean_score")
+KEYS: Kinds = {
+    **{"mode": str, "seed": int, "environment": str, "dataset_ids": list, "content_hash": str, "reference": dict},
+    **{"trained": dict, "trunk": dict, "evaluations": list, "probes": list, "versions": dict},
+}
+REFERENCE: Kinds = {"table": str, "minimum": float, "maximum": float}
+TRAINED: Kinds = {"numbers": int, "share": float}
+TRUNK: Kinds = {"frozen": bool, "pretrained": str | None, "after": str | None, "unchanged": bool | None}
+PLAYED: Kinds = {
+    **{"checkpoint": str, "decode": str, "target_return": float, "target_score": float, "returns": list},
+    **{"mean_return": float, "mean_score": float},
+}
+PROBE: Kinds = {"mean_score": float}
+TIMING: Kinds = {"train_seconds": float, "resumed_at_step": int}
 
 
 @dataclass(frozen=True)
@@ -89,49 +102,90 @@ def read_run(run: Path) -> list[Cell]:
 
 
 def unfinished(run: Path) -> list[str]:
-    """MODE/SEED folders of a run without results."""
-    folders = [folder for folder in run.glob("*/*") if folder.is_dir() and folder.name.isdigit()]
-    return sorted(f"{f.parent.name}/{f.name}" for f in folders if not (f / "results.json").is_file())
+    """MODE/SEED of a run without results: those that were begun, then those that its config names."""
+    begun = sorted(folder for folder in run.glob("*/*") if folder.is_dir() and folder.name.isdigit())
+    planned = [
+        run / mode_folder(mode) / seed for seed in configured(run, "run.seeds") for mode in configured_modes(run)
+    ]
+    folders = [folder for folder in dict.fromkeys([*begun, *planned]) if not (folder / "results.json").is_file()]
+    return [f"{folder.parent.name}/{folder.name}" for folder in folders]
+
+
+def mode_folder(mode: str) -> str:
+    """Name of a mode's folder in a run."""
+    return mode.replace(":", "-")
 
 
 def next_command(run: Path) -> str:
     """What to do with a run folder that has no results."""
     if not (run / "config.toml").is_file():
         return "Is it a run folder? Start one with: transfer run hopper-to-walker2d"
-    command = ["transfer", "run", str(run), "--runs-dir", str(run.parent), "--resume"]
-    return f"Finish it with: {shlex.join(command)}"
+    return f"Finish it with: {shlex.join(['transfer', 'run', str(run), '--resume'])}"
 
 
 def configured_modes(run: Path) -> list[str]:
     """The modes in the run's config.toml, in order; none when it has no config."""
+    return configured(run, "adapt.modes")
+
+
+def configured(run: Path, key: str) -> list[str]:
+    """A list `section.key` in the run's config.toml, its items as text; empty when there is none."""
     try:
         table = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-    except (FileNotFoundError, tomllib.TOMLDecodeError):
+    except (FileNotFoundError, ValueError):  # ValueError: not TOML, not UTF-8
         return []
-    return [str(mode) for mode in table.get("adapt", {}).get("modes", [])]
+    section, _, name = key.partition(".")
+    values = table.get(section)
+    items = values.get(name) if isinstance(values, dict) else None
+    return [str(item) for item in items] if isinstance(items, list) else []
 
 
 def read_results(file: Path) -> dict[str, Any]:
-    """One results.json. Raises TransferError when it is damaged, of another format or lacks a key."""
-    results = read_json(file)
+    """One results.json. Raises TransferError when it is damaged, edited, of another format or lacks a key."""
+    again = f"Remove {file.parent} and run again with --resume."
+    try:
+        results = read_json(file)
+    except TransferError as error:
+        raise TransferError(f"{error} {again}") from error
     if results.get("format") != FORMAT:
-        raise TransferError(f"{file} has format {results.get('format')!r}; this version reads format {FORMAT}")
-    missing = lacking(results)
-    if missing:
-        raise TransferError(f"{file} has no {', '.join(missing)}; delete its folder and run again with --resume")
-    if not results["evaluations"]:
-        raise TransferError(f"{file} holds no evaluation; delete its folder and run again with --resume")
+        raise TransferError(f"{file} has format {results.get('format')!r}; this version reads format {FORMAT}.")
+    wrong = mistakes(results)
+    if wrong:
+        raise TransferError(f"{file} was edited: {', '.join(wrong)}. {again}")
     return results
 
 
-def lacking(results: dict[str, Any]) -> list[str]:
-    """The keys that a results.json should have and does not."""
-    missing = [key for key in KEYS if key not in results]
-    missing += [f"{name}.{key}" for name, keys in NESTED.items() for key in keys if key not in results.get(name, keys)]
-    played = results.get("evaluations", [])
-    return missing + [f"evaluations.{key}" for key in PLAYED if any(key not in entry for entry in played)]
+def mistakes(results: dict[str, Any]) -> list[str]:
+    """What is missing in a results.json or has another type than it should."""
+    wrong = misfits("", results, KEYS)
+    if wrong:
+        return wrong
+    wrong = misfits("reference.", results["reference"], REFERENCE)
+    wrong += [*misfits("trained.", results["trained"], TRAINED), *misfits("trunk.", results["trunk"], TRUNK)]
+    for name, kinds in (("evaluations", PLAYED), ("probes", PROBE)):
+        for index, entry in enumerate(results[name]):
+            wrong += misfits(f"{name}[{index}].", entry if isinstance(entry, dict) else {}, kinds)
+    if not results["evaluations"]:
+        wrong.append("no evaluation")
+    elif not wrong and not all(entry["returns"] for entry in results["evaluations"]):
+        wrong.append("no episodes")
+    return wrong
+
+
+def misfits(prefix: str, values: dict[str, Any], kinds: Kinds) -> list[str]:
+    """The keys that are missing or not of their type; a whole number is a number too."""
+    missing = [f"no {prefix}{key}" for key in kinds if key not in values]
+    return missing + [
+        f"{prefix}{key} is {values[key]!r:.80}"
+        for key, kind in kinds.items()
+        if key in values and not isinstance(values[key], int | float if kind is float else kind)
+    ]
 
 
 def read_timing(file: Path) -> dict[str, Any]:
-    """One timing.json, empty when there is none."""
-    return read_json(file) if file.is_file() else {}
+    """One timing.json, empty when there is none. Raises TransferError when it is damaged or edited."""
+    timing = read_json(file) if file.is_file() else {}
+    wrong = misfits("", timing, {key: kind for key, kind in TIMING.items() if key in timing})
+    if wrong:
+        raise TransferError(f"{file} was edited: {', '.join(wrong)}. It is no part of the result: remove it.")
+    return timing

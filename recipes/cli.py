@@ -69,14 +69,13 @@ def run(
 ) -> None:
     """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
     from transfer.recipes.config import load_config
-    from transfer.recipes.presets import find_config
+    from transfer.recipes.presets import run_folder
     from transfer.recipes.run import run as run_recipe
 
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     config = load_config(preset_or_toml, [*sets, *given], quick)
-    default = find_config(preset_or_toml)[1] + ("-quick" if quick else "")
-    folder = runs_dir / (name or default)
+    folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
     report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True))
     click.echo(report.read_text(encoding="utf-8"))
     click.echo(f"Written to {report}", err=True)
@@ -126,6 +125,7 @@ def show(path: Path, as_json: bool) -> None:
     help="How action dimensions are generated.",
 )
 @click.option("--trunk", type=click.Path(file_okay=False, path_type=Path), help="Trunk folder, when not in its run.")
+@click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
 @click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Write a GIF of one episode here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
@@ -137,6 +137,7 @@ def evaluate(
     envs: int,
     decode: str,
     trunk: Path | None,
+    any_trunk: bool,
     video: Path | None,
     as_json: bool,
     device: str,
@@ -148,6 +149,11 @@ def evaluate(
     config = EvalConfig(episodes=episodes, targets=tuple(split(targets)), envs=envs, decode=decode)
     if video is not None and video.suffix.lower() != ".gif":
         raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
+    if video is not None and not video.parent.is_dir():
+        raise TransferError(f"no folder {video.parent} to write {video.name} to; make it first")
+    from transfer.files import recover_folder
+
+    recover_folder(path)
     if not path.exists():
         raise TransferError(f"no folder {path}. What is at hand: transfer ls")
     from transfer.recipes.evaluation import evaluate_path
@@ -157,7 +163,7 @@ def evaluate(
         import torch
 
         torch.set_num_threads(threads)
-    result = evaluate_path(path, config, device, video, trunk)
+    result = evaluate_path(path, config, device, video, trunk, any_trunk)
     click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
 
 

@@ -2,7 +2,9 @@
 
 import errno
 import shlex
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -32,7 +34,8 @@ class Commands(click.Group):
         """Run a command. Mistakes and a full disk exit with 2, an interruption with 130."""
         args: list[str] = ctx.meta["transfer.args"]
         try:
-            return super().invoke(ctx)
+            with one_report():
+                return super().invoke(ctx)
         except TransferError as error:
             raise Mistake(str(error)) from error
         except KeyboardInterrupt:
@@ -46,10 +49,25 @@ class Commands(click.Group):
             raise
 
 
-def disk_full(error: Exception) -> bool:
+@contextmanager
+def one_report() -> Iterator[None]:
+    """Inside, a full disk is reported once.
+
+    TensorBoard writes in a thread, which hands its error to the main thread, and Python would print it as well.
+    """
+    before = threading.excepthook
+    threading.excepthook = lambda args: None if disk_full(args.exc_value) else before(args)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def disk_full(error: BaseException | None) -> bool:
     """Whether an error comes from a full disk; safetensors and HDF5 report it in the text alone."""
     text = str(error)
-    return getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in text or "errno = 28" in text
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    return full or "os error 28" in text or "errno = 28" in text
 
 
 def again(args: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import tomli_w
 
@@ -40,6 +41,11 @@ class PretrainConfig(TrainConfig):
 
     from_: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises TransferError on a number out of range."""
+        super().__post_init__()
+        at_least("pretrain.context", self.context, 2)
+
 
 @dataclass(frozen=True)
 class AdaptConfig(TrainConfig):
@@ -49,11 +55,9 @@ class AdaptConfig(TrainConfig):
     inherit: str = "none"
 
     def __post_init__(self) -> None:
-        """Raises TransferError when no mode is named or one is named twice."""
-        # A frozen base class may or may not validate: this one must still run its own check.
-        checks = getattr(super(), "__post_init__", None)
-        if checks is not None:
-            checks()
+        """Raises TransferError on a number out of range, when no mode is named or one is named twice."""
+        super().__post_init__()
+        at_least("adapt.context", self.context, 2)  # what the evaluation needs, said before the training
         if not self.modes:
             raise TransferError("adapt.modes is empty: name at least one, as in --modes embeddings+ia3")
         if len(set(self.modes)) != len(self.modes):
@@ -124,6 +128,11 @@ class RunConfig:
         """Raises TransferError when there is nothing to adapt to."""
         if not self.target.data and not self.target.fallback:
             raise TransferError('[target] names no data: write data = ["mujoco/walker2d/medium-v0"] or set a fallback')
+
+
+def training(section: TrainConfig, **changes: Any) -> TrainConfig:
+    """What a section says about training alone; the modes beside it may change while a training is unfinished."""
+    return TrainConfig(**{key.name: getattr(section, key.name) for key in dataclasses.fields(TrainConfig)} | changes)
 
 
 def at_least(key: str, value: int, least: int) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer.adapter import Adapter, Statistics
+from transfer.base import PolicyModel
 from transfer.errors import TransferError, unknown
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.policy import Policy
+from transfer.progress import Progress
+from transfer.recipes.checks import find_device
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
-from transfer.recipes.run import find_device, find_trunk
-from transfer.rollout import evaluate
-from transfer.training import Trainable
+from transfer.rollout import FIRST_SEED, evaluate
 from transfer.trunk import Trunk
 
 FRAMES_PER_SECOND = 30
@@ -30,12 +33,17 @@ class Player:
     """A policy from disk: where it was, the model, and the context it was trained with."""
 
     home: Path
-    model: Trainable
+    model: PolicyModel
     context: int
 
 
 def evaluate_path(
-    path: Path, config: EvalConfig, device: str = "auto", video: Path | None = None, trunk: Path | None = None
+    path: Path,
+    config: EvalConfig,
+    device: str = "auto",
+    video: Path | None = None,
+    trunk: Path | None = None,
+    any_trunk: bool = False,
 ) -> dict[str, Any]:
     """Play episodes.
 
@@ -45,6 +53,7 @@ def evaluate_path(
         device: where the model computes.
         video: write a GIF of one episode of the first target here.
         trunk: folder of the adapter's trunk, where it does not lie in the adapter's run.
+        any_trunk: take `trunk` even when the adapter was made on another one of the same size.
 
     Returns:
         {"evaluations": [...]}: an entry of a results file for each policy and target, with its "path".
@@ -53,25 +62,27 @@ def evaluate_path(
         TransferError: nothing to play at `path`, no trunk for an adapter, an unknown target, no rendering.
     """
     entries = []
-    for player in find_players(path, device, trunk):
+    for player in find_players(path, device, trunk, any_trunk):
         targets = [stored_target(target, player.model.statistics) for target in config.targets]
         if video is not None:
             film(player, targets[0], config.decode, video)
             video = None
         for target in targets:
-            result = evaluate(
-                player.model,
-                num_episodes=config.episodes,
-                target_return=target,
-                context=player.context,
-                num_envs=config.envs,
-                decode=config.decode,
-            )
+            with Progress(config.episodes, str(player.home), "episodes") as progress:
+                result = evaluate(
+                    player.model,
+                    num_episodes=config.episodes,
+                    target_return=target,
+                    context=player.context,
+                    num_envs=config.envs,
+                    decode=config.decode,
+                    on_episode=progress.update,
+                )
             entries.append({"path": str(player.home), "checkpoint": "last", **result.to_json()})
     return {"evaluations": entries}
 
 
-def find_players(path: Path, device: str, trunk: Path | None = None) -> Iterator[Player]:
+def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: bool = False) -> Iterator[Player]:
     """The policies that a path means."""
     homes = [path]
     if (path / "config.toml").is_file():
@@ -82,21 +93,24 @@ def find_players(path: Path, device: str, trunk: Path | None = None) -> Iterator
     if not playable:
         raise TransferError(f"{path} holds no finished adapter. `transfer ls` shows what is at hand.")
     for home in playable:
-        yield _load(home, device, trunk)
+        yield _load(home, device, trunk, any_trunk)
 
 
 def _adapter_folder(home: Path) -> Path | None:
     return next((folder for folder in (home / "adapter", home) if (folder / "adapter.json").is_file()), None)
 
 
-def _load(home: Path, device: str, trunk: Path | None) -> Player:
+def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Player:
     folder, where = _adapter_folder(home), find_device(device)
     if folder is None:
         return Player(home, MLPPolicy.load(home / "mlp").to(where), 2)
     wanted = read_json(folder / "adapter.json").get("trunk")
     found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
-    adapter = Adapter.load(folder, found)
-    context = int(adapter.record.get("training", {}).get("context", 20))
+    adapter = Adapter.load(folder, found, any_trunk)
+    training = adapter.record.get("training", {})  # there is none when another program than `adapt` trained it
+    context = training.get("context", 20) if isinstance(training, dict) else None
+    if type(context) is not int:
+        raise TransferError(f"{folder / 'adapter.json'} was edited: its training record is {training!r:.200}.")
     return Player(home, TransferModel(found, adapter).to(where).eval(), context)
 
 
@@ -106,12 +120,11 @@ def locate_trunk(home: Path, fingerprint: str) -> Path:
     Raises:
         TransferError: there is none.
     """
-    run = home.resolve().parent.parent
+    run, seed = home.resolve().parent.parent, home.resolve().name
     candidates = [home / "trunk", *sorted(run.glob("trunk/*/trunk"))]
-    if (run / "config.toml").is_file():
-        origin, seed = load_config(str(run / "config.toml")).pretrain.from_, home.resolve().name
-        if origin:
-            candidates.append(find_trunk(Path(origin), int(seed)) / "trunk")
+    if (run / "config.toml").is_file() and seed.isdigit():
+        origin = load_config(str(run / "config.toml")).pretrain.from_
+        candidates += [Path(origin) / "trunk" / seed / "trunk", Path(origin) / "trunk"] if origin else []
     for folder in candidates:
         if (folder / "trunk.json").is_file() and read_json(folder / "trunk.json").get("fingerprint") == fingerprint:
             return folder
@@ -136,20 +149,36 @@ def film(player: Player, target: float, decode: str, file: Path) -> None:
     Raises:
         TransferError: MuJoCo cannot render here.
     """
-    env = player.model.env_spec.make(render_mode="rgb_array")
-    policy = Policy(player.model, target_return=target, context=player.context, decode=decode)
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda _: None  # a viewer that could not be opened complains once more when it is collected
     try:
-        state, reward, over, frames = env.reset(seed=10_000)[0], None, False, []
+        frames, problem = record(player, target, decode)
+    finally:
+        sys.unraisablehook = before
+    if problem:
+        raise TransferError(
+            f"no video: {problem}. MuJoCo renders without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or "
+            "MUJOCO_GL=osmesa."
+        )
+    write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
+
+
+def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.uint8]], str]:
+    """The frames (H, W, 3) of one episode, and why there are none, "" when there are."""
+    frames: list[NDArray[np.uint8]] = []
+    env = None
+    try:
+        env = player.model.env_spec.make(render_mode="rgb_array")
+        policy = Policy(player.model, target_return=target, context=player.context, decode=decode)
+        state, reward, over = env.reset(seed=FIRST_SEED)[0], None, False
         while not over:
             if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second
                 frames.append(np.asarray(env.render()))
             state, gained, terminated, truncated, _ = env.step(policy.act(state, reward))
             reward, over = float(gained), terminated or truncated
     except Exception as error:  # rendering raises whatever the graphics library does
-        raise TransferError(
-            f"no video: {type(error).__name__}: {error}. MuJoCo renders without a screen with MUJOCO_GL=egl "
-            "(Debian: apt install libegl1) or MUJOCO_GL=osmesa."
-        ) from error
+        return [], f"{type(error).__name__}: {str(error).rstrip('.')}"
     finally:
-        env.close()
-    write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
+        if env is not None:
+            env.close()
+    return frames, ""

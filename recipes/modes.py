@@ -10,6 +10,7 @@ import torch
 
 from transfer.errors import TransferError, unknown
 from transfer.freezing import fingerprint
+from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -36,7 +37,7 @@ class Mode:
     @property
     def folder(self) -> str:
         """Name of the mode's folder in a run."""
-        return self.name.replace(":", "-")
+        return mode_folder(self.name)
 
     @property
     def frozen(self) -> bool:

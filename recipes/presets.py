@@ -31,7 +31,32 @@ def find_config(name_or_path: str) -> tuple[str, str]:
     path = path / "config.toml" if (path / "config.toml").is_file() else path
     if path.is_file():
         name = path.resolve().parent.name if path.name == "config.toml" else path.stem
-        return path.read_text(encoding="utf-8"), name
+        try:
+            return path.read_text(encoding="utf-8"), name
+        except UnicodeDecodeError as error:
+            raise TransferError(f"{path} is not a TOML file in UTF-8: {error}.") from error
+    if path.is_dir():
+        raise TransferError(f"{path} is a folder without a config.toml, so not a run. What is at hand: transfer ls")
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise TransferError(f"no file {path}. Make one from a preset: transfer cp {presets()[0]} {path.stem}.toml")
     raise unknown("preset", name_or_path, presets(), "List them with: transfer ls")
+
+
+def run_folder(name_or_path: str, name: str | None, runs_dir: Path, suffix: str) -> Path:
+    """Where a run goes: into the folder of the run that was named, else into a folder under `runs_dir`.
+
+    Args:
+        name_or_path: as for `find_config`.
+        name: what the user called it, None for the preset's or file's own name.
+        runs_dir: where runs lie.
+        suffix: behind a name that was not given.
+
+    Raises:
+        TransferError: a name that is not the name of a folder.
+    """
+    if name is None and name_or_path not in presets() and (Path(name_or_path) / "config.toml").is_file():
+        return Path(name_or_path)
+    name = find_config(name_or_path)[1] + suffix if name is None else name
+    if not name or name.startswith(".") or name != Path(name).name:
+        raise TransferError(f"--name '{name}' is not the name of a folder. Where runs lie is --runs-dir ({runs_dir}).")
+    return runs_dir / name

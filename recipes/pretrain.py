@@ -13,6 +13,7 @@ from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
 from transfer.freezing import Selection, fingerprint
 from transfer.model import TransferModel
+from transfer.recipes.hooks import with_model
 from transfer.recipes.modes import new_trunk
 from transfer.sampler import WindowSampler
 from transfer.training import FitResult, OnLog, TrainConfig, fit
@@ -56,10 +57,15 @@ def pretrain(
     Args:
         episodes: the source environment's data.
         config: how to train.
-        trunk_config, adapter_config: what to train.
+        trunk_config: size of the trunk.
+        adapter_config: kinds of the adapter's parts.
         seed: of weights, windows and noise.
-        device, precision, checkpoint, on_start, on_log: see `transfer.training.fit`.
-        on_step: called after every step with its number and the model.
+        device: where to train.
+        precision: of the trunk's products; None chooses the fastest that the device has.
+        checkpoint: folder for the state of an unfinished run.
+        on_start: see `transfer.training.fit`.
+        on_log: see `transfer.training.fit`.
+        on_step: called after every step with its number and the model; see `with_model` for resumed runs.
     """
     config, trunk = config or TrainConfig(), new_trunk(trunk_config or TrunkConfig(), seed)
     model = TransferModel(trunk, build_adapter(episodes, trunk.config, adapter_config, seed)).to(device)
@@ -70,9 +76,8 @@ def pretrain(
         ["trunk", "state", "action"],
         precision=precision,
         checkpoint=checkpoint,
-        on_start=on_start,
         on_log=on_log,
-        on_step=(lambda step: on_step(step, model)) if on_step else None,
+        **with_model(model, on_start, on_step),
     )
     model.eval()
     training = {"mode": "pretrain", "seed": seed, "steps": config.steps, "context": config.context}

@@ -21,7 +21,7 @@ class Row:
         best: mean over seeds of the best probe or last score; None without probes.
         over_full: score divided by that of mode `full`; None without `full` or when its score is not positive.
         trained, share: numbers trained, and their share of the model (0..1).
-        train_seconds: mean over seeds; None without timings.
+        train_seconds: mean over seeds that were trained in one go; None without timings.
         trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
             weights, `none`.
     """
@@ -76,7 +76,8 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
     returns = {cell.seed: np.asarray(evaluation(cell, i)["returns"], dtype=np.float64) for cell, i in members}
     scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
     summary = summarise(scores)
-    seconds = [cell.timing["train_seconds"] for cell, _ in members if "train_seconds" in cell.timing]
+    whole = [cell.timing for cell, _ in members if not cell.timing.get("resumed_at_step")]
+    seconds = [timing["train_seconds"] for timing in whole if "train_seconds" in timing]
     return Row(
         run=run,
         environment=environment,

@@ -11,10 +11,8 @@ an unfinished one goes on from its last checkpoint.
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,43 @@ import torch
 from transfer.adapter import Adapter
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.files import write_text
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.progress import Progress
 from transfer.recipes.adapt import AdaptResult, adapt
-from transfer.recipes.cell import Cell, precision_of, tokenizer_error
-from transfer.recipes.config import DataConfig, RunConfig, dump_config, load_config
+from transfer.recipes.cell import Cell, finished
+from transfer.recipes.checks import check_parts, find_device, find_trunk, load_source, missing_trunks
+from transfer.recipes.config import RunConfig, training
+from transfer.recipes.datasets import environment_of, load, make, pick_data
+from transfer.recipes.facts import precision_of, tokenizer_error
+from transfer.recipes.folder import claim, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
 from transfer.recipes.pretrain import pretrain
 from transfer.recipes.report import write_report
 from transfer.trunk import Trunk
 
 Say = Callable[[str], None]
-logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all cells of a run share.
+
+    Attributes:
+        config: of the run.
+        folder: of the run.
+        device: where models compute.
+        say: takes lines for people.
+        source: episodes of the pretraining; None when nothing is pretrained.
+        target: episodes of the adaptation.
+    """
+
+    config: RunConfig
+    folder: Path
+    device: torch.device
+    say: Say
+    source: Episodes | None
+    target: Episodes
 
 
 def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
@@ -46,146 +66,65 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
     Args:
         config: of the run.
         folder: where it is written.
-        resume: go on with a run of the same config that was stopped.
+        resume: go on with a run of the same config that was stopped; modes and seeds may be new.
         say: takes lines for people.
 
     Returns:
         the path of the report.
 
     Raises:
-        TransferError: bad settings, a folder that holds another run, data that cannot be had.
+        TransferError: bad settings, a folder that holds another run, data that cannot be had. Nothing is written then.
     """
     modes = find_modes(config.adapt.modes)
     device = find_device(config.run.device)
-    config = resolve_data(config, modes, say)
-    open_folder(folder, config, resume)
+    config = with_cells(pick_data(config), [mode.name for mode in modes], config.run.seeds)
+    whole = settle(folder, config, resume)
+    needs_trunk = any(mode.needs_pretraining for mode in modes)
+    pretrains = needs_trunk and bool(missing_trunks(config, folder))
+    used = [config.source, config.target] if pretrains else [config.target]
+    check_parts(config, modes, folder, *(environment_of(data) for data in reversed(used)))
+    for data in used:
+        make(data, say)
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    target = load(config.target, say)
+    source = load(config.source, say) if pretrains else None
+    job = Job(config, folder, device, say, source, load(config.target, say))
+    claim(folder, whole)
     for seed in config.run.seeds:
-        trunk, source = obtain_trunk(config, folder, seed, device, say) if _needs_trunk(modes) else (None, None)
+        trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
         for mode in modes:
-            run_mode(config, folder, mode, seed, trunk, source, target, device, say)
+            run_mode(job, mode, seed, trunk, adapter)
     return write_report(folder)
 
 
-def _needs_trunk(modes: list[Mode]) -> bool:
-    return any(mode.needs_pretraining for mode in modes)
+def trunk_home(job: Job, seed: int) -> Path:
+    """The folder with the pretrained trunk of a seed."""
+    origin = job.config.pretrain.from_
+    return find_trunk(Path(origin), seed) if origin else job.folder / "trunk" / str(seed)
 
 
-def find_device(name: str) -> torch.device:
-    """The device that "auto", "cpu", "cuda" or "cuda:1" means here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TransferError(f"device '{name}' is not to be had here: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def resolve_data(config: RunConfig, modes: list[Mode], say: Say) -> RunConfig:
-    """The config with the datasets that are going to be used; bundled ones are made when nothing else is at hand."""
-    source = config.source
-    if _needs_trunk(modes) and not config.pretrain.from_:
-        source = choose(config.source, say)
-    return replace(config, source=source, target=choose(config.target, say))
-
-
-def choose(data: DataConfig, say: Say) -> DataConfig:
-    """The first of `data` and `fallback` that is on this machine; else the bundled fallback, which is made."""
-    from transfer.envs.bundled import make_dataset
-    from transfer.envs.loading import at_hand
-    from transfer.envs.names import BUNDLED
-
-    if data.data and at_hand(data.data):
-        return DataConfig(data.data)
-    if not data.fallback:
-        return DataConfig(data.data)  # loading it downloads, or says what is missing
-    if not at_hand(data.fallback) and data.fallback in BUNDLED:
-        say(f"{', '.join(data.data) or 'No dataset'} not at hand: making {data.fallback} with the bundled policies.")
-        with Progress(1, data.fallback) as progress:
-            make_dataset(data.fallback, on_progress=progress.update)
-    elif data.data:
-        say(f"{', '.join(data.data)} not at hand: using {data.fallback}.")
-    return DataConfig((data.fallback,))
-
-
-def load(data: DataConfig, say: Say) -> Episodes:
-    """Episodes of a section, with a line that says what they are."""
-    from transfer.envs.loading import load_episodes
-
-    episodes = load_episodes(data.data)
-    reference = episodes.env_spec.reference
-    say(
-        f"{', '.join(episodes.dataset_ids)}: {episodes.num_episodes} episodes, {episodes.num_steps} steps, mean "
-        f"{reference.table} score {reference.score(float(episodes.returns.mean())):.1f}"
-    )
-    return episodes
-
-
-def open_folder(folder: Path, config: RunConfig, resume: bool) -> None:
-    """Write config.toml, or check that the folder holds this very run."""
-    path = folder / "config.toml"
-    if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
-        write_text(path, dump_config(config))
-        return
-    if not resume:
-        raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
-    before = load_config(str(path))
-    if _comparable(before) != _comparable(config):
-        changed = [
-            key for key in asdict(config) if getattr(_comparable(before), key) != getattr(_comparable(config), key)
-        ]
-        raise TransferError(
-            f"{folder} holds a run with other settings in [{'], ['.join(changed)}]; --resume goes on with the same "
-            f"settings only. `transfer run {folder} --resume` takes them from the folder, or choose another --name."
-        )
-    write_text(path, dump_config(config))
-
-
-def _comparable(config: RunConfig) -> RunConfig:
-    """The config without what may change on resuming: modes and seeds can be added."""
-    adapting = replace(config.adapt, modes=("embeddings",))
-    return replace(config, adapt=adapting, run=replace(config.run, seeds=(0,), device="auto"))
-
-
-def obtain_trunk(config: RunConfig, folder: Path, seed: int, device: torch.device, say: Say) -> tuple[Trunk, Adapter]:
+def obtain_trunk(job: Job, seed: int) -> tuple[Trunk, Adapter]:
     """The pretrained trunk of a seed and its source adapter: from `pretrain.from`, from this run, or made now."""
-    home = folder / "trunk" / str(seed)
-    if config.pretrain.from_:
-        home = find_trunk(Path(config.pretrain.from_), seed)
-    elif not (home / "results.json").exists():
-        pretrain_cell(config, home, seed, device, say)
-    trunk = Trunk.load(home / "trunk").to(device)
-    return trunk, Adapter.load(home / "adapter", trunk).to(device)
+    home = trunk_home(job, seed)
+    if not job.config.pretrain.from_ and not finished(home):
+        pretrain_cell(job, home, seed)
+    trunk, adapter = load_source(home)
+    return trunk.to(job.device), adapter.to(job.device)
 
 
-def find_trunk(path: Path, seed: int) -> Path:
-    """The folder with `trunk/` and `adapter/` that a run folder or a trunk/SEED folder means."""
-    for home in (path / "trunk" / str(seed), path):
-        if (home / "trunk" / "trunk.json").is_file():
-            return home
-    raise TransferError(
-        f"pretrain.from: no trunk of seed {seed} under {path}; it takes a run folder or its trunk/SEED."
-    )
-
-
-def pretrain_cell(config: RunConfig, home: Path, seed: int, device: torch.device, say: Say) -> None:
+def pretrain_cell(job: Job, home: Path, seed: int) -> None:
     """Pretrain and write trunk/SEED."""
-    episodes = load(config.source, say)
-    with Cell(home, f"pretrain seed {seed}", config, config.pretrain, episodes, say) as cell:
+    assert job.source is not None  # `run` loads it whenever something is pretrained
+    config = training(job.config.pretrain)
+    with Cell(home, f"pretrain seed {seed}", job.config, config, job.source, job.say) as cell:
         result = pretrain(
-            episodes,
-            config=config.pretrain,
-            trunk_config=config.trunk,
-            adapter_config=config.adapter,
+            job.source,
+            config=config,
+            trunk_config=job.config.trunk,
+            adapter_config=job.config.adapter,
             seed=seed,
-            device=str(device),
-            precision=precision_of(config, device),
+            device=str(job.device),
+            precision=precision_of(job.config, job.device),
             checkpoint=home / "checkpoint",
             on_start=cell.on_start,
             on_log=cell.on_log,
@@ -193,54 +132,45 @@ def pretrain_cell(config: RunConfig, home: Path, seed: int, device: torch.device
         )
         result.trunk.save(home / "trunk")
         result.adapter.save(home / "adapter")
-        log_tokenizer(cell, result.model, episodes)
+        log_tokenizer(cell, result.model, job.source)
         after = fingerprint(result.trunk)
         trunk = _trunk_facts(False, after, str(result.trunk.record["start"]), after)
         cell.finish(result.model, result.fit, {"mode": "pretrain", "seed": seed, "inherit": "none", "trunk": trunk})
 
 
-def run_mode(
-    config: RunConfig,
-    folder: Path,
-    mode: Mode,
-    seed: int,
-    trunk: Trunk | None,
-    source: Adapter | None,
-    episodes: Episodes,
-    device: torch.device,
-    say: Say,
-) -> None:
+def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapter | None) -> None:
     """Adapt in one mode and write MODE/SEED, unless it is finished already."""
-    home = folder / mode.folder / str(seed)
-    if (home / "results.json").exists():
-        say(f"{mode.name} seed {seed}: finished before, kept")
+    home, config = job.folder / mode.folder / str(seed), job.config
+    if finished(home):
+        job.say(f"{mode.name} seed {seed}: finished before, kept")
         return
     steps = config.adapt.steps + (config.pretrain.steps if mode.total_steps else 0)
-    training = replace(config.adapt, steps=steps)
-    with Cell(home, f"{mode.name} seed {seed}", config, training, episodes, say) as cell:
+    settings = training(config.adapt, steps=steps)
+    with Cell(home, f"{mode.name} seed {seed}", config, settings, job.target, job.say) as cell:
         result = adapt(
             trunk,
-            episodes,
+            job.target,
             mode.name,
-            config=training,
+            config=settings,
             adapter_config=config.adapter,
+            trunk_config=config.trunk,
             source=source,
             inherit_from_source=config.adapt.inherit,
             seed=seed,
-            device=str(device),
-            precision=precision_of(config, device),
+            device=str(job.device),
+            precision=precision_of(config, job.device),
             checkpoint=home / "checkpoint",
             on_start=cell.on_start,
             on_log=cell.on_log,
             on_step=cell.on_step,
         )
         save(result, home, mode)
-        log_tokenizer(cell, result.model, episodes)
+        log_tokenizer(cell, result.model, job.target)
         facts = {"mode": mode.name, "seed": seed, "inherit": config.adapt.inherit, "inherited": list(result.inherited)}
-        pretrained = fingerprint(trunk) if trunk is not None else None
+        pretrained = fingerprint(trunk) if trunk is not None and mode.needs_pretraining else None
         facts["trunk"] = _trunk_facts(mode.frozen, pretrained, result.before, result.after)
         if mode.trunk == "pretrained":
-            check_saved(config, folder, seed, str(result.after))
+            check_saved(trunk_home(job, seed), str(result.after))
         cell.finish(result.model, result.fit, facts)
 
 
@@ -254,9 +184,8 @@ def save(result: AdaptResult, home: Path, mode: Mode) -> None:
         result.model.trunk.save(home / "trunk")
 
 
-def check_saved(config: RunConfig, folder: Path, seed: int, after: str) -> None:
+def check_saved(home: Path, after: str) -> None:
     """Hash the trunk on disk again: it must be the one that is in memory after training."""
-    home = find_trunk(Path(config.pretrain.from_), seed) if config.pretrain.from_ else folder / "trunk" / str(seed)
     saved = fingerprint(Trunk.load(home / "trunk"))
     if saved != after:
         raise TransferError(f"the trunk in {home} is {saved}, the one in memory after training is {after}.")

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import TransferError
-from transfer.files import read_json
+from transfer.files import read_json, recover_folder
 from transfer.recipes.cells import next_command, read_results, unfinished
-
-BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -22,11 +20,15 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         TransferError: no such folder, a folder that is none of these, or a damaged file.
     """
+    recover_folder(path)
     if not path.is_dir():
         raise TransferError(f"no folder {path}. What is at hand: transfer ls")
-    if (path / "config.toml").is_file():
-        return describe_run(path)
-    kinds = {"trunk": describe_trunk, "adapter": describe_adapter}
+    return describe_run(path) if (path / "config.toml").is_file() else describe_parts(path)
+
+
+def describe_parts(path: Path) -> dict[str, Any]:
+    """Facts about a folder that is not a run."""
+    kinds = {"trunk": describe_trunk, "adapter": describe_adapter, "mlp": describe_mlp}
     found = {name: make(path) for name, make in kinds.items() if (path / f"{name}.json").is_file()}
     inside = {name: make(path / name) for name, make in kinds.items() if (path / name / f"{name}.json").is_file()}
     found |= {name: facts for name, facts in inside.items() if name not in found}
@@ -34,7 +36,8 @@ def describe(path: Path) -> dict[str, Any]:
         found["results"] = outcome(read_results(path / "results.json"))
     if not found:
         raise TransferError(f"{path} holds no trunk.json, adapter.json or config.toml. {next_command(path)}")
-    return next(iter(found.values())) if len(found) == 1 else {"kind": "cell", "path": str(path), **found}
+    alone = len(found) == 1 and "results" not in found
+    return next(iter(found.values())) if alone else {"kind": "cell", "path": str(path), **found}
 
 
 def describe_trunk(folder: Path) -> dict[str, Any]:
@@ -43,10 +46,9 @@ def describe_trunk(folder: Path) -> dict[str, Any]:
     return {
         "kind": "trunk",
         "path": str(folder),
-        **taken(folder / "trunk.json", content, "fingerprint", "library", "config"),
+        **taken(folder / "trunk.json", content, fingerprint=str, library=str, config=dict, record=dict),
         **sizes(folder / "trunk.safetensors"),
         "trainable": "nothing in frozen modes; a copy in full",
-        "record": content.get("record", {}),
     }
 
 
@@ -54,20 +56,33 @@ def describe_adapter(folder: Path) -> dict[str, Any]:
     """Facts about a saved adapter; its parts are what modes can train."""
     file = folder / "adapter.json"
     content = read_json(file)
-    environment = taken(file, content, "environment")["environment"]
+    inner = taken(file, content, environment=dict, statistics=dict)
+    environment = taken(file, inner["environment"], name=str, state_size=int, action_size=int, reference=dict)
     weights = sizes(folder / "adapter.safetensors")
     return {
         "kind": "adapter",
         "path": str(folder),
-        **taken(file, content, "fingerprint", "trunk", "library", "config"),
+        **taken(file, content, fingerprint=str, trunk=str, library=str, config=dict, record=dict),
+        **{key: value for key, value in environment.items() if key != "name"},
         "environment": environment["name"],
-        "state_size": environment["state_size"],
-        "action_size": environment["action_size"],
-        "reference": environment["reference"],
-        "return_quantiles": taken(file, content, "statistics")["statistics"].get("return_quantiles", {}),
+        "table": taken(file, environment["reference"], table=str)["table"],
+        **taken(file, inner["statistics"], return_quantiles=dict),
         **weights,
         "trainable": list(weights["parts"]),
-        "record": content.get("record", {}),
+    }
+
+
+def describe_mlp(folder: Path) -> dict[str, Any]:
+    """Facts about a saved MLP control."""
+    content = read_json(folder / "mlp.json")
+    return {
+        "kind": "mlp",
+        "path": str(folder),
+        **taken(folder / "mlp.json", content, fingerprint=str, library=str),
+        "config": taken(folder / "mlp.json", content, hidden=int),
+        **sizes(folder / "mlp.safetensors"),
+        "trainable": "everything",
+        "record": {},
     }
 
 
@@ -102,12 +117,15 @@ def outcome(results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def taken(file: Path, content: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """Some keys of a JSON file. Raises TransferError when one is missing."""
-    missing = [key for key in keys if key not in content]
+def taken(file: Path, content: dict[str, Any], **kinds: type) -> dict[str, Any]:
+    """Some keys of a JSON file, each of its type. Raises TransferError when one is missing or of another type."""
+    missing = [key for key in kinds if key not in content]
     if missing:
         raise TransferError(f"{file} has no {', '.join(missing)}: it was not written by this library, or edited")
-    return {key: content[key] for key in keys}
+    for key, kind in kinds.items():
+        if type(content[key]) is not kind:
+            raise TransferError(f"{file} was edited: {key} is {content[key]!r:.80}, not a {kind.__name__}")
+    return {key: content[key] for key in kinds}
 
 
 def sizes(file: Path) -> dict[str, Any]:
@@ -125,7 +143,7 @@ def sizes(file: Path) -> dict[str, Any]:
         numbers = math.prod(entry["shape"])
         part["tensors"] += 1
         part["numbers"] += numbers
-        part["bytes"] += numbers * BYTES[entry["dtype"]]
+        part["bytes"] += entry["data_offsets"][1] - entry["data_offsets"][0]
     total = {key: sum(part[key] for part in parts.values()) for key in ("tensors", "numbers", "bytes")}
     return {**total, "parts": parts}
 

@@ -15,7 +15,7 @@ def render(facts: Mapping[str, Any]) -> str:
     if facts["kind"] == "run":
         return render_run(facts)
     if facts["kind"] == "cell":
-        blocks = [render(facts[name]) for name in ("trunk", "adapter") if name in facts]
+        blocks = [render(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
         if "results" in facts:
             blocks.append(f"result       {result_line(facts['results'])}")
         return "\n\n".join(blocks)
@@ -24,7 +24,7 @@ def render(facts: Mapping[str, Any]) -> str:
         lines.append(f"for trunk    {facts['trunk']}")
         lines.append(
             f"environment  {facts['environment']}: state {facts['state_size']}, action {facts['action_size']}; "
-            f"scores by table {facts['reference']['table']}"
+            f"scores by table {facts['table']}"
         )
         quantiles = ", ".join(f"{name} {value:.0f}" for name, value in facts["return_quantiles"].items())
         lines += [f"returns      {quantiles}"] if quantiles else []
@@ -104,16 +104,21 @@ def listing(runs_dir: Path) -> str:
             lines.append(f"  {name:<22} {known.gym_id}, {sizes}, scores by table {known.reference.table}")
     lines += ["", *data_lines(), "", f"Runs and adapters in {runs_dir} (transfer show PATH):"]
     files = [path for name in ("config.toml", "adapter.json") for path in sorted(runs_dir.rglob(name))]
-    found = [str(path.parent) for path in files] or ["none yet: transfer run hopper-to-walker2d --quick"]
+    # A name that begins with a dot is half a folder, of a run that was killed while it wrote.
+    whole = [str(path.parent) for path in files if not path.parent.name.startswith(".")]
+    found = whole or ["none yet: transfer run hopper-to-walker2d --quick"]
     return "\n".join([*lines, *(f"  {name}" for name in found)])
 
 
 def selection_table(title: str, selection: "Selection") -> str:
-    """What is about to train: part, tensors, numbers, share of the model, bytes."""
+    """What is about to train: part, tensors, numbers, share of the model, bytes; last, what stays as it is."""
     lines = [f"{title} trains", f"{'part':<12} {'tensors':>8} {'numbers':>12} {'% of model':>11} {'size':>10}"]
-    rows = {**selection.parts, "together": selection}
+    rows: dict[str, Any] = {**selection.parts, "together": selection}
     for name, part in rows.items():
         tensors = part.tensors if name != "together" else len(selection.names)
         share = 100 * part.numbers / selection.total
         lines.append(f"{name:<12} {tensors:>8} {part.numbers:>12,} {share:>11.1f} {file_size(part.bytes):>10}")
+    frozen = selection.total - selection.numbers
+    if frozen:
+        lines.append(f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}")
     return "\n".join(lines)

@@ -26,6 +26,27 @@ def scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(before)
 
 
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A datasets folder with hopper/medium-expert and walker2d/medium-expert, a few episodes of each.
+
+    Evaluations on them are cut after 20 steps: real MuJoCo, but short. Tests only read it.
+    """
+    from transfer.envs.bundled import make_dataset
+
+    root = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(root))
+        for name in ("hopper/medium-expert", "walker2d/medium-expert"):
+            make_dataset(name, steps=300)
+    for file in root.rglob("metadata.json"):
+        long = file.read_text(encoding="utf-8")
+        short = long.replace(r"\"max_episode_steps\": 1000", r"\"max_episode_steps\": 20")
+        assert short != long
+        file.write_text(short, encoding="utf-8")
+    return root
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Results that depend on the order of sums depend on the number of threads."""

@@ -1,17 +1,36 @@
 """Run folders made of invented results, with the schema of real ones."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+
+from transfer.recipes.cli import cli
 
 REFERENCES = {
     "hopper": {"table": "D4RL", "minimum": -20.272305, "maximum": 3234.3},
     "walker2d": {"table": "D4RL", "minimum": 0.0, "maximum": 1000.0},
 }
 MakeCell = Callable[..., Path]
+# A whole run in about a second.
+TINY = {
+    "trunk.width": 16,
+    "trunk.depth": 1,
+    "trunk.heads": 2,
+    "trunk.dropout": 0.2,
+    "adapter.state": "linear",
+    "adapter.bins": 8,
+    "pretrain.steps": 10,
+    "adapt.steps": 8,
+    "eval.episodes": 2,
+    "eval.envs": 2,
+    **{f"{part}.{key}": 4 for part in ("pretrain", "adapt") for key in ("batch_size", "context", "save_every")},
+    **{f"{part}.log_every": 2 for part in ("pretrain", "adapt")},
+}
 
 
 def results(mode: str, seed: int, returns: Sequence[float], **changes: Any) -> dict[str, Any]:
@@ -74,3 +93,52 @@ def make_cell(tmp_path: Path) -> MakeCell:
 def played() -> Callable[..., dict[str, Any]]:
     """An evaluation entry with some keys replaced."""
     return lambda returns, **changes: results("full", 0, returns)["evaluations"][0] | changes
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Options that make `transfer run` take a second."""
+    return [*(f"--set={key}={value}" for key, value in TINY.items()), "--threads=1"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working folder for the tests of one file, on a machine where the tiny datasets are at hand."""
+    folder, before = tmp_path_factory.mktemp("workplace"), Path.cwd()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tiny_data))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        os.chdir(folder)
+        yield folder
+        os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def transfer() -> Callable[..., Result]:
+    """transfer("run", "hopper-to-walker2d", ...) calls the command in this process."""
+    return lambda *args: CliRunner().invoke(cli, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="session")
+def lasting() -> Callable[[Path], dict[str, bytes]]:
+    """lasting(run): the content of every file of a run that must not depend on when and how often it was run."""
+
+    def read(run: Path) -> dict[str, bytes]:
+        files = [path for path in run.rglob("*") if path.is_file() and path.parent != run]
+        kept = [path for path in files if path.name != "timing.json" and ".tfevents." not in path.name]
+        return {path.relative_to(run).as_posix(): path.read_bytes() for path in sorted(kept)}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., None]:
+    """refused(result, *words): the command ended as a mistake does, and its message has these words."""
+
+    def check(result: Result, *words: str) -> None:
+        assert result.exit_code == 2, result.output
+        assert result.stdout == "" and "Traceback" not in result.stderr
+        missing = [word for word in words if word not in result.stderr]
+        assert not missing, result.stderr
+
+    return check

@@ -204,16 +204,17 @@ def test_report_prints_a_table_and_writes_files(make_cell, tmp_path: Path) -> No
 def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, played) -> None:
     seen = []
     module = types.ModuleType("transfer.recipes.evaluation")
-    module.evaluate_path = lambda *args: seen.append(args) or played([100.0, 300.0])  # type: ignore[attr-defined]
+    found = {"evaluations": [{"path": str(tmp_path), **played([100.0, 300.0])}]}
+    module.evaluate_path = lambda *args: seen.append(args) or found  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "transfer.recipes.evaluation", module)
     options = ["--episodes", 2, "--targets", "max,3000", "--envs", 2, "--decode", "parallel", "--device", "cpu"]
     result = call("eval", tmp_path, *options)
     assert result.exit_code == 0, result.output
     assert "score 20.0, return 200, length 100, 2 episodes" in result.stdout
-    ((path, config, device, video),) = seen
-    assert (path, device, video) == (tmp_path, "cpu", None)
+    ((path, config, device, *rest),) = seen
+    assert (path, device, rest) == (tmp_path, "cpu", [None, None, False])
     assert (config.episodes, config.targets, config.envs, config.decode) == (2, ("max", "3000"), 2, "parallel")
-    assert json.loads(call("eval", tmp_path, "--json").stdout)["returns"] == [100.0, 300.0]
+    assert json.loads(call("eval", tmp_path, "--json").stdout) == found
     assert "p95" in call("eval", tmp_path, "--targets", "best").stderr
     assert ".gif" in call("eval", tmp_path, "--video", "out.mp4").stderr
     assert "transfer ls" in call("eval", tmp_path / "none").stderr

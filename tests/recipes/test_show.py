@@ -66,8 +66,7 @@ def test_a_run_lists_its_cells_and_how_to_finish_it(saved, make_cell) -> None:
     run = make_cell("embeddings", 0, [400.0])
     (run / "config.toml").write_text("")
     shutil.copytree(folder / "adapter", run / "embeddings" / "0" / "adapter")
-    for name in ("trunk.json", "trunk.safetensors"):
-        shutil.copy(folder / "trunk" / name, run / "trunk" / "0" / name)
+    shutil.copytree(folder / "trunk", run / "trunk" / "0" / "trunk")
     (run / "full" / "0").mkdir(parents=True)
     facts = describe(run)
     assert list(facts["trunks"]) == ["trunk/0"] and facts["trunks"]["trunk/0"]["fingerprint"] == fingerprint(trunk)

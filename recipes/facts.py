@@ -1,0 +1,99 @@
+"""What results.json and timing.json say about one MODE/SEED, and what the words of a config mean in numbers."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import resource
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfer.episodes import Episodes
+from transfer.recipes.config import RunConfig
+from transfer.rollout import Evaluation
+from transfer.training import FitResult, TrainConfig, best_precision
+
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari", "gymnasium-robotics")
+
+
+def outcome(
+    config: RunConfig,
+    train: TrainConfig,
+    episodes: Episodes,
+    fit: FitResult,
+    played: Sequence[Evaluation],
+    probes: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Everything in results.json but mode, seed and trunk: the same bytes whenever the same thing was run."""
+    last = {"checkpoint": "last", "step": train.steps}
+    return {
+        "environment": episodes.env_spec.name,
+        "dataset_ids": list(episodes.dataset_ids),
+        "content_hash": episodes.content_hash,
+        "reference": episodes.env_spec.reference.to_json(),
+        "adapter": asdict(config.adapter),
+        "training": asdict(train),
+        "steps": train.steps,
+        "batch_size": train.batch_size,
+        "lr": train.lr,
+        "trained": fit.selection.to_json(),
+        "final_loss": fit.final_loss,
+        "evaluations": [{**last, **result.to_json()} for result in played],
+        "probes": list(probes),
+        "versions": versions(),
+    }
+
+
+def timing(
+    config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: float, device: torch.device
+) -> dict[str, Any]:
+    """timing.json: what differs from one time to the next."""
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return {
+        "train_seconds": fit.seconds,
+        "resumed_at_step": resumed_at,  # the seconds before it are not known
+        "eval_seconds": eval_seconds,
+        "tokens_per_second": fit.tokens_per_second,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_gpu_bytes": gpu,
+        "device": torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
+        "threads": torch.get_num_threads(),
+        "precision": str(precision_of(config, device)).removeprefix("torch."),
+    }
+
+
+def tokenizer_error(tokenizer: Any, episodes: Episodes) -> float:
+    """Largest distance of a dataset action from what its token decodes to."""
+    return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
+
+
+def target_return(target: str, episodes: Episodes) -> float:
+    """A target as written in a config ("max", "p95", "3600") as a raw return."""
+    if target == "max":
+        return float(episodes.returns.max())
+    return float(np.quantile(episodes.returns, float(target[1:]) / 100)) if target.startswith("p") else float(target)
+
+
+def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The dtype that "auto", "float32" or "bfloat16" means on a device."""
+    wanted = config.run.precision
+    return best_precision(device) if wanted == "auto" else getattr(torch, wanted)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of everything that a result depends on."""
+    from transfer import __version__
+
+    found = {"embedding-swap": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,76 @@
+"""The folder of a run: whose it is, what may change when a run goes on, and its config.toml."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from transfer.errors import TransferError
+from transfer.files import write_text
+from transfer.recipes.cells import read_results
+from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
+from transfer.recipes.modes import find_modes
+from transfer.recipes.typed import flatten
+
+# What may differ between the beginning of a run and its continuation.
+FREE = ("adapt.modes", "run.seeds", "run.device")
+
+
+def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
+    """The config that a run folder is going to hold: the given one, with the modes and seeds that it has already.
+
+    Nothing is written.
+
+    Raises:
+        TransferError: the folder is taken, holds a run with other settings, or one with damaged results.
+    """
+    path = folder / "config.toml"
+    if not path.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
+        return config
+    if not resume:
+        raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
+    before = load_config(str(path))
+    changed = differences(before, config)
+    if changed:
+        raise TransferError(
+            f"{folder} holds a run with other settings: {'; '.join(changed)}. --resume goes on with the same settings "
+            f"only. {resume_command(folder)} takes them from the folder; else choose another --name."
+        )
+    for file in sorted(folder.glob("*/*/results.json")):
+        read_results(file)
+    modes = [mode.name for mode in find_modes(before.adapt.modes)]
+    return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+def with_cells(config: RunConfig, modes: Iterable[str], seeds: Iterable[int]) -> RunConfig:
+    """The config with these modes and seeds, each once, in the order of their first mention."""
+    adapting = replace(config.adapt, modes=tuple(dict.fromkeys(modes)))
+    return replace(config, adapt=adapting, run=replace(config.run, seeds=tuple(dict.fromkeys(seeds))))
+
+
+def differences(before: RunConfig, now: RunConfig) -> list[str]:
+    """The settings that differ and must not, each with both values."""
+    old, new = flatten(config_table(before)), flatten(config_table(now))
+    return [
+        f"{key} is {old[key]!r} there and {new[key]!r} here" for key in old if key not in FREE and old[key] != new[key]
+    ]
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with the run in a folder, in backquotes."""
+    return f"`{shlex.join(['transfer', 'run', str(folder), '--resume'])}`"
+
+
+def claim(folder: Path, config: RunConfig) -> None:
+    """Write config.toml. When that fails, a folder that was not there before is not there afterwards."""
+    new = not folder.exists()
+    try:
+        write_text(folder / "config.toml", dump_config(config))
+    except BaseException:
+        if new and folder.is_dir():
+            folder.rmdir()
+        raise

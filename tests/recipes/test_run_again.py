@@ -1,0 +1,103 @@
+"""Runs that take their trunk from another one, and runs that get more modes and seeds."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from transfer.recipes.config import load_config
+from transfer.recipes.evaluation import find_players
+from transfer.trunk import Trunk
+
+Transfer = Callable[..., Result]
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+@pytest.fixture(scope="module")
+def run(workplace: Path, tiny: list[str], transfer: Transfer) -> Path:
+    """The folder of a run of two modes."""
+    options = ["--name", "first", "--modes", "embeddings,random-trunk:embeddings"]
+    result = transfer("run", "hopper-to-walker2d", *tiny, *options)
+    assert result.exit_code == 0, result.output
+    return workplace / "runs" / "first"
+
+
+def cell(run: Path, mode: str, seed: int = 0) -> Path:
+    return run / ("trunk" if mode == "pretrain" else mode.replace(":", "-")) / str(seed)
+
+
+def results(run: Path, mode: str, seed: int = 0) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((cell(run, mode, seed) / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "report.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_second_run_takes_the_trunk_of_the_first(run: Path, tiny: list[str], transfer: Transfer) -> None:
+    options = ["--name", "second", "--modes", "embeddings,random-trunk:embeddings", "--set", f"pretrain.from={run}"]
+    result = transfer("run", "hopper-to-walker2d", *tiny, *options)
+    assert result.exit_code == 0, result.output
+    second = run.parent / "second"
+    assert not (second / "trunk").exists()
+    for mode in ("embeddings", "random-trunk:embeddings"):
+        assert results(second, mode)["trunk"] == results(run, mode)["trunk"]
+        one, other = (cell(folder, mode) / "adapter" / "adapter.safetensors" for folder in (run, second))
+        assert one.read_bytes() == other.read_bytes()
+    (player,) = find_players(second / "embeddings" / "0", "cpu")
+    assert player.model.trunk.record["seed"] == 0  # type: ignore[attr-defined]
+    assert transfer("eval", second, "--episodes", 1).exit_code == 0
+
+
+def test_modes_and_seeds_are_added_on_resuming(
+    tiny: list[str], transfer: Transfer, workplace: Path, lasting: Callable[[Path], dict[str, bytes]]
+) -> None:
+    def go(*options: object) -> Result:
+        result = transfer("run", "hopper-to-walker2d", *tiny, "--name", "grows", *options)
+        assert result.exit_code == 0, result.output
+        return result
+
+    folder = workplace / "runs" / "grows"
+    go("--modes", "embeddings")
+    before = lasting(folder)
+    assert "trunk/0" not in go("--modes", "mlp", "--resume").stdout
+    assert {row["mode"] for row in rows(folder)} == {"pretrain", "embeddings", "mlp"}
+    assert lasting(folder).items() >= before.items()
+    assert load_config(str(folder)).adapt.modes == ("embeddings", "mlp")
+    go("--modes", "embeddings", "--seeds", 1, "--resume")
+    config = load_config(str(folder))
+    assert (config.adapt.modes, config.run.seeds) == (("embeddings", "mlp"), (0, 1))
+    # the mlp of seed 1 is asked for by no call so far: the run says so, and the run itself finishes it
+    assert "Not finished: grows/mlp/1" in (folder / "report.md").read_text()
+    shown = transfer("show", folder).stdout
+    assert "not finished mlp/1" in shown and f"transfer run {folder} --resume" in shown
+    result = transfer("run", folder, "--resume")
+    assert result.exit_code == 0 and "embeddings seed 1: finished before, kept" in result.stderr
+    assert (cell(folder, "mlp", 1) / "results.json").is_file()
+    found = {row["mode"]: row for row in rows(folder)}
+    assert [row["seeds"] for row in found.values()] == ["2", "2", "2"]
+    for row in found.values():
+        assert float(row["score_low"]) <= float(row["score"]) <= float(row["score_high"])
+    text = (folder / "report.md").read_text()
+    assert "95 % interval" in text and "Not finished" not in text
+    one, other = (results(folder, "pretrain", seed)["trunk"]["after"] for seed in (0, 1))
+    assert one != other and lasting(folder).items() >= before.items()
+
+
+def test_sizes_of_the_trunk_hold_for_runs_that_pretrain_none(
+    tiny: list[str], transfer: Transfer, workplace: Path
+) -> None:
+    result = transfer(
+        "run", "hopper-from-scratch", *tiny, "--modes", "scratch-adapt,mlp", "--set", "adapt.inherit=action"
+    )
+    assert result.exit_code == 0, result.output
+    folder = workplace / "runs" / "hopper-from-scratch"
+    assert Trunk.load(cell(folder, "scratch-adapt") / "trunk").config == load_config(str(folder)).trunk
+    assert results(folder, "scratch-adapt")["inherited"] == []
+    assert not (folder / "trunk").exists()
