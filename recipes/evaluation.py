@@ -169,6 +169,7 @@ def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.
     env = None
     try:
         env = player.model.env_spec.make(render_mode="rgb_array")
+        follow(env)
         policy = Policy(player.model, target_return=target, context=player.context, decode=decode)
         state, reward, over = env.reset(seed=FIRST_SEED)[0], None, False
         while not over:
@@ -182,3 +183,13 @@ def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.
         if env is not None:
             env.close()
     return frames, ""
+
+
+def follow(env: Any) -> None:
+    """Look through the model's camera "track", where it has one: Gymnasium 1.4 films from a fixed point otherwise."""
+    import mujoco
+
+    renderer, model = (getattr(env.unwrapped, name, None) for name in ("mujoco_renderer", "model"))
+    if renderer is not None and model is not None:
+        camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        renderer.camera_id = camera if camera != -1 else renderer.camera_id
