@@ -49,7 +49,8 @@ def test_quick_is_shorter_and_otherwise_the_same(name: str) -> None:
     full, quick = load_config(name), load_config(name, quick=True)
     assert quick.adapt.steps < full.adapt.steps
     assert quick.eval.episodes < full.eval.episodes
-    assert quick.trunk == full.trunk and quick.adapter == full.adapter and quick.target == full.target
+    same = dataclasses.replace(quick.adapter, action=full.adapter.action)  # a cheaper action embedding may stand in
+    assert quick.trunk == full.trunk and same == full.adapter and quick.target == full.target
 
 
 def test_transfer_presets_are_mirror_images() -> None:
