@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig, Statistics
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError, check_keys
 from transfer.files import read_json, read_tensors, recover_folder, replacing_folder, write_json
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
@@ -179,12 +179,7 @@ def _inside(folder: Path, name: str) -> Path:
 def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     recover_folder(folder)
     content = read_json(folder / name)
-    for key in content:
-        if key not in keys:
-            raise unknown(f"key in {folder / name}", key, keys)
-    missing = [key for key in keys if key not in content]
-    if missing:
-        raise TransferError(f"{folder / name} lacks {', '.join(missing)}; it was edited or written by another program.")
+    check_keys(str(folder / name), content, keys)
     if content["format"] != FORMAT:
         raise TransferError(f"{folder / name} has format {content['format']}; this version reads format {FORMAT}.")
     if content["checksum"] != _checksum(content):

@@ -1,7 +1,7 @@
 """One error type for everything a user can put right, and the wording they share."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class TransferError(Exception):
@@ -25,3 +25,16 @@ def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> T
     guess = f" Did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(near + [name for name in names if name not in near]) or "none"
     return TransferError(f"unknown {kind} '{value}'.{guess} Known: {listed}.{' ' + hint if hint else ''}")
+
+
+def check_keys(what: str, data: Collection[str], known: Collection[str]) -> None:
+    """Raise TransferError unless the keys of `data`, which is called `what`, are exactly the known ones."""
+    for key in data:
+        if key not in known:
+            raise unknown(f"key in {what}", key, known)
+    missing = [key for key in known if key not in data]
+    if missing:
+        raise TransferError(
+            f"{what} lacks {', '.join(missing)}; it was edited or written by another program. "
+            f"Known keys: {', '.join(known)}."
+        )

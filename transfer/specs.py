@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError, check_keys
 
 if TYPE_CHECKING:
     import gymnasium
@@ -67,7 +67,7 @@ class ReferenceScores:
         Raises:
             TransferError: a key is missing or not known.
         """
-        _check_keys("reference scores", data, [f.name for f in fields(cls)])
+        check_keys("the reference scores", data, [f.name for f in fields(cls)])
         return cls(table=str(data["table"]), minimum=float(data["minimum"]), maximum=float(data["maximum"]))
 
     @classmethod
@@ -118,7 +118,7 @@ class EnvironmentSpec:
         Raises:
             TransferError: a key is missing or not known.
         """
-        _check_keys("environment spec", data, [f.name for f in fields(cls)])
+        check_keys("the environment spec", data, [f.name for f in fields(cls)])
         targets = tuple(float(value) for value in data["target_returns"])
         reference = ReferenceScores.from_json(data["reference"])
         return cls(**{**data, "reference": reference, "target_returns": targets})
@@ -213,13 +213,3 @@ def gym_spec_json(env: object) -> str:
             f"no environment for {env!r}: {error}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if it is "
             "your own), a Gymnasium EnvSpec or an EnvironmentSpec."
         ) from error
-
-
-def _check_keys(what: str, data: Mapping[str, Any], known: list[str]) -> None:
-    """Raises TransferError unless the keys are exactly the known ones."""
-    for key in data:
-        if key not in known:
-            raise unknown(f"key in the {what}", key, known)
-    missing = [key for key in known if key not in data]
-    if missing:
-        raise TransferError(f"the {what} lacks {', '.join(missing)}; known keys: {', '.join(known)}")
