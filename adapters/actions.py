@@ -18,12 +18,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from transfer.adapter import READOUTS
 from transfer.adapters.bins import Bins, BinTable, check_ranges
 from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, WholeRegression
 from transfer.adapters.tokenizers import Tokenizer
 from transfer.errors import TransferError, unknown
-
-READOUTS = ("regression", "categorical")
 
 
 def _linear(inputs: int, width: int) -> nn.Linear:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from transfer.adapter import RANGES
 from transfer.adapters.tokenizers import Tokenizer
 from transfer.errors import unknown
-
-RANGES = ("per-dimension", "shared", "shared+index")
 
 
 def check_ranges(ranges: str) -> None:

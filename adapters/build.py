@@ -63,7 +63,7 @@ def measure(episodes: Episodes) -> Statistics:
     mean = episodes.states.mean(0, dtype=np.float64).astype(np.float32)
     std = episodes.states.std(0, dtype=np.float64).astype(np.float32)
     std = np.where(std < 1e-6, np.float32(1), std)
-    quantiles = {name: float(np.quantile(episodes.returns, q)) for name, q in QUANTILES.items()}
+    quantiles = {name: episodes.quantile(q) for name, q in QUANTILES.items()}
     return Statistics(tuple(mean.tolist()), tuple(std.tolist()), quantiles)
 
 

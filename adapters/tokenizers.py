@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from transfer.errors import TransferError, unknown
+from transfer import registry
+from transfer.errors import TransferError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -173,20 +174,14 @@ class MuLawTokenizer(Tokenizer):
         return _grid(grid)
 
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {
-    cls.kind: cls for cls in (QuantileTokenizer, UniformTokenizer, MuLawTokenizer)
-}
-
-
 def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
-    """A tokenizer, not fitted yet, by its name in TOKENIZERS.
+    """A tokenizer, not fitted yet, by its name in `transfer.registry`.
 
     Raises:
         TransferError: no tokenizer of that name.
     """
-    if kind not in TOKENIZERS:
-        raise unknown("tokenizer", kind, TOKENIZERS)
-    return TOKENIZERS[kind](bins)
+    tokenizer: Tokenizer = registry.resolve("tokenizer", kind)(bins)
+    return tokenizer
 
 
 def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:

@@ -76,7 +76,7 @@ def target_return(target: str, episodes: Episodes) -> float:
     """A target as written in a config ("max", "p95", "3600") as a raw return."""
     if target == "max":
         return float(episodes.returns.max())
-    return float(np.quantile(episodes.returns, float(target[1:]) / 100)) if target.startswith("p") else float(target)
+    return episodes.quantile(float(target[1:]) / 100) if target.startswith("p") else float(target)
 
 
 def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:

@@ -16,6 +16,9 @@ from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Gains, Trunk
 
+RANGES = ("per-dimension", "shared", "shared+index")
+READOUTS = ("regression", "categorical")
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -41,8 +44,8 @@ class AdapterConfig:
         for part in ("state", "action", "tokenizer"):
             registry.check(part, getattr(self, part))
         for name, known in (
-            ("ranges", ("per-dimension", "shared", "shared+index")),
-            ("readout", ("regression", "categorical")),
+            ("ranges", RANGES),
+            ("readout", READOUTS),
         ):
             if getattr(self, name) not in known:
                 raise unknown(f"adapter.{name}", getattr(self, name), known)

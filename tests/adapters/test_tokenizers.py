@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from transfer import registry
 from transfer.adapters.tokenizers import (
-    TOKENIZERS,
     QuantileTokenizer,
     Tokenizer,
     make_tokenizer,
@@ -17,7 +17,7 @@ from transfer.adapters.tokenizers import (
 )
 from transfer.errors import TransferError
 
-KINDS = sorted(TOKENIZERS)
+KINDS = sorted(registry.known("tokenizer"))
 
 
 def clipped(share: float, n: int = 5000, seed: int = 0) -> np.ndarray:

@@ -142,3 +142,11 @@ def refused() -> Callable[..., None]:
         assert not missing, result.stderr
 
     return check
+
+
+@pytest.fixture(scope="module")
+def run(workplace: Path, tiny: list[str], transfer: Callable[..., Result]) -> Path:
+    """A finished run of mode embeddings; tests only read it, or copy it before they damage it."""
+    result = transfer("run", "hopper-to-walker2d", *tiny, "--modes", "embeddings", "--name", "good")
+    assert result.exit_code == 0, result.output
+    return workplace / "runs" / "good"

@@ -16,14 +16,6 @@ MAIN = "hopper-to-walker2d"
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
-@pytest.fixture(scope="module")
-def run(workplace: Path, tiny: list[str], transfer: Transfer) -> Path:
-    """A finished run of mode embeddings; tests only read it."""
-    result = transfer("run", MAIN, *tiny, "--modes", "embeddings", "--name", "good")
-    assert result.exit_code == 0, result.output
-    return workplace / "runs" / "good"
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -15,14 +15,6 @@ MAIN = "hopper-to-walker2d"
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
-@pytest.fixture(scope="module")
-def run(workplace: Path, tiny: list[str], transfer: Transfer) -> Path:
-    """A finished run of mode embeddings; tests copy it before they damage it."""
-    result = transfer("run", MAIN, *tiny, "--modes", "embeddings", "--name", "good")
-    assert result.exit_code == 0, result.output
-    return workplace / "runs" / "good"
-
-
 @pytest.fixture
 def copy(run: Path, tmp_path: Path) -> Path:
     """A copy of the run."""
