@@ -28,7 +28,8 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     """
     path = folder / "config.toml"
     if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        left = {".config.toml.new"}  # all that there is of a run that was killed in its first moment
+        if folder.exists() and not (folder.is_dir() and {file.name for file in folder.iterdir()} <= left):
             raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
         return config
     if not resume:
