@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from transfer.envs.download import fetch
 from transfer.envs.names import at_hand, data_path, is_local, local_ids, resolve
-from transfer.envs.packing import check_file, entry_path, open_entry, read_hdf5, write_entry
+from transfer.envs.packing import entry_path, open_entry, pack
+from transfer.envs.reading import Source, check_file, scan
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.specs import gym_spec_json, quiet
+from transfer.observations import Slices, ant_hint, slices_of_space, total, vector_size
+from transfer.specs import describe, gym_spec_json, quiet
 
 logger = logging.getLogger(__name__)
 __all__ = ["at_hand", "load_episodes", "local_ids"]
@@ -30,7 +34,8 @@ def load_episodes(source: str | Sequence[str]) -> Episodes:
 
     Raises:
         TransferError: an unknown name, no dataset and no network (within 2 s), a damaged file, observations or actions
-            that are not flat vectors, or datasets that do not fit together. Nothing is cached then.
+            that are not vectors (or Dicts of such), data of another version than their environment, or datasets that
+            do not fit together. Nothing is cached then.
     """
     ids = resolve(source)
     missing = [one for one in ids if not is_local(one)]
@@ -41,37 +46,33 @@ def load_episodes(source: str | Sequence[str]) -> Episodes:
         check_file(file, one)
         _log_version_notes(one)
     entry = entry_path(files)
-    cached = open_entry(entry)
-    if cached is not None:
-        return cached
-    episodes = Episodes.join([_read(one, file) for one, file in zip(ids, files, strict=True)])
-    write_entry(entry, episodes)
-    # Memory-mapped from the first time on, so that a fresh load behaves as every later one.
-    return open_entry(entry) or episodes
+    return open_entry(entry) or pack([_look(one, file) for one, file in zip(ids, files, strict=True)], entry)
 
 
-def _read(dataset_id: str, file: Path) -> Episodes:
-    """One dataset, straight from its files."""
-    gym_spec, sizes = _environment(dataset_id, file)
-    arrays = read_hdf5(file, dataset_id)
-    episodes = Episodes.from_arrays(**arrays, env=gym_spec, name=dataset_id)
-    if (episodes.state_size, episodes.action_size) != sizes:
+def _look(dataset_id: str, file: Path) -> Source:
+    """What one dataset is, without its numbers: environment, sizes, lengths of its episodes."""
+    gym_spec, data, env = _spaces(dataset_id, file)
+    (slices, action_size), (env_slices, env_action_size) = data, env
+    if data != env:
         raise TransferError(
-            f"dataset '{dataset_id}' has state and action sizes {episodes.state_size} and {episodes.action_size}, but "
-            f"its environment {gym_spec.id} has {sizes[0]} and {sizes[1]}: another version of the environment made it"
+            f"dataset '{dataset_id}' has state and action sizes {total(slices)} and {action_size}, but its environment "
+            f"{gym_spec.id} has {total(env_slices)} and {env_action_size}: another version of the environment made it."
+            f"{ant_hint(slices, env_slices)}"
         )
-    return episodes
+    # The scale of an unknown environment comes from all returns, which only packing sees.
+    spec = describe(gym_spec_json(gym_spec), total(slices), action_size, np.zeros(1), slices)
+    return scan(dataset_id, file, spec)
 
 
-def _environment(dataset_id: str, file: Path) -> tuple[Any, tuple[int, int]]:
-    """The Gymnasium spec to evaluate in, recovered from the dataset, and its state and action size."""
+def _spaces(dataset_id: str, file: Path) -> tuple[Any, tuple[Slices, int], tuple[Slices, int]]:
+    """The Gymnasium spec to evaluate in, recovered from the dataset; slices and action size of the data, and of it."""
     from minari import MinariDataset
 
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions: _log_version_notes says it in our words, once
             dataset = MinariDataset(file.parent)
-            _check_spaces(dataset_id, dataset.observation_space, dataset.action_space)
+            data = _sizes(dataset_id, dataset.observation_space, dataset.action_space)
             env = dataset.recover_environment(eval_env=True)
         spec, spaces = env.spec, (env.observation_space, env.action_space)
         env.close()
@@ -83,21 +84,22 @@ def _environment(dataset_id: str, file: Path) -> tuple[Any, tuple[int, int]]:
             f"dataset '{dataset_id}': {file.parent / 'metadata.json'} or {file.name} beside it cannot be used: "
             f"{type(error).__name__}: {error}"
         ) from error
-    _check_spaces(dataset_id, *spaces)
-    return spec, (spaces[0].shape[0], spaces[1].shape[0])
+    return spec, data, _sizes(dataset_id, *spaces)
 
 
-def _check_spaces(dataset_id: str, observation_space: Any, action_space: Any) -> None:
-    """Raises TransferError unless both are flat vectors of real numbers."""
-    from gymnasium.spaces import Box
+def _sizes(dataset_id: str, observation_space: Any, action_space: Any) -> tuple[Slices, int]:
+    """Slices of the observations and numbers in an action.
 
-    for what, space in (("observations", observation_space), ("actions", action_space)):
-        if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind != "f":
-            text = " ".join(str(space).split())
-            raise TransferError(
-                f"dataset '{dataset_id}' has {what} in {text[:200]}; only flat vectors of real numbers (a 1-d Box) are "
-                "supported. Discrete actions, images and Dict observations are not."
-            )
+    Raises:
+        TransferError: spaces that are not vectors of real numbers, with the dataset's name.
+    """
+    try:
+        what = "observations"
+        slices = slices_of_space(observation_space)
+        what = "actions"
+        return slices, vector_size(action_space)
+    except TransferError as error:
+        raise TransferError(f"dataset '{dataset_id}' has {what} in {error}. Discrete actions are not.") from error
 
 
 def _log_version_notes(dataset_id: str) -> None:

@@ -1,105 +1,126 @@
-"""Reading Minari's HDF5 files into packed arrays, and keeping those as memory maps for the next time.
+"""Packing datasets into arrays on disk, memory-mapped from then on.
 
-Letters: N steps altogether, E episodes, S state size, A action size, T steps of an episode.
+Letters: N steps altogether, E episodes, S state size, A action size.
 """
 
+from __future__ import annotations
+
+import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.episodes import ARRAYS, Episodes, episode_returns
+from transfer.envs.reading import Source, episodes_of
+from transfer.episodes import ARRAYS, Episodes, check_joinable, content_hash, episode_returns
 from transfer.errors import TransferError
+from transfer.observations import Slice
 from transfer.specs import describe
 
 logger = logging.getLogger(__name__)
-Arrays = dict[str, NDArray[Any]]
-_FORMAT = 1  # raise it when the packed arrays or the index change, so that old entries are not read
+_FORMAT = 2  # raise it when the packed arrays or the index change, so that old entries are not read
 
 
-def read_hdf5(path: Path, dataset_id: str) -> Arrays:
-    """Reads states (N, S), actions (N, A), rewards (N,) and lengths (E,) of a Minari file, leaving out the infos.
+def pack(sources: Sequence[Source], entry: Path) -> Episodes:
+    """All episodes of some datasets, in the order given, written to a cache entry and mapped from there.
 
-    Minari stores T + 1 observations and T of the rest for each episode (group "episode_<i>").
+    One episode at a time passes through memory. Where the cache cannot be written the arrays stay in memory.
 
     Raises:
-        TransferError: the file is not whole HDF5, or lacks what a Minari file has.
+        TransferError: the datasets do not fit together, or one of them is damaged. There is no entry then.
     """
-    import h5py
-
+    for source in sources[1:]:
+        check_joinable((sources[0].spec, [sources[0].dataset_id]), (source.spec, [source.dataset_id]))
     try:
-        with h5py.File(path, "r") as file:
-            names = sorted((key for key in file if key.startswith("episode_")), key=lambda key: int(key[8:]))
-            episodes = [_read_episode(file[name], f"dataset '{dataset_id}', {name} of {path}") for name in names]
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise TransferError(
-            f"dataset '{dataset_id}': {path} is not a whole Minari HDF5 file: {error}. {_again(dataset_id)}"
-        ) from error
-    if not episodes:
-        raise TransferError(f"dataset '{dataset_id}' has no episodes in {path}. {_again(dataset_id)}")
-    states, actions, rewards = zip(*episodes, strict=True)
-    _check_widths(dataset_id, path, states, actions)
-    return {
-        "states": np.concatenate(states),
-        "actions": np.concatenate(actions),
-        "rewards": np.concatenate(rewards),
-        "lengths": np.array([len(one) for one in rewards], dtype=np.int64),
+        with _staging(entry) as folder:
+            _write_arrays(folder, sources)
+            arrays = _map(folder)
+            _write_index(folder, sources, content_hash(arrays))
+        return _opened(entry)
+    except OSError as error:
+        logger.warning("no cache for %s: %s", ", ".join(one.dataset_id for one in sources), error)
+        return _in_memory(sources)
+
+
+def shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
+    """Shapes of states (N, S), actions (N, A) and rewards (N,)."""
+    steps = sum(sum(source.lengths.values()) for source in sources)
+    spec = sources[0].spec
+    return {"states": (steps, spec.state_size), "actions": (steps, spec.action_size), "rewards": (steps,)}
+
+
+def offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
+    """(E + 1,) first step of each episode, and N."""
+    return np.cumsum([0, *(length for source in sources for length in source.lengths.values())], dtype=np.int64)
+
+
+def _write_arrays(folder: Path, sources: Sequence[Source]) -> None:
+    """Plain appending: a full disk is then an OSError, where writing to a map would kill the process."""
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for key, shape in shapes(sources).items():
+            files[key] = stack.enter_context((folder / f"{key}.npy").open("wb"))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(files[key], header)
+        for episode in itertools.chain.from_iterable(map(episodes_of, sources)):
+            for key, values in episode.items():
+                files[key].write(np.ascontiguousarray(values, "<f4").data)
+    np.save(folder / "offsets.npy", offsets(sources))
+
+
+def _write_index(folder: Path, sources: Sequence[Source], digest: str) -> None:
+    spec = sources[0].spec
+    index = {
+        "gym_spec": spec.gym_spec,
+        "state_size": spec.state_size,
+        "action_size": spec.action_size,
+        "slices": spec.to_json()["slices"],
+        "dataset_ids": [source.dataset_id for source in sources],
+        "content_hash": digest,
     }
+    (folder / "index.json").write_text(json.dumps(index, indent=1))
 
 
-def check_file(path: Path, dataset_id: str) -> None:
-    """Raises TransferError, with the command that brings it back, if the data file is missing."""
-    if not path.is_file():
-        raise TransferError(
-            f"dataset '{dataset_id}' lacks its data file {path} (only Minari's hdf5 format is read). "
-            f"{_again(dataset_id)}"
-        )
+def _in_memory(sources: Sequence[Source]) -> Episodes:
+    """The same without a cache."""
+    arrays: dict[str, NDArray[Any]] = {key: np.empty(shape, ARRAYS[key]) for key, shape in shapes(sources).items()}
+    arrays["offsets"] = offsets(sources)
+    everything = itertools.chain.from_iterable(map(episodes_of, sources))
+    for start, episode in zip(arrays["offsets"], everything, strict=False):
+        for key, values in episode.items():
+            arrays[key][start : start + len(values)] = values
+    spec, ids = sources[0].spec, tuple(source.dataset_id for source in sources)
+    returns = episode_returns(arrays["rewards"], arrays["offsets"])
+    spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
+    return Episodes(**arrays, env_spec=spec, dataset_ids=ids, content_hash=content_hash(arrays))
 
 
-def _read_episode(group: Any, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """States (T, S), actions (T, A) and rewards (T,) of one episode, float32."""
-    missing = [key for key in ("observations", "actions", "rewards") if key not in group]
-    if missing:
-        raise TransferError(f"{where} lacks {', '.join(missing)}")
-    stored = group["observations"], group["actions"], group["rewards"]
-    for array, ndim in zip(stored, (2, 2, 1), strict=True):
-        if len(getattr(array, "shape", ())) != ndim:
-            raise TransferError(f"{where}: {array.name} is not a {ndim}-d array; only flat vectors are supported")
-    steps = [len(array) for array in stored]
-    if not steps[0] - 1 == steps[1] == steps[2]:
-        raise TransferError(
-            f"{where} has {steps[0]} observations, {steps[1]} actions, {steps[2]} rewards; wanted T+1, T, T"
-        )
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite and is reported as that
-        observations, actions, rewards = (array[()].astype(np.float32) for array in stored)
-    return observations[:-1], actions, rewards
-
-
-def _check_widths(dataset_id: str, path: Path, states: Sequence[Any], actions: Sequence[Any]) -> None:
-    widths = {(one.shape[1], two.shape[1]) for one, two in zip(states, actions, strict=True)}
-    if len(widths) > 1:
-        raise TransferError(
-            f"dataset '{dataset_id}': episodes of {path} differ in state and action size: {sorted(widths)}"
-        )
-
-
-def _again(dataset_id: str) -> str:
-    from transfer.envs.names import bundled_name
-
-    name = bundled_name([dataset_id])
-    return (
-        f"Make it again: transfer data make {name} --overwrite"
-        if name
-        else f"Get it again: minari download {dataset_id}"
-    )
+@contextlib.contextmanager
+def _staging(entry: Path) -> Iterator[Path]:
+    """A hidden folder that becomes the entry when the block ends well; else it and new folders above it are removed."""
+    new = [folder for folder in entry.parents if not folder.exists()]
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=entry.parent, ignore_cleanup_errors=True) as name:
+            folder = Path(name) / "entry"
+            folder.mkdir()
+            yield folder
+            for old in entry.parent.glob("[!.]*"):  # of earlier versions of the same files, or damaged
+                shutil.rmtree(old, ignore_errors=True)
+            folder.rename(entry)
+    finally:
+        for folder in new:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                folder.rmdir()
 
 
 def cache_root() -> Path:
@@ -125,41 +146,23 @@ def _digest(value: object) -> str:
 def open_entry(entry: Path) -> Episodes | None:
     """Episodes over read-only memory maps, None when the entry is missing or damaged."""
     try:
-        index = json.loads((entry / "index.json").read_text())
-        # A plain view: slicing np.memmap objects costs several times as much.
-        arrays = {key: np.asarray(np.load(entry / f"{key}.npy", mmap_mode="r")) for key in ARRAYS}
-        returns = episode_returns(arrays["rewards"], arrays["offsets"])
-        spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns)
-        return Episodes(
-            **arrays, env_spec=spec, dataset_ids=tuple(index["dataset_ids"]), content_hash=index["content_hash"]
-        )
+        return _opened(entry)
     except (OSError, ValueError, KeyError, TransferError) as error:
         if entry.exists():
             logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
         return None
 
 
-def write_entry(entry: Path, episodes: Episodes) -> None:
-    """Writes an entry under a temporary name and renames it; a cache that cannot be written is only logged."""
-    index = {
-        "gym_spec": episodes.env_spec.gym_spec,
-        "state_size": episodes.state_size,
-        "action_size": episodes.action_size,
-        "dataset_ids": episodes.dataset_ids,
-        "content_hash": episodes.content_hash,
-    }
-    staged = None
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=".writing-", dir=entry.parent))
-        for key in ARRAYS:
-            np.save(staged / f"{key}.npy", getattr(episodes, key))
-        (staged / "index.json").write_text(json.dumps(index, indent=1))
-        for old in entry.parent.glob("[!.]*"):  # of earlier versions of the same files, or damaged
-            shutil.rmtree(old, ignore_errors=True)
-        staged.rename(entry)
-    except OSError as error:
-        logger.warning("no cache for %s: %s", ", ".join(episodes.dataset_ids), error)
-    finally:
-        if staged is not None:
-            shutil.rmtree(staged, ignore_errors=True)
+def _opened(entry: Path) -> Episodes:
+    index = json.loads((entry / "index.json").read_text())
+    arrays = _map(entry)
+    returns = episode_returns(arrays["rewards"], arrays["offsets"])
+    slices = tuple(map(Slice.from_json, index["slices"]))
+    spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns, slices)
+    ids = tuple(index["dataset_ids"])
+    return Episodes(**arrays, env_spec=spec, dataset_ids=ids, content_hash=index["content_hash"])
+
+
+def _map(folder: Path) -> dict[str, NDArray[Any]]:
+    # Plain views: slicing np.memmap objects costs several times as much.
+    return {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in ARRAYS}

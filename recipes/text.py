@@ -91,17 +91,17 @@ def render_evaluation(result: Mapping[str, Any]) -> str:
 
 def listing(runs_dir: Path) -> str:
     """Recipes, environments, datasets, and the runs, trunks and adapters under a folder."""
-    from transfer.envs.specs import ENVIRONMENTS, find
+    from transfer.envs.specs import ENVIRONMENTS, known_environment
     from transfer.recipes.cli_data import data_lines
 
     lines = ["Recipes (transfer run NAME):"]
     lines += [f"  {name:<22} {preset_text(name).splitlines()[0].lstrip('# ')}" for name in presets()]
     lines += ["", "Environments:"]
     for name in ENVIRONMENTS:
-        known = find(f"{name}-v5")
-        if known is not None:
-            sizes = f"state {known.state_size}, action {known.action_size}"
-            lines.append(f"  {name:<22} {known.gym_id}, {sizes}, scores by table {known.reference.table}")
+        known = known_environment(name)
+        sizes = f"state {known.state_size}, action {known.action_size}, {known.max_episode_steps} steps"
+        tables = " and ".join(one.table for one in known.references) or "the dataset's own returns, and success"
+        lines.append(f"  {name:<22} {known.gym_id}, {sizes}, scores by {tables}")
     lines += ["", *data_lines(), "", f"Runs and adapters in {runs_dir} (transfer show PATH):"]
     files = [path for name in ("config.toml", "adapter.json") for path in sorted(runs_dir.rglob(name))]
     # A name that begins with a dot is half a folder, of a run that was killed while it wrote.

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transfer.errors import TransferError
+from transfer.observations import ant_hint, slices_of, to_state
 from transfer.specs import EnvironmentSpec, describe, gym_spec_json
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Episodes:
     @classmethod
     def from_arrays(
         cls,
-        states: ArrayLike,
+        states: ArrayLike | Mapping[str, ArrayLike],
         actions: ArrayLike,
         rewards: ArrayLike,
         lengths: ArrayLike,
@@ -123,7 +124,7 @@ class Episodes:
         """Episodes from your own arrays, the episodes one after another.
 
         Args:
-            states: (N, S) the observation before each action.
+            states: (N, S) the observation before each action; for a Dict observation {key: (N, n)}.
             actions: (N, A).
             rewards: (N,) the reward after each action.
             lengths: (E,) actions in each episode; their sum is N.
@@ -134,6 +135,11 @@ class Episodes:
             TransferError: shapes disagree, a number is not finite, there is no episode or an empty one, or the
                 environment is not known to Gymnasium.
         """
+        slices = None
+        if isinstance(states, Mapping):
+            keyed = {key: np.asarray(values) for key, values in states.items()}
+            slices = slices_of({key: values.shape[-1] for key, values in keyed.items()})
+            states = to_state(slices, keyed)
         packed = {
             "states": _as_float32(states, "states", name),
             "actions": _as_float32(actions, "actions", name),
@@ -145,7 +151,7 @@ class Episodes:
         if not isinstance(env, EnvironmentSpec):
             sizes = packed["states"].shape[1], packed["actions"].shape[1]
             returns = episode_returns(packed["rewards"], packed["offsets"])
-            env = describe(gym_spec_json(env), *sizes, returns)
+            env = describe(gym_spec_json(env), *sizes, returns, slices)
         return cls(**packed, env_spec=env, dataset_ids=(name,), content_hash=content_hash(packed))
 
     @classmethod
@@ -158,7 +164,7 @@ class Episodes:
         if not parts:
             raise TransferError("nothing to join: give at least one dataset")
         for part in parts[1:]:
-            _check_joinable(parts[0], part)
+            check_joinable((parts[0].env_spec, parts[0].dataset_ids), (part.env_spec, part.dataset_ids))
         starts = np.cumsum([0] + [part.num_steps for part in parts])
         packed = {
             key: np.concatenate([getattr(part, key) for part in parts]) for key in ("states", "actions", "rewards")
@@ -169,7 +175,7 @@ class Episodes:
         spec = parts[0].env_spec
         if spec.reference.table == "dataset":
             returns = np.concatenate([part.returns for part in parts])
-            spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns)
+            spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
         ids = tuple(name for part in parts for name in part.dataset_ids)
         return cls(**packed, env_spec=spec, dataset_ids=ids, content_hash=content_hash(packed))
 
@@ -235,22 +241,20 @@ def _as_float32(values: ArrayLike, key: str, name: str) -> FloatArray:
         raise TransferError(f"{name}: {key} are not an array of numbers: {error}") from error
 
 
-def _check_joinable(first: Episodes, other: Episodes) -> None:
-    """Raises TransferError unless both hold the same sizes of the same environment."""
-    sizes = [(one.state_size, one.action_size) for one in (first, other)]
-    if sizes[0] != sizes[1]:
+def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:
+    """Raises TransferError unless both (environment, dataset ids) have the same sizes in the same environment."""
+    (spec, ids), (spec_2, ids_2) = (first[0], ", ".join(first[1])), (other[0], ", ".join(other[1]))
+    sizes = [(one.state_size, one.action_size) for one in (spec, spec_2)]
+    if sizes[0] != sizes[1] or spec.slices != spec_2.slices:
         raise TransferError(
-            f"cannot join {', '.join(first.dataset_ids)} and {', '.join(other.dataset_ids)}: state and action sizes "
-            f"{sizes[0]} and {sizes[1]}. Join datasets of one environment only."
+            f"cannot join {ids} and {ids_2}: state and action sizes {sizes[0]} and {sizes[1]}"
+            f"{'' if sizes[0] != sizes[1] else ', made of other slices'}. Join datasets of one environment only."
+            f"{ant_hint(spec.slices, spec_2.slices)}"
         )
-    if first.env_spec.gym_id != other.env_spec.gym_id:
+    if spec.gym_id != spec_2.gym_id:
         raise TransferError(
-            f"cannot join {', '.join(first.dataset_ids)} of {first.env_spec.gym_id} and {', '.join(other.dataset_ids)} "
-            f"of {other.env_spec.gym_id}: equal sizes, but not the same environment"
+            f"cannot join {ids} of {spec.gym_id} and {ids_2} of {spec_2.gym_id}: equal sizes, but not the same "
+            "environment"
         )
-    if first.env_spec.gym_spec != other.env_spec.gym_spec:
-        logger.warning(
-            "%s and %s differ in their environment's settings; those of the first are used",
-            ", ".join(first.dataset_ids),
-            ", ".join(other.dataset_ids),
-        )
+    if spec.gym_spec != spec_2.gym_spec:
+        logger.warning("%s and %s differ in their environment's settings; those of the first are used", ids, ids_2)

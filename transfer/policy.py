@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -55,11 +57,11 @@ class Policy:
         """Actions taken since `reset`."""
         return self._time
 
-    def act(self, observation: ArrayLike, reward: float | None = None) -> NDArray[np.float32]:
+    def act(self, observation: ArrayLike | Mapping[str, ArrayLike], reward: float | None = None) -> NDArray[np.float32]:
         """The next action (A,) float32.
 
         Args:
-            observation: (S,) the newest observation.
+            observation: the newest observation as the environment gives it, flat or a Dict, or the state vector (S,).
             reward: what the last action earned; needed from the second call on, for the return still wanted.
 
         Raises:
@@ -71,7 +73,9 @@ class Policy:
             )
         device = self.model.device
         still = self._wanted - (reward or 0.0)
-        state = torch.as_tensor(np.asarray(observation, np.float32), device=device)[None]
+        spec = self.model.env_spec
+        vector = spec.to_state(observation) if isinstance(observation, Mapping) else np.asarray(observation, np.float32)
+        state = torch.as_tensor(vector, device=device)[None]
         wanted = torch.tensor([still], dtype=torch.float32, device=device)
         with evaluating(self.model), torch.inference_mode():
             action = self._stream.step(state, wanted, torch.tensor([self._time], device=device))

@@ -33,6 +33,7 @@ class Evaluation:
         decode: how action dimensions were chosen.
         env_spec: the environment and its table of reference scores.
         actions: (M, A) a sample of the actions taken, for histograms.
+        successes: (N,) whether info["success"] was true at least once; None where the environment says nothing of it.
     """
 
     returns: NDArray[np.float64]
@@ -42,6 +43,12 @@ class Evaluation:
     decode: str
     env_spec: EnvironmentSpec
     actions: NDArray[np.float32]
+    successes: NDArray[np.bool_] | None = None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of the episodes that succeeded, None where the environment says nothing of it."""
+        return None if self.successes is None else float(self.successes.mean())
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -61,12 +68,15 @@ class Evaluation:
             "mean_return": float(self.returns.mean()),
             "mean_score": float(self.scores.mean()),
             "mean_length": float(self.lengths.mean()),
+            "successes": None if self.successes is None else self.successes.tolist(),
+            "success_rate": self.success_rate,
         }
 
     def __str__(self) -> str:
         spread = self.scores.std() if len(self.scores) > 1 else 0.0
+        success = "" if self.success_rate is None else f"success {self.success_rate:.2f}, "
         return (
-            f"{self.env_spec.name}: return {self.returns.mean():.1f}, {self.env_spec.reference.table} score "
+            f"{self.env_spec.name}: {success}return {self.returns.mean():.1f}, {self.env_spec.reference.table} score "
             f"{self.scores.mean():.1f} (spread over episodes {spread:.1f}), length {self.lengths.mean():.0f}, "
             f"{len(self.returns)} episodes, target return {self.target_return:.0f}"
         )
@@ -81,11 +91,12 @@ def evaluate(
     context: int = 20,
     num_envs: int = 100,
     decode: str = "autoregressive",
+    first_seed: int = FIRST_SEED,
     on_episode: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Roll a policy out, one batched forward per step and action dimension.
 
-    Episode i has seed 10000 + i and its own slot: nothing is reset until all episodes of a wave are over, so short
+    Episode i has seed first_seed + i and its own slot: nothing is reset until all episodes of a wave are over, so short
     episodes are not favoured. Environments that are done cost nothing.
 
     Args:
@@ -96,6 +107,7 @@ def evaluate(
         context: T, as in training.
         num_envs: environments at a time.
         decode: see `transfer.streaming.Stream`.
+        first_seed: of the environments.
         on_episode: called with the number of finished episodes whenever it has grown.
 
     Raises:
@@ -108,21 +120,20 @@ def evaluate(
     if target_return is None:
         target_return = default_target(model)
     envs = [env_spec.make() for _ in range(min(num_envs, num_episodes))]
-    seeds = FIRST_SEED + np.arange(num_episodes)
-    outcomes, sample = [], []
+    seeds = first_seed + np.arange(num_episodes)
+    waves = []
     try:
         with evaluating(model), torch.inference_mode():
             for wave in np.split(seeds, range(len(envs), num_episodes, len(envs))):
-                before = int(wave[0]) - FIRST_SEED
+                before = int(wave[0]) - first_seed
                 on_end = (lambda ended, before=before: on_episode(before + ended)) if on_episode else None
-                result = _wave(model, envs[: len(wave)], wave, env_spec, target_return, context, decode, on_end)
-                outcomes.append(result[:2])
-                sample.append(result[2])
+                waves.append(_wave(model, envs[: len(wave)], wave, env_spec, target_return, context, decode, on_end))
     finally:
         for env in envs:
             env.close()
-    returns, lengths = (np.concatenate(column) for column in zip(*outcomes, strict=True))
-    return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, np.concatenate(sample))
+    returns, lengths, successes, actions = (np.concatenate(column) for column in zip(*waves, strict=True))
+    known = None if (successes < 0).any() else successes > 0
+    return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, actions, known)
 
 
 def default_target(model: PolicyModel) -> float:
@@ -139,13 +150,18 @@ def _wave(
     context: int,
     decode: str,
     on_end: Callable[[int], None] | None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]]:
-    """One episode in each environment: returns, lengths, and every tenth action; `on_end` hears how many are over."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int8], NDArray[np.float32]]:
+    """One episode in each environment; `on_end` hears how many are over.
+
+    Returns:
+        returns, lengths, successes (1, 0, or -1 where the environment never said), and every tenth action.
+    """
     device = model.device
     low, high = envs[0].action_space.low, envs[0].action_space.high  # type: ignore[attr-defined]
     stream, alive = model.stream(len(envs), context, decode), np.arange(len(envs))
     states = np.stack([env.reset(seed=int(seed))[0] for env, seed in zip(envs, seeds, strict=True)])
     returns, lengths, sample = np.zeros(len(envs)), np.zeros(len(envs), np.int64), []
+    successes = np.full(len(envs), -1, np.int8)
     for t in range(env_spec.max_episode_steps):
         wanted = torch.from_numpy((target_return - returns[alive]).astype(np.float32)).to(device)
         times = torch.full((len(alive),), t, device=device)
@@ -156,6 +172,7 @@ def _wave(
         steps = [envs[i].step(action) for i, action in zip(alive, actions, strict=True)]
         returns[alive] += [float(step[1]) for step in steps]
         lengths[alive] += 1
+        successes[alive] = np.maximum(successes[alive], [int(step[4].get("success", -1)) for step in steps])
         going = np.array([not (step[2] or step[3]) for step in steps])
         states = np.stack([step[0] for step in steps])[going]
         if t + 1 == env_spec.max_episode_steps:
@@ -167,7 +184,7 @@ def _wave(
             if not len(alive):
                 break
             stream.select(torch.from_numpy(going).to(device))
-    return returns, lengths, np.concatenate(sample)
+    return returns, lengths, successes, np.concatenate(sample)
 
 
 def _check_sizes(model: PolicyModel, env_spec: EnvironmentSpec) -> None:

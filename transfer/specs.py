@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import TransferError, check_keys
+from transfer.observations import Slice, Slices, flat, flattened, to_state, total
 
 if TYPE_CHECKING:
     import gymnasium
@@ -71,12 +72,16 @@ class ReferenceScores:
         return cls(table=str(data["table"]), minimum=float(data["minimum"]), maximum=float(data["maximum"]))
 
     @classmethod
-    def of_returns(cls, returns: NDArray[np.float64]) -> "ReferenceScores":
-        """The table of an unknown environment: its dataset's smallest and largest return, (E,) each an episode.
+    def of_returns(cls, returns: NDArray[np.float64], least: float | None = None) -> "ReferenceScores":
+        """The scale of an environment in no table: its dataset's smallest and largest return, (E,) each an episode.
 
         Equal returns have no span to normalise by; then the minimum is set the return's own size (at least 1) below.
+
+        Args:
+            returns: (E,).
+            least: the return of doing nothing, where that is known: the minimum then.
         """
-        low, high = float(returns.min()), float(returns.max())
+        low, high = float(returns.min() if least is None else least), float(returns.max())
         return cls("dataset", low if low < high else high - max(abs(high), 1.0), high)
 
 
@@ -92,6 +97,7 @@ class EnvironmentSpec:
         gym_spec: the dataset's own Gymnasium `EnvSpec` as JSON; environments are built from it, never from the name.
         reference: scale of the scores.
         target_returns: undiscounted returns to ask for when nobody chose one.
+        slices: what the state vector is made of; S numbers in all. A goal is one of them where there is one.
     """
 
     name: str
@@ -101,6 +107,13 @@ class EnvironmentSpec:
     gym_spec: str
     reference: ReferenceScores
     target_returns: tuple[float, ...]
+    slices: Slices
+
+    def __post_init__(self) -> None:
+        if total(self.slices) != self.state_size:
+            raise TransferError(
+                f"the slices of '{self.name}' hold {total(self.slices)} numbers, its states {self.state_size}."
+            )
 
     @property
     def gym_id(self) -> str:
@@ -109,7 +122,7 @@ class EnvironmentSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; `from_json` restores an equal object."""
-        return asdict(self) | {"target_returns": list(self.target_returns)}
+        return asdict(self) | {"target_returns": list(self.target_returns), "slices": [asdict(s) for s in self.slices]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EnvironmentSpec":
@@ -121,13 +134,19 @@ class EnvironmentSpec:
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
         targets = tuple(float(value) for value in data["target_returns"])
         reference = ReferenceScores.from_json(data["reference"])
-        return cls(**{**data, "reference": reference, "target_returns": targets})
+        slices = tuple(Slice.from_json(one) for one in data["slices"])
+        return cls(**{**data, "reference": reference, "target_returns": targets, "slices": slices})
+
+    def to_state(self, observation: Any) -> NDArray[np.float32]:
+        """The state vector (..., S) of what the environment shows, Dict observations too; see `to_state`."""
+        return to_state(self.slices, observation)
 
     def make(self, render_mode: str | None = None) -> "gymnasium.Env[Any, Any]":
-        """Builds the environment as the dataset describes it.
+        """Builds the environment as the dataset describes it; its observations are state vectors (S,).
 
         Raises:
-            TransferError: Gymnasium cannot build it, for example because a package is missing.
+            TransferError: Gymnasium cannot build it, for example because a package is missing, or its observations are
+                not those of the dataset (another version of the environment).
         """
         import gymnasium
 
@@ -136,12 +155,17 @@ class EnvironmentSpec:
             with quiet():
                 # The checker only warns about the API, and costs a visible share of each step.
                 spec = gymnasium.envs.registration.EnvSpec.from_json(self.gym_spec)
-                return gymnasium.make(spec, disable_env_checker=True, **options)
+                env = gymnasium.make(spec, disable_env_checker=True, **options)
         except Exception as error:  # environments raise anything, and all of it ends in the same advice
             raise TransferError(
                 f"cannot build the environment {self.gym_id} of '{self.name}': {type(error).__name__}: {error}. "
                 'Its packages may be missing: pip install "gymnasium[mujoco]" gymnasium-robotics'
             ) from error
+        try:
+            return flattened(env, self.slices)
+        except TransferError as error:
+            env.close()
+            raise TransferError(f"environment {self.gym_id} of '{self.name}': {error}") from error
 
 
 @contextlib.contextmanager
@@ -173,7 +197,9 @@ def _mujoco_warnings_to_log() -> Iterator[None]:
         mujoco.set_mju_user_warning(before)
 
 
-def describe(gym_spec: str, state_size: int, action_size: int, returns: NDArray[np.float64]) -> EnvironmentSpec:
+def describe(
+    gym_spec: str, state_size: int, action_size: int, returns: NDArray[np.float64], slices: Slices | None = None
+) -> EnvironmentSpec:
     """The spec of the environment that made some episodes.
 
     Args:
@@ -181,24 +207,29 @@ def describe(gym_spec: str, state_size: int, action_size: int, returns: NDArray[
         state_size: S.
         action_size: A.
         returns: (E,) undiscounted returns of the episodes; they are the scale of an environment that is in no table.
+        slices: what the state vector is made of; default: the observation as it is.
     """
     parsed = json.loads(gym_spec)
     known = importlib.import_module(_TABLE).find(parsed["id"])
-    reference = known.reference if known else ReferenceScores.of_returns(returns)
+    reference = known.reference if known else None
+    if reference is None:
+        reference = ReferenceScores.of_returns(returns, known.least if known else None)
+    # Gymnasium allows no limit at all; an evaluation still needs an end.
+    limit = int(parsed["max_episode_steps"] or 1000)
     return EnvironmentSpec(
         name=known.name if known else parsed["id"],
         state_size=int(state_size),
         action_size=int(action_size),
-        # Gymnasium allows no limit at all; an evaluation still needs an end.
-        max_episode_steps=int(parsed["max_episode_steps"] or 1000),
+        max_episode_steps=min(limit, known.max_episode_steps) if known else limit,
         gym_spec=gym_spec,
         reference=reference,
-        target_returns=known.target_returns if known else (reference.maximum,),
+        target_returns=(known.target_returns if known else ()) or (reference.maximum,),
+        slices=flat(state_size) if slices is None else slices,
     )
 
 
 def gym_spec_json(env: object) -> str:
-    """JSON of a Gymnasium `EnvSpec` or of a registered id such as "Hopper-v5".
+    """JSON of a Gymnasium `EnvSpec` or of a registered id such as "Hopper-v5" or "AdroitHandPen-v1".
 
     Raises:
         TransferError: the id is not registered, or the spec holds something that JSON cannot.
@@ -206,10 +237,24 @@ def gym_spec_json(env: object) -> str:
     import gymnasium
 
     try:
-        spec = gymnasium.spec(env) if isinstance(env, str) else env
+        spec = registered(env) if isinstance(env, str) else env
         return cast("gymnasium.envs.registration.EnvSpec", spec).to_json()
     except (gymnasium.error.Error, AttributeError, TypeError, ValueError) as error:
         raise TransferError(
             f"no environment for {env!r}: {error}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if it is "
             "your own), a Gymnasium EnvSpec or an EnvironmentSpec."
         ) from error
+
+
+def registered(gym_id: str) -> "gymnasium.envs.registration.EnvSpec":
+    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics."""
+    import gymnasium
+
+    try:
+        return gymnasium.spec(gym_id)
+    except gymnasium.error.NameNotFound:
+        with quiet(), contextlib.suppress(ImportError):
+            import gymnasium_robotics
+
+            gymnasium.register_envs(gymnasium_robotics)
+        return gymnasium.spec(gym_id)

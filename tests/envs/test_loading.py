@@ -64,7 +64,8 @@ def test_the_cached_load_equals_the_first_one_and_reads_no_hdf5(
     def fail(*args: Any) -> None:
         raise AssertionError("read the HDF5 file again")
 
-    monkeypatch.setattr("transfer.envs.loading.read_hdf5", fail)
+    monkeypatch.setattr("transfer.envs.loading.scan", fail)
+    monkeypatch.setattr("transfer.envs.packing.episodes_of", fail)
     started = time.perf_counter()
     again = load_episodes("hopper/medium-expert")
     assert time.perf_counter() - started < 0.5
@@ -201,10 +202,13 @@ FLOATS, INTEGERS = np.zeros((4, 4), np.float32), np.zeros(3, np.int64)
     ("observation_space", "action_space", "observations", "actions", "message"),
     [
         (BOX, spaces.Discrete(2), FLOATS, INTEGERS, "'mine-v0' has actions in Discrete"),
-        (spaces.Dict(goal=BOX), BOX, {"goal": FLOATS}, FLOATS[:3], "'mine-v0' has observations in Dict"),
+        (
+            spaces.Dict(a=BOX, b=spaces.Discrete(2)), BOX, {"a": FLOATS, "b": np.zeros(4, np.int64)}, FLOATS[:3],
+            r"'mine-v0' has observations in Discrete\(2\) under 'b'",
+        ),
         (
             spaces.Box(0, 255, (32, 32, 3), np.uint8), BOX, np.zeros((4, 32, 32, 3), np.uint8), FLOATS[:3],
-            "'mine-v0' has observations in Box.*32, 32, 3.*only flat vectors",
+            "'mine-v0' has observations in Box.*32, 32, 3.*only vectors of real numbers.*images have to be encoded",
         ),
     ],
 )  # fmt: skip

@@ -58,7 +58,8 @@ def test_known_environments_have_the_sizes_of_gymnasium(name: str) -> None:
     env = spec.make()
     assert env.observation_space.shape == (spec.state_size,)
     assert env.action_space.shape == (spec.action_size,)
-    assert env.spec is not None and env.spec.max_episode_steps == spec.max_episode_steps == 1000
+    assert env.spec is not None and env.spec.max_episode_steps >= spec.max_episode_steps
+    assert env.reset(seed=0)[0].shape == (spec.state_size,)
     env.close()
 
 
@@ -89,8 +90,39 @@ def test_unknown_environment_names_the_closest() -> None:
 
 def test_every_version_of_an_environment_shares_the_reference() -> None:
     assert reference_for("Hopper-v4") == reference_for("Hopper-v5") == environment("hopper").reference
-    assert reference_for("Ant-v5") is None
+    assert reference_for("Pendulum-v1") is None and reference_for("AntMaze_UMaze-v4") is None
+    assert reference_for("AdroitHandPenSparse-v1") is None  # other rewards, so another scale
     assert find("HalfCheetah-v5") is not None
+
+
+def test_both_tables_of_a_hand_are_kept_apart() -> None:
+    d4rl, minari = reference_for("AdroitHandDoor-v1"), reference_for("AdroitHandDoor-v1", "Minari")
+    assert d4rl is not None and minari is not None and (d4rl.table, minari.table) == ("D4RL", "Minari")
+    assert d4rl.score(2900.0) != minari.score(2900.0)
+    assert reference_for("Hopper-v5", "Minari") is None
+
+
+def test_pen_is_cut_after_the_steps_that_its_scale_belongs_to() -> None:
+    spec = environment("pen")
+    assert spec.max_episode_steps == 100 and json.loads(spec.gym_spec)["max_episode_steps"] == 200
+
+
+def test_a_maze_keeps_its_goal_beside_the_position_that_it_is_relative_to() -> None:
+    spec = environment("antmaze-medium")
+    assert [(one.name, one.size) for one in spec.slices] == [("observation", 27), ("goal", 2), ("position", 2)]
+    env = spec.make()
+    state = env.reset(seed=3)[0]
+    seen = env.unwrapped._get_obs(env.unwrapped.ant_env._get_obs())  # type: ignore[attr-defined]
+    np.testing.assert_allclose(state[27:29], seen["desired_goal"] - seen["achieved_goal"], atol=1e-6)
+    np.testing.assert_allclose(state[29:], seen["achieved_goal"], atol=1e-6)
+    env.close()
+
+
+def test_data_without_contact_forces_do_not_go_into_an_environment_with_them() -> None:
+    data = environment("antmaze-umaze").to_json()
+    data["gym_spec"] = data["gym_spec"].replace("ant_maze_v4", "ant_maze_v5").replace("UMaze-v4", "UMaze-v5")
+    with pytest.raises(TransferError, match="AntMaze_UMaze-v5.*105 observation.*27 observation.*-v4"):
+        EnvironmentSpec.from_json(data).make()
 
 
 def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None:
@@ -124,12 +156,8 @@ def test_building_environments_prints_nothing_and_writes_no_log(tmp_path: object
     # A process of its own: the notice of gymnasium_robotics comes once, at its import, and MuJoCo's from C.
     program = (
         "from transfer.envs.specs import environment\n"
-        "from transfer.specs import EnvironmentSpec\n"
         "environment('halfcheetah').make().reset(seed=0)\n"
-        "data = environment('hopper').to_json()\n"
-        "entry = 'gymnasium_robotics.envs.adroit_hand.adroit_pen:AdroitHandPenEnv'\n"
-        "data['gym_spec'] = data['gym_spec'].replace('gymnasium.envs.mujoco.hopper_v5:HopperEnv', entry)\n"
-        "EnvironmentSpec.from_json(data).make().reset(seed=0)\n"
+        "environment('pen').make().reset(seed=0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, env=_env())
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
