@@ -15,7 +15,7 @@ from transfer.errors import TransferError
 from transfer.registry import resolve
 from transfer.trunk import TrunkConfig
 
-QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "max": 1.0}
 
 
 def build_adapter(
@@ -46,7 +46,7 @@ def build_adapter(
     statistics, tokenizer = measure(episodes), None
     if like is not None and like.env_spec.state_size == episodes.state_size:
         old = like.statistics
-        statistics = Statistics(old.state_mean, old.state_std, statistics.return_quantiles)
+        statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
     if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
         config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
         tokenizer = like.tokenizer

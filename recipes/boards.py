@@ -9,6 +9,8 @@
 | eval/return | mean undiscounted return of the episodes | training step |
 | eval/score | the same as a score, 100 = reference expert | training step |
 | eval/length | mean steps per episode | training step |
+| eval/success | share of the episodes that succeeded, where the environment tells | training step |
+| calibration/score | score achieved after training | score asked for |
 | params/trainable | numbers that are trained | 0 |
 | tokenizer/max_error | largest distance of a dataset action from its decoded token | 0 |
 | actions/dataset/I, actions/policy/I | histogram of action dimension I | 0, training step |
@@ -16,20 +18,26 @@
 | hparams | settings, with the final score | - |
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import unknown
 
+if TYPE_CHECKING:
+    from transfer.rollout import Evaluation
+
 SCALARS = (
     *("train/loss", "train/grad_norm", "train/tokens_per_second", "train/lr"),
-    *("eval/return", "eval/score", "eval/length", "params/trainable", "tokenizer/max_error"),
+    *("eval/return", "eval/score", "eval/length", "eval/success", "calibration/score"),
+    *("params/trainable", "tokenizer/max_error"),
 )
 HISTOGRAMS = ("actions/dataset", "actions/policy")
 VIDEO = "video/policy"
@@ -80,9 +88,12 @@ class Board:
                 raise unknown("TensorBoard tag", tag, SCALARS)
             self._writer.add_scalar(tag, value, step)
 
-    def evaluation(self, step: int, mean_return: float, mean_score: float, mean_length: float) -> None:
+    def evaluation(self, step: int, result: Evaluation) -> None:
         """Log the means of an evaluation or a probe."""
-        self.scalars(step, {"eval/return": mean_return, SCORE: mean_score, "eval/length": mean_length})
+        means = {"eval/return": result.returns, SCORE: result.scores, "eval/length": result.lengths}
+        self.scalars(step, {tag: float(values.mean()) for tag, values in means.items()})
+        if result.success_rate is not None:
+            self.scalars(step, {"eval/success": result.success_rate})
 
     def actions(self, tag: str, step: int, actions: NDArray[np.floating]) -> None:
         """Log a histogram per action dimension, as figure 2 of the tokenized-action paper.

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from transfer.base import PolicyModel
+from transfer.calibration import TARGETS, calibrate
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.files import read_json, write_json
@@ -106,12 +107,35 @@ class Cell:
         return evaluate(
             model,
             num_episodes=episodes,
-            target_return=target_return(target, self.episodes),
+            target_return=target_return(target, self.episodes, model),
             context=self.train.context,
             num_envs=settings.envs,
             decode=settings.decode,
             on_episode=on_episode,
         )
+
+    def calibrate(self, model: PolicyModel) -> None:
+        """Measure asked against achieved returns after training, where the config wants it; see `calibrate`."""
+        self._end_training()
+        settings = self.config.eval
+        if not settings.calibrate:
+            return
+        targets = [target_return(name, self.episodes, model) for name in TARGETS]
+        with Progress(settings.calibrate * len(TARGETS), f"{self.title}, calibration", "episodes") as progress:
+            result = calibrate(
+                model,
+                targets,
+                settings.calibrate,
+                context=self.train.context,
+                num_envs=settings.envs,
+                decode=settings.decode,
+                on_episode=progress.update,
+            )
+        self.say(f"{self.title}, asked -> achieved: {result}")
+        assert self.board is not None  # on_start opened it
+        score = self.episodes.env_spec.reference.score
+        for asked, achieved in zip(result.asked, result.achieved, strict=True):
+            self.board.scalars(round(float(score(asked))), {"calibration/score": float(score(achieved))})
 
     def play_all(self, model: PolicyModel) -> list[Evaluation]:
         """The evaluation that counts: every target, with a bar and a line each."""
@@ -133,7 +157,7 @@ class Cell:
         results = {
             "format": FORMAT,
             **facts,
-            **outcome(self.config, self.train, self.episodes, fit, played, self.probes),
+            **outcome(self.config, self.train, self.episodes, fit, played, self.probes, model.statistics.calibration),
         }
         self._log_settings(results, float(played[0].scores.mean()))
         write_json(self.folder / "timing.json", timing(self.config, fit, self.resumed_at, seconds, model.device))
@@ -154,9 +178,7 @@ class Cell:
 
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
         assert self.board is not None  # on_start opened it
-        self.board.evaluation(
-            step, float(result.returns.mean()), float(result.scores.mean()), float(result.lengths.mean())
-        )
+        self.board.evaluation(step, result)
         self.board.actions("actions/policy", step, result.actions)
         self.board.flush()
 

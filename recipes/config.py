@@ -70,20 +70,23 @@ class AdaptConfig(TrainConfig):
 class EvalConfig:
     """Episodes in the environment: how many, asked for which returns, decoded how.
 
-    A target is `max`, `pNN` (that percentile of the target dataset's returns) or a raw return as text.
-    `probe_every` steps (0: never), `probe_episodes` episodes are played during training.
+    A target is `max`, `pNN` (that percentile of the target dataset's returns), a raw return as text, or `calibrated`.
+    `calibrated` is the target that did best when the adapter was calibrated. For that, `calibrate` episodes are played
+    for each of a few targets after training (0: none). Every `probe_every` steps (0: never), `probe_episodes` episodes
+    are played during training.
     """
 
     episodes: int = 100
     targets: tuple[str, ...] = ("p95",)
     envs: int = 100
     decode: str = "autoregressive"
+    calibrate: int = 10
     probe_every: int = 0
     probe_episodes: int = 10
 
     def __post_init__(self) -> None:
         """Raises TransferError on a count below its least value, an unreadable target or an unknown decode."""
-        for key, least in (("episodes", 1), ("envs", 1), ("probe_every", 0), ("probe_episodes", 1)):
+        for key, least in (("episodes", 1), ("envs", 1), ("calibrate", 0), ("probe_every", 0), ("probe_episodes", 1)):
             at_least(f"eval.{key}", getattr(self, key), least)
         if not self.targets:
             raise TransferError("eval.targets is empty: name at least one, as in --targets p95")
@@ -91,6 +94,8 @@ class EvalConfig:
             check_target(target)
         if self.decode not in DECODES:
             raise unknown("eval.decode", self.decode, DECODES)
+        if "calibrated" in self.targets and not self.calibrate:
+            raise TransferError("eval.targets names calibrated, but eval.calibrate is 0: set it to 10 episodes, say")
 
 
 @dataclass(frozen=True)
@@ -142,15 +147,15 @@ def at_least(key: str, value: int, least: int) -> None:
 
 
 def check_target(target: str) -> None:
-    """Raises TransferError unless the target reads as `max`, `pNN` or a number."""
+    """Raises TransferError unless the target reads as `max`, `calibrated`, `pNN` or a number."""
     digits = target[1:] if target.startswith("p") else target
     try:
         number = float(digits)
     except ValueError:
         number = float("nan")
     in_range = 0 <= number <= 100 if target.startswith("p") else abs(number) < float("inf")
-    if target != "max" and not in_range:
-        raise TransferError(f"target '{target}' is not max, a percentile like p95, or a return like 3000")
+    if target not in ("max", "calibrated") and not in_range:
+        raise TransferError(f"target '{target}' is not max, calibrated, a percentile like p95, or a return like 3000")
 
 
 def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> RunConfig:

@@ -136,6 +136,12 @@ def locate_trunk(home: Path, fingerprint: str) -> Path:
 
 def stored_target(target: str, statistics: Statistics) -> float:
     """A target as a raw return, from the quantiles that the adapter stores."""
+    if target == "calibrated":
+        if statistics.calibration is None:
+            raise TransferError(
+                "this adapter was not calibrated (eval.calibrate): give another target, as --targets p95."
+            )
+        return statistics.best_target
     if target in statistics.return_quantiles:
         return statistics.return_quantiles[target]
     if target.startswith("p"):

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from transfer.base import PolicyModel
+from transfer.calibration import Calibration
 from transfer.episodes import Episodes
 from transfer.recipes.config import RunConfig
 from transfer.rollout import Evaluation
@@ -28,6 +30,7 @@ def outcome(
     fit: FitResult,
     played: Sequence[Evaluation],
     probes: Sequence[dict[str, Any]],
+    calibration: Calibration | None,
 ) -> dict[str, Any]:
     """Everything in results.json but mode, seed and trunk: the same bytes whenever the same thing was run."""
     last = {"checkpoint": "last", "step": train.steps}
@@ -43,7 +46,11 @@ def outcome(
         "lr": train.lr,
         "trained": fit.selection.to_json(),
         "final_loss": fit.final_loss,
-        "evaluations": [{**last, **result.to_json()} for result in played],
+        "evaluations": [
+            {**last, "target": target, **result.to_json()}
+            for target, result in zip(config.eval.targets, played, strict=True)
+        ],
+        "calibration": None if calibration is None else calibration.to_json(),
         "probes": list(probes),
         "versions": versions(),
     }
@@ -72,8 +79,10 @@ def tokenizer_error(tokenizer: Any, episodes: Episodes) -> float:
     return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
 
 
-def target_return(target: str, episodes: Episodes) -> float:
-    """A target as written in a config ("max", "p95", "3600") as a raw return."""
+def target_return(target: str, episodes: Episodes, model: PolicyModel) -> float:
+    """A target as written in a config ("max", "p95", "3600", "calibrated") as a raw return."""
+    if target == "calibrated":
+        return model.statistics.best_target
     if target == "max":
         return float(episodes.returns.max())
     return episodes.quantile(float(target[1:]) / 100) if target.startswith("p") else float(target)

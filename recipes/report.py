@@ -72,6 +72,7 @@ def table(rows: Sequence[Row]) -> str:
         ("IQM", lambda row: number(row.score.iqm), any(row.score.iqm is not None for row in rows)),
         ("IQM interval", lambda row: span(row.score.iqm_interval), any(row.score.iqm_interval for row in rows)),
         ("best", lambda row: number(row.best), any(row.best is not None for row in rows)),
+        ("success", lambda row: number(row.success, 2), any(row.success is not None for row in rows)),
         ("return", lambda row: f"{row.returns.mean:.0f}", True),
         ("/ full", lambda row: number(row.over_full, 2), any(row.over_full is not None for row in rows)),
         ("trained", lambda row: f"{row.trained:,}", True),
@@ -139,11 +140,11 @@ def to_csv(rows: Sequence[Row]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     heads = "run environment mode decode target_score seeds episodes score score_low score_high iqm iqm_low iqm_high "
-    heads += "best return return_low return_high over_full trained share train_seconds trunk"
+    heads += "best success return return_low return_high over_full trained share train_seconds trunk"
     writer.writerow(heads.split())
     for row in rows:
         score, returns = row.score, row.returns
-        ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best]
+        ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best, row.success]
         head = [row.run, row.environment, row.mode, row.decode, row.target_score, score.runs, score.episodes]
         tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
         writer.writerow([*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail])

@@ -15,7 +15,8 @@ class Row:
     """What a report says about one mode.
 
     Attributes:
-        target_score: the score that was asked for.
+        target_score: the score that was asked for, mean over seeds where each was calibrated.
+        success: share of episodes that succeeded, mean over seeds; None where there is no success.
         score, returns: over seeds and episodes, last checkpoint.
         episode_scores: every episode of every seed, for the plot.
         best: mean over seeds of the best probe or last score; None without probes.
@@ -31,6 +32,7 @@ class Row:
     mode: str
     decode: str
     target_score: float
+    success: float | None
     score: Summary
     returns: Summary
     episode_scores: tuple[float, ...]
@@ -42,7 +44,7 @@ class Row:
     trunk: str
 
 
-Key = tuple[str, str, str, str, float]
+Key = tuple[str, str, str, str, str]
 
 
 def make_rows(cells: Sequence[Cell]) -> list[Row]:
@@ -52,7 +54,7 @@ def make_rows(cells: Sequence[Cell]) -> list[Row]:
         for index, played in enumerate(cell.results["evaluations"]):
             if played["checkpoint"] == "last":
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
-                target = round(float(played["target_return"]), 4)
+                target = "calibrated" if played.get("target") == "calibrated" else f"{played['target_return']:.4f}"
                 key = (cell.run, cell.environment, cell.mode, str(played["decode"]), target)
                 groups.setdefault(key, []).append((cell, index))
     rows = {key: make_row(key, members) for key, members in groups.items()}
@@ -83,7 +85,8 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         environment=environment,
         mode=mode,
         decode=decode,
-        target_score=float(evaluation(first, index)["target_score"]),
+        target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
+        success=mean_success([evaluation(cell, i) for cell, i in members]),
         score=summary,
         returns=summarise(returns),
         episode_scores=tuple(np.concatenate([scores[seed] for seed in sorted(scores)]).tolist()),
@@ -94,6 +97,12 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         train_seconds=float(np.mean(seconds)) if seconds else None,
         trunk=combine([trunk_word(cell) for cell, _ in members]),
     )
+
+
+def mean_success(played: Sequence[dict[str, Any]]) -> float | None:
+    """Mean success rate over seeds, None where one of them has none."""
+    rates = [one.get("success_rate") for one in played]
+    return None if None in rates else float(np.mean(rates))
 
 
 def evaluation(cell: Cell, index: int) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
             on_log=cell.on_log,
             on_step=cell.on_step,
         )
+        cell.calibrate(result.model)
         result.trunk.save(home / "trunk")
         result.adapter.save(home / "adapter")
         log_tokenizer(cell, result.model, job.source)
@@ -164,6 +165,7 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
             on_log=cell.on_log,
             on_step=cell.on_step,
         )
+        cell.calibrate(result.model)
         save(result, home, mode)
         log_tokenizer(cell, result.model, job.target)
         facts = {"mode": mode.name, "seed": seed, "inherit": config.adapt.inherit, "inherited": list(result.inherited)}

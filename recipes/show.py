@@ -67,6 +67,7 @@ def describe_adapter(folder: Path) -> dict[str, Any]:
         "environment": environment["name"],
         "table": taken(file, environment["reference"], table=str)["table"],
         **taken(file, inner["statistics"], return_quantiles=dict),
+        "calibration": inner["statistics"].get("calibration"),
         **weights,
         "trainable": list(weights["parts"]),
     }

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def render(facts: Mapping[str, Any]) -> str:
     """What `describe` found, for a person."""
+    from transfer.calibration import Calibration
+
     if facts["kind"] == "run":
         return render_run(facts)
     if facts["kind"] == "cell":
@@ -28,6 +30,8 @@ def render(facts: Mapping[str, Any]) -> str:
         )
         quantiles = ", ".join(f"{name} {value:.0f}" for name, value in facts["return_quantiles"].items())
         lines += [f"returns      {quantiles}"] if quantiles else []
+        if facts["calibration"]:
+            lines.append(f"asked->got   {Calibration.from_json(facts['calibration'])}")
     lines.append(f"made of      {', '.join(f'{key} {value}' for key, value in facts['config'].items())}")
     lines += ["", *part_lines(facts), ""]
     trainable = facts["trainable"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.errors import TransferError, unknown
+from transfer.calibration import Calibration
+from transfer.errors import TransferError, check_keys, unknown
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Gains, Trunk
@@ -55,16 +56,32 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a dataset says about its environment.
+    """What a dataset, and the policy's own episodes after its training, say about an environment.
 
     Attributes:
         state_mean, state_std: one number per state dimension; constant dimensions have a deviation of 1.
         return_quantiles: {"p50": ..., "p95": ..., "max": ...} of the episode returns, raw.
+        calibration: asked against achieved returns; None before it was measured.
     """
 
     state_mean: tuple[float, ...]
     state_std: tuple[float, ...]
     return_quantiles: dict[str, float] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    @property
+    def best_target(self) -> float:
+        """The raw return to ask for: the calibration's best, before that the 95th percentile of the dataset."""
+        return self.return_quantiles["p95"] if self.calibration is None else self.calibration.best
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Statistics:
+        """The inverse of `dataclasses.asdict`. Raises TransferError on a key that is missing or not known."""
+        check_keys("the statistics", data, [f.name for f in fields(cls)])
+        mean, std = (tuple(map(float, data[key])) for key in ("state_mean", "state_std"))
+        measured = data["calibration"]
+        calibration = None if measured is None else Calibration.from_json(measured)
+        return cls(mean, std, {str(k): float(v) for k, v in data["return_quantiles"].items()}, calibration)
 
 
 class Adapter(nn.Module):

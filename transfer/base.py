@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from transfer.adapter import Statistics
 from transfer.batch import Batch
+from transfer.calibration import Calibration
 from transfer.specs import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class PolicyModel(nn.Module, ABC):
     def statistics(self) -> Statistics:
         """Of the dataset it learned from."""
 
+    @abstractmethod
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Make asked and achieved returns part of what is saved; see `transfer.calibration`."""
+
     @property
     @abstractmethod
     def tokens_per_step(self) -> int:
@@ -68,7 +73,8 @@ class PolicyModel(nn.Module, ABC):
 
         Args:
             target: wanted score (100 = the reference expert).
-            target_return: wanted raw return instead; default: the 95th percentile of the dataset's returns.
+            target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
+                dataset.
             options: `context` and `decode` of `transfer.policy.Policy`.
         """
         from transfer.policy import Policy

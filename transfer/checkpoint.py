@@ -37,7 +37,7 @@ ADAPTER_KEYS = (
     *("fingerprint", "trunk", "record", "checksum"),
 )
 MLP_KEYS = ("format", "library", "environment", "statistics", "hidden", "fingerprint", "checksum")
-Config = TypeVar("Config", TrunkConfig, AdapterConfig, Statistics)
+Config = TypeVar("Config", TrunkConfig, AdapterConfig)
 
 
 def save_trunk(trunk: Trunk, folder: Path) -> Path:
@@ -90,7 +90,7 @@ def load_adapter(folder: Path, trunk: Trunk | None = None, any_trunk: bool = Fal
         adapter = Adapter(
             _config(AdapterConfig, content["config"], path),
             EnvironmentSpec.from_json(content["environment"]),
-            _config(Statistics, content["statistics"], path),
+            Statistics.from_json(content["statistics"]),
             registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
             content["width"],
             content["depth"],
@@ -123,7 +123,7 @@ def load_mlp(folder: Path) -> MLPPolicy:
     path = folder / "mlp.json"
     content = _read(folder, "mlp.json", MLP_KEYS)
     with _building(path):
-        statistics = _config(Statistics, content["statistics"], path)
+        statistics = Statistics.from_json(content["statistics"])
         policy = MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
     _fill(policy, folder / "mlp.safetensors")
     _check(fingerprint(policy), content["fingerprint"], folder / "mlp.safetensors")

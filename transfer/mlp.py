@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from transfer.adapter import Statistics
 from transfer.base import PolicyModel
 from transfer.batch import Batch
+from transfer.calibration import Calibration
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 
@@ -66,6 +68,10 @@ class MLPPolicy(PolicyModel):
     def statistics(self) -> Statistics:
         """Of the dataset it learned from."""
         return self._statistics
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Store it with the statistics."""
+        self._statistics = replace(self._statistics, calibration=calibration)
 
     @property
     def tokens_per_step(self) -> int:

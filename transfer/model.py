@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from transfer.adapter import Adapter, Statistics
 from transfer.base import PolicyModel
 from transfer.batch import Batch
+from transfer.calibration import Calibration
 from transfer.errors import TransferError
 from transfer.layout import Layout
 from transfer.specs import EnvironmentSpec
@@ -65,6 +67,10 @@ class TransferModel(PolicyModel):
     def statistics(self) -> Statistics:
         """Of the adapter's dataset."""
         return self.adapter.statistics
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Store it in the adapter."""
+        self.adapter.statistics = replace(self.adapter.statistics, calibration=calibration)
 
     @property
     def tokens_per_step(self) -> int:

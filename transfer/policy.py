@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from transfer.base import PolicyModel
 from transfer.errors import TransferError
 from transfer.freezing import evaluating
-from transfer.rollout import default_target
 
 
 class Policy:
@@ -26,7 +25,8 @@ class Policy:
     Args:
         model: trunk and adapter.
         target: wanted score (100 = the reference expert).
-        target_return: wanted raw return instead; default: the 95th percentile of the adapter's dataset.
+        target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile
+            of the adapter's dataset.
         context: T, as in training.
         decode: see `transfer.streaming.Stream`.
     """
@@ -44,7 +44,7 @@ class Policy:
         if target is not None:
             target_return = float(model.env_spec.reference.returns(target))
         self.model, self.context, self.decode = model, context, decode
-        self.target_return = default_target(model) if target_return is None else target_return
+        self.target_return = model.statistics.best_target if target_return is None else target_return
         self.reset()
 
     def reset(self) -> None:

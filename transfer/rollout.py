@@ -103,7 +103,8 @@ def evaluate(
         model: trunk and adapter.
         env_spec: the environment; default: the adapter's.
         num_episodes: N.
-        target_return: raw return to ask for; default: the 95th percentile of the adapter's dataset.
+        target_return: raw return to ask for; default: the calibration's best, else the 95th percentile of the
+            adapter's dataset.
         context: T, as in training.
         num_envs: environments at a time.
         decode: see `transfer.streaming.Stream`.
@@ -118,7 +119,7 @@ def evaluate(
     if num_episodes < 1 or num_envs < 1:
         raise TransferError(f"num_episodes={num_episodes} and num_envs={num_envs} must be at least 1.")
     if target_return is None:
-        target_return = default_target(model)
+        target_return = model.statistics.best_target
     envs = [env_spec.make() for _ in range(min(num_envs, num_episodes))]
     seeds = first_seed + np.arange(num_episodes)
     waves = []
@@ -134,11 +135,6 @@ def evaluate(
     returns, lengths, successes, actions = (np.concatenate(column) for column in zip(*waves, strict=True))
     known = None if (successes < 0).any() else successes > 0
     return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, actions, known)
-
-
-def default_target(model: PolicyModel) -> float:
-    """The 95th percentile of the returns of the adapter's dataset."""
-    return model.statistics.return_quantiles["p95"]
 
 
 def _wave(

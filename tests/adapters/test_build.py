@@ -53,7 +53,7 @@ def test_statistics_are_those_of_the_episodes(make_episodes: MakeEpisodes) -> No
     np.testing.assert_allclose(found.state_mean, episodes.states.mean(0), rtol=1e-4, atol=1e-6)
     changing = np.arange(11) != 4
     np.testing.assert_allclose(np.array(found.state_std)[changing], episodes.states.std(0)[changing], rtol=1e-4)
-    for name, q in (("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95), ("max", 1.0)):
+    for name, q in (("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("max", 1.0)):
         assert found.return_quantiles[name] == pytest.approx(episodes.quantile(q))
 
 

@@ -28,6 +28,7 @@ TINY = {
     "adapt.steps": 8,
     "eval.episodes": 2,
     "eval.envs": 2,
+    "eval.calibrate": 1,
     **{f"{part}.{key}": 4 for part in ("pretrain", "adapt") for key in ("batch_size", "context", "save_every")},
     **{f"{part}.log_every": 2 for part in ("pretrain", "adapt")},
 }

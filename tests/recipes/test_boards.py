@@ -1,12 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transfer.envs.specs import environment
 from transfer.errors import TransferError
 from transfer.recipes import boards
 from transfer.recipes.boards import Board
+from transfer.rollout import Evaluation
+from transfer.specs import ReferenceScores
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -15,14 +20,28 @@ def read(folder: Path) -> EventAccumulator:
     return events
 
 
+def played(successes: NDArray[np.bool_] | None = None) -> Evaluation:
+    """Two episodes with a mean return of 900, a score of 45 and a length of 300."""
+    scale = replace(environment("hopper"), reference=ReferenceScores("mine", 0.0, 2000.0))
+    returns, lengths, seeds = np.array([800.0, 1000.0]), np.array([200, 400]), np.arange(2)
+    return Evaluation(returns, lengths, seeds, 900.0, "parallel", scale, np.zeros((1, 3), np.float32), successes)
+
+
+def test_success_is_logged_where_the_environment_tells(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.evaluation(100, played(np.array([True, False])))
+    assert read(tmp_path).Scalars("eval/success")[0].value == 0.5
+
+
 def test_scalars_arrive_with_their_step(tmp_path: Path) -> None:
     with Board(tmp_path) as board:
         board.scalars(50, {"train/loss": 0.5, "train/lr": 1e-3})
-        board.evaluation(100, 900.0, 45.0, 300.0)
+        board.evaluation(100, played())
     events = read(tmp_path)
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(50, 0.5)]
     values = {tag: events.Scalars(tag)[0].value for tag in ("eval/return", "eval/score", "eval/length")}
     assert values == {"eval/return": 900.0, "eval/score": 45.0, "eval/length": 300.0}
+    assert "eval/success" not in events.Tags()["scalars"]
 
 
 def test_tags_are_fixed_and_documented(tmp_path: Path) -> None:
@@ -45,7 +64,7 @@ def test_histograms_are_per_dimension(tmp_path: Path) -> None:
 
 def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
     with Board(tmp_path) as board:
-        board.evaluation(100, 900.0, 45.0, 300.0)
+        board.evaluation(100, played())
         board.hparams({"mode": "embeddings", "lr": 1e-3, "steps": 10}, 45.0)
     assert [path.name[:6] for path in tmp_path.rglob("*")] == ["events"]
     plugin = read(tmp_path).summary_metadata["_hparams_/experiment"].plugin_data

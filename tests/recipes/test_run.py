@@ -90,8 +90,10 @@ def test_every_training_shows_what_trains_before_it_and_ends_before_its_evaluati
         about = [line for line in lines if line.startswith(f"{title} seed 0") and " left" not in line]
         assert about[0] == f"{title} seed 0 trains"
         assert about[1].startswith(f"{title} seed 0: {steps} steps in ")
-        assert about[2].startswith(f"{title} seed 0, target p95: 2 episodes in ")
-        assert "D4RL score" in about[3] and len(about) == 4
+        assert about[2].startswith(f"{title} seed 0, calibration: 5 episodes in ")
+        assert about[3].startswith(f"{title} seed 0, asked -> achieved: ") and "best asked" in about[3]
+        assert about[4].startswith(f"{title} seed 0, target p95: 2 episodes in ")
+        assert "D4RL score" in about[5] and len(about) == 6
         table = lines[lines.index(about[0]) : lines.index(about[1])]
         shown = {line.split()[0]: line.split() for line in table[2:]}
         assert ("frozen" in shown) == (title in (*FROZEN, *CONTROLS)), title
@@ -115,6 +117,16 @@ def test_results_say_what_was_done(mode: str, run: Path) -> None:
     assert not {"train_seconds", "tokens_per_second"} & set(found), "timings would make equal runs differ"
     timing = json.loads((cell(run, mode) / "timing.json").read_text())
     assert timing["train_seconds"] > 0 and timing["threads"] == 1 and timing["resumed_at_step"] == 0
+
+
+@pytest.mark.parametrize("mode", ["pretrain", "embeddings", "mlp"])
+def test_every_policy_keeps_what_it_achieved_for_what_it_was_asked(mode: str, run: Path) -> None:
+    found = results(run, mode)
+    file = cell(run, mode) / ("mlp/mlp.json" if mode == "mlp" else "adapter/adapter.json")
+    statistics = json.loads(file.read_text())["statistics"]
+    assert statistics["calibration"] == found["calibration"]
+    quantiles = [statistics["return_quantiles"][name] for name in ("p50", "p75", "p90", "p95", "max")]
+    assert found["calibration"]["asked"] == pytest.approx(quantiles) and found["calibration"]["episodes"] == 1
 
 
 @pytest.mark.parametrize("mode", [*FROZEN, *CONTROLS])
@@ -157,7 +169,7 @@ def test_tensorboard_holds_exactly_the_documented_tags(mode: str, run: Path) -> 
     events.Reload()
     tags, found = events.Tags(), results(run, mode)
     tokenizer = {"tokenizer/max_error"} if mode != "mlp" else set()
-    assert set(tags["scalars"]) == set(boards.SCALARS) - {"tokenizer/max_error"} | tokenizer
+    assert set(tags["scalars"]) == set(boards.SCALARS) - {"tokenizer/max_error", "eval/success"} | tokenizer
     dims = 3 if mode == "pretrain" else 6
     assert set(tags["histograms"]) == {f"{tag}/{i}" for tag in boards.HISTOGRAMS for i in range(dims)}
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(events.summary_metadata)

@@ -1,0 +1,122 @@
+"""Target calibration: what a policy achieves for what it is asked, measured after its training.
+
+A return-conditioned policy does not always do best when it is asked for most: some returns lie outside its data, and
+some adapters follow the number loosely. So each adapter carries a small table of asked and achieved returns, from
+episodes of their own (their seeds are not those of evaluations), and asks for its best row unless it is told otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from transfer.errors import TransferError, check_keys
+
+if TYPE_CHECKING:
+    from transfer.base import PolicyModel
+
+FIRST_SEED = 20_000
+TARGETS = ("p50", "p75", "p90", "p95", "max")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Asked against achieved returns, all raw, one entry per target in the order asked.
+
+    Attributes:
+        asked: returns asked for.
+        achieved: mean returns achieved.
+        success: share of the episodes that succeeded; None where the environment says nothing of it.
+        episodes: played for each target.
+    """
+
+    asked: tuple[float, ...]
+    achieved: tuple[float, ...]
+    success: tuple[float, ...] | None
+    episodes: int
+
+    @property
+    def best(self) -> float:
+        """The return to ask for: most success, then the highest achieved return, then the smallest target."""
+        success = self.success or (0.0,) * len(self.asked)
+        rows = zip(success, self.achieved, (-asked for asked in self.asked), strict=True)
+        return -max(rows)[2]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file; `from_json` restores an equal object."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
+        """The inverse of `to_json`.
+
+        Raises:
+            TransferError: a key is missing or not known, or the lists differ in length.
+        """
+        check_keys("the calibration", data, [f.name for f in fields(cls)])
+        asked, achieved = (tuple(float(value) for value in data[key]) for key in ("asked", "achieved"))
+        success = None if data["success"] is None else tuple(float(value) for value in data["success"])
+        if not len(asked) == len(achieved) == len(asked if success is None else success) > 0:
+            raise TransferError("the calibration was edited: its lists differ in length or are empty.")
+        return cls(asked, achieved, success, int(data["episodes"]))
+
+    def __str__(self) -> str:
+        rows = [f"{asked:.0f} -> {achieved:.0f}" for asked, achieved in zip(self.asked, self.achieved, strict=True)]
+        if self.success is not None:
+            rows = [f"{row} (success {rate:.2f})" for row, rate in zip(rows, self.success, strict=True)]
+        return f"{', '.join(rows)}; best asked {self.best:.0f}, {self.episodes} episodes each"
+
+
+def calibrate(
+    model: PolicyModel,
+    targets: Sequence[float] | None = None,
+    num_episodes: int = 10,
+    *,
+    context: int = 20,
+    num_envs: int = 100,
+    decode: str = "autoregressive",
+    on_episode: Callable[[int], None] | None = None,
+) -> Calibration:
+    """Play a few episodes for each of several targets and keep the outcome in the adapter.
+
+    Episode i has environment seed 20000 + i, so that no evaluation plays an episode that chose its target.
+
+    Args:
+        model: trunk and adapter; `model.statistics.calibration` is set.
+        targets: raw returns to ask for; default: the dataset's `TARGETS`.
+        num_episodes: per target.
+        context: T, as in training.
+        num_envs: environments at a time.
+        decode: see `transfer.streaming.Stream`.
+        on_episode: called with the number of finished episodes of all targets.
+
+    Raises:
+        TransferError: no target, or what `transfer.evaluate` raises.
+    """
+    from transfer.rollout import evaluate
+
+    if targets is None:
+        targets = [model.statistics.return_quantiles[name] for name in TARGETS]
+    if not targets:
+        raise TransferError("nothing to calibrate: give at least one target return.")
+    played = []
+    for index, target in enumerate(targets):
+        before = index * num_episodes
+        played.append(
+            evaluate(
+                model,
+                num_episodes=num_episodes,
+                target_return=target,
+                context=context,
+                num_envs=num_envs,
+                decode=decode,
+                first_seed=FIRST_SEED,
+                on_episode=(lambda done, before=before: on_episode(before + done)) if on_episode else None,
+            )
+        )
+    achieved, rates = tuple(float(one.returns.mean()) for one in played), [one.success_rate for one in played]
+    success = tuple(rate for rate in rates if rate is not None)
+    calibration = Calibration(tuple(map(float, targets)), achieved, success or None, num_episodes)
+    model.keep_calibration(calibration)
+    return calibration
