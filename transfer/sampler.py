@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from transfer.batch import Batch
 from transfer.episodes import Episodes
@@ -15,6 +19,9 @@ class WindowSampler:
 
     A window near the end of its episode is shorter and padded on the right with zeros. Which windows a batch holds is a
     function of (seed, step) alone, so a resumed run sees the batches of an unbroken one.
+
+    The T steps of a window lie one after another in the packed arrays, so a batch is one gather of B long rows from an
+    overlapping view of each array: nothing is copied beforehand, and a memory map stays one.
 
     Args:
         episodes: the data.
@@ -34,36 +41,54 @@ class WindowSampler:
         self.content_hash = episodes.content_hash
         self._steps = episodes.num_steps
         lengths = np.diff(episodes.offsets)
-        first = np.repeat(episodes.offsets[:-1], lengths)
-        self._time = self._tensor(np.arange(self._steps) - first)  # (N,) step in the episode
-        self._end = self._tensor(first + np.repeat(lengths, lengths))  # (N,) one past the episode
-        self._states, self._actions = self._tensor(episodes.states), self._tensor(episodes.actions)
-        self._returns = self._tensor(episodes.returns_to_go)
+        self._time = np.arange(self._steps) - np.repeat(episodes.offsets[:-1], lengths)  # (N,) step in the episode
+        self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
+        arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
+        self._views = [self._view(array) for array in arrays]
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        if not array.flags.writeable:  # a memory map: torch only wants to know that nobody writes
-            array = np.array(array) if self.device.type == "cpu" else np.ascontiguousarray(array).copy()
-        return torch.from_numpy(array).to(self.device)
+    def _view(self, array: NDArray[np.float32]) -> Tensor:
+        """Every window of T rows of an array (N, S), (N - T + 1, T, S), over the same memory."""
+        if len(array) < self.context:
+            array = np.pad(array, ((0, self.context - len(array)), (0, 0)))
+        with warnings.catch_warnings():  # a memory map is read-only, and stays so: nothing here writes to it
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            rows = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        size = rows.shape[1]
+        return rows.as_strided((len(rows) - self.context + 1, self.context * size), (size, 1))
 
-    def starts(self, step: int) -> torch.Tensor:
+    def starts(self, step: int) -> Tensor:
         """First steps (B,) of the windows of one batch."""
         rng = np.random.default_rng([self.seed, step])
-        return torch.from_numpy(rng.integers(0, self._steps, self.batch_size)).to(self.device)
+        return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
 
     def batch(self, step: int) -> Batch:
         """The batch of one training step."""
         return self.windows(self.starts(step))
 
-    def windows(self, starts: torch.Tensor) -> Batch:
-        """Windows that begin at given steps (B,) of the packed data."""
-        rows = starts[:, None] + torch.arange(self.context, device=self.device)  # (B, T)
-        mask = rows < self._end[starts][:, None]
-        rows = torch.where(mask, rows, starts[:, None])  # padding reads a row that exists, then is set to zero
-        real = mask[..., None]
+    def windows(self, starts: Tensor) -> Batch:
+        """Windows that begin at given steps (B,) of the packed data.
+
+        What is padded is known from the small arrays on the host, so a device is never waited for.
+        """
+        first, steps = starts.cpu().numpy(), np.arange(self.context)
+        mask = steps < self._left[first][:, None]  # (B, T)
+        times = (self._time[first][:, None] + steps) * mask
+        states, actions, returns = (self._rows(view, first, mask) for view in self._views)
         return Batch(
-            states=self._states[rows] * real,
-            actions=self._actions[rows] * real,
-            returns=self._returns[rows] * mask,
-            times=self._time[rows] * mask,
-            mask=mask,
+            states=states,
+            actions=actions,
+            returns=returns[..., 0],
+            times=torch.from_numpy(times).to(self.device, non_blocking=True),
+            mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
         )
+
+    def _rows(self, view: Tensor, first: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
+        """(B, T, S) windows of a view, zero where they are padded."""
+        last = len(view) - 1
+        rows = view.index_select(0, torch.from_numpy(first.clip(max=last)).to(self.device, non_blocking=True))
+        rows = rows.view(len(first), self.context, -1)
+        for row in np.flatnonzero(first > last):  # would run over the end of the data: moved to the front instead
+            rows[row] = rows[row].roll(last - int(first[row]), 0)
+        if not mask.all():
+            rows *= torch.from_numpy(mask[..., None]).to(self.device, non_blocking=True)
+        return rows
