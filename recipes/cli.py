@@ -12,13 +12,8 @@ from typing import Any
 import click
 
 from transfer.errors import TransferError
-from transfer.recipes.cli_data import data
+from transfer.recipes.cli_data import data, names
 from transfer.recipes.cli_group import Commands
-
-
-def split(text: str) -> list[str]:
-    """Comma-separated names, blanks dropped."""
-    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -116,7 +111,7 @@ def show(path: Path, as_json: bool) -> None:
 @click.option(
     "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
 )
-@click.option("--targets", default="p95", help="max, pNN or raw returns, comma-separated.")
+@click.option("--targets", default="p95", help="max, pNN, calibrated or raw returns, comma-separated.")
 @click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once.")
 @click.option(
     "--decode",
@@ -146,7 +141,7 @@ def evaluate(
     """Play episodes with a run, one of its MODE/SEED folders, or an adapter."""
     from transfer.recipes.config import EvalConfig
 
-    config = EvalConfig(episodes=episodes, targets=tuple(split(targets)), envs=envs, decode=decode)
+    config = EvalConfig(episodes=episodes, targets=tuple(names(targets)), envs=envs, decode=decode)
     if video is not None and video.suffix.lower() != ".gif":
         raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
     if video is not None and not video.parent.is_dir():

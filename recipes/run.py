@@ -34,6 +34,7 @@ from transfer.recipes.folder import claim, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
 from transfer.recipes.pretrain import pretrain
 from transfer.recipes.report import write_report
+from transfer.sampler import check_context
 from transfer.trunk import Trunk
 
 Say = Callable[[str], None]
@@ -88,7 +89,11 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     source = load(config.source, say) if pretrains else None
-    job = Job(config, folder, device, say, source, load(config.target, say))
+    target = load(config.target, say)
+    if source is not None:
+        check_context(source, config.pretrain.context, "pretrain.context")
+    check_context(target, config.adapt.context, "adapt.context")
+    job = Job(config, folder, device, say, source, target)
     claim(folder, whole)
     for seed in config.run.seeds:
         trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)

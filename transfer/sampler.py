@@ -29,6 +29,9 @@ class WindowSampler:
         batch_size: B.
         seed: of the draws.
         device: where the data lie and batches are gathered.
+
+    Raises:
+        TransferError: no steps, no rows, or a context that no episode fills.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class WindowSampler:
     ) -> None:
         if context < 1 or batch_size < 1:
             raise TransferError(f"context={context} and batch_size={batch_size} must be at least 1.")
+        check_context(episodes, context)
         self.context, self.batch_size, self.seed = context, batch_size, seed
         self.device = torch.device(device)
         self.content_hash = episodes.content_hash
@@ -47,9 +51,7 @@ class WindowSampler:
         self._views = [self._view(array) for array in arrays]
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
-        """Every window of T rows of an array (N, S), (N - T + 1, T, S), over the same memory."""
-        if len(array) < self.context:
-            array = np.pad(array, ((0, self.context - len(array)), (0, 0)))
+        """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""
         with warnings.catch_warnings():  # a memory map is read-only, and stays so: nothing here writes to it
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             rows = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -92,3 +94,19 @@ class WindowSampler:
         if not mask.all():
             rows *= torch.from_numpy(mask[..., None]).to(self.device, non_blocking=True)
         return rows
+
+
+def check_context(episodes: Episodes, context: int, key: str = "context") -> None:
+    """Raises TransferError if every episode is shorter than a window: what evaluation sees would never be trained.
+
+    Args:
+        episodes: the data.
+        context: T.
+        key: what the setting is called where it was made, as "adapt.context".
+    """
+    longest = int(episodes.lengths.max())
+    if longest < context:
+        raise TransferError(
+            f"{', '.join(episodes.dataset_ids)}: every episode is shorter than a window of {context} steps, the "
+            f"longest has {longest}. Set {key} to {longest} or less."
+        )

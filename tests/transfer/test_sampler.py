@@ -70,6 +70,14 @@ def test_read_only_data_are_left_alone(make_episodes: MakeEpisodes, recwarn: pyt
     assert not recwarn.list
 
 
+def test_a_window_that_no_episode_fills_is_refused(make_episodes: MakeEpisodes) -> None:
+    WindowSampler(make_episodes(lengths=(3, 8, 4)), context=8, batch_size=2)
+    with pytest.raises(
+        TransferError, match="test/Hopper-v5: every episode is shorter.* 9 steps, the longest has 8.*context"
+    ):
+        WindowSampler(make_episodes(lengths=(3, 8, 4)), context=9, batch_size=2)
+
+
 @pytest.mark.parametrize(("context", "batch_size"), [(0, 4), (5, 0)])
 def test_windows_without_steps_or_rows_are_refused(make_episodes: MakeEpisodes, context: int, batch_size: int) -> None:
     with pytest.raises(TransferError, match="must be at least 1"):
