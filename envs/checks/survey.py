@@ -1,0 +1,220 @@
+"""One pass over a local Minari dataset: all that the checks of doctor.py look at."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
+from transfer.envs.names import bundled_name, data_path, is_local, resolve
+from transfer.envs.specs import KnownEnvironment, find
+from transfer.errors import TransferError
+from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
+from transfer.specs import EnvironmentSpec, describe, gym_spec_json, quiet
+
+GOAL_RADIUS = 0.45  # gymnasium_robotics, maze_v4.py, compute_reward
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset as the checks see it.
+
+    Attributes:
+        dataset_id: a Minari id.
+        metadata: of the dataset, parsed.
+        collected_in: Gymnasium spec of the collection, parsed; empty where there is none.
+        evaluated_in: that of the evaluation; the same where the dataset has no own.
+        layout: what every episode has to hold.
+        unsupported: why observations or actions cannot be used, a sentence each.
+        problem: why the environment cannot be built; "" where it can.
+        mismatch: how its spaces differ from the data's; "" where they do not.
+        spec: as the library describes the environment; None where data or environment do not allow it.
+        episodes: in the order of the file.
+    """
+
+    dataset_id: str
+    metadata: Mapping[str, Any]
+    collected_in: Mapping[str, Any]
+    evaluated_in: Mapping[str, Any]
+    layout: Layout
+    unsupported: tuple[str, ...]
+    problem: str
+    mismatch: str
+    spec: EnvironmentSpec | None
+    episodes: tuple[Measured, ...]
+
+    @property
+    def gym_id(self) -> str:
+        """Of the evaluation; "" where there is none."""
+        return str(self.evaluated_in.get("id", ""))
+
+    @property
+    def known(self) -> KnownEnvironment | None:
+        """The row of the table, if the environment has one."""
+        return find(self.gym_id)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the environment of the collection was built with."""
+        return self.collected_in.get("kwargs") or {}
+
+    @property
+    def antmaze(self) -> bool:
+        """Whether an ant walks through a maze here, of any size and version."""
+        return self.gym_id.startswith("AntMaze")
+
+    @property
+    def limit(self) -> int | None:
+        """Steps after which an evaluation cuts an episode, None where it is not known."""
+        return self.spec.max_episode_steps if self.spec else self.evaluated_in.get("max_episode_steps")
+
+    @functools.cached_property
+    def steps(self) -> Array:
+        """(E,) steps of each episode."""
+        return np.array([one.steps for one in self.episodes], dtype=np.int64)
+
+    @functools.cached_property
+    def returns(self) -> Array:
+        """(E,) undiscounted return of each episode."""
+        return np.array([one.rewards.sum() for one in self.episodes], dtype=np.float64)
+
+    @functools.cached_property
+    def successes(self) -> list[bool]:
+        """Of the episodes that tell: in an AntMaze by the distance to the goal, elsewhere by the infos."""
+        if self.antmaze:
+            return [bool((distances(one.way)[1:] <= GOAL_RADIUS).any()) for one in self.episodes if one.way is not None]
+        return [one.success for one in self.episodes if one.success is not None]
+
+
+def survey(source: str) -> Data:
+    """Reads a dataset that lies on this machine; never uses the network.
+
+    Raises:
+        TransferError: an unknown name, a dataset that is not here, a file that is not whole, or metadata that Minari
+            cannot read.
+    """
+    dataset_id, file = _locate(source)
+    metadata = _metadata(dataset_id, file.with_name("metadata.json"))
+    layout, unsupported, env, problem = _spaces(dataset_id, file)
+    episodes = _episodes(dataset_id, file, layout)
+    collected = json.loads(metadata.get("env_spec") or "{}")
+    data = Data(
+        dataset_id, metadata, collected, json.loads(metadata.get("eval_env_spec") or "{}") or collected, layout,
+        unsupported, problem, _mismatch(env, layout) if env and not unsupported else "", None, episodes,
+    )  # fmt: skip
+    if env is None or unsupported:
+        return data
+    spec = _describe(data, gym_spec_json(env.spec))
+    return replace(data, spec=spec)
+
+
+def _locate(source: str) -> tuple[str, Path]:
+    """The one Minari id that is meant, and its data file."""
+    ids = resolve(source)
+    if len(ids) > 1:
+        each = " && ".join(f"transfer data check {one}" for one in ids)
+        raise TransferError(f"'{source}' stands for {len(ids)} datasets; check each: {each}")
+    file = data_path(ids[0]) / "main_data.hdf5"
+    if not is_local(ids[0]):
+        raise TransferError(f"dataset '{ids[0]}' is not on this machine. Get it: {_command(ids[0])}")
+    if not file.is_file():
+        raise TransferError(
+            f"dataset '{ids[0]}' lacks its data file {file} (only Minari's hdf5 format is read). "
+            f"Get it again: {_command(ids[0])}"
+        )
+    return ids[0], file
+
+
+def _command(dataset_id: str) -> str:
+    name = bundled_name([dataset_id])
+    again = " --overwrite" if is_local(dataset_id) else ""
+    return f"transfer data make {name}{again}" if name else f"minari download {dataset_id}"
+
+
+def _metadata(dataset_id: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return dict(found)
+    except (OSError, ValueError, TypeError) as error:
+        raise TransferError(
+            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. Get it again: {_command(dataset_id)}"
+        ) from error
+
+
+def _spaces(dataset_id: str, file: Path) -> tuple[Layout, tuple[str, ...], Any, str]:
+    """Layout, what is not supported in it, the closed environment of the evaluation (or None) and why there is none."""
+    from minari import MinariDataset
+
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about versions, of which a check speaks
+        try:
+            dataset = MinariDataset(file.parent)
+            layout, unsupported = layout_of(dataset.observation_space, dataset.action_space)
+        except Exception as error:  # Minari raises asserts, KeyErrors and worse on what it cannot read
+            raise TransferError(
+                f"dataset '{dataset_id}': {file.with_name('metadata.json')} cannot be used: {type(error).__name__}: "
+                f"{error}. Get it again: {_command(dataset_id)}"
+            ) from error
+        try:
+            env = dataset.recover_environment(eval_env=True)
+            env.close()
+            return layout, unsupported, env, ""
+        except Exception as error:  # environments raise anything
+            return layout, unsupported, None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def layout_of(observation_space: Any, action_space: Any) -> tuple[Layout, tuple[str, ...]]:
+    """What episodes of these spaces hold, and why the library cannot use them, a sentence for each space."""
+    slices, low, high, unsupported = None, np.zeros(0), np.zeros(0), []
+    shapes: dict[str, tuple[int, ...]] = {"rewards": ()}
+    try:
+        slices = slices_of_space(observation_space)
+        shapes |= {f"observations/{one.key}".rstrip("/"): (one.size,) for one in slices}
+    except TransferError as error:
+        unsupported.append(f"observations in {error}")
+    try:
+        shapes["actions"] = (vector_size(action_space),)
+        low, high = action_space.low, action_space.high
+    except TransferError as error:
+        unsupported.append(f"actions in {error}")
+    return Layout(slices, shapes, low, high), tuple(unsupported)
+
+
+def _episodes(dataset_id: str, file: Path, layout: Layout) -> tuple[Measured, ...]:
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as opened:
+            return measure_file(opened, layout)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise TransferError(
+            f"dataset '{dataset_id}': {file} is not a whole Minari HDF5 file: {error}. "
+            f"Get it again: {_command(dataset_id)}"
+        ) from error
+
+
+def _mismatch(env: Any, layout: Layout) -> str:
+    """How the spaces of the environment differ from the data's, "" where they do not."""
+    found, unsupported = layout_of(env.observation_space, env.action_space)
+    if unsupported or found.slices is None or layout.slices is None:
+        return "; ".join(unsupported)
+    if found.slices != layout.slices:
+        hint = ant_hint(found.slices, layout.slices)
+        return f"it shows {summary(found.slices)}, the data hold {summary(layout.slices)}.{hint}"
+    here, there = len(found.low), len(layout.low)
+    return f"it takes {here} action numbers, the data hold {there}" if here != there else ""
+
+
+def _describe(data: Data, gym_spec: str) -> EnvironmentSpec:
+    """As the loader describes it; returns that are not finite are reported elsewhere and no scale."""
+    slices = data.layout.slices or ()
+    finite = data.returns[np.isfinite(data.returns)]
+    sizes = total(slices), len(data.layout.low)
+    return describe(gym_spec, *sizes, finite if len(finite) else np.array([0.0, 1.0]), slices=slices)
