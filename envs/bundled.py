@@ -1,16 +1,13 @@
 """Datasets of the kind that D4RL has, made here and now from the bundled behaviour policies: no download needed."""
 
-import contextlib
 import json
 import logging
-import shutil
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer.envs.names import BUNDLED, data_path, datasets_root, is_local
+from transfer.envs.names import BUNDLED, data_path, is_local
+from transfer.envs.writing import episode_buffer, publish, staging, version, write_dataset
 from transfer.errors import TransferError, unknown
 
 if TYPE_CHECKING:
@@ -72,7 +69,7 @@ def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int,
     from transfer.envs.rollout import Behaviour, rollout
 
     total = steps * len(ids)
-    with _staging() as folder:
+    with staging() as folder:
         for index, dataset_id in enumerate(ids):
             _, env, label = dataset_id.removesuffix("-v0").split("/")
             behaviour = Behaviour.load(f"{env}-{label}")
@@ -83,86 +80,25 @@ def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int,
             episodes = rollout(behaviour, steps, seed, on_steps)
             _write(folder / str(index), dataset_id, behaviour, episodes, {"steps": steps, "seed": seed})
         for index, dataset_id in enumerate(ids):
-            _publish(folder / str(index), dataset_id)
+            publish(folder / str(index), dataset_id)
     on_progress(total, total)
-
-
-@contextlib.contextmanager
-def _staging() -> Iterator[Path]:
-    """A hidden folder beside the datasets, where Minari does not look, so that publishing is one rename."""
-    root = datasets_root()
-    existed = root.exists()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
-    except OSError as error:
-        raise TransferError(
-            f"cannot write datasets to {root}: {error}. Set MINARI_DATASETS_PATH to a folder of yours."
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not existed and not any(root.iterdir()):
-            root.rmdir()
 
 
 def _write(
     folder: Path, dataset_id: str, behaviour: "Behaviour", episodes: list["Trajectory"], made_with: dict[str, int]
 ) -> None:
-    """Writes one dataset in Minari's format.
-
-    Minari's create_dataset_from_buffers writes straight to the final place; its storage takes any folder.
-    """
     import gymnasium
-    import minari
-    from minari.dataset.minari_storage import MinariStorage
 
-    from transfer.specs import quiet
-
-    folder.mkdir()
-    spec = gymnasium.spec(behaviour.gym_id)
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        storage = MinariStorage.new(folder / "data", env_spec=spec)
     metadata: dict[str, Any] = {
-        "dataset_id": dataset_id,
-        "minari_version": minari.__version__,
-        "eval_env_spec": spec.to_json(),
         "algorithm_name": "SAC (sbx)",
         "description": f"Rollouts of a bundled behaviour policy, noise {behaviour.noise}: {behaviour.description}",
         "bundled": {"behaviour": behaviour.name, "noise": behaviour.noise, **made_with},
-        "requirements": [f"mujoco=={_version('mujoco')}", f"gymnasium=={_version('gymnasium')}"],
+        "requirements": [f"{package}=={version(package)}" for package in ("mujoco", "gymnasium")],
     }
-    storage.update_metadata(metadata)
-    storage.update_episodes(_buffer(episode) for episode in episodes)
-
-
-def _buffer(episode: "Trajectory") -> Any:
-    import numpy as np
-    from minari.data_collector import EpisodeBuffer
-
-    last = np.arange(len(episode.rewards)) == len(episode.rewards) - 1
-    return EpisodeBuffer(
-        seed=episode.seed,
-        observations=episode.observations,
-        actions=episode.actions,
-        rewards=episode.rewards,
-        terminations=last & bool(episode.terminated),
-        truncations=last & (not episode.terminated),
+    buffers = (
+        episode_buffer(one.observations, one.actions, one.rewards, bool(one.terminated), one.seed) for one in episodes
     )
-
-
-def _publish(staged: Path, dataset_id: str) -> None:
-    """Moves a finished dataset to its place; one that was there goes away only after that."""
-    from minari.namespace import create_namespace, list_local_namespaces
-
-    final, namespace = data_path(dataset_id).parent, dataset_id.rpartition("/")[0]
-    if namespace not in list_local_namespaces():
-        create_namespace(namespace)
-    if final.exists():
-        final.rename(staged.with_name(f"{staged.name}-before"))
-    staged.rename(final)
+    write_dataset(folder, dataset_id, gymnasium.spec(behaviour.gym_id), buffers, metadata)
 
 
 def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
@@ -179,9 +115,3 @@ def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
             steps,
             seed,
         )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
