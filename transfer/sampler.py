@@ -75,7 +75,8 @@ class WindowSampler:
         first, steps = starts.cpu().numpy(), np.arange(self.context)
         mask = steps < self._left[first][:, None]  # (B, T)
         times = (self._time[first][:, None] + steps) * mask
-        states, actions, returns = (self._rows(view, first, mask) for view in self._views)
+        padded = None if mask.all() else torch.from_numpy(mask[..., None]).to(self.device, non_blocking=True)
+        states, actions, returns = (self._rows(view, first, padded) for view in self._views)
         return Batch(
             states=states,
             actions=actions,
@@ -84,15 +85,15 @@ class WindowSampler:
             mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
         )
 
-    def _rows(self, view: Tensor, first: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
-        """(B, T, S) windows of a view, zero where they are padded."""
+    def _rows(self, view: Tensor, first: NDArray[np.int64], mask: Tensor | None) -> Tensor:
+        """(B, T, S) windows of a view, zero where the mask (B, T, 1) says so."""
         last = len(view) - 1
         rows = view.index_select(0, torch.from_numpy(first.clip(max=last)).to(self.device, non_blocking=True))
         rows = rows.view(len(first), self.context, -1)
         for row in np.flatnonzero(first > last):  # would run over the end of the data: moved to the front instead
             rows[row] = rows[row].roll(last - int(first[row]), 0)
-        if not mask.all():
-            rows *= torch.from_numpy(mask[..., None]).to(self.device, non_blocking=True)
+        if mask is not None:
+            rows *= mask
         return rows
 
 
