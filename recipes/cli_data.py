@@ -1,11 +1,16 @@
-"""`transfer data`: datasets on this machine, and those that bundled policies can make."""
+"""`transfer data`: datasets on this machine: listed, made, imported, checked, and what tokenizing costs on them."""
+
+import json
+from pathlib import Path
 
 import click
+
+from transfer.errors import TransferError
 
 
 @click.group()
 def data() -> None:
-    """Datasets: list them, make the bundled ones."""
+    """Datasets: list, make, import and check them, and measure what tokenizing their actions costs."""
 
 
 @data.command("ls")
@@ -30,6 +35,68 @@ def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
     if not ids.made:
         click.echo("Already there, kept as it is; --overwrite makes it again.", err=True)
     click.echo("\n".join(ids))
+
+
+@data.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--env", required=True, help="Environment of the file, as hopper, pen or antmaze-umaze.")
+@click.option("--id", "dataset_id", default="", help="Minari id of the result.  [default: imported/NAME-vN]")
+@click.option("--overwrite", is_flag=True, help="Replace a dataset that has this id.")
+def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
+    """Turn one of D4RL's own HDF5 files into a Minari dataset; needs neither d4rl nor the old gym."""
+    from transfer.envs.d4rl import import_d4rl
+    from transfer.progress import Progress
+
+    with Progress(1, file.name, "steps") as progress:
+        made = import_d4rl(file, env, dataset_id, overwrite, progress.update)
+    click.echo(made)
+    click.echo(f"Next: transfer data check {made}", err=True)
+
+
+@data.command("check")
+@click.argument("dataset")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def check(ctx: click.Context, dataset: str, as_json: bool) -> None:
+    """Look for known faults before training; exit code 1 when one of them would make results wrong."""
+    from transfer.envs.doctor import check_dataset, render
+
+    found = check_dataset(dataset)
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else render(found))
+    ctx.exit(1 if found.wrong else 0)
+
+
+@data.command("ceiling")
+@click.argument("dataset")
+@click.option("--bins", default="16,64,256", help="Bins per action dimension, comma-separated.")
+@click.option("--tokenizers", default="quantile,uniform,mu-law", help="Which to try, comma-separated.")
+@click.option("--episodes", default=20, type=click.IntRange(1), help="Episodes to replay.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for table, CSV, JSON and plot.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def ceiling(dataset: str, bins: str, tokenizers: str, episodes: int, out: Path | None, as_json: bool) -> None:
+    """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
+    from transfer.progress import Progress
+    from transfer.recipes.ceiling import ceiling as measure
+    from transfer.recipes.ceiling import write
+
+    with Progress(episodes, dataset, "episodes") as progress:
+        report = measure(dataset, whole_numbers("--bins", bins), names(tokenizers), episodes, progress.update)
+    click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.markdown())
+    if out is not None:
+        click.echo(f"Written to {write(report, out)}", err=True)
+
+
+def names(text: str) -> list[str]:
+    """Comma-separated names, blanks dropped."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Comma-separated whole numbers from 2 on. Raises TransferError with what was given."""
+    numbers = [int(item) if item.isdecimal() else 0 for item in names(text)]
+    if not numbers or min(numbers) < 2:
+        raise TransferError(f"{option} wants whole numbers from 2 on, as 16,64,256; got '{text}'")
+    return numbers
 
 
 def data_lines() -> list[str]:

@@ -20,12 +20,14 @@ SMALL = (
     "trunk.width=16 trunk.depth=1 trunk.heads=2 adapter.bins=8 pretrain.steps=2 adapt.steps=2 eval.episodes=1".split()
 )
 SMALL += [f"{part}.{key}=2" for part in ("pretrain", "adapt") for key in ("batch_size", "context", "log_every")]
+SMALL += ["eval.calibrate=0"]
 SMALL += [f"{part}.save_every=2" for part in ("pretrain", "adapt")]
 # What makes a command take a second: words put behind those that begin so, and keywords forced on library calls.
 OVERRIDES = {
     "transfer run": [*(f"--set={item}" for item in SMALL), "--threads=1", "--device=cpu"],
     "transfer eval": ["--episodes=1", "--envs=1", "--device=cpu"],
     "transfer data make": ["--steps=50"],
+    "transfer data ceiling": ["--episodes=1", "--bins=8"],
 }
 FORCED = {
     "adapt": {"steps": 2, "config": TrainConfig(batch_size=2, context=4)},

@@ -76,11 +76,18 @@ def test_cross_entropy_is_summed_over_real_steps(per_dimension: bool, mask: Tens
     assert count == 4 * A
 
 
-def test_the_likeliest_bin_decides(centers: Tensor) -> None:
+def test_the_mean_of_the_distribution_is_predicted(centers: Tensor) -> None:
     readout, h = SpreadCategorical(WIDTH, A, False, centers, USED), hidden(A)
-    ids = readout.logits(h).argmax(-1)
     for i in range(A):
-        torch.testing.assert_close(readout.predict(h)[..., i], centers[i][ids[..., i]])
+        used = int(USED[i])
+        weights = readout.logits(h)[..., i, :used].exp()
+        expected = (weights * centers[i, :used]).sum(-1) / weights.sum(-1)
+        torch.testing.assert_close(readout.predict(h)[..., i], expected)
+        one_by_one = readout.predict(h[..., i : i + 1, :], i)[..., 0]
+        torch.testing.assert_close(one_by_one, expected)
+    with torch.no_grad():
+        readout.bias[1] += 1000  # a certain bin decodes to its value
+    torch.testing.assert_close(readout.predict(h), centers[:, 1].expand(2, 4, A))
 
 
 def test_bins_that_a_dimension_does_not_use_are_never_predicted(centers: Tensor) -> None:

@@ -159,7 +159,14 @@ def test_ls_lists_recipes_environments_data_and_runs(tmp_path: Path) -> None:
     (tmp_path / "walk" / "config.toml").write_text("")
     result = call("ls", "--runs-dir", tmp_path)
     assert result.exit_code == 0
-    for word in ("hopper-to-walker2d", "Walker2d-v5", "scores by D4RL and Minari", "success", "hopper/medium-expert", str(tmp_path / "walk")):
+    for word in (
+        "hopper-to-walker2d",
+        "Walker2d-v5",
+        "scores by D4RL and Minari",
+        "success",
+        "hopper/medium-expert",
+        str(tmp_path / "walk"),
+    ):
         assert word in result.stdout
 
 
