@@ -1,0 +1,113 @@
+"""Episodes as a Minari dataset holds them: what `load_episodes` packs, and what is stored about their start.
+
+Letters: S state size, A action size, T steps of an episode.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.envs.names import data_path
+from transfer.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.specs import EnvironmentSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One episode of a dataset, and what is stored about its start.
+
+    Attributes:
+        spec: the environment that recorded it, without time limit, because the data say how long the episode is.
+        first: (S,) state vector at the start.
+        actions: (T, A) float32.
+        returned: undiscounted return in the data.
+        success: whether `infos/success` was ever true, None where it is not stored.
+        seed: of the reset, None where none is stored.
+        options: of the reset.
+        infos: first row of everything in the infos, by name, such as qpos and qvel.
+    """
+
+    spec: EnvironmentSpec
+    first: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    returned: float
+    success: bool | None
+    seed: int | None
+    options: dict[str, Any]
+    infos: dict[str, Any]
+
+
+def recordings(episodes: Episodes, count: int) -> list[Recording]:
+    """`count` episodes, or all if there are fewer, evenly spread over the local Minari datasets they came from.
+
+    Raises:
+        TransferError: a data file or its metadata cannot be read.
+    """
+    import h5py
+
+    chosen = np.linspace(0, episodes.num_episodes - 1, min(count, episodes.num_episodes)).round().astype(int)
+    found: list[Recording] = []
+    start = 0
+    for dataset_id in episodes.dataset_ids:
+        file = data_path(dataset_id) / "main_data.hdf5"
+        try:
+            spec = recording_spec(dataset_id, episodes.env_spec)
+            with h5py.File(file, "r") as groups:
+                names = sorted((key for key in groups if key.startswith("episode_")), key=lambda key: int(key[8:]))
+                inside = [int(i) for i in chosen if start <= i < start + len(names)]
+                found += [_recording(groups[names[i - start]], episodes, i, spec) for i in inside]
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise TransferError(f"dataset '{dataset_id}': {file} or its metadata cannot be read: {error}") from error
+        start += len(names)
+    return found
+
+
+def recording_spec(dataset_id: str, spec: EnvironmentSpec) -> EnvironmentSpec:
+    """The environment that recorded a dataset, without time limit; evaluation may use another (AntMaze: other map)."""
+    metadata = json.loads((data_path(dataset_id) / "metadata.json").read_text(encoding="utf-8"))
+    recorded = json.loads(metadata.get("env_spec") or spec.gym_spec)
+    return replace(spec, gym_spec=json.dumps(recorded | {"max_episode_steps": None}))
+
+
+def _recording(group: Any, episodes: Episodes, index: int, spec: EnvironmentSpec) -> Recording:
+    first, end = episodes.offsets[index : index + 2]
+    infos = _arrays(group["infos"]) if "infos" in group else {}
+    return Recording(
+        spec=spec,
+        first=np.array(episodes.states[first]),
+        actions=np.array(episodes.actions[first:end]),
+        returned=float(episodes.returns[index]),
+        success=bool(np.any(infos["success"][()])) if "success" in infos else None,
+        seed=int(group.attrs["seed"]) if "seed" in group.attrs else None,
+        options=_options(group.attrs),
+        infos={name: array[0] for name, array in infos.items()},
+    )
+
+
+def _arrays(group: Any) -> dict[str, Any]:
+    """Every array with rows in a group and the groups inside it, by the last part of its name."""
+    found: dict[str, Any] = {}
+    for name, inside in group.items():
+        if hasattr(inside, "items"):
+            found |= _arrays(inside)
+        elif inside.ndim and len(inside):
+            found[name] = inside
+    return found
+
+
+def _options(attributes: Any) -> dict[str, Any]:
+    """The options of the reset, which Minari flattens to attributes "options/a/b"."""
+    options: dict[str, Any] = {}
+    for name in (key for key in attributes if key.startswith("options/")):
+        *above, last = name.split("/")[1:]
+        inside = options
+        for key in above:
+            inside = inside.setdefault(key, {})
+        inside[last] = attributes[name]
+    return options
