@@ -105,28 +105,33 @@ def check_file(path: Path, dataset_id: str) -> None:
 
 def _length(group: Any, where: str, spec: EnvironmentSpec) -> int:
     """T of one episode, whose arrays must fit together and fit the spec."""
+    _check_keys(group, where, spec)
+    sizes = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
+    for key, size in {**sizes, "actions": spec.action_size}.items():
+        shape = tuple(getattr(group[key], "shape", ()))
+        if len(shape) != 2 or shape[1] != size:
+            raise TransferError(f"{where}: {key} has shape {shape}; (steps, {size}) wanted, only flat vectors")
+    steps = len(group["rewards"])
+    wanted = {**dict.fromkeys(sizes, steps + 1), "actions": steps, "rewards": steps}
+    if group["rewards"].ndim != 1 or any(len(group[key]) != count for key, count in wanted.items()):
+        counts = ", ".join(f"{len(group[key])} {key}" for key in wanted)
+        raise TransferError(f"{where} has {counts}; wanted T+1, T, T")
+    if not steps:
+        raise TransferError(f"{where} has no steps; every episode needs one. Remove it from the dataset")
+    return steps
+
+
+def _check_keys(group: Any, where: str, spec: EnvironmentSpec) -> None:
+    """Raises TransferError unless an episode has its arrays, and observations of the kind that the spec has."""
     missing = [key for key in ("observations", "actions", "rewards") if key not in group]
     if missing:
         raise TransferError(f"{where} lacks {', '.join(missing)}")
-    wanted = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
-    wanted["actions"] = spec.action_size
     keys = set(group["observations"]) if hasattr(group["observations"], "keys") else {""}
     if keys != set(_observation_sizes(spec)):
         kind = f"Dict observations with {', '.join(sorted(keys)) or 'no keys'}" if keys != {""} else "flat observations"
         raise TransferError(
             f"{where} has {kind}, its environment {spec.gym_id} others; only flat vectors and Dicts of such are read"
         )
-    for key, size in wanted.items():
-        shape = getattr(group[key], "shape", ())
-        if len(shape) != 2 or shape[1] != size:
-            raise TransferError(f"{where}: {key} has shape {tuple(shape)}; (steps, {size}) wanted, only flat vectors")
-    steps = [(key, len(group[key])) for key in (*wanted, "rewards")]
-    if group["rewards"].ndim != 1 or {n - (key not in ("actions", "rewards")) for key, n in steps} != {steps[-1][1]}:
-        counts = ", ".join(f"{n} {key}" for key, n in steps)
-        raise TransferError(f"{where} has {counts}; wanted T+1, T, T")
-    if not steps[-1][1]:
-        raise TransferError(f"{where} has no steps; every episode needs one. Remove it from the dataset")
-    return steps[-1][1]
 
 
 def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:

@@ -101,8 +101,8 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
 
 def mean_success(played: Sequence[dict[str, Any]]) -> float | None:
     """Mean success rate over seeds, None where one of them has none."""
-    rates = [one.get("success_rate") for one in played]
-    return None if None in rates else float(np.mean(rates))
+    rates = [one["success_rate"] for one in played if one.get("success_rate") is not None]
+    return float(np.mean(rates)) if len(rates) == len(played) else None
 
 
 def evaluation(cell: Cell, index: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from transfer.errors import TransferError, check_keys
 
 if TYPE_CHECKING:
     from transfer.base import PolicyModel
+    from transfer.rollout import Evaluation
 
 FIRST_SEED = 20_000
 TARGETS = ("p50", "p75", "p90", "p95", "max")
@@ -100,9 +101,14 @@ def calibrate(
         targets = [model.statistics.return_quantiles[name] for name in TARGETS]
     if not targets:
         raise TransferError("nothing to calibrate: give at least one target return.")
-    played = []
-    for index, target in enumerate(targets):
-        before = index * num_episodes
+    played: list[Evaluation] = []
+    for target in targets:
+        before = len(played) * num_episodes
+
+        def count(done: int, before: int = before) -> None:
+            if on_episode is not None:
+                on_episode(before + done)
+
         played.append(
             evaluate(
                 model,
@@ -112,7 +118,7 @@ def calibrate(
                 num_envs=num_envs,
                 decode=decode,
                 first_seed=FIRST_SEED,
-                on_episode=(lambda done, before=before: on_episode(before + done)) if on_episode else None,
+                on_episode=count,
             )
         )
     achieved, rates = tuple(float(one.returns.mean()) for one in played), [one.success_rate for one in played]
