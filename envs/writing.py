@@ -87,15 +87,21 @@ def episode_buffer(observations: Any, actions: Any, rewards: Any, terminated: bo
 
 
 def publish(staged: Path, dataset_id: str) -> None:
-    """Moves a finished dataset to its place; one that was there goes away only after that."""
+    """Moves a finished dataset to its place; one that was there goes away only after that, and comes back otherwise."""
     from minari.namespace import create_namespace, list_local_namespaces
 
     final, namespace = data_path(dataset_id).parent, dataset_id.rpartition("/")[0]
     if namespace and namespace not in list_local_namespaces():
         create_namespace(namespace)
-    if final.exists():
-        final.rename(staged.with_name(f"{staged.name}-before"))
-    staged.rename(final)
+    before = staged.with_name(f"{staged.name}-before")
+    try:
+        if final.exists():
+            final.rename(before)
+        staged.rename(final)
+    except BaseException:
+        if before.exists() and not final.exists():
+            before.rename(final)
+        raise
 
 
 def version(package: str) -> str:

@@ -169,3 +169,21 @@ def test_a_folder_that_cannot_be_written_is_named(home: Path, monkeypatch: pytes
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(home / "file" / "datasets"))
     with pytest.raises(TransferError, match="file/datasets.*MINARI_DATASETS_PATH"):
         make_dataset("hopper/medium", steps=50)
+
+
+def test_a_dataset_comes_back_when_its_replacement_is_interrupted(
+    datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = datasets / "bundled" / "hopper" / "expert-v0" / "data" / "main_data.hdf5"
+    before, rename = file.read_bytes(), Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "0" and target.name == "expert-v0":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_dataset("hopper/expert", steps=50, overwrite=True)
+    assert file.read_bytes() == before
+    assert not list(datasets.glob(".making-*"))
