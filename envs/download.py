@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from transfer.envs.names import bundled_name, closest_bundled, data_path
+from transfer.envs.names import bundled_name, closest_bundled, command_for, data_path
 from transfer.errors import TransferError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def fetch(missing: Sequence[str]) -> None:
     """
     bundled = [one for one in missing if one.startswith("bundled/")]
     if bundled:
-        name = bundled_name(bundled) or closest_bundled(bundled)
+        name = bundled_name(bundled)
         raise TransferError(f"{_named(bundled)} not made yet. Make it: transfer data make {name}")
     if not remote_reachable():
         raise TransferError(
@@ -97,6 +97,7 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def _advice(missing: Sequence[str]) -> str:
-    commands = " && ".join(f"minari download {one}" for one in missing)
-    make = f"transfer data make {closest_bundled(missing)}"
-    return f"With a network: {commands}\nWithout one, the closest bundled data: {make}"
+    commands = " && ".join(map(command_for, missing))
+    closest = closest_bundled(missing)
+    without = f"the closest bundled data: transfer data make {closest}" if closest else "there is no bundled one"
+    return f"With a network: {commands}\nWithout one, {without}"

@@ -15,7 +15,7 @@ from transfer.envs.packing import entry_path, open_entry, pack
 from transfer.envs.reading import Source, check_file, scan
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.observations import Slices, ant_hint, slices_of_space, total, vector_size
+from transfer.observations import Slices, ant_hint, slices_of_space, summary, total, vector_size
 from transfer.specs import describe, gym_spec_json, quiet
 
 logger = logging.getLogger(__name__)
@@ -55,8 +55,8 @@ def _look(dataset_id: str, file: Path) -> Source:
     (slices, action_size), (env_slices, env_action_size) = data, env
     if data != env:
         raise TransferError(
-            f"dataset '{dataset_id}' has state and action sizes {total(slices)} and {action_size}, but its environment "
-            f"{gym_spec.id} has {total(env_slices)} and {env_action_size}: another version of the environment made it."
+            f"dataset '{dataset_id}' has states of {summary(slices)} and actions of {action_size}, but its environment "
+            f"{gym_spec.id} has {summary(env_slices)} and {env_action_size}: another version of it made the data."
             f"{ant_hint(slices, env_slices)}"
         )
     # The scale of an unknown environment comes from all returns, which only packing sees.

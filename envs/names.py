@@ -53,11 +53,26 @@ def bundled_name(ids: Sequence[str]) -> str | None:
 
 
 def closest_bundled(ids: Sequence[str]) -> str:
-    """The bundled name most like these remote ids; "hopper/medium-expert" for mujoco/hopper/{medium,expert}-v0."""
+    """The bundled name most like these remote ids, "" where none is of their environment.
+
+    "hopper/medium-expert" for mujoco/hopper/{medium,expert}-v0.
+    """
     text = " ".join(ids).lower()
     env = "walker2d" if "walker" in text else "hopper"
+    if env not in text and "walker" not in text:
+        return ""
     labels = [label for label in ("medium", "expert") if label in text]
     return f"{env}/{'-'.join(labels) or 'medium-expert'}"
+
+
+def command_for(dataset_id: str) -> str:
+    """The command that brings one dataset to this machine."""
+    name = bundled_name([dataset_id])
+    if name:
+        return f"transfer data make {name}{' --overwrite' if is_local(dataset_id) else ''}"
+    if dataset_id.startswith("imported/"):
+        return f"transfer data import FILE --env NAME --id {dataset_id}{' --overwrite' if is_local(dataset_id) else ''}"
+    return f"minari download {dataset_id}"
 
 
 def datasets_root() -> Path:

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ def _staging(entry: Path) -> Iterator[Path]:
             for old in entry.parent.glob("[!.]*"):  # of earlier versions of the same files, or damaged
                 shutil.rmtree(old, ignore_errors=True)
             folder.rename(entry)
+        for left in entry.parent.glob(".writing-*"):  # of a process that was killed
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left, ignore_errors=True)
     finally:
         for folder in new:
             with contextlib.suppress(OSError):  # not empty, or never made

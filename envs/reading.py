@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.envs.names import bundled_name
+from transfer.envs.names import bundled_name, command_for
 from transfer.errors import TransferError
 from transfer.specs import EnvironmentSpec
 
@@ -85,13 +85,8 @@ def opened(dataset_id: str, file: Path) -> Iterator[Any]:
 
 
 def again(dataset_id: str) -> str:
-    """The command that brings a dataset back."""
-    name = bundled_name([dataset_id])
-    return (
-        f"Make it again: transfer data make {name} --overwrite"
-        if name
-        else f"Get it again: minari download {dataset_id}"
-    )
+    """How to bring a dataset back, as a sentence."""
+    return f"{'Make' if bundled_name([dataset_id]) else 'Get'} it again: {command_for(dataset_id)}"
 
 
 def check_file(path: Path, dataset_id: str) -> None:

@@ -10,7 +10,8 @@
 | eval/score | the same as a score, 100 = reference expert | training step |
 | eval/length | mean steps per episode | training step |
 | eval/success | share of the episodes that succeeded, where the environment tells | training step |
-| calibration/score | score achieved after training | score asked for |
+| calibration/asked | score asked for after training | 0, 1, .. by target |
+| calibration/score | score achieved for it | 0, 1, .. by target |
 | params/trainable | numbers that are trained | 0 |
 | tokenizer/max_error | largest distance of a dataset action from its decoded token | 0 |
 | actions/dataset/I, actions/policy/I | histogram of action dimension I | 0, training step |
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 SCALARS = (
     *("train/loss", "train/grad_norm", "train/tokens_per_second", "train/lr"),
-    *("eval/return", "eval/score", "eval/length", "eval/success", "calibration/score"),
+    *("eval/return", "eval/score", "eval/length", "eval/success", "calibration/asked", "calibration/score"),
     *("params/trainable", "tokenizer/max_error"),
 )
 HISTOGRAMS = ("actions/dataset", "actions/policy")

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from transfer.base import PolicyModel
 from transfer.calibration import TARGETS, calibrate
 from transfer.episodes import Episodes
@@ -133,9 +135,9 @@ class Cell:
             )
         self.say(f"{self.title}, asked -> achieved: {result}")
         assert self.board is not None  # on_start opened it
-        score = self.episodes.env_spec.reference.score
-        for asked, achieved in zip(result.asked, result.achieved, strict=True):
-            self.board.scalars(round(float(score(asked))), {"calibration/score": float(score(achieved))})
+        for row, pair in enumerate(zip(result.asked, result.achieved, strict=True)):
+            asked, achieved = map(float, self.episodes.env_spec.reference.score(np.array(pair)))
+            self.board.scalars(row, {"calibration/asked": asked, "calibration/score": achieved})
 
     def play_all(self, model: PolicyModel) -> list[Evaluation]:
         """The evaluation that counts: every target, with a bar and a line each."""

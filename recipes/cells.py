@@ -76,9 +76,11 @@ def read_cells(runs: Sequence[Path]) -> list[Cell]:
     if not runs:
         raise TransferError("no run to report on. Make one with: transfer run hopper-to-walker2d")
     cells = [cell for run in runs for cell in read_run(run)]
-    seen: dict[str, ReferenceScores] = {}
+    seen: dict[tuple[str, str], ReferenceScores] = {}
     for cell in cells:
-        other = seen.setdefault(cell.environment, cell.reference)
+        # A scale that is a dataset's own may differ between the datasets of one environment.
+        data = cell.results["content_hash"] if cell.reference.table == "dataset" else ""
+        other = seen.setdefault((cell.environment, data), cell.reference)
         if other != cell.reference:
             raise TransferError(
                 f"{cell.environment} is scored against two references, {other} and {cell.reference} (run {cell.run}): "

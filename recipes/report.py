@@ -65,7 +65,7 @@ def table(rows: Sequence[Row]) -> str:
         ("environment", lambda row: row.environment, True),
         ("mode", lambda row: row.mode, True),
         ("decode", lambda row: row.decode, len({row.decode for row in rows}) > 1),
-        ("asked", lambda row: f"{row.target_score:.1f}", True),
+        ("asked", lambda row: f"{row.target_score:.1f}{' (calibrated)' if row.calibrated else ''}", True),
         ("seeds", lambda row: str(row.score.runs), True),
         ("score", lambda row: f"{row.score.mean:.1f}", True),
         ("95 % interval", lambda row: span(row.score.interval), any(row.score.interval for row in rows)),
@@ -100,8 +100,7 @@ def span(interval: Interval) -> str:
 def conditions(cells: Sequence[Cell]) -> list[str]:
     """What the scores were measured against, on which data and with which versions."""
     lines = []
-    for name, cell in {cell.environment: cell for cell in cells}.items():
-        reference = cell.reference
+    for name, reference in dict.fromkeys((cell.environment, cell.reference) for cell in cells):
         lines.append(
             f"Score of {name}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
             f"table {reference.table}."
@@ -139,13 +138,15 @@ def to_csv(rows: Sequence[Row]) -> str:
     """One line per row, numbers unrounded, empty where there is none."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    heads = "run environment mode decode target_score seeds episodes score score_low score_high iqm iqm_low iqm_high "
-    heads += "best success return return_low return_high over_full trained share train_seconds trunk"
+    heads = "run environment mode decode target_score calibrated seeds episodes score score_low score_high "
+    heads += "iqm iqm_low iqm_high best success return return_low return_high over_full "
+    heads += "trained share train_seconds trunk"
     writer.writerow(heads.split())
     for row in rows:
         score, returns = row.score, row.returns
         ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best, row.success]
-        head = [row.run, row.environment, row.mode, row.decode, row.target_score, score.runs, score.episodes]
+        head = [row.run, row.environment, row.mode, row.decode, row.target_score, row.calibrated]
+        head += [score.runs, score.episodes]
         tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
         writer.writerow([*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail])
     return stream.getvalue()

@@ -16,10 +16,12 @@ class Row:
 
     Attributes:
         target_score: the score that was asked for, mean over seeds where each was calibrated.
+        calibrated: whether each seed asked for what did best in its calibration.
         success: share of episodes that succeeded, mean over seeds; None where there is no success.
         score, returns: over seeds and episodes, last checkpoint.
         episode_scores: every episode of every seed, for the plot.
-        best: mean over seeds of the best probe or last score; None without probes.
+        best: mean over seeds of the best probe or last score; None without probes, and where the target was calibrated
+            after them.
         over_full: score divided by that of mode `full`; None without `full` or when its score is not positive.
         trained, share: numbers trained, and their share of the model (0..1).
         train_seconds: mean over seeds that were trained in one go; None without timings.
@@ -32,6 +34,7 @@ class Row:
     mode: str
     decode: str
     target_score: float
+    calibrated: bool
     success: float | None
     score: Summary
     returns: Summary
@@ -73,11 +76,12 @@ def ratio(row: Row, full: Row | None) -> float | None:
 
 def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
     """One row from the cells of its seeds, each with the index of its evaluation."""
-    run, environment, mode, decode, _ = key
+    run, environment, mode, decode, target = key
     first, index = members[0]
     returns = {cell.seed: np.asarray(evaluation(cell, i)["returns"], dtype=np.float64) for cell, i in members}
     scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
     summary = summarise(scores)
+    last = dict(zip(sorted(scores), summary.run_means, strict=True))
     whole = [cell.timing for cell, _ in members if not cell.timing.get("resumed_at_step")]
     seconds = [timing["train_seconds"] for timing in whole if "train_seconds" in timing]
     return Row(
@@ -86,11 +90,12 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         mode=mode,
         decode=decode,
         target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
+        calibrated=target == "calibrated",
         success=mean_success([evaluation(cell, i) for cell, i in members]),
         score=summary,
         returns=summarise(returns),
         episode_scores=tuple(np.concatenate([scores[seed] for seed in sorted(scores)]).tolist()),
-        best=best_score(members, dict(zip(sorted(scores), summary.run_means, strict=True))),
+        best=None if target == "calibrated" else best_score(members, last),
         over_full=None,
         trained=int(first.results["trained"]["numbers"]),
         share=float(first.results["trained"]["share"]),

@@ -111,6 +111,7 @@ def outcome(results: dict[str, Any]) -> dict[str, Any]:
         "environment": results["environment"],
         "mean_score": played["mean_score"],
         "mean_return": played["mean_return"],
+        "success_rate": played.get("success_rate"),
         "table": results["reference"]["table"],
         "trained": results["trained"]["numbers"],
         "share": results["trained"]["share"],

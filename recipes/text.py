@@ -69,9 +69,16 @@ def result_line(cell: Mapping[str, Any]) -> str:
     """One cell's outcome in a line."""
     trunk = {True: "trunk unchanged", False: "TRUNK CHANGED", None: "no frozen trunk"}[cell["trunk_unchanged"]]
     return (
-        f"{cell['environment']} score {cell['mean_score']:.1f} ({cell['table']}), return {cell['mean_return']:.0f}, "
+        f"{cell['environment']} {success(cell)}score {cell['mean_score']:.1f} ({cell['table']}), "
+        f"return {cell['mean_return']:.0f}, "
         f"trained {cell['trained']:,} ({100 * cell['share']:.1f} %), {trunk}"
     )
+
+
+def success(entry: Mapping[str, Any]) -> str:
+    """The success rate with a comma behind it, "" where the environment tells none."""
+    rate = entry.get("success_rate")
+    return "" if rate is None else f"success {rate:.2f}, "
 
 
 def file_size(size: int) -> str:
@@ -87,8 +94,8 @@ def render_evaluation(result: Mapping[str, Any]) -> str:
     entries: Sequence[Mapping[str, Any]] = result["evaluations"]
     return "\n".join(
         f"{entry['path']}: asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
-        f"score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, length {entry['mean_length']:.0f}, "
-        f"{len(entry['returns'])} episodes"
+        f"{success(entry)}score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, "
+        f"length {entry['mean_length']:.0f}, {len(entry['returns'])} episodes"
         for entry in entries
     )
 

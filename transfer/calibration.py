@@ -85,7 +85,7 @@ def calibrate(
 
     Args:
         model: trunk and adapter; `model.statistics.calibration` is set.
-        targets: raw returns to ask for; default: the dataset's `TARGETS`.
+        targets: raw returns to ask for, equal ones once; default: the dataset's `TARGETS`.
         num_episodes: per target.
         context: T, as in training.
         num_envs: environments at a time.
@@ -98,7 +98,8 @@ def calibrate(
     from transfer.rollout import evaluate
 
     if targets is None:
-        targets = [model.statistics.return_quantiles[name] for name in TARGETS]
+        targets = [value for name, value in model.statistics.return_quantiles.items() if name in TARGETS]
+    targets = tuple(dict.fromkeys(map(float, targets)))
     if not targets:
         raise TransferError("nothing to calibrate: give at least one target return.")
     played: list[Evaluation] = []
@@ -122,7 +123,7 @@ def calibrate(
             )
         )
     achieved, rates = tuple(float(one.returns.mean()) for one in played), [one.success_rate for one in played]
-    success = tuple(rate for rate in rates if rate is not None)
-    calibration = Calibration(tuple(map(float, targets)), achieved, success or None, num_episodes)
+    success = None if rates.count(None) == len(rates) else tuple(rate or 0.0 for rate in rates)
+    calibration = Calibration(targets, achieved, success, num_episodes)
     model.keep_calibration(calibration)
     return calibration

@@ -27,6 +27,7 @@ from transfer.errors import TransferError, check_keys
 from transfer.files import read_json, read_tensors, recover_folder, replacing_folder, write_json
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
+from transfer.observations import flat
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -84,7 +85,7 @@ def load_adapter(folder: Path, trunk: Trunk | None = None, any_trunk: bool = Fal
     """Read an adapter, strictly; see `Adapter.load`."""
     folder = _inside(folder, "adapter")
     path = folder / "adapter.json"
-    content = _read(folder, "adapter.json", ADAPTER_KEYS)
+    content = _completed(_read(folder, "adapter.json", ADAPTER_KEYS))
     tokenizer = content["tokenizer"]
     with _building(path):
         adapter = Adapter(
@@ -121,7 +122,7 @@ def save_mlp(policy: MLPPolicy, folder: Path) -> Path:
 def load_mlp(folder: Path) -> MLPPolicy:
     """Read the MLP control, strictly."""
     path = folder / "mlp.json"
-    content = _read(folder, "mlp.json", MLP_KEYS)
+    content = _completed(_read(folder, "mlp.json", MLP_KEYS))
     with _building(path):
         statistics = Statistics.from_json(content["statistics"])
         policy = MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
@@ -185,6 +186,14 @@ def _read(folder: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     if content["checksum"] != _checksum(content):
         raise TransferError(f"{folder / name} was edited after it was saved: its checksum is another one.")
     return content
+
+
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    """What files from before Dict observations and calibration lack, as it was then."""
+    environment, statistics = dict(content["environment"]), dict(content["statistics"])
+    environment.setdefault("slices", [asdict(one) for one in flat(environment["state_size"])])
+    statistics.setdefault("calibration", None)
+    return {**content, "environment": environment, "statistics": statistics}
 
 
 @contextmanager

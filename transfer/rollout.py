@@ -133,7 +133,8 @@ def evaluate(
         for env in envs:
             env.close()
     returns, lengths, successes, actions = (np.concatenate(column) for column in zip(*waves, strict=True))
-    known = None if (successes < 0).any() else successes > 0
+    # Some environments tell of success only when there is one.
+    known = None if (successes < 0).all() else successes > 0
     return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, actions, known)
 
 

@@ -79,9 +79,11 @@ class ReferenceScores:
 
         Args:
             returns: (E,).
-            least: the return of doing nothing, where that is known: the minimum then.
+            least: the return of doing nothing, where that is known: the minimum then, at least 1 below the maximum.
         """
-        low, high = float(returns.min() if least is None else least), float(returns.max())
+        if least is not None:
+            return cls("dataset", least, max(float(returns.max()), least + 1.0))
+        low, high = float(returns.min()), float(returns.max())
         return cls("dataset", low if low < high else high - max(abs(high), 1.0), high)
 
 

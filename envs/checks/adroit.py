@@ -20,10 +20,11 @@ def adroit_reward_sign(data: Data) -> list[Finding]:
         return []
     from packaging.version import Version
 
-    seen = _distance_is_rewarded(match.group(1), data)
+    seen = False if data.metadata.get("imported") else _distance_is_rewarded(match.group(1), data)
     in_data = seen if seen is not None else match.group(2) == "1"
     in_evaluation = here < Version(_FIXED_IN)
     how = "seen in the numbers" if seen is not None else f"as in {made_in}"
+    how = "as in all of D4RL's own files" if data.metadata.get("imported") else how
     words = {True: "rewarded", False: "punished"}
     message = f"distance from hand to object is {words[in_data]} in the data ({how}), {words[in_evaluation]} in the "
     message += f"evaluation (gymnasium-robotics {here})"

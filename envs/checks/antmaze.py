@@ -6,7 +6,7 @@ import numpy as np
 
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.measuring import Array, Measured, distances
-from transfer.envs.checks.survey import GOAL_RADIUS, Data
+from transfer.envs.checks.survey import Data
 
 _JUMP = 2.0  # half a cell of the maze; an ant moves about 0.2 in a step
 _STILL = 0.01  # of the same units in a step
@@ -43,16 +43,19 @@ def antmaze_reward(data: Data) -> list[Finding]:
     if data.settings.get("reward_type", "sparse") != "sparse":
         return []
     before, after, events = 0, 0, 0
+    imported = data.metadata.get("imported") or {}
+    radius = data.goal_radius
     for one, way in _ways(data):
         far, paid = distances(way), one.rewards > 0.5
-        sure = np.abs(far - GOAL_RADIUS) > _ROUNDING
-        near = far <= GOAL_RADIUS
+        sure = np.abs(far - radius) > _ROUNDING
+        sure[-1] &= not imported.get("repeats_last_observation", False)  # nobody saw where the last action led
+        near = far <= radius
         after += int(((near[1:] != paid) & sure[1:]).sum())
         before += int(((near[:-1] != paid) & sure[:-1]).sum())
         events += int((near[1:] | paid).sum())
     if not after:
         return []
-    message = f"{share(after, events)} steps with a reward or at the goal do not have both (radius {GOAL_RADIUS})"
+    message = f"{share(after, events)} steps with a reward or at the goal do not have both (radius {radius})"
     if before < after / 10:
         message += "; the rewards are one step late, they fit the observation before the action"
     advice = "Compute the rewards anew from achieved_goal and desired_goal, or get a corrected version of the dataset."
@@ -75,7 +78,7 @@ def antmaze_after_goal(data: Data) -> list[Finding]:
     """Minari #296: a continuing task goes on at the goal, and most of that is standing still."""
     after, still = 0, 0
     for _, way in _ways(data):
-        there = distances(way)[1:] <= GOAL_RADIUS
+        there = distances(way)[1:] <= data.goal_radius
         first = int(there.argmax()) if there.any() else len(there)
         after += len(there) - first
         still += int((_moves(way)[first:] < _STILL).sum())

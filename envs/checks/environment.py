@@ -107,7 +107,7 @@ def _major(wanted: Requirement, here: Version) -> bool:
     from packaging.version import Version
 
     pinned = [Version(one.version.removesuffix(".*")) for one in wanted.specifier if one.operator in ("==", "~=")]
-    return all(one.major != here.major for one in pinned)
+    return bool(pinned) and all(one.major != here.major for one in pinned)
 
 
 def _unmet(data: Data) -> Iterator[tuple[Requirement, Version | None]]:

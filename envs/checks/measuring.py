@@ -190,7 +190,6 @@ def _digest(tables: Iterable[Array]) -> bytes:
 
 def _success(group: Any) -> bool | None:
     infos = group.get("infos", {})
-    for key in ("success", "is_success"):
-        if key in infos and getattr(infos[key], "dtype", np.dtype("O")).kind in "fiub":
-            return bool(np.any(infos[key][()]))
-    return None
+    told = infos["success"] if "success" in infos else None
+    known = getattr(told, "dtype", np.dtype("O")).kind in "fiub"
+    return bool(np.any(told[()])) if known and told is not None else None

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
-from transfer.envs.names import bundled_name, data_path, is_local, resolve
+from transfer.envs.names import command_for, data_path, is_local, resolve
 from transfer.envs.specs import KnownEnvironment, find
 from transfer.errors import TransferError
 from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
 from transfer.specs import EnvironmentSpec, describe, gym_spec_json, quiet
 
 GOAL_RADIUS = 0.45  # gymnasium_robotics, maze_v4.py, compute_reward
+D4RL_RADIUS = 0.5  # D4RL, locomotion/goal_reaching_env.py and maze_env.py
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Data:
         return str(self.evaluated_in.get("id", ""))
 
     @property
+    def goal_radius(self) -> float:
+        """How near a maze's goal counts as there, in the data: D4RL's own files have another radius."""
+        return D4RL_RADIUS if self.metadata.get("imported") else GOAL_RADIUS
+
+    @property
     def known(self) -> KnownEnvironment | None:
         """The row of the table, if the environment has one."""
         return find(self.gym_id)
@@ -89,7 +95,8 @@ class Data:
     def successes(self) -> list[bool]:
         """Of the episodes that tell: in an AntMaze by the distance to the goal, elsewhere by the infos."""
         if self.antmaze:
-            return [bool((distances(one.way)[1:] <= GOAL_RADIUS).any()) for one in self.episodes if one.way is not None]
+            ways = [one.way for one in self.episodes if one.way is not None]
+            return [bool((distances(way)[1:] <= self.goal_radius).any()) for way in ways]
         return [one.success for one in self.episodes if one.success is not None]
 
 
@@ -123,19 +130,13 @@ def _locate(source: str) -> tuple[str, Path]:
         raise TransferError(f"'{source}' stands for {len(ids)} datasets; check each: {each}")
     file = data_path(ids[0]) / "main_data.hdf5"
     if not is_local(ids[0]):
-        raise TransferError(f"dataset '{ids[0]}' is not on this machine. Get it: {_command(ids[0])}")
+        raise TransferError(f"dataset '{ids[0]}' is not on this machine. Get it: {command_for(ids[0])}")
     if not file.is_file():
         raise TransferError(
             f"dataset '{ids[0]}' lacks its data file {file} (only Minari's hdf5 format is read). "
-            f"Get it again: {_command(ids[0])}"
+            f"Get it again: {command_for(ids[0])}"
         )
     return ids[0], file
-
-
-def _command(dataset_id: str) -> str:
-    name = bundled_name([dataset_id])
-    again = " --overwrite" if is_local(dataset_id) else ""
-    return f"transfer data make {name}{again}" if name else f"minari download {dataset_id}"
 
 
 def _metadata(dataset_id: str, path: Path) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _metadata(dataset_id: str, path: Path) -> dict[str, Any]:
         return dict(found)
     except (OSError, ValueError, TypeError) as error:
         raise TransferError(
-            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. Get it again: {_command(dataset_id)}"
+            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. Get it again: {command_for(dataset_id)}"
         ) from error
 
 
@@ -160,7 +161,7 @@ def _spaces(dataset_id: str, file: Path) -> tuple[Layout, tuple[str, ...], Any, 
         except Exception as error:  # Minari raises asserts, KeyErrors and worse on what it cannot read
             raise TransferError(
                 f"dataset '{dataset_id}': {file.with_name('metadata.json')} cannot be used: {type(error).__name__}: "
-                f"{error}. Get it again: {_command(dataset_id)}"
+                f"{error}. Get it again: {command_for(dataset_id)}"
             ) from error
         try:
             env = dataset.recover_environment(eval_env=True)
@@ -196,7 +197,7 @@ def _episodes(dataset_id: str, file: Path, layout: Layout) -> tuple[Measured, ..
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise TransferError(
             f"dataset '{dataset_id}': {file} is not a whole Minari HDF5 file: {error}. "
-            f"Get it again: {_command(dataset_id)}"
+            f"Get it again: {command_for(dataset_id)}"
         ) from error
 
 

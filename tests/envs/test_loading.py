@@ -244,7 +244,10 @@ def test_data_of_another_size_than_its_environment_is_refused(minari_dataset: Ca
     box = spaces.Box(-np.inf, np.inf, (9,), np.float64)
     buffer = one_episode(np.zeros((4, 9)), np.zeros((3, 3), np.float32))
     minari_dataset("mine-v0", buffer=buffer, env="Hopper-v5", observation_space=box)
-    with pytest.raises(TransferError, match="'mine-v0' has state and action sizes 9 and 3.*Hopper-v5 has 11 and 3"):
+    with pytest.raises(
+        TransferError,
+        match="'mine-v0' has states of 9 state numbers and actions of 3.*Hopper-v5 has 11 state numbers and 3",
+    ):
         load_episodes("mine-v0")
 
 

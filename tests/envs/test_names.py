@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from transfer.envs.loading import at_hand, load_episodes, local_ids
-from transfer.envs.names import BUNDLED, closest_bundled, resolve
+from transfer.envs.names import BUNDLED, closest_bundled, command_for, resolve
 from transfer.errors import TransferError
 
 
@@ -65,9 +65,25 @@ def test_a_broken_off_download_is_not_at_hand(datasets: Path) -> None:
     [
         (["mujoco/hopper/medium-v0"], "hopper/medium"),
         (["mujoco/walker2d/medium-v0", "mujoco/walker2d/expert-v0"], "walker2d/medium-expert"),
-        (["D4RL/pen/human-v2"], "hopper/medium-expert"),
+        (["mujoco/walker2d/simple-v0"], "walker2d/medium-expert"),
     ],
 )
 def test_the_closest_bundled_data_exists(ids: list[str], name: str) -> None:
     assert closest_bundled(ids) == name
     assert name in BUNDLED
+
+
+def test_there_is_no_closest_bundled_data_of_another_environment() -> None:
+    assert closest_bundled(["D4RL/pen/human-v2"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("dataset_id", "command"),
+    [
+        ("bundled/hopper/expert-v0", "transfer data make hopper/expert"),
+        ("imported/hopper_medium-v2", "transfer data import FILE --env NAME --id imported/hopper_medium-v2"),
+        ("D4RL/pen/human-v2", "minari download D4RL/pen/human-v2"),
+    ],
+)
+def test_every_dataset_has_a_command_that_brings_it(dataset_id: str, command: str) -> None:
+    assert command_for(dataset_id) == command

@@ -143,6 +143,28 @@ def test_two_reference_tables_for_one_environment_are_refused(make_cell) -> None
         report(runs)
 
 
+def test_scales_of_two_datasets_of_one_environment_share_a_report(make_cell) -> None:
+    scales = [{"table": "dataset", "minimum": 0.0, "maximum": top} for top in (300.0, 500.0)]
+    cells = [
+        make_cell(mode, 0, [150.0], environment="walker2d", reference=scale, content_hash=mode * 8)
+        for mode, scale in zip(("pretrain", "embeddings"), scales, strict=True)
+    ]
+    text = report(cells[:1]).markdown
+    assert "100 at 300" in text and "100 at 500" in text
+    make_cell("full", 0, [150.0], environment="walker2d", reference=scales[0], content_hash="embeddings" * 8)
+    with pytest.raises(TransferError, match="two references"):
+        report(cells[:1])
+
+
+def test_calibrated_targets_of_all_seeds_are_one_row(make_cell, played) -> None:
+    for seed, asked in ((0, 800.0), (1, 900.0)):
+        options = {"target": "calibrated", "target_return": asked, "target_score": asked / 10, "success_rate": seed / 2}
+        run = make_cell("embeddings", seed, [10.0], evaluations=[played([10.0], **options)])
+    (row,) = report([run]).rows
+    assert row.calibrated and row.score.runs == 2 and row.target_score == 85.0 and row.success == 0.25
+    assert "85.0 (calibrated)" in report([run]).markdown and "| 0.25 |" in report([run]).markdown
+
+
 def test_csv_holds_every_number_unrounded(make_cell) -> None:
     make_cell("embeddings", 0, [1 / 3, 0.5])
     result = report([make_cell("full", 0, [900.0])])

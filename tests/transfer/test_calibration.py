@@ -60,6 +60,17 @@ def test_adapters_and_the_mlp_keep_it(make_model: MakeModel, countdowns: list[An
     assert model.policy().target_return == 10.0
 
 
+def test_success_that_is_told_only_when_it_happens(
+    make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("Hopper-v5")
+    calibration = calibrate(model, [10.0, 20.0, 10.0], 4)
+    assert calibration.success is None and calibration.asked == (10.0, 20.0)  # equal targets are played once
+    monkeypatch.setattr(type(countdowns[0]), "lucky", 20_001)
+    calibration = calibrate(model, [10.0, 20.0], 4)
+    assert calibration.success == (0.25, 0.25) and "success 0.25" in str(calibration)
+
+
 def test_an_edited_calibration_is_refused(make_model: MakeModel) -> None:
     good = {"asked": [1.0], "achieved": [2.0], "success": None, "episodes": 3}
     for change in ({"achieved": []}, {"success": [0.1, 0.2]}, {"asked": [], "achieved": []}):

@@ -330,3 +330,14 @@ def test_saving_after_such_a_kill_loses_nothing_when_it_fails_too(
         model.adapter.save(folder / "adapter")
     monkeypatch.undo()
     np.testing.assert_array_equal(act(load(folder)), expected)
+
+
+def test_an_adapter_from_before_calibration_is_read(make_model: Callable[..., TransferModel], tmp_path: Path) -> None:
+    model = make_model("Hopper-v5")
+    folder = model.adapter.save(tmp_path / "adapter")
+    content = json.loads((folder / "adapter.json").read_text())
+    del content["environment"]["slices"], content["statistics"]["calibration"], content["checksum"]
+    sealed = {**content, "checksum": transfer.checkpoint._checksum(content)}
+    (folder / "adapter.json").write_text(json.dumps(sealed))
+    again = Adapter.load(folder, model.trunk)
+    assert again.env_spec == model.env_spec and again.statistics == model.statistics

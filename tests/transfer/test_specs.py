@@ -145,6 +145,12 @@ def test_unknown_environments_use_the_scale_of_their_data() -> None:
     assert spec.target_returns == (90.0,)
 
 
+def test_doing_nothing_never_scores_in_a_maze() -> None:
+    spec = describe(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.zeros(3))
+    assert spec.reference == ReferenceScores("dataset", 0.0, 1.0) and spec.reference.score(0.0) == 0.0
+    assert describe(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.array([2.0, 300.0])).reference.maximum == 300.0
+
+
 def test_an_environment_that_cannot_be_built_says_what_to_install() -> None:
     data = environment("hopper").to_json()
     data["gym_spec"] = data["gym_spec"].replace("gymnasium.envs.mujoco.hopper_v5", "no_such_package.hopper")
