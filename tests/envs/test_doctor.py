@@ -354,6 +354,22 @@ def test_dense_rewards_are_not_compared_with_the_radius(copied: Path) -> None:
     assert "antmaze-reward" not in found(check_dataset(IDS["antmaze"]))
 
 
+def test_d4rl_s_own_files_have_its_radius_and_its_rewards(copied: Path) -> None:
+    def reward(values: dict[str, np.ndarray]) -> None:
+        goal, position = values["observations/desired_goal"], values["observations/achieved_goal"]
+        values["rewards"] = (np.linalg.norm(goal - position, axis=1)[1:] <= 0.5).astype(float)
+        values["rewards"][-1] = 1 - values["rewards"][-1]  # a last observation that only repeats tells nothing
+
+    folder = copied / IDS["antmaze"]
+    arrays(reward, None)(folder)
+    assert found(check_dataset(IDS["antmaze"]))["antmaze-reward"].severity == "error"
+    metadata(folder, imported={"file": "any.hdf5", "repeats_last_observation": True})
+    assert "antmaze-reward" not in found(check_dataset(IDS["antmaze"]))
+    metadata(copied / IDS["door"], imported={"file": "any.hdf5"})
+    finding = found(check_dataset(IDS["door"]))["adroit-reward-sign"]
+    assert finding.severity == "error" and "punished in the data (as in all of D4RL's own files)" in finding.message
+
+
 def test_pen_counts_its_steps_and_names_the_limit(copied: Path) -> None:
     finding = found(check_dataset(IDS["pen"]))["pen-steps"]
     assert finding.severity == "note"
