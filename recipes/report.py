@@ -125,6 +125,8 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
         lines.append("One seed says nothing about another: rows with one seed have no interval.")
     if any(row.score.interval is not None for row in rows):
         lines.append("Intervals: bootstrap over seeds, then over the episodes of each.")
+    if any(row.over_full is not None for row in rows):
+        lines.append("/ full: score over that of mode full, on the training seeds that both have.")
     if any(row.best is not None for row in rows):
         lines.append("Best: the best probe during training, chosen by its own score and so too high.")
     if any(row.trunk == "NO" for row in rows):

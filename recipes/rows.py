@@ -22,7 +22,9 @@ class Row:
         episode_scores: every episode of every seed, for the plot.
         best: mean over seeds of the best probe or last score; None without probes, and where the target was calibrated
             after them.
-        over_full: score divided by that of mode `full`; None without `full` or when its score is not positive.
+        seeds: training seeds, in the order of `score.run_means`.
+        over_full: score divided by that of mode `full`, over the seeds that both have: runs differ too much to compare
+            others. None where there are none, or when the score of `full` is not positive.
         trained, share: numbers trained, and their share of the model (0..1).
         train_seconds: mean over seeds that were trained in one go; None without timings.
         trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
@@ -35,6 +37,7 @@ class Row:
     decode: str
     target_score: float
     calibrated: bool
+    seeds: tuple[int, ...]
     success: float | None
     score: Summary
     returns: Summary
@@ -70,8 +73,15 @@ def with_mode(key: Key, mode: str) -> Key:
 
 
 def ratio(row: Row, full: Row | None) -> float | None:
-    """Score over the score of `full`, where that means something."""
-    return row.score.mean / full.score.mean if full is not None and full.score.mean > 0 else None
+    """Score over the score of `full` on the seeds of both, where that means something."""
+    shared = set(row.seeds) & set(full.seeds) if full is not None else set()
+    if full is None or not shared:
+        return None
+    mine, theirs = (
+        np.mean([mean for seed, mean in zip(one.seeds, one.score.run_means, strict=True) if seed in shared])
+        for one in (row, full)
+    )
+    return float(mine / theirs) if theirs > 0 else None
 
 
 def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
@@ -91,6 +101,7 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         decode=decode,
         target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
         calibrated=target == "calibrated",
+        seeds=tuple(sorted(scores)),
         success=mean_success([evaluation(cell, i) for cell, i in members]),
         score=summary,
         returns=summarise(returns),

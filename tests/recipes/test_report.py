@@ -94,6 +94,16 @@ def test_each_target_and_decoding_is_a_row_and_meets_its_own_full(make_cell, pla
     assert row(result.rows, "full", target_score=50.0).score.mean == pytest.approx(40.0)
 
 
+def test_the_share_of_full_is_taken_over_common_seeds(make_cell) -> None:
+    for seed, score in ((0, 900.0), (1, 100.0)):
+        make_cell("full", seed, [score])
+    make_cell("embeddings", 0, [450.0])
+    run = make_cell("ia3", 2, [450.0])
+    rows = {one.mode: one for one in report([run]).rows}
+    assert rows["embeddings"].over_full == 0.5 and rows["embeddings"].seeds == (0,)
+    assert rows["full"].over_full == 1.0 and rows["ia3"].over_full is None
+
+
 def test_best_is_the_best_probe_or_last_of_each_seed(make_cell) -> None:
     probes = [{"step": 1000, "mean_score": 30.0, "episodes": 10}, {"step": 2000, "mean_score": 5.0, "episodes": 10}]
     make_cell("full", 0, [100.0], probes=probes)
