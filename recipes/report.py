@@ -124,7 +124,7 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
     if any(row.score.interval is None for row in rows):
         lines.append("One seed says nothing about another: rows with one seed have no interval.")
     if any(row.score.interval is not None for row in rows):
-        lines.append("Intervals: bootstrap over seeds, then over the episodes of each; one of two seeds knows only those two.")
+        lines.append("Intervals: bootstrap over seeds, then over the episodes of each. Two seeds know only those two.")
     if any(row.over_full is not None for row in rows):
         lines.append("/ full: score over that of mode full, on the training seeds that both have.")
     if any(row.best is not None for row in rows):
