@@ -29,6 +29,7 @@ __all__ = [
     "WindowSampler",
     "__version__",
     "adapt",
+    "calibrate",
     "evaluate",
     "fingerprint",
     "load_episodes",
@@ -51,6 +52,7 @@ _HOMES = {
     "TrunkConfig": "transfer.trunk",
     "WindowSampler": "transfer.sampler",
     "adapt": "transfer.recipes.adapt",
+    "calibrate": "transfer.calibration",
     "evaluate": "transfer.rollout",
     "fingerprint": "transfer.freezing",
     "load_episodes": "transfer.envs.loading",
@@ -60,6 +62,7 @@ _HOMES = {
 
 if _TYPE_CHECKING:
     from transfer.adapter import Adapter, AdapterConfig
+    from transfer.calibration import calibrate
     from transfer.envs.loading import load_episodes
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
