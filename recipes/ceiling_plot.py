@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from transfer.recipes.ceiling_report import CeilingReport
-from transfer.recipes.plots import CONTROL, FROZEN, SOURCE, TRAINED
+from transfer.recipes.plots import CONTROL, FROZEN, SOURCE, TRAINED, save_png
 from transfer.recipes.replay import HOLD
 
 # Lines may lie on each other, so they differ in more than their colour.
@@ -33,13 +33,7 @@ def save_ceiling(file: Path, report: CeilingReport) -> None:
         axes.set_title(title, loc="left", fontsize="medium")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    temporary = file.with_name(f".{file.name}.new")
-    try:
-        # Without the version of matplotlib in it, equal results give an equal file.
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_png(figure, file)
 
 
 def draw(axes: Any, report: CeilingReport, score: str, error: str) -> None:

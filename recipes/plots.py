@@ -33,6 +33,11 @@ def save_plot(file: Path, rows: Sequence[Row], title: str) -> None:
     used = dict.fromkeys(colour(row) for row in rows)
     handles = [axes.barh(0, 0, color=shade, label=LEGEND[shade]) for shade in used]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    save_png(figure, file)
+
+
+def save_png(figure: Figure, file: Path) -> None:
+    """Write a figure under a temporary name, then rename it."""
     temporary = file.with_name(f".{file.name}.new")
     try:
         # Without the version of matplotlib in it, equal results give an equal file.
