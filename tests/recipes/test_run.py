@@ -1,18 +1,17 @@
 """One real run with every mode, small enough to take seconds: what is in its folder, and what commands make of it."""
 
-import csv
 import json
 import os
 import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.run_files import cell, results, rows
 from transfer.recipes import boards
 from transfer.recipes.config import load_config
 
@@ -39,19 +38,6 @@ def done(workplace: Path, tiny: list[str], transfer: Transfer) -> Result:
 def run(done: Result, workplace: Path) -> Path:
     """Its folder."""
     return workplace / "runs" / "hopper-to-walker2d"
-
-
-def cell(run: Path, mode: str, seed: int = 0) -> Path:
-    return run / ("trunk" if mode == "pretrain" else mode.replace(":", "-")) / str(seed)
-
-
-def results(run: Path, mode: str, seed: int = 0) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((cell(run, mode, seed) / "results.json").read_text(encoding="utf-8"))
-    return content
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "report.csv").read_text(encoding="utf-8").splitlines()))
 
 
 def test_the_folder_holds_what_is_documented_and_nothing_else(run: Path) -> None:

@@ -1,14 +1,12 @@
 """Runs that take their trunk from another one, and runs that get more modes and seeds."""
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
 
+from tests.run_files import cell, results, rows
 from transfer.recipes.config import load_config
 from transfer.recipes.evaluation import find_players
 from transfer.trunk import Trunk
@@ -25,19 +23,6 @@ def run(workplace: Path, tiny: list[str], transfer: Transfer) -> Path:
     result = transfer("run", "hopper-to-walker2d", *tiny, *options)
     assert result.exit_code == 0, result.output
     return workplace / "runs" / "first"
-
-
-def cell(run: Path, mode: str, seed: int = 0) -> Path:
-    return run / ("trunk" if mode == "pretrain" else mode.replace(":", "-")) / str(seed)
-
-
-def results(run: Path, mode: str, seed: int = 0) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((cell(run, mode, seed) / "results.json").read_text(encoding="utf-8"))
-    return content
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "report.csv").read_text(encoding="utf-8").splitlines()))
 
 
 def test_a_second_run_takes_the_trunk_of_the_first(run: Path, tiny: list[str], transfer: Transfer) -> None:
