@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.names import bundled_name, command_for
+from transfer.episodes import first_not_finite
 from transfer.errors import TransferError
 from transfer.specs import EnvironmentSpec
 
@@ -78,7 +79,7 @@ def opened(dataset_id: str, file: Path) -> Iterator[Any]:
     try:
         with h5py.File(file, "r") as groups:
             yield groups
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise TransferError(
             f"dataset '{dataset_id}': {file} is not a whole Minari HDF5 file: {error}. {again(dataset_id)}"
         ) from error
@@ -144,7 +145,6 @@ def _read(group: Any, spec: EnvironmentSpec) -> Arrays:
 
 
 def _check_finite(values: NDArray[np.float32], where: str) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        step = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+    step = first_not_finite(values)
+    if step is not None:
         raise TransferError(f"{where}, step {step}, are not finite: {values[step]}. Remove or repair that episode.")

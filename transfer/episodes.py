@@ -220,12 +220,17 @@ def check_arrays(states: Any, actions: Any, rewards: Any, offsets: Any, name: st
         raise TransferError(f"{name}: states and actions need a size, got shapes {states.shape} and {actions.shape}")
 
 
+def first_not_finite(values: NDArray[Any]) -> int | None:
+    """The first step of an array (N, ...) with a NaN or an infinity, None where there is none."""
+    finite = np.isfinite(values)
+    return None if finite.all() else int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+
+
 def check_finite(arrays: dict[str, NDArray[Any]], name: str) -> None:
     """Raises TransferError, naming dataset, array and episode, if a number is NaN or infinite."""
     for key in ("states", "actions", "rewards"):
-        finite = np.isfinite(arrays[key])
-        if not finite.all():
-            step = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+        step = first_not_finite(arrays[key])
+        if step is not None:
             episode = int(np.searchsorted(arrays["offsets"], step, side="right")) - 1
             raise TransferError(
                 f"{name}: {key} of episode {episode}, step {step - int(arrays['offsets'][episode])}, are not finite: "

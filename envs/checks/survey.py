@@ -14,6 +14,7 @@ import numpy as np
 
 from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
 from transfer.envs.names import command_for, data_path, is_local, resolve
+from transfer.envs.reading import again, check_file, opened
 from transfer.envs.specs import KnownEnvironment, find
 from transfer.errors import TransferError
 from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
@@ -110,7 +111,8 @@ def survey(source: str) -> Data:
     dataset_id, file = _locate(source)
     metadata = _metadata(dataset_id, file.with_name("metadata.json"))
     layout, unsupported, env, problem = _spaces(dataset_id, file)
-    episodes = _episodes(dataset_id, file, layout)
+    with opened(dataset_id, file) as groups:
+        episodes = measure_file(groups, layout)
     collected = json.loads(metadata.get("env_spec") or "{}")
     data = Data(
         dataset_id, metadata, collected, json.loads(metadata.get("eval_env_spec") or "{}") or collected, layout,
@@ -131,11 +133,7 @@ def _locate(source: str) -> tuple[str, Path]:
     file = data_path(ids[0]) / "main_data.hdf5"
     if not is_local(ids[0]):
         raise TransferError(f"dataset '{ids[0]}' is not on this machine. Get it: {command_for(ids[0])}")
-    if not file.is_file():
-        raise TransferError(
-            f"dataset '{ids[0]}' lacks its data file {file} (only Minari's hdf5 format is read). "
-            f"Get it again: {command_for(ids[0])}"
-        )
+    check_file(file, ids[0])
     return ids[0], file
 
 
@@ -145,7 +143,7 @@ def _metadata(dataset_id: str, path: Path) -> dict[str, Any]:
         return dict(found)
     except (OSError, ValueError, TypeError) as error:
         raise TransferError(
-            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. Get it again: {command_for(dataset_id)}"
+            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. {again(dataset_id)}"
         ) from error
 
 
@@ -161,7 +159,7 @@ def _spaces(dataset_id: str, file: Path) -> tuple[Layout, tuple[str, ...], Any, 
         except Exception as error:  # Minari raises asserts, KeyErrors and worse on what it cannot read
             raise TransferError(
                 f"dataset '{dataset_id}': {file.with_name('metadata.json')} cannot be used: {type(error).__name__}: "
-                f"{error}. Get it again: {command_for(dataset_id)}"
+                f"{error}. {again(dataset_id)}"
             ) from error
         try:
             env = dataset.recover_environment(eval_env=True)
@@ -186,19 +184,6 @@ def layout_of(observation_space: Any, action_space: Any) -> tuple[Layout, tuple[
     except TransferError as error:
         unsupported.append(f"actions in {error}")
     return Layout(slices, shapes, low, high), tuple(unsupported)
-
-
-def _episodes(dataset_id: str, file: Path, layout: Layout) -> tuple[Measured, ...]:
-    import h5py
-
-    try:
-        with h5py.File(file, "r") as opened:
-            return measure_file(opened, layout)
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise TransferError(
-            f"dataset '{dataset_id}': {file} is not a whole Minari HDF5 file: {error}. "
-            f"Get it again: {command_for(dataset_id)}"
-        ) from error
 
 
 def _mismatch(env: Any, layout: Layout) -> str:
