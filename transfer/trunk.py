@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transfer.attention import causal_attention
 from transfer.cache import Cache
+from transfer.dropout import Dropout
 from transfer.errors import TransferError
 
 
@@ -70,35 +72,26 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
         """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
-        q = self._split(self.q(x))  # (B, H, L, D/H)
-        k = self._split(_scale(self.k(x), gains and gains.keys))
-        v = self._split(_scale(self.v(x), gains and gains.values))
+        q, k, v = self._project(x, gains)  # (B, H, L, D/H) each
         past = 0 if cache is None else cache.length
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, past + L, D/H)
-        if mask is None and past and x.shape[1] > 1:
-            mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
-        y = _attend(q, k.to(q.dtype), v.to(q.dtype), mask, mask is None and past == 0 and x.shape[1] > 1)
+        if mask is None and past == 0:
+            y = causal_attention(q, k.to(q.dtype), v.to(q.dtype))
+        else:
+            if mask is None and x.shape[1] > 1:
+                mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
+            y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
         return self.o(y.transpose(1, 2).flatten(2))  # (B, L, D)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D/H)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Attention of (B, H, L, D/H) queries over (B, H, M, D/H) keys and values.
-
-    On the CPU the fused kernel gains nothing from bfloat16 (its backward is 2.5 times slower than in float32), while
-    plain matrix products take half of the fused kernel's float32 time at windows of 60 to 160 tokens.
-    """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or not causal:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-    future = q.new_full((q.shape[2], k.shape[2]), float("-inf")).triu(1).expand(q.shape[0] * q.shape[1], -1, -1)
-    keys = k.flatten(0, 1).transpose(1, 2)  # (B*H, D/H, L)
-    scores = torch.baddbmm(future, q.flatten(0, 1), keys, alpha=q.shape[-1] ** -0.5)  # (B*H, L, L)
-    with torch.autocast("cpu", enabled=False):
-        weights = scores.softmax(-1)
-    return torch.bmm(weights, v.flatten(0, 1)).unflatten(0, q.shape[:2])
+    def _project(self, x: Tensor, gains: Gains | None) -> list[Tensor]:
+        """Queries, keys and values of x (B, L, D) from one product, keys and values scaled."""
+        parts = self.q, self.k, self.v
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        q, k, v = F.linear(x, weight, bias).chunk(3, -1)  # (B, L, D) each
+        if gains is not None:
+            k, v = _scale(k, gains.keys), _scale(v, gains.values)
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v)]
 
 
 def _narrow(x: Tensor) -> Tensor:
@@ -129,7 +122,7 @@ class Block(nn.Module):
         self.attn = Attention(config)
         self.ln_2 = nn.LayerNorm(config.width)
         self.mlp = FeedForward(config)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
         """(B, L, D) -> (B, L, D); arguments as in `Attention.forward`."""
@@ -176,7 +169,7 @@ class Trunk(nn.Module):
         self.time = TimeEmbedding(config.width)
         self.returns = nn.Linear(1, config.width)
         self.ln_in = nn.LayerNorm(config.width)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.ln_out = nn.LayerNorm(config.width)
         self.apply(_initialise)
