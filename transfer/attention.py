@@ -19,22 +19,24 @@ from torch.autograd.function import once_differentiable
 CACHE = 2**21  # bytes of scores at a time
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
     """Attention of every token to itself and those before it.
 
     Args:
         q: queries (B, H, L, D/H).
         k: keys, of the same shape and dtype.
         v: values, likewise.
+        scale: of the scores; default: one over the root of D/H.
 
     Returns:
         (B, H, L, D/H).
     """
     if q.device.type != "cpu" or q.dtype not in (torch.float32, torch.bfloat16):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     flat = (x.flatten(0, 1) for x in (q, k, v))
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast("cpu", enabled=False):  # it would take the softmax in float32
-        out: Tensor = _Blocked.apply(*flat)  # type: ignore[no-untyped-call]
+        out: Tensor = _Blocked.apply(*flat, scale)
     return out.unflatten(0, q.shape[:2])
 
 
@@ -42,30 +44,31 @@ class _Blocked(torch.autograd.Function):
     """Causal attention of (N, L, d) queries, keys and values, N = B * H; weights are computed again going backward."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(q, k, v)
+        ctx.scale = scale
         out = torch.empty_like(q)
         future = _future(q)
         for heads, rows, seen in _blocks(q):
-            weights = _weights(q[heads, rows], k[heads, seen], future[rows, seen])
+            weights = _weights(q[heads, rows], k[heads, seen], future[rows, seen], scale)
             out[heads, rows] = torch.bmm(weights, v[heads, seen])
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        future, scale = _future(q), q.shape[-1] ** -0.5
+        future, scale = _future(q), ctx.scale
         for heads, rows, seen in _blocks(q):
             g = grad[heads, rows]
-            weights = _weights(q[heads, rows], k[heads, seen], future[rows, seen])
+            weights = _weights(q[heads, rows], k[heads, seen], future[rows, seen], scale)
             dv[heads, seen] += torch.bmm(weights.transpose(1, 2), g)
             dweights = torch.bmm(g, v[heads, seen].transpose(1, 2))
             dscores = torch.ops.aten._softmax_backward_data(dweights, weights, -1, q.dtype)  # (n, rows, seen)
             dq[heads, rows] = torch.bmm(dscores, k[heads, seen])
             dk[heads, seen] += torch.bmm(dscores.transpose(1, 2), q[heads, rows])
-        return dq.mul_(scale), dk.mul_(scale), dv
+        return dq.mul_(scale), dk.mul_(scale), dv, None
 
 
 def _future(q: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ def _blocks(q: Tensor) -> Iterator[tuple[slice, slice, slice]]:
             yield slice(first, first + heads), slice(start, end), slice(end)
 
 
-def _weights(q: Tensor, k: Tensor, future: Tensor) -> Tensor:
+def _weights(q: Tensor, k: Tensor, future: Tensor, scale: float) -> Tensor:
     """Softmax of scaled scores, (n, rows, seen)."""
     masked = future.expand(len(q), -1, -1)
-    return torch.baddbmm(masked, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5).softmax(-1)
+    return torch.baddbmm(masked, q, k.transpose(1, 2), alpha=scale).softmax(-1)

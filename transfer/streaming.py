@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transfer.cache import Cache
+from transfer.decoder import Decoder
 from transfer.errors import TransferError, unknown
 from transfer.model import TransferModel
 
@@ -48,26 +48,20 @@ class Stream:
         self.model, self.context, self.decode = model, context, decode
         self.past: list[_Step] = []
         self.pending: Tensor | None = None  # tokens (E, n, D) chosen, but not yet read by the trunk
-        self.cache = self._empty(rows)
-
-    def _empty(self, rows: int) -> Cache:
-        return self.model.trunk.empty_cache(rows, self.context * self.model.tokens_per_step)
+        room = context * model.tokens_per_step
+        self.decoder = Decoder(model.trunk, model.adapter.gains(), rows, room)
 
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
         """Actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,)."""
         if len(self.past) == self.context:
-            self._restart(len(states))
+            self._restart()
         time = self.model.trunk.time(times[:, None])  # (E, 1, D)
         head = [self.model.embed_return(returns[:, None])[:, 0], self.model.adapter.embed_state(states[:, None])[:, 0]]
         tokens = [*([] if self.pending is None else [self.pending]), *(part + time for part in head)]
-        hidden = self._read(torch.cat(tokens, 1))[:, -1:]  # (E, 1, D), at the state token
+        hidden = self.decoder.read(torch.cat(tokens, 1))  # (E, 1, D), at the state token
         actions = self._choose(hidden, time)  # (E, A)
         self.past.append(_Step(states, returns, times, actions))
         return actions
-
-    def _read(self, tokens: Tensor) -> Tensor:
-        hidden, self.cache = self.model.trunk(tokens, self.model.adapter.gains(), cache=self.cache)
-        return hidden
 
     def _choose(self, hidden: Tensor, time: Tensor) -> Tensor:
         """Actions from the hidden vector at the state token, and the action tokens that the trunk has yet to read."""
@@ -86,28 +80,29 @@ class Stream:
         values: list[Tensor] = []
         for i in range(action.action_size):
             if i:
-                hidden = self._read(action(values[-1], i - 1) + time)
+                hidden = self.decoder.read(action(values[-1], i - 1) + time)
             values.append(action.predict(hidden, i))  # (E, 1)
         return torch.cat(values, 1)
 
     def _parallel(self, hidden: Tensor, time: Tensor) -> Tensor:
         action, rows = self.model.adapter.action, len(hidden)
         if action.action_size > 1:
-            before = self.cache
-            zeros = hidden.new_zeros(rows, action.action_size - 1)
-            hidden = torch.cat([hidden, self._read(action(zeros) + time)], 1)  # (E, A, D)
-            self.cache = before  # the zeros are forgotten; the chosen action is read with the next step
+            before, unknown_yet = self.decoder.length, action.action_size - 1
+            zeros = action(hidden.new_zeros(rows, unknown_yet)) + time
+            hidden = torch.cat([hidden, self.decoder.read(zeros, unknown_yet)], 1)  # (E, A, D)
+            self.decoder.forget(before)  # the zeros; the chosen action is read with the next step
         return action.predict(hidden)
 
-    def _restart(self, rows: int) -> None:
+    def _restart(self) -> None:
         """Read the newest T/2 steps again, as a window of their own."""
         self.past = self.past[-(self.context // 2) :]
         states, returns, times, actions = (torch.stack(column, 1) for column in zip(*self.past, strict=True))
-        self.cache, self.pending = self._empty(rows), None
-        self._read(self.model.tokens(states, actions, returns, times))
+        self.pending = None
+        self.decoder.forget(0)
+        self.decoder.read(self.model.tokens(states, actions, returns, times), 0)
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the environments, (E,) boolean."""
         self.past = [_Step(*(column[rows] for column in step)) for step in self.past]
         self.pending = self.pending[rows] if self.pending is not None else None
-        self.cache = self.cache.select(rows)
+        self.decoder.select(rows)

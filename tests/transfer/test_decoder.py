@@ -1,0 +1,84 @@
+"""Reading a few tokens at a time equals `Trunk.forward` over all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from transfer.decoder import Decoder
+from transfer.errors import TransferError
+from transfer.trunk import Gains, Trunk, TrunkConfig
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture
+def trunk() -> Trunk:
+    torch.manual_seed(0)
+    return Trunk(TrunkConfig(width=16, depth=3, heads=2)).eval()
+
+
+def some_gains() -> list[Gains]:
+    return [Gains(torch.rand(16) + 0.5, torch.rand(16) + 0.5, torch.rand(64) + 0.5) for _ in range(3)]
+
+
+@pytest.mark.parametrize("pieces", [(1, 1, 1, 1, 1, 1, 1), (3, 4), (7,), (2, 1, 3, 1)])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_hidden_vectors_are_the_trunks(trunk: Trunk, pieces: tuple[int, ...], scaled: bool) -> None:
+    gains, tokens = some_gains() if scaled else None, torch.randn(5, 7, 16)
+    whole, _ = trunk(tokens, gains)
+    decoder, end = Decoder(trunk, gains, 5, 7), 0
+    for piece in pieces:
+        end += piece
+        read = decoder.read(tokens[:, end - piece : end], wanted=piece)
+        torch.testing.assert_close(read, whole[:, end - piece : end], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_not_wanted_is_read_all_the_same(trunk: Trunk) -> None:
+    tokens = torch.randn(2, 6, 16)
+    decoder = Decoder(trunk, None, 2, 6)
+    assert decoder.read(tokens[:, :3], 0).shape == (2, 0, 16)
+    torch.testing.assert_close(decoder.read(tokens[:, 3:], 1), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_forgotten_tokens_leave_no_trace(trunk: Trunk) -> None:
+    tokens = torch.randn(2, 5, 16)
+    decoder = Decoder(trunk, None, 2, 5)
+    first = decoder.read(tokens[:, :3])
+    decoder.read(torch.randn(2, 2, 16))
+    decoder.forget(3)
+    torch.testing.assert_close(decoder.read(tokens[:, 3:]), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+    decoder.forget(0)
+    assert torch.equal(decoder.read(tokens[:, :3]), first)
+
+
+def test_some_rows_go_on(trunk: Trunk) -> None:
+    tokens, rows = torch.randn(4, 5, 16), torch.tensor([True, False, False, True])
+    decoder = Decoder(trunk, None, 4, 5)
+    decoder.read(tokens[:, :4])
+    decoder.select(rows)
+    torch.testing.assert_close(decoder.read(tokens[rows, 4:]), trunk(tokens)[0][rows, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Trunk) -> None:
+    tokens = torch.randn(1, 4, 16)
+    decoder = Decoder(trunk, None, 1, 4)
+    decoder.read(tokens[:, :3])
+    with pytest.raises(TransferError, match="5 tokens for a decoder with room for 4"):
+        decoder.read(torch.randn(1, 2, 16))
+    torch.testing.assert_close(decoder.read(tokens[:, 3:]), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
+    with pytest.raises(TransferError, match=r"\(D\), not one a row"):
+        Decoder(trunk, [Gains(torch.ones(2, 16), torch.ones(2, 16), torch.ones(2, 64))] * 3, 2, 4)
+
+
+def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
+    tokens = torch.randn(3, 4, 16)
+    whole, _ = trunk(tokens)
+    torch.testing.assert_close(Decoder(trunk.train(), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5)
