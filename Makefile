@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help setup test demo lint format types check
+.PHONY: help setup test demo bench lint format types check
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,6 +16,9 @@ test: setup  ## run the tests
 
 demo: setup  ## the quick version of the main recipe
 	$(BIN)/transfer run hopper-to-walker2d --quick
+
+bench: $(VENV)/.bench  ## speed and memory as ratios, into runs/bench
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev  ## ruff, and whether the code is formatted
 	$(BIN)/ruff check
@@ -39,6 +42,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.test: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(INSTALL) '.[test,bench]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

@@ -1,1 +1,1 @@
-"""Speed and memory, as ratios within one run. Not installed; from a checkout: `python -m benchmarks.sampling`."""
+"""Speed and memory, as ratios within one run; see docs/PERFORMANCE.md. Not installed with the library."""

@@ -1,26 +1,52 @@
-"""Windows of 20 steps a second: gathered from packed arrays, and sliced out of Minari's HDF5 file.
+"""Windows a second: gathered from packed arrays, over sliced out of Minari's HDF5 file.
 
-python -m benchmarks.sampling [bundled/walker2d/expert-v0] [--batch 64] [--repeats 5]
+The file has Minari's layout and holds made-up episodes of 200 steps with Walker2d's sizes.
 """
 
-import argparse
+from __future__ import annotations
+
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
-from transfer import Episodes, WindowSampler, load_episodes
-from transfer.envs.bundled import make_dataset
-from transfer.envs.names import data_path, is_local, resolve
+from benchmarks.measure import Row, rounds
+from benchmarks.models import Size, episodes
+from transfer import Episodes, WindowSampler
 
-CONTEXT = 20
+LAYOUT = "Walker2d"
 
 
-def rate(draw: Callable[[int], object], windows: int, seconds: float = 0.5) -> float:
+def rows(size: Size) -> list[Row]:
+    """One row."""
+    data = episodes(LAYOUT, size.draw_episodes)
+    sampler = WindowSampler(data, size.context, size.batch)
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "main_data.hdf5", data)
+        with h5py.File(Path(folder) / "main_data.hdf5") as file:
+            draws = {"gathered": sampler.batch, "sliced": slices(file, data, sampler)}
+            ways = {name: partial(rate, draw, size.batch, size.draw_seconds) for name, draw in draws.items()}
+            rates = rounds(ways, size.repeats)
+    values = {f"{name}, windows/s": statistics.median(rates[name]) for name in ways}
+    return [Row(LAYOUT, rates["gathered"], rates["sliced"], values=values)]
+
+
+def write(path: Path, data: Episodes) -> None:
+    """An HDF5 file as Minari writes it: a group per episode, arrays in chunks."""
+    arrays = {"observations": data.states, "actions": data.actions, "rewards": data.rewards}
+    with h5py.File(path, "w") as file:
+        for index, (first, last) in enumerate(zip(data.offsets[:-1], data.offsets[1:], strict=True)):
+            group = file.create_group(f"episode_{index}")
+            for key, array in arrays.items():
+                group.create_dataset(key, data=array[first:last], chunks=True)
+
+
+def rate(draw: Callable[[int], object], windows: int, seconds: float) -> float:
     """Windows a second of a function of the step that draws `windows` of them."""
     step, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -29,48 +55,17 @@ def rate(draw: Callable[[int], object], windows: int, seconds: float = 0.5) -> f
     return windows * step / (time.perf_counter() - began)
 
 
-def slices(file: h5py.File, episodes: Episodes, sampler: WindowSampler) -> Callable[[int], object]:
+def slices(file: h5py.File, data: Episodes, sampler: WindowSampler) -> Callable[[int], object]:
     """The same windows, each read from the file of their episode."""
-    groups = [file[f"episode_{index}"] for index in range(episodes.num_episodes)]
+    groups = [file[f"episode_{index}"] for index in range(data.num_episodes)]
 
     def draw(step: int) -> list[tuple[np.ndarray, ...]]:
         first = sampler.starts(step).numpy()
-        owner = np.searchsorted(episodes.offsets, first, side="right") - 1
-        rows = [slice(start, start + CONTEXT) for start in first - episodes.offsets[owner]]
+        owner = np.searchsorted(data.offsets, first, side="right") - 1
+        parts = [slice(start, start + sampler.context) for start in first - data.offsets[owner]]
         keys = ("observations", "actions", "rewards")
         return [
-            tuple(groups[index][key][part] for key in keys) for index, part in zip(owner.tolist(), rows, strict=True)
+            tuple(groups[index][key][part] for key in keys) for index, part in zip(owner.tolist(), parts, strict=True)
         ]
 
     return draw
-
-
-def main() -> None:
-    """Print one line of Markdown: medians over interleaved repeats, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?", default="bundled/walker2d/expert-v0")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    (dataset_id,) = resolve(options.dataset)
-    if not is_local(dataset_id) and dataset_id.startswith("bundled/"):
-        make_dataset("/".join(dataset_id.removesuffix("-v0").split("/")[1:]))
-    episodes = load_episodes(dataset_id)
-    sampler = WindowSampler(episodes, CONTEXT, options.batch)
-    with h5py.File(Path(data_path(dataset_id)) / "main_data.hdf5") as file:
-        ways = {"gather": sampler.batch, "HDF5 slices": slices(file, episodes, sampler)}
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(options.repeats):
-            for name, draw in ways.items():
-                rates[name].append(rate(draw, options.batch))
-    fast, slow = (statistics.median(rates[name]) for name in ways)
-    print("| dataset | steps | batch | gathered windows/s | HDF5 slices, windows/s | ratio |")
-    print("|---|---:|---:|---:|---:|---:|")
-    print(
-        f"| {dataset_id} | {episodes.num_steps:,} | {options.batch} | {fast:,.0f} | {slow:,.0f} | {fast / slow:.0f} |"
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,84 @@
+"""A step that trains embeddings alone over a step that trains everything: time, and peak memory.
+
+Memory is the growth of the peak resident set of a fresh process per case, from the moment when model and data are built
+and one window has gone forth and back (so that all kernels are loaded) to the end of two steps. What the allocator and
+the kernels need for themselves is included, which a profiler of tensors would not see.
+
+python -m benchmarks.frozen LAYOUT PART,... THREADS prints the bytes of one case, always at full size.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import Row, interleave
+from benchmarks.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
+from transfer.training import best_precision
+
+CPU = torch.device("cpu")
+
+
+def rows(size: Size) -> list[Row]:
+    """Time in float32 and in the default precision, and memory in the default precision, of each layout."""
+    default = best_precision(CPU)
+    precisions = list(dict.fromkeys([torch.float32, default]))
+    times = [_time(layout, precision, size) for layout in size.layouts for precision in precisions]
+    return times + [_memory(layout) for layout in size.layouts]
+
+
+def _time(layout: str, precision: torch.dtype, size: Size) -> Row:
+    batch = batch_of(layout, size)
+    models = {"frozen": build(layout, size.width), "full": build(layout, size.width)}
+    parts = {"frozen": FROZEN, "full": FULL}
+    times = interleave({k: training_step(models[k], batch, parts[k], precision) for k in parts}, size.repeats)
+    count = flops_of(models["full"], batch)
+    values = {f"{name}, ms": 1e3 * statistics.median(times[name]) for name in parts}
+    name = f"{layout}, time, {str(precision).removeprefix('torch.')}"
+    return Row(name, times["frozen"], times["full"], values={"limit by FLOPs": count.frozen / count.full, **values})
+
+
+def _memory(layout: str) -> Row:
+    found = {name: _peak(layout, parts) for name, parts in (("frozen", FROZEN), ("full", FULL))}
+    values = {f"{name}, MB": value / 1e6 for name, value in found.items()}
+    return Row(f"{layout}, memory", [found["frozen"]], [found["full"]], values=values)
+
+
+def _peak(layout: str, parts: tuple[str, ...]) -> float:
+    """Bytes, measured in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.frozen", layout, ",".join(parts), str(torch.get_num_threads())]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr}")
+    return float(done.stdout)
+
+
+def main(layout: str, parts: str, threads: str) -> None:
+    """Print the bytes that two steps add to the peak of this process."""
+    torch.set_num_threads(int(threads))
+    size, precision = Size(), best_precision(CPU)
+    model = build(layout, size.width)
+    windows = batch_of(layout, size)
+    step = training_step(model, windows, tuple(parts.split(",")), precision)
+    loss, count = model.loss(batch_of(layout, size, rows=1), precision)
+    (loss / count).backward()
+    model.zero_grad(set_to_none=True)
+    before = _high_water()
+    step()
+    step()
+    print(_high_water() - before)
+
+
+def _high_water() -> int:
+    """Peak resident bytes of this process; macOS counts in bytes, Linux in kilobytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

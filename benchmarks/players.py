@@ -1,0 +1,82 @@
+"""Two ways of acting in E environments: the library's stream, and recomputing the whole window for each action."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from transfer import TransferModel
+from transfer.batch import Batch
+
+
+class Actor(Protocol):
+    """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """One step of all environments."""
+        ...
+
+
+class Recompute:
+    """No cache: the newest T steps go through the trunk again for each forward.
+
+    One forward per action dimension with a spread embedding, one per step otherwise. A forward reads all tokens of the
+    window, those of the action dimensions that are still unknown (zeros) included.
+
+    Args:
+        model: in eval mode.
+        context: T.
+    """
+
+    def __init__(self, model: TransferModel, context: int) -> None:
+        self.model, self.context = model, context
+        self.window: Batch | None = None
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """Actions (E, A)."""
+        action = self.model.adapter.action
+        unknown, real = states.new_zeros(len(states), 1, action.action_size), torch.ones_like(returns, dtype=torch.bool)
+        newest = Batch(states[:, None], unknown, returns[:, None], times[:, None], real[:, None])
+        self.window = window = newest if self.window is None else _joined(self.window, newest, self.context)
+        for i in range(action.action_size if action.spread else 1):
+            hidden = self.model.hidden(window)[:, -1]  # (E, n, D)
+            if action.spread:
+                window.actions[:, -1, i] = action.predict(hidden[:, i : i + 1], i)[:, 0]
+            else:
+                window.actions[:, -1] = action.predict(hidden)
+        return window.actions[:, -1].clone()
+
+
+def _joined(window: Batch, newest: Batch, context: int) -> Batch:
+    pairs = [(getattr(window, f.name), getattr(newest, f.name)) for f in fields(Batch)]
+    return Batch(*(torch.cat([old, new], 1)[:, -context:] for old, new in pairs))
+
+
+class Player:
+    """Acts on made-up states, one cycle of the stream's context at a time.
+
+    A stream fills its context of T steps and goes on from the newest T/2, so after T steps each T - T/2 steps hold
+    exactly one restart: that is a cycle. The constructor fills the context.
+
+    Args:
+        actor: what acts.
+        spec: of the environment, for its sizes.
+        rows: E.
+        context: T.
+    """
+
+    def __init__(self, actor: Actor, spec: Any, rows: int, context: int) -> None:
+        self.actor, self.time, self.cycle = actor, 0, context - context // 2
+        self.states = torch.randn(rows, spec.state_size, generator=torch.Generator().manual_seed(0))
+        self.play(context)
+
+    @torch.inference_mode()
+    def play(self, steps: int | None = None) -> None:
+        """A cycle, or some steps."""
+        rows = len(self.states)
+        for _ in range(self.cycle if steps is None else steps):
+            self.actor.step(self.states, torch.full((rows,), 1000.0), torch.full((rows,), self.time))
+            self.time += 1

@@ -1,0 +1,150 @@
+"""What a run of the benchmarks leaves behind: Markdown, JSON with every repeat, and a plot."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.measure import Row, Skip
+from benchmarks.models import Size
+from benchmarks.sections import SECTIONS
+from transfer.files import write_json, write_text
+from transfer.recipes.facts import versions
+from transfer.recipes.plots import FROZEN, save_png
+from transfer.training import best_precision
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one section found.
+
+    Attributes:
+        name: of the section.
+        meaning: what its ratios are.
+        rows: empty when it was skipped.
+        skipped: why, or "".
+        seconds: how long it took.
+    """
+
+    name: str
+    meaning: str
+    rows: list[Row] = field(default_factory=list)
+    skipped: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """For results.json."""
+        rows = [row.to_json() for row in self.rows]
+        return {"meaning": self.meaning, "skipped": self.skipped, "seconds": self.seconds, "rows": rows}
+
+
+def measure(name: str, size: Size) -> Section:
+    """Run one section."""
+    module, began = SECTIONS[name], time.perf_counter()
+    meaning = (module.__doc__ or "").strip().splitlines()[0]
+    try:
+        rows = module.rows(size)
+    except Skip as reason:
+        return Section(name, meaning, skipped=str(reason))
+    return Section(name, meaning, rows, seconds=time.perf_counter() - began)
+
+
+def facts(threads: int, quick: bool) -> dict[str, Any]:
+    """What the figures depend on besides the code."""
+    return {
+        "device": device_name(),
+        "threads": threads,
+        "quick": quick,
+        "default precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
+        "commit": commit(),
+        "versions": {**versions(), "transformers": _version("transformers")},
+    }
+
+
+def device_name() -> str:
+    """The processor, as the system calls it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of this checkout, "+" behind it when files differ from it; "unknown" outside of git."""
+    try:
+        describe = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        done = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def section_text(section: Section) -> str:
+    """Markdown of one section: the ratio first, then the smallest and largest within a round, then absolute values."""
+    head = f"## {section.name}\n\n{section.meaning}\n\n"
+    if section.skipped:
+        return f"{head}Skipped: {section.skipped}\n"
+    columns = list(dict.fromkeys(key for row in section.rows for key in row.values))
+    lines = [
+        f"| case | ratio | range |{''.join(f' {key} |' for key in columns)}",
+        f"|---|---:|---:|{'---:|' * len(columns)}",
+    ]
+    for row in section.rows:
+        cells = [_number(row.values[key]) if key in row.values else "" for key in columns]
+        low, high = map(_number, row.spread)
+        lines.append(f"| {' | '.join([row.name, _number(row.ratio), f'{low} to {high}', *cells])} |")
+    return head + "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, none of them lost before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write(folder: Path, about: dict[str, Any], sections: list[Section]) -> None:
+    """Write table.md, results.json and ratios.png."""
+    found = {section.name: section.to_json() for section in sections}
+    intro = f"{about['device']}, {about['threads']} thread(s), commit {about['commit']}"
+    note = "\n\nQuick sizes: that it runs, not how fast it is." if about["quick"] else ""
+    text = "\n".join(section_text(section) for section in sections)
+    write_text(folder / "table.md", f"# Benchmarks\n\n{intro}{note}\n\n{text}")
+    write_json(folder / "results.json", {**about, "sections": found})
+    plot(folder / "ratios.png", [section for section in sections if section.rows], intro)
+
+
+def plot(file: Path, sections: list[Section], title: str) -> None:
+    """A bar per ratio, a panel per section; the line through a bar goes from the smallest to the largest of a round."""
+    if not sections:  # all were skipped
+        return
+    counts = [len(section.rows) for section in sections]
+    figure = Figure(figsize=(9, 1 + sum(0.7 + 0.28 * count for count in counts)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize="medium")
+    panels = figure.subplots(len(sections), 1, squeeze=False, height_ratios=[count + 2 for count in counts])[:, 0]
+    for axes, section in zip(panels, sections, strict=True):
+        places = range(len(section.rows))
+        axes.barh(places, [row.ratio for row in section.rows], height=0.6, color=FROZEN, alpha=0.75)
+        for place, row in zip(places, section.rows, strict=True):
+            axes.plot(row.spread, [place, place], color="black", linewidth=1.5)
+        axes.set_yticks(places, [row.name for row in section.rows])
+        axes.invert_yaxis()
+        axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
+        axes.set_title(section.name, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    save_png(figure, file)

@@ -1,0 +1,56 @@
+"""Cost of a stream step against the context, and of a training step against the width, over the first of each.
+
+A stream step is an average over a cycle of its context, restart included. Training steps update everything, in the
+default precision, on small batches of Walker2d windows.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from benchmarks.measure import Row, interleave
+from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
+from benchmarks.players import Player
+from transfer.training import best_precision
+
+STREAMED, TRAINED = ("Walker2d", "Hammer"), "Walker2d"
+
+
+def rows(size: Size) -> list[Row]:
+    """One per layout and context, one per width."""
+    streamed = [layout for layout in STREAMED if layout in size.layouts] or list(size.layouts)
+    return [row for layout in streamed for row in _contexts(layout, size)] + _widths(size)
+
+
+def _contexts(layout: str, size: Size) -> list[Row]:
+    model, number = build(layout, size.width), size.scaling_rows
+    players = {
+        context: Player(model.stream(number, context, "autoregressive"), model.env_spec, number, context)
+        for context in size.contexts
+    }
+    times = interleave({str(context): player.play for context, player in players.items()}, size.repeats)
+    first = size.contexts[0]
+
+    def row(context: int) -> Row:
+        values = {"ms": 1e3 * statistics.median(times[str(context)]) / players[context].cycle}
+        scale = players[first].cycle / players[context].cycle
+        return Row(f"{layout}, context {context} over {first}", times[str(context)], times[str(first)], scale, values)
+
+    return [row(context) for context in size.contexts[1:]]
+
+
+def _widths(size: Size) -> list[Row]:
+    batch = batch_of(TRAINED, size, size.scaling_batch)
+    models = {width: build(TRAINED, width) for width in size.widths}
+    precision = best_precision(torch.device("cpu"))
+    ways = {str(width): training_step(model, batch, FULL, precision) for width, model in models.items()}
+    times, first = interleave(ways, size.repeats), size.widths[0]
+    steps = {width: flops_of(model, batch).full for width, model in models.items()}
+
+    def row(width: int) -> Row:
+        values = {"ms": 1e3 * statistics.median(times[str(width)]), "ratio of FLOPs": steps[width] / steps[first]}
+        return Row(f"training step, width {width} over {first}", times[str(width)], times[str(first)], values=values)
+
+    return [row(width) for width in size.widths[1:]]
