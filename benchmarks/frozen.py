@@ -44,18 +44,24 @@ def _time(layout: str, precision: torch.dtype, size: Size) -> Row:
 
 
 def _memory(layout: str) -> Row:
-    found = {name: _peak(layout, parts) for name, parts in (("frozen", FROZEN), ("full", FULL))}
+    started = {name: _start(layout, parts) for name, parts in (("frozen", FROZEN), ("full", FULL))}
+    found = {name: _bytes(process) for name, process in started.items()}
     values = {f"{name}, MB": value / 1e6 for name, value in found.items()}
     return Row(f"{layout}, memory", [found["frozen"]], [found["full"]], values=values)
 
 
-def _peak(layout: str, parts: tuple[str, ...]) -> float:
-    """Bytes, measured in a fresh process."""
+def _start(layout: str, parts: tuple[str, ...]) -> subprocess.Popen[str]:
+    """A fresh process that measures one case; two at a time do not change each other's memory."""
     command = [sys.executable, "-m", "benchmarks.frozen", layout, ",".join(parts), str(torch.get_num_threads())]
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr}")
-    return float(done.stdout)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=pipe, stderr=pipe, text=True)
+
+
+def _bytes(process: subprocess.Popen[str]) -> float:
+    output, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{process.args} failed: {errors}")
+    return float(output)
 
 
 def main(layout: str, parts: str, threads: str) -> None:

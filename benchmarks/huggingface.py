@@ -5,8 +5,9 @@ dropout 0.1 on token vectors and residual branches; forward, squared error on re
 gradient's norm to 1, fused AdamW. Two ways of theirs:
 
     equal     GELU, attention weights not dropped, no key/value cache kept, no padding mask (padding is on the right,
-              where a causal model does not look): what our model computes
-    shipped   its own defaults otherwise: ReLU, attention weights dropped with 0.1, cache kept, padding mask given
+              where a causal model does not look), tables of 3 T positions and 1000 times: what our model computes
+    shipped   its own defaults otherwise: ReLU, attention weights dropped with 0.1, cache kept, padding mask given,
+              tables of 1024 positions and 4096 times
 
 Theirs computes predictions of the next state and return besides, which no loss uses; ours a linear map of the sinusoids
 of time, where theirs has a table.
@@ -60,7 +61,13 @@ def their_model(size: Size, shipped: bool) -> Any:
     from transformers import DecisionTransformerConfig, DecisionTransformerModel
 
     _, state_size, action_size = LAYOUTS[LAYOUT]
-    equal = {} if shipped else {"activation_function": "gelu", "attn_pdrop": 0.0, "use_cache": False}
+    equal = {
+        "activation_function": "gelu",
+        "attn_pdrop": 0.0,
+        "use_cache": False,
+        "n_positions": 3 * size.context,
+        "max_ep_len": 1000,
+    }
     config = DecisionTransformerConfig(
         state_dim=state_size,
         act_dim=action_size,
@@ -71,7 +78,7 @@ def their_model(size: Size, shipped: bool) -> Any:
         embd_pdrop=0.1,
         bos_token_id=None,
         eos_token_id=None,
-        **equal,
+        **({} if shipped else equal),
     )
     torch.manual_seed(0)
     return DecisionTransformerModel(config).train()

@@ -98,12 +98,20 @@ def made_up(layout: str, env: Any, count: int = 20, length: int = 200) -> Episod
     return Episodes.from_arrays(states, actions, rng.random(steps), [length] * count, env)
 
 
-def build(layout: str, width: int, action: str = SPREAD, state: str = "mlp", data: Episodes | None = None) -> Any:
-    """A model with random weights, in eval mode."""
+def build(
+    layout: str,
+    width: int,
+    action: str = SPREAD,
+    state: str = "mlp",
+    data: Episodes | None = None,
+    depth: int = DEPTH,
+) -> TransferModel:
+    """A model with random weights, in eval mode; for `data` instead of the layout's own where given."""
     data = data or episodes(layout)
     torch.manual_seed(0)
-    trunk = Trunk(TrunkConfig(width=width, depth=DEPTH, heads=max(1, width // HEAD)))
-    return TransferModel(trunk, build_adapter(data, trunk.config, AdapterConfig(state=state, action=action))).eval()
+    trunk = Trunk(TrunkConfig(width=width, depth=depth, heads=max(1, width // HEAD)))
+    adapter = build_adapter(data, trunk.config, AdapterConfig(state=state, action=action))
+    return TransferModel(trunk, adapter).eval()
 
 
 def batch_of(layout: str, size: Size, rows: int | None = None) -> Batch:

@@ -1,0 +1,143 @@
+"""The benchmarks run at small sizes, count FLOPs as PyTorch does, and compare with a baseline that acts alike."""
+
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parent.parent
+SECTIONS = ("mfu", "frozen", "huggingface", "rollout", "decoding", "sampling", "scaling")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def suite() -> ModuleType:
+    """The package `benchmarks` of this checkout, which is not installed with the library."""
+    init = ROOT / "benchmarks" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("benchmarks", init, submodule_search_locations=[str(init.parent)])
+    sys.modules["benchmarks"] = module = importlib.util.module_from_spec(spec)
+    return module
+
+
+def run(folder: Path, *arguments: str) -> dict[str, dict]:
+    """The sections in results.json of one run of the command, quick."""
+    from benchmarks.__main__ import main
+
+    main(["--quick", "--out", str(folder), *arguments])
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))["sections"]
+
+
+def test_there_is_a_test_of_every_section() -> None:
+    from benchmarks.sections import SECTIONS as known
+
+    assert tuple(known) == SECTIONS
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_finds_finite_ratios_with_names(name: str, tmp_path: Path) -> None:
+    if name == "huggingface":
+        pytest.importorskip("transformers")
+    section = run(tmp_path, "--only", name)[name]
+    rows = section["rows"]
+    assert rows and len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        numbers = [row["ratio"], row["low"], row["high"], *row["values"].values(), *row["top"], *row["bottom"]]
+        assert all(math.isfinite(number) and number > 0 for number in numbers), row
+        assert row["low"] <= row["high"] and len(row["top"]) == len(row["bottom"])
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert f"## {name}" in table and all(f"| {row['name']} |" in table for row in rows)
+    assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_section_whose_library_is_missing_is_skipped_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    section = run(tmp_path, "--only", "huggingface")["huggingface"]
+    assert not section["rows"] and "embedding-swap[bench]" in section["skipped"]
+    assert f"Skipped: {section['skipped']}" in capsys.readouterr().out
+
+
+def test_an_unknown_section_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, "--only", "mfu,speed")
+    assert stop.value.code == 2 and "no section speed; there are mfu" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def counted(depth: int, frozen: bool) -> int:
+    """FLOPs of all products with weights in a forward and backward, as PyTorch counts them."""
+    from benchmarks.models import FROZEN, FULL, batch_of, build
+    from benchmarks.models import QUICK as size
+    from transfer.freezing import train_only
+
+    model = build("Hopper", size.width, depth=depth)
+    train_only(model, FROZEN if frozen else FULL)
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batch_of("Hopper", size))[0].backward()
+    return sum(n for op, n in counter.get_flop_counts()["Global"].items() if str(op) in ("aten.mm", "aten.addmm"))
+
+
+@pytest.mark.parametrize(("frozen", "passes"), [(False, 3), (True, 2)])
+def test_products_with_weights_are_counted_as_pytorch_counts_them(frozen: bool, passes: int) -> None:
+    from benchmarks.measure import Flops
+    from benchmarks.models import QUICK as size
+
+    one = Flops.of(size.batch, size.context * (2 + 3), size.width, 1)
+    assert counted(2, frozen) - counted(1, frozen) == passes * one.matrix
+    assert (one.frozen if frozen else one.full) == passes * one.matrix + 3.5 * one.attention
+
+
+def test_attention_is_counted_over_causal_pairs() -> None:
+    from benchmarks.measure import Flops
+
+    pairs = [(query, key) for query in range(7) for key in range(query + 1)]
+    assert Flops.of(batch=5, tokens=7, width=8, depth=2).attention == len(pairs) * 2 * 2 * 8 * 5 * 2
+
+
+@pytest.mark.parametrize("action", ["ActionTokenizedSpreadEmbedding", "ActionEmbedding"])
+def test_the_baseline_without_a_cache_acts_as_the_stream_does(action: str) -> None:
+    """Until the stream restarts; from then on it sees fewer steps than the sliding window."""
+    from benchmarks.models import build
+    from benchmarks.players import Recompute
+
+    model, context, rows = build("Hopper", 32, action), 4, 3
+    generator = torch.Generator().manual_seed(0)
+    baseline, stream = Recompute(model, context), model.stream(rows, context, "autoregressive")
+    with torch.inference_mode():
+        for step in range(context):
+            states, returns = torch.randn(rows, 11, generator=generator), torch.full((rows,), 900.0 - step)
+            both = [actor.step(states, returns, torch.full((rows,), step)) for actor in (baseline, stream)]
+            torch.testing.assert_close(*both, rtol=1e-4, atol=1e-5)
+        assert baseline.window is not None and baseline.window.states.shape == (rows, context, 11)
+        baseline.step(states, returns, torch.full((rows,), context))
+        assert baseline.window.states.shape == (rows, context, 11)
+
+
+@pytest.mark.parametrize("context", [4, 5])
+def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.models import build
+    from benchmarks.players import Player
+
+    model, lengths = build("Hopper", 32), []
+    stream = model.stream(1, context, "autoregressive")
+    tokens = type(model).tokens
+    monkeypatch.setattr(type(model), "tokens", lambda *given: lengths.append(given[1].shape[1]) or tokens(*given))
+    player = Player(stream, model.env_spec, 1, context)
+    for cycles in range(3):
+        assert lengths == [context // 2] * cycles  # a restart reads the newest T/2 steps, by `model.tokens`
+        player.play()
+
+
+def test_keys_and_values_are_counted_one_forward_at_a_time() -> None:
+    from benchmarks.decoding import cache_bytes
+    from benchmarks.models import DEPTH, build
+
+    model = build("Hopper", 32)  # K = 5, A = 3
+    restart, steps = 2 * 5, [(2 * 5 + 2) + (2 * 5 + 3) + (2 * 5 + 4), (3 * 5 + 2) + (3 * 5 + 3) + (3 * 5 + 4)]
+    assert cache_bytes(model, 4) == (restart + sum(steps)) * 2 * DEPTH * 32 * 4
