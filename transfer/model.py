@@ -103,8 +103,12 @@ class TransferModel(PolicyModel):
         """
         tokens = self.tokens(batch.states, batch.actions, batch.returns, batch.times)
         with torch.autocast(tokens.device.type, precision, enabled=precision != torch.float32):
-            hidden, _ = self.trunk(tokens, self.adapter.gains())
-        return self.layout.read(hidden.float(), "action")
+            hidden, _ = self.trunk(tokens, self.adapter.gains(), pick=self._action_positions)
+        return hidden.float().unflatten(1, (batch.mask.shape[1], -1))
+
+    def _action_positions(self, x: Tensor) -> Tensor:
+        """(B, T*K, D) -> (B, T*n, D) at the positions that predict the action tokens."""
+        return self.layout.read(x, "action").flatten(1, 2)
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Sum of the readout's loss over real tokens, and how many there were.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,13 @@ class Gains(NamedTuple):
     keys: Tensor
     values: Tensor
     feed_forward: Tensor
+
+
+Pick = Callable[[Tensor], Tensor]
+
+
+def _all(x: Tensor) -> Tensor:
+    return x
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,9 @@ class Attention(nn.Module):
         self.v = nn.Linear(config.width, config.width)
         self.o = nn.Linear(config.width, config.width)
 
-    def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+    def forward(
+        self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
+    ) -> Tensor:
         """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
         q, k, v = self._project(x, gains)  # (B, H, L, D/H) each
         past = 0 if cache is None else cache.length
@@ -82,7 +91,7 @@ class Attention(nn.Module):
             if mask is None and x.shape[1] > 1:
                 mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
             y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
-        return self.o(y.transpose(1, 2).flatten(2))  # (B, L, D)
+        return self.o(pick(y.transpose(1, 2).flatten(2)))  # (B, L, D)
 
     def _project(self, x: Tensor, gains: Gains | None) -> list[Tensor]:
         """Queries, keys and values of x (B, L, D) from one product, keys and values scaled."""
@@ -124,9 +133,11 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
         self.drop = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+    def forward(
+        self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
+    ) -> Tensor:
         """(B, L, D) -> (B, L, D); arguments as in `Attention.forward`."""
-        x = x + self.drop(self.attn(_narrow(self.ln_1(x)), gains, mask, cache, layer))
+        x = pick(x) + self.drop(self.attn(_narrow(self.ln_1(x)), gains, mask, cache, layer, pick))
         return x + self.drop(self.mlp(_narrow(self.ln_2(x)), gains))
 
 
@@ -181,6 +192,7 @@ class Trunk(nn.Module):
         gains: Sequence[Gains] | None = None,
         mask: Tensor | None = None,
         cache: Cache | None = None,
+        pick: Pick = _all,
     ) -> tuple[Tensor, Cache | None]:
         """Hidden vectors of a token sequence.
 
@@ -189,17 +201,20 @@ class Trunk(nn.Module):
             gains: IA3 scales, one `Gains` a layer; None scales nothing.
             mask: boolean, broadcastable to (B, H, L, past + L), True where a query may look; None is causal.
             cache: the tokens before `x`, from an earlier call or `empty_cache`.
+            pick: takes the wanted positions W out of (B, L, D); the last block computes its output for these alone.
 
         Returns:
-            hidden (B, L, D), and the cache with `x` appended (None without one).
+            hidden (B, L, D), or (B, W, D) where picked, and the cache with `x` appended (None without one).
         """
         if gains is not None and len(gains) != len(self.blocks):
             raise TransferError(f"{len(gains)} layers of IA3 gains for a trunk of depth {len(self.blocks)}.")
         cache = cache.reserve(x.shape[1]) if cache is not None else None
         x = self.drop(self.ln_in(x))
+        tokens, last = x.shape[1], len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
-            x = block(x, gains[layer] if gains is not None else None, mask, cache, layer)
-        return self.ln_out(x), cache.advanced(x.shape[1]) if cache is not None else None
+            scales = gains[layer] if gains is not None else None
+            x = block(x, scales, mask, cache, layer, pick if layer == last else _all)
+        return self.ln_out(x), cache.advanced(tokens) if cache is not None else None
 
     def empty_cache(self, rows: int, capacity: int, dtype: torch.dtype = torch.float32) -> Cache:
         """A cache for `rows` sequences of up to `capacity` tokens (it grows when more come)."""

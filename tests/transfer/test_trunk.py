@@ -163,3 +163,12 @@ def test_every_step_of_a_long_episode_has_a_time_of_its_own(make_trunk: MakeTrun
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, float], message: str) -> None:
     with pytest.raises(TransferError, match=message):
         TrunkConfig(**sizes)  # type: ignore[arg-type]
+
+
+def test_picked_positions_have_the_hidden_vectors_they_have_among_all() -> None:
+    torch.manual_seed(0)
+    trunk, x = Trunk(TrunkConfig(width=16, depth=2, heads=2)).eval(), torch.randn(3, 8, 16)
+    gains = [Gains(torch.rand(16), torch.rand(16), torch.rand(64)) for _ in range(2)]
+    whole, _ = trunk(x, gains)
+    picked, _ = trunk(x, gains, pick=lambda y: y[:, 1::3])
+    torch.testing.assert_close(picked, whole[:, 1::3], atol=1e-6, rtol=1e-6)
