@@ -107,12 +107,12 @@ def show(path: Path, as_json: bool) -> None:
 
 
 @cli.command("eval")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option(
     "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
 )
 @click.option("--targets", default="p95", help="max, pNN, calibrated or raw returns, comma-separated.")
-@click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once.")
+@click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once, of each adapter.")
 @click.option(
     "--decode",
     default="autoregressive",
@@ -121,36 +121,38 @@ def show(path: Path, as_json: bool) -> None:
 )
 @click.option("--trunk", type=click.Path(file_okay=False, path_type=Path), help="Trunk folder, when not in its run.")
 @click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
+@click.option("--together", is_flag=True, help="Play two or more adapters of one trunk in one pass through it.")
 @click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Write a GIF of one episode here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 leaves the number alone.")
 def evaluate(
-    path: Path,
+    paths: tuple[Path, ...],
     episodes: int,
     targets: str,
     envs: int,
     decode: str,
     trunk: Path | None,
     any_trunk: bool,
+    together: bool,
     video: Path | None,
     as_json: bool,
     device: str,
     threads: int,
 ) -> None:
-    """Play episodes with a run, one of its MODE/SEED folders, or an adapter."""
+    """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several at once."""
     from transfer.recipes.config import EvalConfig
 
     config = EvalConfig(episodes=episodes, targets=tuple(names(targets)), envs=envs, decode=decode)
-    if video is not None and video.suffix.lower() != ".gif":
-        raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
-    if video is not None and not video.parent.is_dir():
-        raise TransferError(f"no folder {video.parent} to write {video.name} to; make it first")
+    if len(paths) > 1 and not together:
+        raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
+    check_video(video, together)
     from transfer.files import recover_folder
 
-    recover_folder(path)
-    if not path.exists():
-        raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    for path in paths:
+        recover_folder(path)
+        if not path.exists():
+            raise TransferError(f"no folder {path}. What is at hand: transfer ls")
     from transfer.recipes.evaluation import evaluate_path
     from transfer.recipes.text import render_evaluation
 
@@ -158,8 +160,25 @@ def evaluate(
         import torch
 
         torch.set_num_threads(threads)
-    result = evaluate_path(path, config, device, video, trunk, any_trunk)
+    if together:
+        from transfer.recipes.together import evaluate_paths
+
+        result = evaluate_paths(paths, config, device, trunk, any_trunk)
+    else:
+        result = evaluate_path(paths[0], config, device, video, trunk, any_trunk)
     click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
+
+
+def check_video(video: Path | None, together: bool) -> None:
+    """Raise TransferError unless a GIF can be written there."""
+    if video is None:
+        return
+    if together:
+        raise TransferError("--video films one adapter: leave --together out and name one path.")
+    if video.suffix.lower() != ".gif":
+        raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
+    if not video.parent.is_dir():
+        raise TransferError(f"no folder {video.parent} to write {video.name} to; make it first")
 
 
 @cli.command()

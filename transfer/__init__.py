@@ -19,6 +19,7 @@ __all__ = [
     "AdapterConfig",
     "EnvironmentSpec",
     "Episodes",
+    "MixedModel",
     "Policy",
     "ReferenceScores",
     "TrainConfig",
@@ -31,6 +32,7 @@ __all__ = [
     "adapt",
     "calibrate",
     "evaluate",
+    "evaluate_together",
     "fingerprint",
     "load_episodes",
     "pretrain",
@@ -43,6 +45,7 @@ _HOMES = {
     "AdapterConfig": "transfer.adapter",
     "EnvironmentSpec": "transfer.specs",
     "Episodes": "transfer.episodes",
+    "MixedModel": "transfer.mixed",
     "Policy": "transfer.policy",
     "ReferenceScores": "transfer.specs",
     "TrainConfig": "transfer.training",
@@ -54,6 +57,7 @@ _HOMES = {
     "adapt": "transfer.recipes.adapt",
     "calibrate": "transfer.calibration",
     "evaluate": "transfer.rollout",
+    "evaluate_together": "transfer.rollout",
     "fingerprint": "transfer.freezing",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
@@ -67,11 +71,12 @@ if _TYPE_CHECKING:
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
     from transfer.freezing import fingerprint, train_only
+    from transfer.mixed import MixedModel
     from transfer.model import TransferModel
     from transfer.policy import Policy
     from transfer.recipes.adapt import adapt
     from transfer.recipes.pretrain import pretrain
-    from transfer.rollout import evaluate
+    from transfer.rollout import evaluate, evaluate_together
     from transfer.sampler import WindowSampler
     from transfer.specs import EnvironmentSpec, ReferenceScores
     from transfer.training import TrainConfig

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from transfer.base import PolicyModel
+from transfer.base import Actor, PolicyModel
 from transfer.errors import TransferError
 from transfer.freezing import evaluating
+from transfer.mixed import MixedModel
+from transfer.playing import FIRST_SEED, Played, Seen, Task, play
 from transfer.specs import EnvironmentSpec
-
-if TYPE_CHECKING:
-    import gymnasium
-
-FIRST_SEED = 10_000
 
 
 @dataclass(frozen=True)
@@ -116,72 +114,83 @@ def evaluate(
     """
     env_spec = env_spec or model.env_spec
     _check_sizes(model, env_spec)
-    if num_episodes < 1 or num_envs < 1:
-        raise TransferError(f"num_episodes={num_episodes} and num_envs={num_envs} must be at least 1.")
-    if target_return is None:
-        target_return = model.statistics.best_target
-    envs = [env_spec.make() for _ in range(min(num_envs, num_episodes))]
-    seeds = first_seed + np.arange(num_episodes)
-    waves = []
-    try:
-        with evaluating(model), torch.inference_mode():
-            for wave in np.split(seeds, range(len(envs), num_episodes, len(envs))):
-                before = int(wave[0]) - first_seed
-                on_end = (lambda ended, before=before: on_episode(before + ended)) if on_episode else None
-                waves.append(_wave(model, envs[: len(wave)], wave, env_spec, target_return, context, decode, on_end))
-    finally:
-        for env in envs:
-            env.close()
-    returns, lengths, successes, actions = (np.concatenate(column) for column in zip(*waves, strict=True))
-    # Some environments tell of success only when there is one.
-    known = None if (successes < 0).all() else successes > 0
-    return Evaluation(returns, lengths, seeds, float(target_return), decode, env_spec, actions, known)
+    task = Task(env_spec, model.statistics.best_target if target_return is None else target_return)
+    with evaluating(model), torch.inference_mode():
+        played = play(
+            {"": task},
+            lambda rows: _Alone(model.stream(rows[""], context, decode)),
+            *(model.device, num_episodes, num_envs, first_seed, on_episode),
+        )
+    return _evaluation(task, played[""], first_seed, decode)
 
 
-def _wave(
-    model: PolicyModel,
-    envs: list[gymnasium.Env[Any, Any]],
-    seeds: NDArray[np.int64],
-    env_spec: EnvironmentSpec,
-    target_return: float,
-    context: int,
-    decode: str,
-    on_end: Callable[[int], None] | None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int8], NDArray[np.float32]]:
-    """One episode in each environment; `on_end` hears how many are over.
+def evaluate_together(
+    model: MixedModel,
+    num_episodes: int = 100,
+    *,
+    target_returns: Mapping[str, float] | None = None,
+    context: int = 20,
+    num_envs: int = 100,
+    decode: str = "autoregressive",
+    first_seed: int = FIRST_SEED,
+    on_episode: Callable[[int], None] | None = None,
+) -> dict[str, Evaluation]:
+    """Roll the policies of all adapters out in lockstep, one forward of their trunk serving all environments.
+
+    Seeds, slots and results are those of `evaluate` for each adapter alone.
+
+    Args:
+        model: trunk and adapters.
+        num_episodes: N for each adapter, in its own environment.
+        target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
+            the adapter's dataset.
+        context: T, as in training.
+        num_envs: environments of each adapter at a time.
+        decode: see `transfer.streaming.Stream`.
+        first_seed: of the environments.
+        on_episode: called with the number of finished episodes, of all adapters, whenever it has grown.
 
     Returns:
-        returns, lengths, successes (1, 0, or -1 where the environment never said), and every tenth action.
+        an evaluation for each name.
+
+    Raises:
+        TransferError: a target for an unknown adapter, or an environment that cannot be built.
     """
-    device = model.device
-    low, high = envs[0].action_space.low, envs[0].action_space.high  # type: ignore[attr-defined]
-    stream, alive = model.stream(len(envs), context, decode), np.arange(len(envs))
-    states = np.stack([env.reset(seed=int(seed))[0] for env, seed in zip(envs, seeds, strict=True)])
-    returns, lengths, sample = np.zeros(len(envs)), np.zeros(len(envs), np.int64), []
-    successes = np.full(len(envs), -1, np.int8)
-    for t in range(env_spec.max_episode_steps):
-        wanted = torch.from_numpy((target_return - returns[alive]).astype(np.float32)).to(device)
-        times = torch.full((len(alive),), t, device=device)
-        actions = stream.step(torch.from_numpy(states.astype(np.float32)).to(device), wanted, times).cpu().numpy()
-        actions = np.clip(actions, low, high)
-        if t % 10 == 0:
-            sample.append(actions)
-        steps = [envs[i].step(action) for i, action in zip(alive, actions, strict=True)]
-        returns[alive] += [float(step[1]) for step in steps]
-        lengths[alive] += 1
-        successes[alive] = np.maximum(successes[alive], [int(step[4].get("success", -1)) for step in steps])
-        going = np.array([not (step[2] or step[3]) for step in steps])
-        states = np.stack([step[0] for step in steps])[going]
-        if t + 1 == env_spec.max_episode_steps:
-            going[:] = False
-        if not going.all():
-            alive = alive[going]
-            if on_end is not None:
-                on_end(len(envs) - len(alive))
-            if not len(alive):
-                break
-            stream.select(torch.from_numpy(going).to(device))
-    return returns, lengths, successes, np.concatenate(sample)
+    asked = target_returns or {}
+    for name in asked:
+        model[name]  # an unknown name is an error
+    tasks = {
+        name: Task(one.env_spec, asked.get(name, one.statistics.best_target)) for name, one in model.models.items()
+    }
+    with evaluating(model), torch.inference_mode():
+        played = play(
+            tasks,
+            lambda rows: model.stream(rows, context, decode),
+            *(model.device, num_episodes, num_envs, first_seed, on_episode),
+        )
+    return {name: _evaluation(task, played[name], first_seed, decode) for name, task in tasks.items()}
+
+
+class _Alone:
+    """One actor as a group."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
+        return {name: self.actor.step(*shown) for name, shown in seen.items()}
+
+    def select(self, rows: Mapping[str, Tensor]) -> None:
+        for kept in rows.values():
+            self.actor.select(kept)
+
+
+def _evaluation(task: Task, played: Played, first_seed: int, decode: str) -> Evaluation:
+    # Some environments tell of success only when there is one.
+    known = None if (played.successes < 0).all() else played.successes > 0
+    seeds = first_seed + np.arange(len(played.returns))
+    target = float(task.target_return)
+    return Evaluation(played.returns, played.lengths, seeds, target, decode, task.env_spec, played.actions, known)
 
 
 def _check_sizes(model: PolicyModel, env_spec: EnvironmentSpec) -> None:

@@ -1,0 +1,83 @@
+"""Playing the episodes of several adapters in one pass: their environments side by side, on the trunk they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfer.errors import TransferError
+from transfer.freezing import fingerprint
+from transfer.mixed import MixedModel
+from transfer.model import TransferModel
+from transfer.progress import Progress
+from transfer.recipes.config import EvalConfig
+from transfer.recipes.evaluation import Player, find_players, stored_target
+from transfer.rollout import evaluate_together
+
+
+def evaluate_paths(
+    paths: Sequence[Path],
+    config: EvalConfig,
+    device: str = "auto",
+    trunk: Path | None = None,
+    any_trunk: bool = False,
+) -> dict[str, Any]:
+    """Play episodes of adapters that were made on one trunk, in lockstep.
+
+    Args:
+        paths: MODE/SEED, trunk/SEED or adapter folders, two at least.
+        config: episodes, targets, environments (of each adapter), decode.
+        device: where the model computes.
+        trunk: folder of the trunk, where it does not lie in the runs.
+        any_trunk: take `trunk` even for adapters made on another one of the same size.
+
+    Returns:
+        {"evaluations": [...]}, as `transfer.recipes.evaluation.evaluate_path` gives them.
+
+    Raises:
+        TransferError: fewer than two adapters, one without a trunk or on another one, or trained with another context.
+    """
+    players = [player for path in paths for player in find_players(path, device, trunk, any_trunk)]
+    model = share(players)
+    entries = []
+    for target in config.targets:
+        targets = {str(one.home): stored_target(target, one.model.statistics) for one in players}
+        with Progress(config.episodes * len(players), "together", "episodes") as progress:
+            results = evaluate_together(
+                model,
+                config.episodes,
+                target_returns=targets,
+                context=players[0].context,
+                num_envs=config.envs,
+                decode=config.decode,
+                on_episode=progress.update,
+            )
+        entries += [{"path": home, "checkpoint": "last", **result.to_json()} for home, result in results.items()]
+    return {"evaluations": entries}
+
+
+def share(players: Sequence[Player]) -> MixedModel:
+    """The policies on one trunk, by the folders they come from.
+
+    Raises:
+        TransferError: as `evaluate_paths`.
+    """
+    if len({player.home.resolve() for player in players}) < max(2, len(players)):
+        named = ", ".join(str(player.home) for player in players)
+        raise TransferError(f"--together wants two or more different adapters, got {named}.")
+    models = {str(player.home): player.model for player in players}
+    prints = {}
+    adapters = {}
+    for home, model in models.items():
+        if not isinstance(model, TransferModel):
+            raise TransferError(f"{home} holds a policy without a trunk, which cannot be played --together.")
+        prints[home], adapters[home] = fingerprint(model.trunk), model.adapter
+    contexts = {str(player.home): player.context for player in players}
+    for what, values in (("trunks", prints), ("contexts", contexts)):
+        if len(set(values.values())) > 1:
+            listed = "; ".join(f"{home}: {value}" for home, value in values.items())
+            raise TransferError(f"--together wants adapters of one trunk and context; the {what} differ: {listed}.")
+    first = players[0].model
+    assert isinstance(first, TransferModel)  # as all of them are
+    return MixedModel(first.trunk, adapters)

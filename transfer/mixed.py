@@ -1,0 +1,130 @@
+"""One trunk, several adapters: a batch that mixes environments is one pass through the trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfer.adapter import Adapter
+from transfer.batch import Batch
+from transfer.errors import TransferError, unknown
+from transfer.model import TransferModel
+from transfer.trunk import Gains, Trunk
+
+if TYPE_CHECKING:
+    from transfer.mixed_stream import MixedStream
+
+
+class MixedModel(nn.Module):
+    r"""Several adapters on one trunk; each row of a pass has the embeddings, readout and IA3 vectors of its adapter.
+
+        hopper    (B1, T*5, D)  R s a0 a1 a2 | R s a0 ..           \
+                                                                    > one (B1+B2, T*8, D) -> trunk -> read each
+        walker2d  (B2, T*8, D)  R s a0 a1 a2 a3 a4 a5 | R s a0 ..  /
+
+    Sequences are padded on the right, behind their real tokens, where none of them looks. So each adapter gets what it
+    would get alone.
+
+    Args:
+        trunk: the shared transformer.
+        adapters: by names of your own; several may be for the same environment.
+
+    Raises:
+        TransferError: no adapter, or one that was made for a trunk of another shape.
+    """
+
+    def __init__(self, trunk: Trunk, adapters: Mapping[str, Adapter]) -> None:
+        super().__init__()
+        if not adapters:
+            raise TransferError("a mixed model needs at least one adapter: MixedModel(trunk, {'hopper': adapter}).")
+        self.trunk = trunk
+        # Not modules of this one: trunk and adapters are, once each, and these put them together.
+        self.models: dict[str, TransferModel] = {name: TransferModel(trunk, each) for name, each in adapters.items()}
+        self.adapters = nn.ModuleList(adapters.values())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.trunk.ln_in.weight.device
+
+    def __getitem__(self, name: str) -> TransferModel:
+        """The policy of one adapter, on the shared trunk. Raises TransferError for an unknown name."""
+        if name not in self.models:
+            raise unknown("adapter", name, self.models)
+        return self.models[name]
+
+    def hidden(self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """For each name what `TransferModel.hidden` gives, (B, T, n, D) float32, from one forward of the trunk.
+
+        Raises:
+            TransferError: no batch, or one under an unknown name.
+        """
+        if not batches:
+            raise TransferError(f"no batch was given. Known adapters: {', '.join(self.models)}.")
+        models = [self[name] for name in batches]
+        sequences = [
+            model.tokens(batch.states, batch.actions, batch.returns, batch.times)
+            for model, batch in zip(models, batches.values(), strict=True)
+        ]
+        gains = self.gains({name: len(batch.mask) for name, batch in batches.items()})
+        with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+            hidden, _ = self.trunk(stacked(sequences), gains)
+        parts = zip(batches, models, unstacked(hidden.float(), sequences), strict=True)
+        return {name: model.layout.read(part, "action") for name, model, part in parts}
+
+    def loss(
+        self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each name the sum of the readout's loss over real tokens, and how many there were.
+
+        Args:
+            batches: windows by the name of their adapter; sizes and lengths may differ.
+            precision: of the trunk's matrix products; embeddings and readouts are float32.
+
+        Raises:
+            TransferError: no batch, or one under an unknown name.
+        """
+        hidden = self.hidden(batches, precision)
+        return {
+            name: self[name].adapter.action.loss(hidden[name], batch.actions, batch.mask)
+            for name, batch in batches.items()
+        }
+
+    def gains(self, rows: Mapping[str, int]) -> Sequence[Gains] | None:
+        """IA3 scales for the given number of rows of each adapter, one after another: (B, D) and (B, 4D) a layer.
+
+        Rows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
+        """
+        own = [(self[name].adapter.gains(), count) for name, count in rows.items()]
+        if all(gains is None for gains, _ in own):
+            return None
+        weight = self.trunk.ln_in.weight
+        ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
+        layers = []
+        for layer in range(self.trunk.config.depth):
+            each = [(ones if gains is None else gains[layer], count) for gains, count in own]
+            columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
+            layers.append(Gains(*(torch.cat(column) for column in columns)))
+        return layers
+
+    def stream(self, rows: Mapping[str, int], context: int, decode: str = "autoregressive") -> MixedStream:
+        """Actions for some environments of each adapter, step by step; see `transfer.mixed_stream.MixedStream`."""
+        from transfer.mixed_stream import MixedStream
+
+        return MixedStream(self, rows, context, decode)
+
+
+def stacked(sequences: Sequence[Tensor]) -> Tensor:
+    """Sequences (B_i, L_i, D) -> one (sum B_i, max L_i, D), with zeros behind the shorter ones."""
+    longest = max(x.shape[1] for x in sequences)
+    return torch.cat([F.pad(x, (0, 0, 0, longest - x.shape[1])) for x in sequences])
+
+
+def unstacked(stack: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """The inverse of `stacked`: (sum B_i, max L_i, D) -> the parts of the shapes (B_i, L_i, D) of `like`."""
+    parts = stack.split([len(x) for x in like])
+    return [part[:, : x.shape[1]] for part, x in zip(parts, like, strict=True)]
