@@ -77,9 +77,9 @@ class MixedStream:
     A row reads its own tokens only. Where another adapter has more of them, the row's slot in the cache stays unused,
     and the mask hides it from all later tokens:
 
-        slot       0    1    2    3    4    5   ...
-        hopper     R    s    a0   a1   -    -   ...     3 action dimensions
-        walker2d   R    s    a0   a1   a2   a3  ...     6, so 6 forwards a step serve both
+        slot       0   1   2   3   4   5   6     7   8   9
+        hopper     R   s   a0  a1  -   -   -  |  a2  R   s   ...     3 action dimensions
+        walker2d   R   s   a0  a1  a2  a3  a4 |  a5  R   s   ...     6, so 6 forwards a step serve both
 
     Args:
         model: in eval mode.

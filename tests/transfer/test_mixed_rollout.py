@@ -65,8 +65,8 @@ def test_an_environment_of_ones_own_beside_a_known_one(
     """The point's episodes all last 15 steps and tell of success; Hopper's are over after 6."""
     point.register()
     trunk, rng = make_trunk(), np.random.default_rng(0)
-    arrays = rng.normal(size=(30, 4)), rng.uniform(-1, 1, (30, 2)), rng.normal(size=30)
-    episodes = Episodes.from_arrays(*arrays, (15, 15), point.GYM_ID)
+    states = {key: rng.normal(size=(30, 2)) for key in ("observation", "achieved_goal", "desired_goal")}
+    episodes = Episodes.from_arrays(states, rng.uniform(-1, 1, (30, 2)), rng.normal(size=30), (15, 15), point.GYM_ID)
     adapters = {"point": build_adapter(episodes, trunk.config), "hopper": make_adapter("Hopper-v5", 0, trunk)}
     adapters["hopper"].env_spec = short("hopper", 6)
     model = MixedModel(trunk, adapters).eval()
