@@ -14,9 +14,9 @@ import tomli_w
 
 from transfer.adapter import AdapterConfig
 from transfer.errors import TransferError, unknown
+from transfer.lane import DECODES
 from transfer.recipes.presets import find_config
 from transfer.recipes.typed import build, flatten, from_text, toml_key
-from transfer.streaming import DECODES
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
 

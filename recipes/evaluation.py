@@ -17,12 +17,13 @@ from transfer.errors import TransferError, unknown
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.progress import Progress
 from transfer.recipes.checks import find_device
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
-from transfer.rollout import FIRST_SEED, evaluate
+from transfer.rollout import evaluate
 from transfer.trunk import Trunk
 
 FRAMES_PER_SECOND = 30

@@ -98,8 +98,8 @@ class Decoder:
     def _attend(self, qkv: Tensor, number: int, skipped: int) -> Tensor:
         """Attention of the queries (E, H, n, D/H) behind those skipped, over all tokens read so far."""
         q, new = qkv[0, :, :, skipped:], qkv.shape[3]
-        if not self.length:
-            return causal_attention(qkv[0], qkv[1], qkv[2], scale=1.0)[:, :, skipped:]
+        if not self.length and not skipped:
+            return causal_attention(qkv[0], qkv[1], qkv[2], scale=1.0)
         keys, values = self.past[number, ..., : self.length + new, :].flatten(1, 2)  # (E * H, length + n, D/H) each
         scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2))
         if q.shape[2] > 1:

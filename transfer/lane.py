@@ -1,0 +1,94 @@
+"""One adapter's side of decoding: which tokens the trunk has to read next, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+
+from transfer.errors import TransferError, unknown
+from transfer.model import TransferModel
+
+DECODES = ("autoregressive", "parallel")
+
+
+class Lane:
+    """E environments of one adapter: their past, and how their next action comes about.
+
+    Args:
+        model: trunk and adapter.
+        decode: "autoregressive", where each action dimension is chosen knowing those before it (eq. 5 of the
+            tokenized-action paper), or "parallel", where all are read at once behind tokens of the value 0, which is
+            what that paper's code does.
+        context: T, steps of past that are read at most.
+
+    Raises:
+        TransferError: an unknown decode, a context without a past.
+    """
+
+    def __init__(self, model: TransferModel, decode: str, context: int) -> None:
+        if decode not in DECODES:
+            raise unknown("decode", decode, DECODES)
+        if context < 2:
+            raise TransferError(f"context={context}: a stream needs at least 2 steps.")
+        self.model, self.decode, self.context = model, decode, context
+        self.past: list[tuple[Tensor, ...]] = []  # of each step states (E, S), returns (E,), times (E,), actions (E, A)
+        self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
+
+    @property
+    def full(self) -> bool:
+        """Whether the window has to restart before the next step."""
+        return len(self.past) == self.context
+
+    def act(self, states: Tensor, returns: Tensor, times: Tensor) -> Generator[Tensor, Tensor, Tensor]:
+        """Actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,).
+
+        On the way yields tokens (E, n, D) and is sent what the trunk makes of them, (E, n, D); of the first ones that
+        of the last token is enough. In "parallel" the others are not to be kept: they stand for actions yet unknown.
+        """
+        time = self.model.trunk.time(times[:, None])  # (E, 1, D)
+        head = [self.model.embed_return(returns[:, None])[:, 0], self.model.adapter.embed_state(states[:, None])[:, 0]]
+        hidden = yield torch.cat([*self.unread, *(part + time for part in head)], 1)
+        actions = yield from self._choose(hidden[:, -1:], time)
+        self.past.append((states, returns, times, actions))
+        return actions
+
+    def _choose(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
+        """Actions from the hidden vector (E, 1, D) at the state token; goes on as `act` does."""
+        action = self.model.adapter.action
+        if not action.spread:
+            whole: Tensor = action.predict(hidden)
+            self.unread = [action(whole[:, None])[:, 0] + time]
+            return whole
+        values = yield from (self._parallel if self.decode == "parallel" else self._one_by_one)(hidden, time)
+        known = 0 if self.decode == "parallel" else action.action_size - 1
+        self.unread = [action(values[:, known:], known) + time]
+        return values
+
+    def _one_by_one(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
+        action = self.model.adapter.action
+        values = [action.predict(hidden, 0)]  # (E, 1) each
+        for i in range(1, action.action_size):
+            hidden = yield action(values[-1], i - 1) + time
+            values.append(action.predict(hidden, i))
+        return torch.cat(values, 1)
+
+    def _parallel(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
+        action = self.model.adapter.action
+        if action.action_size > 1:
+            zeros = hidden.new_zeros(len(hidden), action.action_size - 1)
+            hidden = torch.cat([hidden, (yield action(zeros) + time)], 1)  # (E, A, D)
+        values: Tensor = action.predict(hidden)
+        return values
+
+    def restart(self) -> None:
+        """Let the newest T/2 steps be all the past, to be read again."""
+        self.past = self.past[-(self.context // 2) :]
+        states, returns, times, actions = (torch.stack(column, 1) for column in zip(*self.past, strict=True))
+        self.unread = [self.model.tokens(states, actions, returns, times)]
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with some of the environments, (E,) boolean."""
+        self.past = [tuple(column[rows] for column in step) for step in self.past]
+        self.unread = [tokens[rows] for tokens in self.unread]
