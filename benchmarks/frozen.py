@@ -1,8 +1,9 @@
 """A step that trains embeddings alone over a step that trains everything: time, and peak memory.
 
-Memory is the growth of the peak resident set of a fresh process per case, from the moment when model and data are built
-and one window has gone forth and back (so that all kernels are loaded) to the end of two steps. What the allocator and
-the kernels need for themselves is included, which a profiler of tensors would not see.
+Memory is counted twice, at full size: the peak of the bytes in tensors that one step allocates, as
+`torch.cuda.max_memory_allocated` counts them; and the growth of the peak resident set of a fresh process per case, from
+the moment when model and data are built and one window has gone forth and back (so that all kernels are loaded) to the
+end of two steps. The second includes what the allocator and the kernels need for themselves, holes in the heap most.
 
 python -m benchmarks.frozen LAYOUT PART,... THREADS prints the bytes of one case, always at full size.
 """
@@ -13,9 +14,12 @@ import resource
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
@@ -29,7 +33,7 @@ def rows(size: Size) -> list[Row]:
     default = best_precision(CPU)
     precisions = list(dict.fromkeys([torch.float32, default]))
     times = [_time(layout, precision, size) for layout in size.layouts for precision in precisions]
-    return times + [_memory(layout) for layout in size.layouts]
+    return times + [row for layout in size.layouts for row in (_tensors(layout, default), _resident(layout))]
 
 
 def _time(layout: str, precision: torch.dtype, size: Size) -> Row:
@@ -43,11 +47,30 @@ def _time(layout: str, precision: torch.dtype, size: Size) -> Row:
     return Row(name, times["frozen"], times["full"], values={"limit by FLOPs": count.frozen / count.full, **values})
 
 
-def _memory(layout: str) -> Row:
+def _tensors(layout: str, precision: torch.dtype) -> Row:
+    batch, found = batch_of(layout, Size()), {}
+    for name, parts in (("frozen", FROZEN), ("full", FULL)):
+        step = training_step(build(layout, Size().width), batch, parts, precision)
+        step()
+        found[name] = float(peak_of_tensors(step))
+    values = {f"{name}, MB": value / 1e6 for name, value in found.items()}
+    return Row(f"{layout}, memory of tensors", [found["frozen"]], [found["full"]], values=values)
+
+
+def peak_of_tensors(work: Callable[[], object]) -> int:
+    """Most bytes that tensors allocated by some work hold at a time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return int(np.cumsum([size for _, size in changes]).max())
+
+
+def _resident(layout: str) -> Row:
     started = {name: _start(layout, parts) for name, parts in (("frozen", FROZEN), ("full", FULL))}
     found = {name: _bytes(process) for name, process in started.items()}
     values = {f"{name}, MB": value / 1e6 for name, value in found.items()}
-    return Row(f"{layout}, memory", [found["frozen"]], [found["full"]], values=values)
+    return Row(f"{layout}, resident memory", [found["frozen"]], [found["full"]], values=values)
 
 
 def _start(layout: str, parts: tuple[str, ...]) -> subprocess.Popen[str]:

@@ -100,6 +100,20 @@ def test_attention_is_counted_over_causal_pairs() -> None:
     assert Flops.of(batch=5, tokens=7, width=8, depth=2).attention == len(pairs) * 2 * 2 * 8 * 5 * 2
 
 
+def test_the_peak_counts_what_is_held_at_a_time() -> None:
+    from benchmarks.frozen import peak_of_tensors
+
+    def work() -> None:
+        for _ in range(3):
+            one = torch.ones(1000)
+            two = one * 2  # 8,000 bytes with the first
+            del one
+            two.sum()
+            del two
+
+    assert 8000 <= peak_of_tensors(work) < 9000
+
+
 @pytest.mark.parametrize("action", ["ActionTokenizedSpreadEmbedding", "ActionEmbedding"])
 def test_the_baseline_without_a_cache_acts_as_the_stream_does(action: str) -> None:
     """Until the stream restarts; from then on it sees fewer steps than the sliding window."""

@@ -37,7 +37,18 @@ def test_source_and_target_play_together_what_they_play_alone(run: Path, transfe
 def test_adapters_that_cannot_share_a_pass_are_refused(
     refused: Refused, run: Path, tiny: list[str], transfer: Transfer, tmp_path: Path
 ) -> None:
-    others = ["--modes", "embeddings,mlp", "--seeds", "1", "--runs-dir", tmp_path, "--name", "other", "--set", "eval.calibrate=0"]
+    others = [
+        "--modes",
+        "embeddings,mlp",
+        "--seeds",
+        "1",
+        "--runs-dir",
+        tmp_path,
+        "--name",
+        "other",
+        "--set",
+        "eval.calibrate=0",
+    ]
     made = transfer("run", "hopper-to-walker2d", *tiny, *others)
     assert made.exit_code == 0, made.output
     home, other = run / "embeddings" / "0", tmp_path / "other"
