@@ -14,6 +14,7 @@ import numpy as np
 
 from transfer.base import PolicyModel
 from transfer.calibration import TARGETS, calibrate
+from transfer.distributed import rank
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.files import read_json, write_json
@@ -203,7 +204,7 @@ def read_probes(file: Path, done: int) -> list[dict[str, Any]]:
 def finished(home: Path) -> bool:
     """Whether MODE/SEED has its results; what a kill right after writing them left over is removed then."""
     done = (home / "results.json").is_file()
-    if done:
+    if done and rank() == 0:
         clean(home)
     return done
 

@@ -1,6 +1,7 @@
 """The group behind the `transfer` command: the one place where errors become messages and exit codes."""
 
 import errno
+import os
 import shlex
 import threading
 from collections.abc import Iterator, Sequence
@@ -34,12 +35,14 @@ class Commands(click.Group):
         """Run a command. Mistakes and a full disk exit with 2, an interruption with 130."""
         args: list[str] = ctx.meta["transfer.args"]
         try:
+            check_alone(args)
             with one_report():
                 return super().invoke(ctx)
         except TransferError as error:
             raise Mistake(str(error)) from error
         except KeyboardInterrupt:
-            click.echo(interrupted(args), err=True)
+            if os.environ.get("RANK", "0") == "0":  # each process that torchrun started is interrupted
+                click.echo(interrupted(args), err=True)
             ctx.exit(130)
         except Exception as error:
             if disk_full(error):
@@ -47,6 +50,16 @@ class Commands(click.Group):
             if isinstance(error, PermissionError):
                 raise Mistake(f"no permission for {error.filename}: {error.strerror}") from error
             raise
+
+
+def check_alone(args: Sequence[str]) -> None:
+    """Raise TransferError when torchrun started several processes of a command that has no work to share."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and args[:1] != ["run"]:
+        raise TransferError(
+            f"torchrun started {size} processes, and only `transfer run` shares its work among several. Start it "
+            f"alone: {again(args)}"
+        )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import torch
 
 from transfer.base import PolicyModel
 from transfer.calibration import Calibration
+from transfer.distributed import size
 from transfer.episodes import Episodes
 from transfer.recipes.config import RunConfig
 from transfer.rollout import Evaluation
@@ -70,6 +71,7 @@ def timing(
         "peak_gpu_bytes": gpu,
         "device": torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
         "threads": torch.get_num_threads(),
+        "processes": size(),
         "precision": str(precision_of(config, device)).removeprefix("torch."),
     }
 

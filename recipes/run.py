@@ -7,6 +7,9 @@
 
 Seeds are independent runs; all modes of a seed share its pretrained trunk. Finished cells are skipped on `--resume`,
 an unfinished one goes on from its last checkpoint.
+
+Started by torchrun, every process does all of this, but only the first one makes data, evaluates and writes; the others
+train with it and wait where it goes on alone.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 import torch
 
 from transfer.adapter import Adapter
+from transfer.distributed import check_shares, first_process_first, own_device, rank, wait
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.freezing import fingerprint
@@ -32,7 +36,7 @@ from transfer.recipes.datasets import environment_of, load, make, pick_data
 from transfer.recipes.facts import precision_of, tokenizer_error
 from transfer.recipes.folder import claim, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
-from transfer.recipes.pretrain import pretrain
+from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report
 from transfer.sampler import check_context
 from transfer.trunk import Trunk
@@ -49,6 +53,7 @@ class Job:
         folder: of the run.
         device: where models compute.
         say: takes lines for people.
+        modes: what is trained.
         source: episodes of the pretraining; None when nothing is pretrained.
         target: episodes of the adaptation.
     """
@@ -57,6 +62,7 @@ class Job:
     folder: Path
     device: torch.device
     say: Say
+    modes: list[Mode]
     source: Episodes | None
     target: Episodes
 
@@ -76,12 +82,25 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
     Raises:
         TransferError: bad settings, a folder that holds another run, data that cannot be had. Nothing is written then.
     """
+    with first_process_first():  # the others find the data made and packed, and the folder claimed
+        job = prepare(config, folder, resume or rank() > 0, say)
+    for seed in job.config.run.seeds:
+        needs_trunk = any(mode.needs_pretraining for mode in job.modes)
+        trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
+        for mode in job.modes:
+            run_mode(job, mode, seed, trunk, adapter)
+    return write_report(folder) if rank() == 0 else folder / "report.md"
+
+
+def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
+    """Check everything, have the data at hand and claim the folder. Raises TransferError as `run`."""
     modes = find_modes(config.adapt.modes)
-    device = find_device(config.run.device)
+    device = find_device(own_device(config.run.device))
     config = with_cells(pick_data(config), [mode.name for mode in modes], config.run.seeds)
     whole = settle(folder, config, resume)
-    needs_trunk = any(mode.needs_pretraining for mode in modes)
-    pretrains = needs_trunk and bool(missing_trunks(config, folder))
+    pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
+    for key in ("pretrain", "adapt") if pretrains else ("adapt",):
+        check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
     used = [config.source, config.target] if pretrains else [config.target]
     check_parts(config, modes, folder, *(environment_of(data) for data in reversed(used)))
     for data in used:
@@ -93,13 +112,9 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
     if source is not None:
         check_context(source, config.pretrain.context, "pretrain.context")
     check_context(target, config.adapt.context, "adapt.context")
-    job = Job(config, folder, device, say, source, target)
-    claim(folder, whole)
-    for seed in config.run.seeds:
-        trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
-        for mode in modes:
-            run_mode(job, mode, seed, trunk, adapter)
-    return write_report(folder)
+    if rank() == 0:
+        claim(folder, whole)
+    return Job(config, folder, device, say, modes, source, target)
 
 
 def trunk_home(job: Job, seed: int) -> Path:
@@ -135,13 +150,20 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
             on_log=cell.on_log,
             on_step=cell.on_step,
         )
-        cell.calibrate(result.model)
-        result.trunk.save(home / "trunk")
-        result.adapter.save(home / "adapter")
-        log_tokenizer(cell, result.model, job.source)
-        after = fingerprint(result.trunk)
-        trunk = _trunk_facts(False, after, str(result.trunk.record["start"]), after)
-        cell.finish(result.model, result.fit, {"mode": "pretrain", "seed": seed, "inherit": "none", "trunk": trunk})
+        if rank() == 0:
+            finish_pretraining(cell, result, seed)
+    wait()
+
+
+def finish_pretraining(cell: Cell, result: PretrainResult, seed: int) -> None:
+    """Save, evaluate and write trunk/SEED after training."""
+    cell.calibrate(result.model)
+    result.trunk.save(cell.folder / "trunk")
+    result.adapter.save(cell.folder / "adapter")
+    log_tokenizer(cell, result.model)
+    after = fingerprint(result.trunk)
+    trunk = _trunk_facts(False, after, str(result.trunk.record["start"]), after)
+    cell.finish(result.model, result.fit, {"mode": "pretrain", "seed": seed, "inherit": "none", "trunk": trunk})
 
 
 def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapter | None) -> None:
@@ -170,15 +192,23 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
             on_log=cell.on_log,
             on_step=cell.on_step,
         )
-        cell.calibrate(result.model)
-        save(result, home, mode)
-        log_tokenizer(cell, result.model, job.target)
-        facts = {"mode": mode.name, "seed": seed, "inherit": config.adapt.inherit, "inherited": list(result.inherited)}
-        pretrained = fingerprint(trunk) if trunk is not None and mode.needs_pretraining else None
-        facts["trunk"] = _trunk_facts(mode.frozen, pretrained, result.before, result.after)
-        if mode.trunk == "pretrained":
-            check_saved(trunk_home(job, seed), str(result.after))
-        cell.finish(result.model, result.fit, facts)
+        if rank() == 0:
+            finish_mode(job, cell, result, mode, seed, trunk)
+    wait()
+
+
+def finish_mode(job: Job, cell: Cell, result: AdaptResult, mode: Mode, seed: int, trunk: Trunk | None) -> None:
+    """Save, evaluate and write MODE/SEED after training."""
+    cell.calibrate(result.model)
+    save(result, cell.folder, mode)
+    log_tokenizer(cell, result.model)
+    inherit = job.config.adapt.inherit
+    facts = {"mode": mode.name, "seed": seed, "inherit": inherit, "inherited": list(result.inherited)}
+    pretrained = fingerprint(trunk) if trunk is not None and mode.needs_pretraining else None
+    facts["trunk"] = _trunk_facts(mode.frozen, pretrained, result.before, result.after)
+    if mode.trunk == "pretrained":
+        check_saved(trunk_home(job, seed), str(result.after))
+    cell.finish(result.model, result.fit, facts)
 
 
 def save(result: AdaptResult, home: Path, mode: Mode) -> None:
@@ -198,10 +228,10 @@ def check_saved(home: Path, after: str) -> None:
         raise TransferError(f"the trunk in {home} is {saved}, the one in memory after training is {after}.")
 
 
-def log_tokenizer(cell: Cell, model: TransferModel | MLPPolicy, episodes: Episodes) -> None:
+def log_tokenizer(cell: Cell, model: TransferModel | MLPPolicy) -> None:
     """Log what tokenizing the dataset's actions costs, where the model does."""
     if isinstance(model, TransferModel) and model.adapter.tokenizer is not None and cell.board is not None:
-        cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter.tokenizer, episodes)})
+        cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter.tokenizer, cell.episodes)})
 
 
 def _trunk_facts(frozen: bool, pretrained: str | None, before: str | None, after: str | None) -> dict[str, Any]:

@@ -63,9 +63,10 @@ class WindowSampler:
         rng = np.random.default_rng([self.seed, step])
         return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
 
-    def batch(self, step: int) -> Batch:
-        """The batch of one training step."""
-        return self.windows(self.starts(step))
+    def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
+        """The batch of one training step, or one of several equal blocks of its rows."""
+        rows = self.batch_size // blocks
+        return self.windows(self.starts(step)[block * rows : (block + 1) * rows])
 
     def windows(self, starts: Tensor) -> Batch:
         """Windows that begin at given steps (B,) of the packed data.

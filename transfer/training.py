@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from transfer.base import PolicyModel
 from transfer.batch import Batch
+from transfer.distributed import add_up, check_same, check_shares, first_process_first, rank, size
+from transfer.dropout import block_of_rows
 from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint, train_only
 from transfer.sampler import WindowSampler
@@ -27,7 +29,7 @@ class TrainConfig:
 
     Args:
         steps: updates.
-        batch_size: B, windows per update.
+        batch_size: B, windows per update, of all processes together.
         lr: highest learning rate.
         warmup: share of the steps over which the rate rises linearly from zero.
         final_lr: share of `lr` that is left at the end of the cosine decay; 1 keeps it constant.
@@ -137,6 +139,9 @@ def fit(
     Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from
     its checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
 
+    In several connected processes (see `transfer.distributed`) each takes its block of the rows of every batch, sums
+    and gradients are added up, and all end with the same weights. Only the first one calls back and saves.
+
     Args:
         model: what trains.
         sampler: where the windows come from; its batch size and seed count.
@@ -149,33 +154,40 @@ def fit(
         on_step: called after every step with its number, 1 for the first.
 
     Raises:
-        TransferError: nothing selected, a loss that is not finite, a checkpoint of another run.
+        TransferError: nothing selected, a loss that is not finite, a checkpoint of another run, a batch that the
+            processes cannot share equally, processes that train different things.
     """
     from transfer.resuming import load_progress, save_progress
 
+    check_shares(sampler.batch_size)
     selection = train_only(model, parts)
     precision = precision or best_precision(model.device)
     optimizer = make_optimizer(model, config)
     identity = _identity(model, sampler, config, parts)
-    first, final_loss = load_progress(checkpoint, model, optimizer, identity) if checkpoint else (0, math.nan)
+    with first_process_first():
+        first, final_loss = load_progress(checkpoint, model, optimizer, identity) if checkpoint else (0, math.nan)
+    check_same("what is trained", {**identity, "steps done": first})
+    if rank() > 0:
+        on_start = on_log = on_step = None
     if on_start:
         on_start(selection, first)
     meter, began, tokens = _Meter(), time.perf_counter(), 0
     for step in range(first, config.steps):
-        batch = sampler.batch(step)
-        size = batch.mask.numel() * model.tokens_per_step
-        meter.add(*_update(model, batch, optimizer, config, step, _noise_seed(sampler.seed, step), precision), size)
-        tokens += size
+        batch = sampler.batch(step, rank(), size())
+        seen = size() * batch.mask.numel() * model.tokens_per_step
+        meter.add(*_update(model, batch, optimizer, config, step, _noise_seed(sampler.seed, step), precision), seen)
+        tokens += seen
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             values = meter.read(config.rate(step))
             final_loss = values["train/loss"]
             _check_finite(final_loss, step, config)
             if on_log:
                 on_log(step + 1, values)
-        if checkpoint and (step + 1) % config.save_every == 0 and step + 1 < config.steps:
+        if checkpoint and rank() == 0 and (step + 1) % config.save_every == 0 and step + 1 < config.steps:
             save_progress(checkpoint, model, optimizer, identity, step + 1, final_loss)
         if on_step:
             on_step(step + 1)
+    check_same("the weights after training", fingerprint(model) if size() > 1 else "")
     seconds = time.perf_counter() - began
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
 
@@ -189,13 +201,19 @@ def _update(
     noise: int,
     precision: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping."""
+    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping.
+
+    All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
+    """
     device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # a caller's own generator is left alone
-        torch.manual_seed(noise)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), block_of_rows(model, rank(), size()):
+        torch.manual_seed(noise)  # in a fork: a caller's own generator is left alone
         loss, count = model.loss(batch, precision)
+    add_up([count])
     (loss / count).backward()
-    norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip)
+    loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
+    add_up([loss, *(p.grad for p in trained if p.grad is not None)])
+    norm = nn.utils.clip_grad_norm_(trained, config.clip)
     for group in optimizer.param_groups:
         group["lr"] = config.rate(step)
     optimizer.step()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transfer.dropout import Dropout
+from transfer.dropout import Dropout, block_of_rows
 
 
 def test_the_share_of_zeros_and_the_scale_of_the_rest() -> None:
@@ -41,3 +41,17 @@ def test_the_same_seed_drops_the_same() -> None:
     first = drop(x)
     torch.manual_seed(3)
     assert torch.equal(drop(x), first) and first.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 3), (4, 7, 16)])  # blocks that begin inside a draw, and at one
+def test_blocks_of_rows_drop_what_the_whole_drops_there(shape: tuple[int, ...]) -> None:
+    model, x = torch.nn.Sequential(Dropout(0.5), torch.nn.Sequential(Dropout(0.5))), torch.ones(shape)
+    torch.manual_seed(3)
+    whole, parts = model(x), []
+    for block, rows in enumerate(x.chunk(2)):
+        torch.manual_seed(3)
+        with block_of_rows(model, block, 2):
+            parts.append(model(rows))
+    assert torch.equal(torch.cat(parts), whole) and not torch.equal(*parts)
+    torch.manual_seed(3)
+    assert torch.equal(model(x), whole)
