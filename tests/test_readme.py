@@ -75,6 +75,9 @@ def run_command(words: list[str]) -> int:
         scripts = importlib.metadata.entry_points(group="console_scripts", name=program)
         assert scripts, f"{program} is not installed"
         return 1
+    if program == "torchrun":  # really in several processes: tests/recipes/test_torchrun.py
+        assert words[1:5] == ["--nproc-per-node", "2", "-m", "transfer.recipes"], words
+        program, words = "transfer", words[4:]
     assert program == "transfer", f"README has '{shlex.join(words)}': say in {Path(__file__).name} how to run it"
     line = shlex.join(["transfer", *words[1:]])
     extra = [word for prefix, more in OVERRIDES.items() if line.startswith(prefix) for word in more]

@@ -51,6 +51,13 @@ def test_a_batch_is_a_function_of_seed_and_step(make_episodes: MakeEpisodes) -> 
     assert fresh.batch(7).states.equal(sampler.batch(7).states)
 
 
+def test_blocks_of_rows_make_up_the_batch(make_episodes: MakeEpisodes) -> None:
+    sampler = WindowSampler(make_episodes(), context=5, batch_size=6)
+    whole, blocks = sampler.batch(4), [sampler.batch(4, block, 3) for block in range(3)]
+    for name in ("states", "actions", "returns", "times", "mask"):
+        assert torch.equal(torch.cat([getattr(block, name) for block in blocks]), getattr(whole, name))
+
+
 def test_other_steps_and_other_seeds_draw_other_windows(make_episodes: MakeEpisodes) -> None:
     episodes = make_episodes()
     drawn = {

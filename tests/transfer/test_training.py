@@ -145,8 +145,8 @@ def test_large_gradients_are_clipped(make_model: MakeModel, make_episodes: MakeE
 class Spoiled(WindowSampler):
     """Windows whose states are not numbers from the fourth batch on."""
 
-    def batch(self, step: int) -> Batch:
-        batch = super().batch(step)
+    def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
+        batch = super().batch(step, block, blocks)
         return replace(batch, states=batch.states * math.nan) if step >= 3 else batch
 
 
