@@ -51,7 +51,7 @@ def test_a_mistake_ends_all_processes_and_leaves_nothing(workplace: Path, tiny: 
     done = torchrun(*RUN, *tiny, "--set=adapt.batch_size=3", "--name=odd")
     assert done.returncode != 0 and done.stdout == ""
     assert done.stderr.count("Error: adapt.batch_size=3 cannot be shared equally by 2 processes") == 1, done.stderr
-    assert "exitcode  : 2" in done.stderr and "Traceback" not in done.stderr.partition("torch.distributed.run")[0]
+    assert "exitcode  : 2" in done.stderr and str(ROOT / "recipes") not in done.stderr  # torchrun's traceback alone
     assert not (workplace / "runs" / "odd").exists()
 
 
