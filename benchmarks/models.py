@@ -126,7 +126,7 @@ def training_step(
     train_only(model, list(parts))
     config = TrainConfig()
     optimizer = make_optimizer(model, config)
-    return lambda: _update(model, batch, optimizer, config, 0, 0, precision)
+    return lambda: _update(model, model.loss, batch, optimizer, config, 0, 0, precision)
 
 
 def flops_of(model: TransferModel, batch: Batch) -> Flops:

@@ -63,6 +63,7 @@ def adapt(
     seed: int = 0,
     device: str = "cpu",
     precision: torch.dtype | None = None,
+    compile: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
@@ -84,6 +85,7 @@ def adapt(
         seed: of weights, windows and noise.
         device: where to train.
         precision: of the trunk's products; None chooses the fastest that the device has.
+        compile: see `transfer.training.fit`.
         checkpoint: folder for the state of an unfinished run.
         on_start: see `transfer.training.fit`.
         on_log: see `transfer.training.fit`.
@@ -108,6 +110,7 @@ def adapt(
         config,
         list(chosen[0].parts),
         precision=precision,
+        compile=compile,
         checkpoint=checkpoint,
         on_log=on_log,
         **with_model(model, on_start, on_step),

@@ -106,6 +106,7 @@ class RunSettings:
     device: str = "auto"
     threads: int = 0
     precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Raises TransferError on no seed, a seed twice or below zero, or an unknown precision."""

@@ -47,6 +47,7 @@ def pretrain(
     seed: int = 0,
     device: str = "cpu",
     precision: torch.dtype | None = None,
+    compile: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
@@ -62,6 +63,7 @@ def pretrain(
         seed: of weights, windows and noise.
         device: where to train.
         precision: of the trunk's products; None chooses the fastest that the device has.
+        compile: see `transfer.training.fit`.
         checkpoint: folder for the state of an unfinished run.
         on_start: see `transfer.training.fit`.
         on_log: see `transfer.training.fit`.
@@ -75,6 +77,7 @@ def pretrain(
         config,
         ["trunk", "state", "action"],
         precision=precision,
+        compile=compile,
         checkpoint=checkpoint,
         on_log=on_log,
         **with_model(model, on_start, on_step),

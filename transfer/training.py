@@ -129,6 +129,7 @@ def fit(
     parts: list[str],
     *,
     precision: torch.dtype | None = None,
+    compile: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
@@ -148,6 +149,7 @@ def fit(
         config: how.
         parts: names of the parts that train, see `transfer.freezing.train_only`.
         precision: of the trunk's products; None chooses `best_precision`.
+        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step.
         checkpoint: folder for the state of an unfinished run; one that is there already is resumed.
         on_start: called before the first step with what trains and the number of steps already done.
         on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
@@ -163,6 +165,7 @@ def fit(
     selection = train_only(model, parts)
     precision = precision or best_precision(model.device)
     optimizer = make_optimizer(model, config)
+    loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
     identity = _identity(model, sampler, config, parts)
     with first_process_first():
         first, final_loss = load_progress(checkpoint, model, optimizer, identity) if checkpoint else (0, math.nan)
@@ -175,7 +178,8 @@ def fit(
     for step in range(first, config.steps):
         batch = sampler.batch(step, rank(), size())
         seen = size() * batch.mask.numel() * model.tokens_per_step
-        meter.add(*_update(model, batch, optimizer, config, step, _noise_seed(sampler.seed, step), precision), seen)
+        noise = _noise_seed(sampler.seed, step)
+        meter.add(*_update(model, loss, batch, optimizer, config, step, noise, precision), seen)
         tokens += seen
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             values = meter.read(config.rate(step))
@@ -194,6 +198,7 @@ def fit(
 
 def _update(
     model: PolicyModel,
+    loss_of: Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]],
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
@@ -208,7 +213,7 @@ def _update(
     device = model.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), block_of_rows(model, rank(), size()):
         torch.manual_seed(noise)  # in a fork: a caller's own generator is left alone
-        loss, count = model.loss(batch, precision)
+        loss, count = loss_of(batch, precision)
     add_up([count])
     (loss / count).backward()
     loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
