@@ -63,14 +63,14 @@ def run(
     **options: Any,
 ) -> None:
     """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
-    from transfer.distributed import first_process_first, rank, together
+    from transfer.distributed import connected, first_process_first, rank
     from transfer.recipes.config import load_config
     from transfer.recipes.presets import run_folder
     from transfer.recipes.run import run as run_recipe
 
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
-    with together():
+    with connected():
         with first_process_first():  # of a mistake only the first one tells
             config = load_config(preset_or_toml, [*sets, *given], quick)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")

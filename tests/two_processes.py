@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from transfer.adapter import AdapterConfig
-from transfer.distributed import rank, together
+from transfer.distributed import connected, rank
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.recipes.adapt import adapt
@@ -117,7 +117,7 @@ def errors(folder: Path) -> None:
 def process(number: int, port: int, out: Path) -> None:
     os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    with together():
+    with connected():
         for kind in KINDS:
             train(kind, out / kind)
         errors(out / "errors")

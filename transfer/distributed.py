@@ -33,7 +33,7 @@ def size() -> int:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def connected() -> Iterator[None]:
     """Inside, the processes that torchrun started are connected: gloo for CPU tensors, NCCL for CUDA tensors."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests import two_processes as two
-from transfer.distributed import check_shares, own_device, rank, size, together
+from transfer.distributed import check_shares, connected, own_device, rank, size
 from transfer.sampler import WindowSampler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +84,6 @@ def test_processes_that_do_not_fit_together_are_told(together_folder: Path) -> N
 
 
 def test_a_single_process_needs_no_connection() -> None:
-    with together():
+    with connected():
         assert (rank(), size(), own_device("cuda:1")) == (0, 1, "cuda:1")
         check_shares(7)
