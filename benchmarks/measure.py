@@ -54,7 +54,7 @@ class Row:
         return {"name": self.name, "ratio": self.ratio, "low": low, "high": high, "values": self.values, **raw}
 
 
-def rounds(ways: dict[str, Callable[[], Result]], repeats: int, budget: float = 20.0) -> dict[str, list[Result]]:
+def rounds(ways: dict[str, Callable[[], Result]], repeats: int, budget: float = 12.0) -> dict[str, list[Result]]:
     """What each way returns, called in turn (A B C A B C ...), so that a noisy machine hits all of them alike.
 
     A first round is thrown away. Ends after `repeats` rounds, or earlier when `budget` seconds are used up, but not
@@ -72,7 +72,7 @@ def rounds(ways: dict[str, Callable[[], Result]], repeats: int, budget: float = 
     return found
 
 
-def interleave(ways: dict[str, Callable[[], object]], repeats: int, budget: float = 20.0) -> dict[str, list[float]]:
+def interleave(ways: dict[str, Callable[[], object]], repeats: int, budget: float = 12.0) -> dict[str, list[float]]:
     """Seconds of each way, in turns; see `rounds`."""
     return rounds({name: partial(seconds, way) for name, way in ways.items()}, repeats, budget)
 
