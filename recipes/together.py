@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer.adapter import Adapter
 from transfer.errors import TransferError
 from transfer.freezing import fingerprint
 from transfer.mixed import MixedModel
@@ -67,13 +68,13 @@ def share(players: Sequence[Player]) -> MixedModel:
         named = ", ".join(str(player.home) for player in players)
         raise TransferError(f"--together wants two or more different adapters, got {named}.")
     models = {str(player.home): player.model for player in players}
-    prints = {}
-    adapters = {}
+    prints: dict[str, str] = {}
+    adapters: dict[str, Adapter] = {}
     for home, model in models.items():
         if not isinstance(model, TransferModel):
             raise TransferError(f"{home} holds a policy without a trunk, which cannot be played --together.")
         prints[home], adapters[home] = fingerprint(model.trunk), model.adapter
-    contexts = {str(player.home): player.context for player in players}
+    contexts = {str(player.home): str(player.context) for player in players}
     for what, values in (("trunks", prints), ("contexts", contexts)):
         if len(set(values.values())) > 1:
             listed = "; ".join(f"{home}: {value}" for home, value in values.items())

@@ -89,7 +89,7 @@ def play(
             for name, one in wave.items():
                 waves[name].append(one)
     return {
-        name: Played(*map(np.concatenate, zip(*(one.played() for one in some), strict=True)))
+        name: Played(*(np.concatenate(column) for column in zip(*(one.played() for one in some), strict=True)))
         for name, some in waves.items()
     }
 

@@ -119,7 +119,11 @@ def evaluate(
         played = play(
             {"": task},
             lambda rows: _Alone(model.stream(rows[""], context, decode)),
-            *(model.device, num_episodes, num_envs, first_seed, on_episode),
+            model.device,
+            num_episodes,
+            num_envs,
+            first_seed,
+            on_episode,
         )
     return _evaluation(task, played[""], first_seed, decode)
 
@@ -166,7 +170,11 @@ def evaluate_together(
         played = play(
             tasks,
             lambda rows: model.stream(rows, context, decode),
-            *(model.device, num_episodes, num_envs, first_seed, on_episode),
+            model.device,
+            num_episodes,
+            num_envs,
+            first_seed,
+            on_episode,
         )
     return {name: _evaluation(task, played[name], first_seed, decode) for name, task in tasks.items()}
 
