@@ -28,6 +28,11 @@ class _Layer:
     @classmethod
     def of(cls, block: Block, gains: Gains | None) -> _Layer:
         q, k, v = block.attn.q, block.attn.k, block.attn.v
+        for name, part in (("q", q), ("k", k), ("v", v), ("proj", block.mlp.proj)):
+            if type(part) is not nn.Linear:
+                raise TransferError(
+                    f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads nn.Linear only."
+                )
         scale = (q.in_features // block.attn.heads) ** -0.5
         weights = [q.weight * scale, k.weight, v.weight]
         biases, proj = [q.bias * scale, k.bias, v.bias], block.mlp.proj.weight
@@ -54,7 +59,7 @@ class Decoder:
         capacity: tokens that a sequence may have.
 
     Raises:
-        TransferError: gains of single rows.
+        TransferError: gains of single rows, or layers that something was wrapped around: what it adds would be lost.
     """
 
     @torch.no_grad()

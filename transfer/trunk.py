@@ -16,6 +16,7 @@ from transfer.attention import causal_attention
 from transfer.cache import Cache
 from transfer.dropout import Dropout
 from transfer.errors import TransferError
+from transfer.scaling import scale
 
 
 class Gains(NamedTuple):
@@ -59,13 +60,6 @@ class TrunkConfig:
             raise TransferError(f"trunk.dropout={self.dropout} is outside [0, 1).")
 
 
-def _scale(x: Tensor, gain: Tensor | None) -> Tensor:
-    """The product of x (B, L, D) and a gain (D) or (B, D), rounded once: bfloat16 would hide steps below 0.4 %."""
-    if gain is None:
-        return x
-    return (x * (gain if gain.dim() == 1 else gain[:, None])).to(x.dtype)
-
-
 class Attention(nn.Module):
     """Multi-head attention with separate projections, so that keys and values can be scaled (IA3)."""
 
@@ -81,7 +75,9 @@ class Attention(nn.Module):
         self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
     ) -> Tensor:
         """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
-        q, k, v = self._project(x, gains)  # (B, H, L, D/H) each
+        q = self._split(self.q(x))  # (B, H, L, D/H)
+        k = self._split(scale(self.k(x), gains and gains.keys))
+        v = self._split(scale(self.v(x), gains and gains.values))
         past = 0 if cache is None else cache.length
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, past + L, D/H)
@@ -93,14 +89,8 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
         return self.o(pick(y.transpose(1, 2).flatten(2)))  # (B, L, D)
 
-    def _project(self, x: Tensor, gains: Gains | None) -> list[Tensor]:
-        """Queries, keys and values of x (B, L, D) from one product, keys and values scaled."""
-        parts = self.q, self.k, self.v
-        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-        q, k, v = F.linear(x, weight, bias).chunk(3, -1)  # (B, L, D) each
-        if gains is not None:
-            k, v = _scale(k, gains.keys), _scale(v, gains.values)
-        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v)]
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D/H)
 
 
 def _narrow(x: Tensor) -> Tensor:
@@ -119,7 +109,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, gains: Gains | None) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        return self.proj(_scale(F.gelu(self.fc(x)), gains and gains.feed_forward))
+        return self.proj(scale(F.gelu(self.fc(x)), gains and gains.feed_forward))
 
 
 class Block(nn.Module):

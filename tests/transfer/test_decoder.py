@@ -82,3 +82,9 @@ def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
     tokens = torch.randn(3, 4, 16)
     whole, _ = trunk(tokens)
     torch.testing.assert_close(Decoder(trunk.train(), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_a_wrapped_layer_is_refused(trunk: Trunk) -> None:
+    trunk.blocks[1].attn.k = torch.nn.Sequential(trunk.blocks[1].attn.k, torch.nn.Dropout(0.1))
+    with pytest.raises(TransferError, match="'k' of the trunk is a Sequential"):
+        Decoder(trunk, None, 1, 4)
