@@ -49,6 +49,7 @@ class WindowSampler:
         self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
         arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
         self._views = [self._view(array) for array in arrays]
+        self._last = self._steps - context  # where the last window begins
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
         """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""
@@ -76,8 +77,10 @@ class WindowSampler:
         first, steps = starts.cpu().numpy(), np.arange(self.context)
         mask = steps < self._left[first][:, None]  # (B, T)
         times = (self._time[first][:, None] + steps) * mask
-        padded = None if mask.all() else torch.from_numpy(mask[..., None]).to(self.device, non_blocking=True)
-        states, actions, returns = (self._rows(view, first, padded) for view in self._views)
+        index = torch.from_numpy(first.clip(max=self._last)).to(self.device, non_blocking=True)
+        real = None if mask.all() else torch.from_numpy(mask[..., None].astype(np.float32)).to(self.device)
+        late = [(int(row), self._last - int(first[row])) for row in np.flatnonzero(first > self._last)]
+        states, actions, returns = (self._rows(view, index, late, real) for view in self._views)
         return Batch(
             states=states,
             actions=actions,
@@ -86,16 +89,12 @@ class WindowSampler:
             mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
         )
 
-    def _rows(self, view: Tensor, first: NDArray[np.int64], mask: Tensor | None) -> Tensor:
-        """(B, T, S) windows of a view, zero where the mask (B, T, 1) says so."""
-        last = len(view) - 1
-        rows = view.index_select(0, torch.from_numpy(first.clip(max=last)).to(self.device, non_blocking=True))
-        rows = rows.view(len(first), self.context, -1)
-        for row in np.flatnonzero(first > last):  # would run over the end of the data: moved to the front instead
-            rows[row] = rows[row].roll(last - int(first[row]), 0)
-        if mask is not None:
-            rows *= mask
-        return rows
+    def _rows(self, view: Tensor, index: Tensor, late: list[tuple[int, int]], real: Tensor | None) -> Tensor:
+        """(B, T, S) windows of a view times `real` (B, T, 1); `late` rows would run over the end of the data."""
+        rows = view.index_select(0, index).view(len(index), self.context, -1)
+        for row, steps in late:  # taken from the last window instead, and moved to the front
+            rows[row] = rows[row].roll(steps, 0)
+        return rows if real is None else rows.mul_(real)
 
 
 def check_context(episodes: Episodes, context: int, key: str = "context") -> None:
