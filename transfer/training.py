@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.distributed import add_up, check_same, check_shares, first_process_first, rank, size
-from transfer.dropout import block_of_rows
 from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint, train_only
 from transfer.sampler import WindowSampler
@@ -211,7 +210,7 @@ def _update(
     All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
     """
     device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), block_of_rows(model, rank(), size()):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(noise)  # in a fork: a caller's own generator is left alone
         loss, count = loss_of(batch, precision)
     add_up([count])
