@@ -23,11 +23,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
+from transfer.memory import kept_memory
 from transfer.training import best_precision
 
 CPU = torch.device("cpu")
 
 
+@kept_memory()
 def rows(size: Size) -> list[Row]:
     """Time in float32 and in the default precision, and memory in the default precision, of each layout."""
     default = best_precision(CPU)
@@ -87,6 +89,7 @@ def _bytes(process: subprocess.Popen[str]) -> float:
     return float(output)
 
 
+@kept_memory()
 def main(layout: str, parts: str, threads: str) -> None:
     """Print the bytes that two steps add to the peak of this process."""
     torch.set_num_threads(int(threads))

@@ -25,11 +25,13 @@ from torch import nn
 from benchmarks.measure import Row, Skip, interleave
 from benchmarks.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of, build, training_step
 from transfer.batch import Batch
+from transfer.memory import kept_memory
 from transfer.training import TrainConfig, best_precision, make_optimizer
 
 LAYOUT = "Walker2d"
 
 
+@kept_memory()
 def rows(size: Size) -> list[Row]:
     """Three in float32 and the default precision each: theirs equal, and as shipped, over ours."""
     try:

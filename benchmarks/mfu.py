@@ -8,10 +8,12 @@ import torch
 
 from benchmarks.measure import Row, interleave, matrix_product
 from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
+from transfer.memory import kept_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+@kept_memory()
 def rows(size: Size) -> list[Row]:
     """Four per layout: both precisions over their own rate, bfloat16 over the float32 rate, and the gain in time."""
     return [row for layout in size.layouts for row in _layout(layout, size)]

@@ -16,6 +16,7 @@ from transfer.batch import Batch
 from transfer.distributed import add_up, check_same, check_shares, first_process_first, rank, size
 from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint, train_only
+from transfer.memory import kept_memory
 from transfer.sampler import WindowSampler
 
 OnLog = Callable[[int, dict[str, float]], None]
@@ -121,6 +122,7 @@ class _Meter:
         return values
 
 
+@kept_memory()
 def fit(
     model: PolicyModel,
     sampler: WindowSampler,
@@ -141,6 +143,8 @@ def fit(
 
     In several connected processes (see `transfer.distributed`) each takes its block of the rows of every batch, sums
     and gradients are added up, and all end with the same weights. Only the first one calls back and saves.
+
+    While it runs, the process keeps memory that was freed, see `transfer.memory`.
 
     Args:
         model: what trains.

@@ -1,0 +1,43 @@
+"""Freed memory that stays, and goes back afterwards."""
+
+import subprocess
+import sys
+
+import pytest
+
+from transfer.memory import TUNED, kept_memory
+
+PROGRAM = """
+import resource, torch
+from transfer.memory import kept_memory
+
+def faults(count=20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        torch.zeros(2**24)  # 64 MiB, more than the C library ever keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = faults()
+with kept_memory() as kept:
+    faults()  # small things settle between the large ones
+    inside = faults()
+print(int(kept), usual, inside, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells the GNU C library what to do")
+def test_memory_is_mapped_once_instead_of_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TUNED:
+        monkeypatch.delenv(name, raising=False)
+    out = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
+    kept, usual, inside, after = map(int, out.split())
+    if not kept:
+        pytest.skip("no GNU C library")
+    assert inside < usual / 10
+    assert after > usual / 2  # given back and mapped anew, as before
+
+
+def test_an_environment_that_tunes_the_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    with kept_memory() as kept:
+        assert not kept
