@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from transfer.attention import causal_attention
 from transfer.errors import TransferError
+from transfer.linear import Linear
 from transfer.trunk import Block, Gains, Trunk
 
 
@@ -29,9 +30,9 @@ class _Layer:
     def of(cls, block: Block, gains: Gains | None) -> _Layer:
         q, k, v = block.attn.q, block.attn.k, block.attn.v
         for name, part in (("q", q), ("k", k), ("v", v), ("proj", block.mlp.proj)):
-            if type(part) is not nn.Linear:
+            if type(part) is not Linear:
                 raise TransferError(
-                    f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads nn.Linear only."
+                    f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads Linear only."
                 )
         scale = (q.in_features // block.attn.heads) ** -0.5
         weights = [q.weight * scale, k.weight, v.weight]

@@ -16,6 +16,7 @@ from transfer.attention import causal_attention
 from transfer.cache import Cache
 from transfer.dropout import Dropout
 from transfer.errors import TransferError
+from transfer.linear import Linear
 from transfer.scaling import scale
 
 
@@ -66,10 +67,10 @@ class Attention(nn.Module):
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.q = nn.Linear(config.width, config.width)
-        self.k = nn.Linear(config.width, config.width)
-        self.v = nn.Linear(config.width, config.width)
-        self.o = nn.Linear(config.width, config.width)
+        self.q = Linear(config.width, config.width)
+        self.k = Linear(config.width, config.width)
+        self.v = Linear(config.width, config.width)
+        self.o = Linear(config.width, config.width)
 
     def forward(
         self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
@@ -104,8 +105,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.fc = nn.Linear(config.width, 4 * config.width)
-        self.proj = nn.Linear(4 * config.width, config.width)
+        self.fc = Linear(config.width, 4 * config.width)
+        self.proj = Linear(4 * config.width, config.width)
 
     def forward(self, x: Tensor, gains: Gains | None) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
