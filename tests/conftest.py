@@ -53,3 +53,12 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """The C kernels; what is about them alone is skipped where there is no C compiler."""
+    from transfer import native
+
+    if native.library() is None:
+        pytest.skip("no C compiler")

@@ -9,49 +9,74 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transfer import native
 from transfer.attention import causal_attention
 from transfer.errors import TransferError
 from transfer.linear import Linear
+from transfer.native.decoder import Blocks
 from transfer.trunk import Block, Gains, Trunk
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of a block: one product for queries, keys and values; the scale of queries and gains multiplied in."""
+    """Weights of a block, (in, out) each: one product for queries, keys and values; scale and gains multiplied in."""
 
-    ln_1: nn.LayerNorm
+    ln_1: tuple[Tensor, Tensor]
     qkv: tuple[Tensor, Tensor]
-    out: nn.Linear
-    ln_2: nn.LayerNorm
-    fc: nn.Linear
+    out: tuple[Tensor, Tensor]
+    ln_2: tuple[Tensor, Tensor]
+    fc: tuple[Tensor, Tensor]
     proj: tuple[Tensor, Tensor]
 
     @classmethod
     def of(cls, block: Block, gains: Gains | None) -> _Layer:
-        q, k, v = block.attn.q, block.attn.k, block.attn.v
-        for name, part in (("q", q), ("k", k), ("v", v), ("proj", block.mlp.proj)):
+        attn, mlp = block.attn, block.mlp
+        for name, part in (
+            ("q", attn.q),
+            ("k", attn.k),
+            ("v", attn.v),
+            ("o", attn.o),
+            ("fc", mlp.fc),
+            ("proj", mlp.proj),
+        ):
             if type(part) is not Linear:
-                raise TransferError(
-                    f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads Linear only."
-                )
-        scale = (q.in_features // block.attn.heads) ** -0.5
-        weights = [q.weight * scale, k.weight, v.weight]
-        biases, proj = [q.bias * scale, k.bias, v.bias], block.mlp.proj.weight
+                raise TransferError(f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads Linear only.")
+        scale = (attn.q.in_features // attn.heads) ** -0.5
+        weights = [attn.q.weight * scale, attn.k.weight, attn.v.weight]
+        biases, proj = [attn.q.bias * scale, attn.k.bias, attn.v.bias], mlp.proj.weight
         if gains is not None:
             if gains.keys.dim() != 1:
                 raise TransferError("a decoder takes one gain a feature, (D), not one a row, (B, D).")
             weights[1:] = [weights[1] * gains.keys[:, None], weights[2] * gains.values[:, None]]
             biases[1:] = [biases[1] * gains.keys, biases[2] * gains.values]
             proj = proj * gains.feed_forward
-        joined = torch.cat(weights), torch.cat(biases)
-        return cls(block.ln_1, joined, block.attn.o, block.ln_2, block.mlp.fc, (proj, block.mlp.proj.bias))
+        return cls(
+            _norm(block.ln_1),
+            (_turned(torch.cat(weights)), torch.cat(biases)),
+            (_turned(attn.o.weight), attn.o.bias),
+            _norm(block.ln_2),
+            (_turned(mlp.fc.weight), mlp.fc.bias),
+            (_turned(proj), mlp.proj.bias),
+        )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in the order of `Layer` in native/decoder.c."""
+        return *self.ln_1, *self.qkv, *self.out, *self.ln_2, *self.fc, *self.proj
+
+
+def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    return norm.weight, norm.bias
+
+
+def _turned(weight: Tensor) -> Tensor:
+    return weight.t().contiguous()
 
 
 class Decoder:
     """Reads the tokens of E sequences, each once, as `Trunk.forward` with a cache does, in fewer operations.
 
-    Joined weights are copies: a decoder made before a training step goes on with those of then. Keys and values are
-    written into memory that was laid out once. There is no dropout.
+    Weights are copies: a decoder made before a training step goes on with those of then. Keys and values are written
+    into memory that was laid out once. There is no dropout.
 
     Args:
         trunk: whose weights to read with.
@@ -65,11 +90,15 @@ class Decoder:
 
     @torch.no_grad()
     def __init__(self, trunk: Trunk, gains: Sequence[Gains] | None, rows: int, capacity: int) -> None:
-        self.heads, self.ln_in, self.ln_out = trunk.config.heads, trunk.ln_in, trunk.ln_out
+        self.heads, self.ends = trunk.config.heads, (*_norm(trunk.ln_in), *_norm(trunk.ln_out))
+        self.eps = trunk.ln_in.eps
         self.layers = [_Layer.of(b, gains[i] if gains is not None else None) for i, b in enumerate(trunk.blocks)]  # type: ignore[arg-type]
-        c = trunk.config
-        self.past = trunk.ln_in.weight.new_empty(c.depth, 2, rows, c.heads, capacity, c.width // c.heads)
-        self.length = 0  # tokens read
+        c, like = trunk.config, trunk.ln_in.weight
+        ours = like.device.type == "cpu" and like.dtype == torch.float32 and native.fits(c.width // c.heads)
+        self.blocks = Blocks([layer.tensors() for layer in self.layers], self.ends, self.eps) if ours else None
+        room = native.room(capacity) if ours else capacity
+        self.past = like.new_zeros(c.depth, 2, rows, c.heads, room, c.width // c.heads)
+        self.capacity, self.length = capacity, 0  # tokens that there is room for, and tokens read
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
@@ -80,25 +109,30 @@ class Decoder:
             TransferError: more tokens than there is room for.
         """
         end = self.length + tokens.shape[1]
-        if end > self.past.shape[4]:
-            raise TransferError(f"{end} tokens for a decoder with room for {self.past.shape[4]}.")
-        x = self.ln_in(tokens)
-        for number, layer in enumerate(self.layers):
-            last = wanted if number + 1 == len(self.layers) else tokens.shape[1]
-            x = self._block(x, number, layer, last)
+        if end > self.capacity:
+            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
+        blocks = self.blocks
+        hidden = blocks.read(tokens, self.past, self.length, wanted) if blocks else self._through(tokens, wanted)
         self.length = end
-        return self.ln_out(x)
+        return hidden
+
+    def _through(self, tokens: Tensor, wanted: int) -> Tensor:
+        """`read` in PyTorch's operations."""
+        x = F.layer_norm(tokens, tokens.shape[-1:], *self.ends[:2], self.eps)
+        for number, layer in enumerate(self.layers):
+            x = self._block(x, number, layer, wanted if number + 1 == len(self.layers) else tokens.shape[1])
+        return F.layer_norm(x, x.shape[-1:], *self.ends[2:], self.eps)
 
     def _block(self, x: Tensor, number: int, layer: _Layer, wanted: int) -> Tensor:
         """(E, n, D) -> (E, wanted, D)."""
-        skipped, end = x.shape[1] - wanted, self.length + x.shape[1]
-        qkv = F.linear(layer.ln_1(x), *layer.qkv).unflatten(-1, (3, self.heads, -1))  # (E, n, 3, H, D/H)
-        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, E, H, n, D/H)
+        skipped, end, shape = x.shape[1] - wanted, self.length + x.shape[1], x.shape[-1:]
+        qkv = _affine(F.layer_norm(x, shape, *layer.ln_1, self.eps), layer.qkv)  # (E, n, 3D)
+        qkv = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, E, H, n, D/H)
         self.past[number, :, :, :, self.length : end] = qkv[1:]
         x = x[:, skipped:]
         if wanted:
-            x = x + layer.out(self._attend(qkv, number, skipped).transpose(1, 2).flatten(2))
-            x = x + F.linear(F.gelu(layer.fc(layer.ln_2(x))), *layer.proj)
+            x = x + _affine(self._attend(qkv, number, skipped).transpose(1, 2).flatten(2), layer.out)
+            x = x + _affine(F.gelu(_affine(F.layer_norm(x, shape, *layer.ln_2, self.eps), layer.fc)), layer.proj)
         return x
 
     def _attend(self, qkv: Tensor, number: int, skipped: int) -> Tensor:
@@ -119,3 +153,8 @@ class Decoder:
     def select(self, rows: Tensor) -> None:
         """Go on with some sequences, (E,) boolean."""
         self.past = self.past[:, :, rows]
+
+
+def _affine(x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
+    weight, bias = layer
+    return torch.matmul(x, weight) + bias

@@ -1,0 +1,112 @@
+"""Building the C kernels: once for each processor, for narrow vectors too, and what happens without a compiler."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from transfer import native
+from transfer.attention import causal_attention
+from transfer.errors import TransferError
+
+COMPARED = """
+import torch, torch.nn.functional as F
+from transfer import native
+from transfer.attention import causal_attention
+from transfer.decoder import Decoder
+from transfer.trunk import Trunk, TrunkConfig
+
+assert native.fits(16) and native.library() is not None
+torch.set_num_threads(1)
+for length in (1, 7, 40, 70):
+    parts = [torch.randn(3, length, 2, 16).transpose(1, 2).requires_grad_() for _ in range(3)]
+    ours, theirs = causal_attention(*parts), F.scaled_dot_product_attention(*parts, is_causal=True)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    for a, b in zip(*(torch.autograd.grad(out.sin().sum(), parts) for out in (ours, theirs)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+trunk, tokens = Trunk(TrunkConfig(width=32, heads=2)).eval(), torch.randn(5, 40, 32)
+with torch.no_grad():
+    whole, decoder = trunk(tokens)[0], Decoder(trunk, None, 5, 40)
+    assert decoder.blocks is not None
+    read = torch.cat([decoder.read(part, part.shape[1]) for part in tokens.split([20, 1, 1, 2, 9, 1, 6], 1)], 1)
+torch.testing.assert_close(read, whole, atol=1e-5, rtol=1e-5)
+print(native.ctypes.c_int.in_dll(native.kernels(), "lanes").value)
+"""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As in a new process that has built nothing yet; the folder where it will."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(native.SWITCH, raising=False)
+    native.library.cache_clear()
+    yield tmp_path / "embedding-swap"
+    native.library.cache_clear()
+
+
+def test_a_library_is_built_once_and_found_again(fresh: Path) -> None:
+    if native.library() is None:
+        pytest.skip("no C compiler")
+    (built,) = fresh.iterdir()
+    when = built.stat().st_mtime_ns
+    native.library.cache_clear()
+    assert native.library() is not None and built.stat().st_mtime_ns == when
+
+
+@pytest.mark.parametrize("flags", ["", "-mno-avx512f", "-mno-avx"])
+def test_vectors_of_every_width_compute_the_same(flags: str, tmp_path: Path) -> None:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None or (flags and os.uname().machine != "x86_64"):
+        pytest.skip("no C compiler, or one for another processor")
+    env = {**os.environ, "CC": f"{compiler} {flags}", "XDG_CACHE_HOME": str(tmp_path), native.SWITCH: "on"}
+    done = subprocess.run([sys.executable, "-c", COMPARED], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) in {"": (4, 8, 16), "-mno-avx512f": (8,), "-mno-avx": (4,)}[flags]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_without_a_compiler_pytorch_computes_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with caplog.at_level(logging.WARNING, "transfer"):
+        assert native.library() is None and native.library() is None
+    (record,) = caplog.records
+    assert "no-such-compiler" in record.getMessage() and "set CC" in record.getMessage()
+    parts = [torch.randn(2, 3, 5, 16) for _ in range(3)]
+    wanted = torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=True)
+    assert torch.equal(causal_attention(*parts), wanted)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_sources_that_do_not_compile_are_told_with_the_compilers_words(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if native.library() is None:
+        pytest.skip("no C compiler")
+    native.library.cache_clear()
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "--no-such-flag"))
+    with caplog.at_level(logging.WARNING, "transfer"):
+        assert native.library() is None
+    assert "no-such-flag" in caplog.text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_switch_turns_them_off_and_takes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(native.SWITCH, "off")
+    assert native.library() is None and not native.fits(16)
+    native.library.cache_clear()
+    monkeypatch.setenv(native.SWITCH, "of")
+    with pytest.raises(TransferError, match="off"):
+        native.library()
+
+
+def test_a_kernel_that_finds_no_memory_is_an_error() -> None:
+    with pytest.raises(MemoryError):
+        native.in_parts(lambda *arguments: 1, 3)

@@ -1,0 +1,190 @@
+/* What native/decoder.py calls: the blocks of a trunk over new tokens of some sequences, float32 throughout. */
+#include "attention.h"
+
+enum {
+    ROOM = 2 * LANES, /* what capacities are rounded up to */
+    GROUP = 64,       /* tokens that go through the blocks at a time: what is made of them stays in the cache */
+};
+
+/* Weights of a block as [in][out]; the scale of queries and IA3 gains are multiplied in. */
+typedef struct {
+    const float *ln_1, *ln_1_bias, *qkv, *qkv_bias, *out, *out_bias, *ln_2, *ln_2_bias, *fc, *fc_bias, *proj, *proj_bias;
+} Layer;
+
+/* past is (depth, 2, sequences, heads, capacity, size), finite everywhere. Of keys, LANES tokens lie together as
+ * (size, LANES), so that one vector holds the same number of each; capacity is a multiple of ROOM.
+ */
+typedef struct {
+    const Layer *layers;
+    const float *ln_in, *ln_in_bias, *ln_out, *ln_out_bias;
+    float *past;
+    long depth, sequences, heads, capacity, size;
+    float eps;
+} Model;
+
+/* LayerNorm of some tokens. */
+static void normalise(float *to, const float *x, const float *gain, const float *bias, long tokens, long width,
+                      float eps) {
+    for (long r = 0; r < tokens; r++, x += width, to += width) {
+        vec total = {0}, squares = {0};
+        for (long c = 0; c < width; c += LANES) total += load(x + c);
+        float mean = sum(total) / width;
+        for (long c = 0; c < width; c += LANES) squares += (load(x + c) - mean) * (load(x + c) - mean);
+        float factor = 1 / sqrtf(sum(squares) / width + eps);
+        for (long c = 0; c < width; c += LANES)
+            store(to + c, (load(x + c) - mean) * factor * load(gain + c) + load(bias + c));
+    }
+}
+
+/* GELU through an erf of absolute error 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26). */
+INLINE vec gelu(vec x) {
+    vec z = x * 0.70710678f, far = (vec)((ivec)z & 0x7fffffff), t = 1.0f / (1.0f + 0.3275911f * far);
+    vec p = 1.061405429f * t - 1.453152027f;
+    p = ((p * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f;
+    vec tail = p * t * exponential(-far * far); /* 1 - erf */
+    return x * where(x < 0.0f, 0.5f * tail, 1.0f - 0.5f * tail);
+}
+
+static void add_bias(float *x, const float *bias, long rows, long width) {
+    for (long r = 0; r < rows; r++)
+        for (long c = 0; c < width; c += LANES) store(x + r * width + c, load(x + r * width + c) + load(bias + c));
+}
+
+INLINE void fetch(const float *from, long n) {
+    for (long i = 0; i < n; i += 16) __builtin_prefetch(from + i, 0, 2);
+}
+
+/* One query over all keys, read where they lie: memory traffic alone, so values are fetched while keys are read, and the
+ * next head's keys, `block` numbers on, while values are. scratch holds up(seen, ROOM) floats.
+ */
+static void attend_one(float *out, const float *q, const float *keys, const float *values, long seen, long size,
+                       long block, float *scratch) {
+    long padded = up(seen, LANES);
+    float top;
+    for (long j = 0; j < padded; j += 2 * LANES) { /* capacity is a multiple of both: what lies behind `seen` is masked */
+        const float *k = keys + j * size, *next = k + LANES * size, *v = values + j * size;
+        vec a = {0}, b = {0}, c = {0}, d = {0};
+        for (long i = 0; i < size; i += 2, k += 2 * LANES, next += 2 * LANES) {
+            fetch(v + 2 * i * LANES, 4 * LANES);
+            a += q[i] * load(k), b += q[i] * load(next);
+            c += q[i + 1] * load(k + LANES), d += q[i + 1] * load(next + LANES);
+        }
+        store(scratch + j, a + c), store(scratch + j + LANES, b + d);
+    }
+    float share = 1 / softmax(scratch, seen, padded, &top);
+    for (long i = 0; i < size; i += 2 * LANES) {
+        long other = i + LANES < size ? LANES : 0;
+        vec a = {0}, b = {0}, c = {0}, d = {0};
+        for (long j = 0; j < padded; j += 2) {
+            const float *v = values + j * size + i;
+            fetch(v + (keys - values) + block, 2 * LANES);
+            fetch(v + (keys - values) + block + size, 2 * LANES);
+            a += scratch[j] * load(v), b += scratch[j] * load(v + other);
+            c += scratch[j + 1] * load(v + size), d += scratch[j + 1] * load(v + size + other);
+        }
+        store(out + i, (a + c) * share);
+        if (other) store(out + i + other, (b + d) * share);
+    }
+}
+
+/* Several queries over all keys. scratch holds (up(n, ROWS) + ld + ROWS) * size + ROWS * ld floats. */
+static void attend_many(Rows out, Rows q, const float *keys, const float *values, long n, long seen, long size,
+                        float *scratch) {
+    long ld = up(seen, STEP), rows = up(n, ROWS);
+    float *queries = scratch, *turned = queries + rows * size;
+    memset(queries, 0, rows * size * sizeof(float));
+    gather(queries, q, n, size, 1);
+    for (long j = 0; j < ld; j += LANES)
+        for (long i = 0; i < size; i++) store(turned + i * ld + j, load(keys + j * size + i * LANES));
+    attend_rows(queries, turned, values, out, NULL, n, seen - n, ld, size, turned + ld * size);
+}
+
+/* Keep keys (n, row) and values of one head behind `known` others. */
+static void keep(float *keys, float *values, const float *k, const float *v, long row, long known, long n, long size) {
+    for (long i = 0; i < n; i++) {
+        long at = known + i;
+        for (long c = 0; c < size; c++) keys[at / LANES * LANES * size + c * LANES + at % LANES] = k[i * row + c];
+        memcpy(values + at * size, v + i * row, size * sizeof(float));
+    }
+}
+
+/* All heads of the last n tokens of a sequence, but not for the first `skipped`; qkv (n, 3 width), out (n, width). */
+static void attend(float *out, const float *qkv, Model m, long layer, long sequence, long known, long n, long skipped,
+                   float *scratch) {
+    long width = m.heads * m.size, block = m.capacity * m.size, row = 3 * width;
+    for (long h = 0; h < m.heads; h++) {
+        const float *q = qkv + h * m.size;
+        float *keys = m.past + ((layer * 2 * m.sequences + sequence) * m.heads + h) * block;
+        float *values = keys + m.sequences * m.heads * block, *to = out + h * m.size;
+        keep(keys, values, q + width, q + 2 * width, row, known, n, m.size);
+        if (n - skipped > 3) {
+            Rows from = {(void *)(q + skipped * row), row, 0}, into = {to + skipped * width, width, 0};
+            attend_many(into, from, keys, values, n - skipped, known + n, m.size, scratch);
+        } else
+            for (long i = skipped; i < n; i++)
+                attend_one(to + i * width, q + i * row, keys, values, known + i + 1, m.size, block, scratch);
+    }
+}
+
+/* The rows of the last `wanted` of each sequence's n tokens, moved together in place. */
+static void keep_last(float *x, long count, long n, long wanted, long width) {
+    for (long s = 0; s < count; s++)
+        memmove(x + s * wanted * width, x + ((s + 1) * n - wanted) * width, wanted * width * sizeof(float));
+}
+
+/* x += the feed-forward layers of normalised x. */
+static void feed_forward(Layer w, float *x, float *normed, float *wide, long tokens, long width, float eps) {
+    long rows = up(tokens, ROWS);
+    normalise(normed, x, w.ln_2, w.ln_2_bias, tokens, width, eps);
+    product(wide, 4 * width, normed, width, 1, w.fc, 4 * width, rows, 4 * width, width, 0);
+    for (long r = 0; r < tokens; r++)
+        for (long c = 0; c < 4 * width; c += LANES)
+            store(wide + r * 4 * width + c, gelu(load(wide + r * 4 * width + c) + load(w.fc_bias + c)));
+    product(x, width, wide, 4 * width, 1, w.proj, width, rows, width, 4 * width, 1);
+    add_bias(x, w.proj_bias, tokens, width);
+}
+
+/* Tokens x of sequences `first` to `first + count` through all blocks, in place; the last block goes on with the last
+ * `wanted` of each alone. There is room for ROWS more tokens everywhere.
+ */
+static void through_blocks(Model m, float *x, long first, long count, long known, long n, long wanted, float *buffer,
+                           float *scratch) {
+    long width = m.heads * m.size, tokens = count * n, rows = up(tokens, ROWS);
+    float *normed = buffer, *mixed = normed + rows * width, *wide = mixed + rows * width;
+    for (long layer = 0; layer < m.depth; layer++) {
+        Layer w = m.layers[layer];
+        long skipped = layer + 1 == m.depth ? n - wanted : 0;
+        normalise(normed, x, w.ln_1, w.ln_1_bias, tokens, width, m.eps);
+        product(wide, 3 * width, normed, width, 1, w.qkv, 3 * width, rows, 3 * width, width, 0);
+        add_bias(wide, w.qkv_bias, tokens, 3 * width);
+        for (long s = 0; s < count; s++)
+            attend(mixed + s * n * width, wide + s * n * 3 * width, m, layer, first + s, known, n, skipped, scratch);
+        if (skipped) {
+            keep_last(x, count, n, wanted, width);
+            keep_last(mixed, count, n, wanted, width);
+            tokens = count * wanted, rows = up(tokens, ROWS);
+        }
+        product(x, width, mixed, width, 1, w.out, width, rows, width, width, 1);
+        add_bias(x, w.out_bias, tokens, width);
+        feed_forward(w, x, normed, wide, tokens, width, m.eps);
+    }
+}
+
+/* Read `tokens` (sequences, n, width) behind `known` others, for the sequences `first` to `end`; the hidden vectors of
+ * the last `wanted` go to `hidden` (sequences, wanted, width). Returns 0, or 1 without memory.
+ */
+int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
+    long width = m.heads * m.size, ld = up(known + n, ROOM), group = n < GROUP ? GROUP / n : 1, rows = up(group * n, ROWS);
+    long scratch = (up(n, ROWS) + ld + ROWS) * m.size + ROWS * ld, bytes = (7 * rows * width + scratch) * sizeof(float);
+    float *x = aligned_alloc(64, up(bytes, 64)), *buffer = x + rows * width;
+    if (!x) return 1;
+    memset(x, 0, 7 * rows * width * sizeof(float));
+    for (long s = first; s < end; s += group) {
+        long count = s + group < end ? group : end - s;
+        normalise(x, tokens + s * n * width, m.ln_in, m.ln_in_bias, count * n, width, m.eps);
+        through_blocks(m, x, s, count, known, n, wanted, buffer, buffer + 6 * rows * width);
+        normalise(hidden + s * wanted * width, x, m.ln_out, m.ln_out_bias, count * wanted, width, m.eps);
+    }
+    free(x);
+    return 0;
+}

@@ -1,0 +1,6 @@
+/* One library of all kernels; transfer/native/__init__.py builds it. */
+#include "attention.c"
+#include "decoder.c"
+
+const int lanes = LANES; /* sizes of heads are multiples of it */
+const int room = ROOM;   /* capacities for tokens are multiples of it */

@@ -1,0 +1,95 @@
+/* Vectors of floats as the compiler's own extension (GCC, Clang), and one product of matrices made of them.
+ *
+ * LANES is the width of the machine's vectors; ROWS x 2 of them are what a product keeps in registers.
+ */
+#pragma once
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define ROWS 8
+#elif defined(__AVX__)
+#define LANES 8
+#define ROWS 4
+#else
+#define LANES 4
+#define ROWS 8
+#endif
+#define STEP (LANES > ROWS ? LANES : ROWS) /* what numbers of keys are rounded up to: a multiple of both */
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vec load(const float *from) { return *(const vec *)from; }
+INLINE void store(float *to, vec x) { *(vec *)to = x; }
+INLINE vec all(float x) { return x - (vec){0}; }
+INLINE vec where(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
+
+INLINE float sum(vec x) {
+    float parts[LANES], total = 0;
+    store(parts, x);
+    for (int width = LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) parts[i] += parts[i + width];
+    total = parts[0];
+    return total;
+}
+
+INLINE float largest(vec x) {
+    float parts[LANES];
+    store(parts, x);
+    for (int i = 1; i < LANES; i++) parts[0] = parts[i] > parts[0] ? parts[i] : parts[0];
+    return parts[0];
+}
+
+/* e^x for x up to 88, relative error 2e-7; 0 below -87; NaN stays NaN. x = n ln 2 + f, |f| < 0.35, Taylor in f. */
+INLINE vec exponential(vec x) {
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to whole numbers */
+    vec shifted = x * 1.44269504f + magic, n = shifted - magic;
+    vec f = (x - n * 0.693359375f) - n * -2.12194440e-4f; /* ln 2 in two parts, the first with trailing zeros */
+    vec y = f * (1.0f / 720) + 1.0f / 120;
+    y = y * f + 1.0f / 24;
+    y = y * f + 1.0f / 6;
+    y = y * f + 0.5f;
+    y = y * f + 1.0f;
+    y = y * f + 1.0f;
+    ivec power = ((ivec)shifted - (ivec)all(magic) + 127) << 23;
+    ivec small = x < -87.0f;
+    return (vec)((ivec)(y * (vec)power) & ~small);
+}
+
+/* ROWS x (LANES wide * vectors) of C = A B, or C += A B. */
+INLINE void tile(int vectors, float *c, long ldc, const float *a, long row, long column, const float *b, long ldb,
+                 long depth, int add) {
+    vec s[ROWS][2];
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < vectors; j++) s[i][j] = add ? load(c + i * ldc + j * LANES) : (vec){0};
+    for (long t = 0; t < depth; t++) {
+        vec b0 = load(b + t * ldb), b1 = vectors > 1 ? load(b + t * ldb + LANES) : b0;
+        for (int i = 0; i < ROWS; i++) {
+            vec x = all(a[i * row + t * column]);
+            s[i][0] += x * b0;
+            if (vectors > 1) s[i][1] += x * b1;
+        }
+    }
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < vectors; j++) store(c + i * ldc + j * LANES, s[i][j]);
+}
+
+/* C (m, n) = A (m, depth) B (depth, n), or += where `add`.
+ *
+ * A number of A lies at a[i * row + t * column], rows of B and C are ldb and ldc apart. m is a multiple of ROWS and n of
+ * LANES: callers round up and have the room.
+ */
+static void product(float *c, long ldc, const float *a, long row, long column, const float *b, long ldb, long m, long n,
+                    long depth, int add) {
+    for (long j = 0; j < n; j += 2 * LANES)
+        for (long i = 0; i < m; i += ROWS)
+            if (n - j > LANES)
+                tile(2, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+            else
+                tile(1, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+}
