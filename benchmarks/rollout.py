@@ -1,7 +1,9 @@
 """Environment steps a second: the library's stream in lockstep, over one environment with the window recomputed.
 
 Walker2d-v5 that never ends, so that policies with random weights can be timed: real MuJoCo steps, actions clipped to
-their range. Timed are whole cycles of the stream's context, behind its second restart.
+their range. The library plays episodes of three contexts as `evaluate` does, one half acting while the environments of
+the other move. The shares of model and simulator, and the recomputed window, are timed one after the other, over whole
+cycles of the stream's context behind its second restart.
 """
 
 from __future__ import annotations
@@ -9,16 +11,23 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from benchmarks.measure import Row, rounds
+from benchmarks.measure import Row, rounds, seconds
 from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.players import Actor, Recompute
 from transfer import TransferModel
+from transfer.playing import Task, finish, make_crews
+from transfer.rollout import Alone
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}
@@ -44,27 +53,45 @@ def _rows(kind: str, model: TransferModel, size: Size) -> list[Row]:
     players = {"recomputed": Rollout(Recompute(model, context), model, 1, context)}
     for number in size.rows:
         players[str(number)] = Rollout(model.stream(number, context, "autoregressive"), model, number, context)
+    ways: dict[str, Callable[[], tuple[float, ...]]] = {name: player.play for name, player in players.items()}
+    for number in size.rows:
+        ways[f"{number} evaluated"] = partial(evaluated, model, players[str(number)].envs, context)
     try:
-        found = rounds({name: player.play for name, player in players.items()}, size.repeats)
+        found = rounds(ways, size.repeats)
     finally:
         for player in players.values():
             player.close()
-    slow = [sum(pair) for pair in found["recomputed"]]
-    return [_row(f"{kind}, E = {number}", number, found[str(number)], slow, players) for number in size.rows]
+    # seconds of one environment step
+    each = {name: [sum(times) / players[name].steps for times in found[name]] for name in players}
+    return [_row(f"{kind}, E = {number}", number, found, each, players[str(number)]) for number in size.rows]
 
 
 def _row(
-    name: str, number: int, pairs: list[tuple[float, float]], slow: list[float], players: dict[str, Rollout]
+    name: str, number: int, found: dict[str, list[tuple[float, ...]]], each: dict[str, list[float]], player: Rollout
 ) -> Row:
-    steps, total = number * players[str(number)].cycle, [sum(pair) for pair in pairs]
-    model, simulator = (statistics.median(part) for part in zip(*pairs, strict=True))
+    played = [spent / steps for spent, steps in found[f"{number} evaluated"]]
+    model, simulator = (statistics.median(part) for part in zip(*found[str(number)], strict=True))
     values = {
-        "steps/s": steps / statistics.median(total),
-        "model, ms per step": 1e3 * model / steps,
-        "simulator, ms per step": 1e3 * simulator / steps,
-        "recomputed, steps/s": players["recomputed"].cycle / statistics.median(slow),
+        "steps/s": 1 / statistics.median(played),
+        "one after the other, steps/s": 1 / statistics.median(each[str(number)]),
+        "model, ms per step": 1e3 * model / player.steps,
+        "simulator, ms per step": 1e3 * simulator / player.steps,
+        "recomputed, steps/s": 1 / statistics.median(each["recomputed"]),
     }
-    return Row(name, slow, total, float(number), values)
+    return Row(name, each["recomputed"], played, values=values)
+
+
+@torch.inference_mode()
+def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[float, float]:
+    """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
+    task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
+
+    def group(rows: dict[str, int]) -> Alone:
+        return Alone(model.stream(rows[""], context, "autoregressive"))
+
+    crews = make_crews({"": task}, {"": envs}, np.arange(len(envs)), group, model.device)
+    with ThreadPoolExecutor(1) as simulator:
+        return seconds(lambda: finish(crews, simulator, 0, None)), 3.0 * context * len(envs)
 
 
 class Rollout:
@@ -79,6 +106,7 @@ class Rollout:
 
     def __init__(self, actor: Actor, model: TransferModel, rows: int, context: int) -> None:
         self.actor, self.time, self.cycle = actor, 0, context - context // 2
+        self.steps = rows * self.cycle  # of environments in a cycle
         self.envs = [model.env_spec.make() for _ in range(rows)]
         self.states = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.envs)])
         self.play(context)

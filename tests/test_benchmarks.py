@@ -84,10 +84,13 @@ def counted(depth: int, frozen: bool) -> int:
 
 
 @pytest.mark.parametrize(("frozen", "passes"), [(False, 3), (True, 2)])
-def test_products_with_weights_are_counted_as_pytorch_counts_them(frozen: bool, passes: int) -> None:
+def test_products_with_weights_are_counted_as_pytorch_counts_them(
+    frozen: bool, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchmarks.measure import Flops
     from benchmarks.models import QUICK as size
 
+    monkeypatch.setattr("transfer.linear._available", lambda: False)  # its counter does not know oneDNN's
     one = Flops.of(size.batch, size.context * (2 + 3), size.width, 1)
     assert counted(2, frozen) - counted(1, frozen) == passes * one.matrix
     assert (one.frozen if frozen else one.full) == passes * one.matrix + 3.5 * one.attention

@@ -1,8 +1,12 @@
-"""Playing episodes: each has its own seed and its own slot, and nothing is reset until a whole wave is over."""
+"""Playing episodes: each has its own seed and its own slot, and nothing is reset until a whole wave is over.
+
+On a CPU a wave plays in two halves: while the model reads for one, a thread steps the environments of the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 FIRST_SEED = 10_000
+WORTH_HALVING = 8  # environments of a name; with fewer, two small forwards cost more than the simulators
 Seen = tuple[Tensor, Tensor, Tensor]
 """What E environments show a policy: states (E, S), returns still wanted (E,), step numbers (E,)."""
 
@@ -66,7 +71,7 @@ def play(
 
     Args:
         tasks: what to play, by name.
-        group: makes who acts, for a number of environments by name; called once a wave.
+        group: makes who acts, for a number of environments by name; called once a wave, or half a wave.
         device: where observations go.
         num_episodes: N; episode i has seed first_seed + i.
         num_envs: environments of each name at a time.
@@ -76,43 +81,83 @@ def play(
     if num_episodes < 1 or num_envs < 1:
         raise TransferError(f"num_episodes={num_episodes} and num_envs={num_envs} must be at least 1.")
     seeds, count = first_seed + np.arange(num_episodes), min(num_envs, num_episodes)
-    waves: dict[str, list[_Wave]] = {name: [] for name in tasks}
+    done: dict[str, list[Played]] = {name: [] for name in tasks}
     with ExitStack() as stack:
         slots = {
             name: [stack.enter_context(closing(task.env_spec.make())) for _ in range(count)]
             for name, task in tasks.items()
         }
+        simulator = stack.enter_context(ThreadPoolExecutor(1, "simulator"))
         for part in np.split(seeds, range(count, num_episodes, count)):
-            wave = {name: _Wave(slots[name][: len(part)], part, task, device) for name, task in tasks.items()}
-            before = (int(part[0]) - first_seed) * len(tasks)
-            _finish(wave, group({name: len(part) for name in tasks}), device, before, on_episode)
-            for name, one in wave.items():
-                waves[name].append(one)
-    return {
-        name: Played(*(np.concatenate(column) for column in zip(*(one.played() for one in some), strict=True)))
-        for name, some in waves.items()
-    }
+            crews = make_crews(tasks, slots, part, group, device)
+            finish(crews, simulator, (int(part[0]) - first_seed) * len(tasks), on_episode)
+            for name in tasks:
+                done[name] += [crew.waves[name].played() for crew in crews]
+    return {name: Played(*map(np.concatenate, zip(*some, strict=True))) for name, some in done.items()}
 
 
-def _finish(
-    waves: dict[str, _Wave],
-    group: Group,
+def make_crews(
+    tasks: Mapping[str, Task],
+    slots: Mapping[str, list[gymnasium.Env[Any, Any]]],
+    seeds: NDArray[np.int64],
+    group: Callable[[dict[str, int]], Group],
     device: torch.device,
-    before: int,
-    on_episode: Callable[[int], None] | None,
+) -> list[Crew]:
+    """Of one wave: its halves on a CPU, where that is worth it, else all in one."""
+    halves = 2 if device.type == "cpu" and len(seeds) >= WORTH_HALVING else 1
+    crews, first = [], 0
+    for some in np.array_split(seeds, halves):
+        seats = slice(first, first + len(some))
+        waves = {name: _Wave(slots[name][seats], some, task, device) for name, task in tasks.items()}
+        crews.append(Crew(waves, group({name: len(some) for name in tasks})))
+        first = seats.stop
+    return crews
+
+
+def finish(
+    crews: list[Crew], simulator: ThreadPoolExecutor, before: int, on_episode: Callable[[int], None] | None
 ) -> None:
-    """Play waves in lockstep until all of their episodes are over."""
-    going = waves
+    """Play until all episodes are over: one crew acts while the environments of the other move."""
+    moving: dict[int, Future[bool]] = {}
+    going = dict(enumerate(crews))
     while going:
-        actions = group.step({name: wave.seen() for name, wave in going.items()})
-        stay = {name: wave.step(actions[name].cpu().numpy()) for name, wave in going.items()}
-        if all(rows.all() for rows in stay.values()):
-            continue
-        if on_episode is not None:
-            on_episode(before + sum(len(wave.envs) - len(wave.alive) for wave in waves.values()))
-        going = {name: wave for name, wave in going.items() if len(wave.alive)}
-        if going:
-            group.select({name: torch.from_numpy(rows).to(device) for name, rows in stay.items()})
+        for number, crew in list(going.items()):
+            if number in moving and moving.pop(number).result():
+                crew.leave_behind()
+                if on_episode is not None:
+                    on_episode(before + sum(crew.finished for crew in crews))
+            if crew.going:
+                moving[number] = simulator.submit(crew.move, crew.act())
+            else:
+                del going[number]
+
+
+class Crew:
+    """Some environments of each name that play in lockstep, and who acts in them."""
+
+    def __init__(self, waves: dict[str, _Wave], group: Group) -> None:
+        self.waves = self.going = waves
+        self.group = group
+        self.stay: dict[str, NDArray[np.bool_]] = {}
+        self.finished = 0
+
+    def act(self) -> dict[str, NDArray[np.float32]]:
+        """Actions (E, A) by name, for what the environments show."""
+        actions = self.group.step({name: wave.seen() for name, wave in self.going.items()})
+        return {name: some.cpu().numpy() for name, some in actions.items()}
+
+    def move(self, actions: dict[str, NDArray[np.float32]]) -> bool:
+        """Step the environments; returns whether an episode is over."""
+        self.stay = {name: wave.step(actions[name]) for name, wave in self.going.items()}
+        return not all(rows.all() for rows in self.stay.values())
+
+    def leave_behind(self) -> None:
+        """Go on without the episodes that are over."""
+        self.finished = sum(len(wave.envs) - len(wave.alive) for wave in self.waves.values())
+        rows = {name: torch.from_numpy(rows).to(self.going[name].device) for name, rows in self.stay.items()}
+        self.going = {name: wave for name, wave in self.going.items() if len(wave.alive)}
+        if self.going:
+            self.group.select(rows)
 
 
 class _Wave:

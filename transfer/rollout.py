@@ -118,7 +118,7 @@ def evaluate(
     with evaluating(model), torch.inference_mode():
         played = play(
             {"": task},
-            lambda rows: _Alone(model.stream(rows[""], context, decode)),
+            lambda rows: Alone(model.stream(rows[""], context, decode)),
             model.device,
             num_episodes,
             num_envs,
@@ -179,16 +179,18 @@ def evaluate_together(
     return {name: _evaluation(task, played[name], first_seed, decode) for name, task in tasks.items()}
 
 
-class _Alone:
+class Alone:
     """One actor as a group."""
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
+        """See `transfer.playing.Group`."""
         return {name: self.actor.step(*shown) for name, shown in seen.items()}
 
     def select(self, rows: Mapping[str, Tensor]) -> None:
+        """See `transfer.playing.Group`."""
         for kept in rows.values():
             self.actor.select(kept)
 

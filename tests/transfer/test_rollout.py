@@ -1,5 +1,6 @@
 """Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -135,6 +136,48 @@ def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeM
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     assert np.abs(together[4][:5] - together[3]).max() > 1e-3
+
+
+def test_halves_of_a_wave_are_played_as_if_alone(make_model: MakeModel, countdowns: list[Any]) -> None:
+    counts: list[int] = []
+    model = make_model()
+    result = evaluate(model, num_episodes=23, num_envs=20, context=3, on_episode=counts.append)
+    assert result.lengths.tolist() == [(10_000 + i) % 5 + 2 for i in range(23)]
+    assert counts[-1] == 23 and counts == sorted(set(counts))
+    together = {env.seeds[0]: np.stack(env.actions)[: env.seeds[0] % 5 + 2] for env in countdowns}
+    countdowns.clear()
+    evaluate(model, num_episodes=20, num_envs=1, context=3)
+    alone = np.split(np.stack(countdowns[0].actions), np.cumsum([seed % 5 + 2 for seed in countdowns[0].seeds])[:-1])
+    for seed, one in zip(countdowns[0].seeds, alone, strict=True):
+        np.testing.assert_allclose(one, together[seed], atol=1e-5)
+
+
+def test_one_half_acts_while_the_environments_of_the_other_move(
+    asked: Asked, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first environment waits, while it moves, until the other half has acted."""
+    acts = threading.Semaphore(0)
+
+    def step(states: Tensor, *_: Tensor) -> Tensor:
+        acts.release()
+        return torch.ones(len(states), 3)
+
+    def move(env: Any, action: np.ndarray) -> Any:
+        if env is countdowns[0] and not waited:
+            acts.acquire()  # of its own half
+            waited.append(acts.acquire(timeout=20))
+        return plain(env, action)
+
+    waited: list[bool] = []
+    evaluate(asked, num_episodes=1)
+    kind = type(countdowns[0])
+    plain = kind.step
+    countdowns.clear()
+    monkeypatch.setattr(type(asked), "step", staticmethod(step))
+    monkeypatch.setattr(type(asked), "select", lambda *_: None)
+    monkeypatch.setattr(kind, "step", move)
+    evaluate(asked, num_episodes=8)
+    assert waited == [True]
 
 
 def test_real_episodes_can_be_played_again(make_model: MakeModel, short: Short) -> None:
