@@ -1,12 +1,15 @@
-"""Decoding for several adapters in lockstep: one forward of the shared trunk reads the newest tokens of all rows."""
+"""Decoding for several adapters in lockstep: the shared trunk reads the newest tokens of all rows at once."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from transfer import native
+from transfer.decoder import Decoder
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, stacked, unstacked
@@ -16,12 +19,10 @@ from transfer.playing import Seen
 class MixedStream:
     """Actions for the environments of several adapters in lockstep, as `transfer.streaming.Stream` gives for each.
 
-    A row reads its own tokens only. Where another adapter has more of them, the row's slot in the cache stays unused,
-    and the mask hides it from all later tokens:
+    Where another adapter has more action dimensions, the rows of the one that has fewer wait:
 
-        slot       0   1   2   3   4   5   6     7   8   9
-        hopper     R   s   a0  a1  -   -   -  |  a2  R   s   ...     3 action dimensions
-        walker2d   R   s   a0  a1  a2  a3  a4 |  a5  R   s   ...     6, so 6 forwards a step serve both
+        hopper       R s   a0   a1   -    -    -    |   a2 R s   ...    3 dimensions
+        walker2d     R s   a0   a1   a2   a3   a4   |   a5 R s   ...    6, so 6 readings a step serve both
 
     Args:
         model: in eval mode.
@@ -38,20 +39,11 @@ class MixedStream:
     ) -> None:
         if not rows or min(rows.values()) < 1:
             raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
-        self.model, self.context, self.decode = model, context, decode
+        self.decode = decode
         self.lanes = {name: Lane(model[name], decode, context) for name in rows}
-        self._enter(dict(rows))
-        self._forget()
-
-    def _enter(self, rows: dict[str, int]) -> None:
-        self.rows, self.gains = rows, self.model.gains(rows)
-
-    def _forget(self) -> None:
-        """An empty cache; `used` (B, slots) tells which of its slots hold a token."""
-        count, trunk = sum(self.rows.values()), self.model.trunk
-        slots = self.context * max(lane.model.tokens_per_step for lane in self.lanes.values())
-        self.cache = trunk.empty_cache(count, slots)
-        self.used = torch.ones(count, 0, dtype=torch.bool, device=self.model.device)
+        head_size = model.trunk.config.width // model.trunk.config.heads
+        in_c = model.device.type == "cpu" and native.fits(head_size)
+        self.reader: _Reader = (_Each if in_c else _OneForward)(model, dict(rows), context)
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         """Actions (E, A) of each adapter, for what its environments show.
@@ -59,35 +51,106 @@ class MixedStream:
         Raises:
             TransferError: `seen` is not of exactly the adapters that still have environments.
         """
-        if set(seen) != set(self.rows):
+        if set(seen) != set(self.lanes):
             shown = ", ".join(seen) or "nothing"
-            raise TransferError(f"the stream goes on with {', '.join(self.rows) or 'nothing'}, but was shown {shown}.")
+            raise TransferError(f"the stream goes on with {', '.join(self.lanes) or 'nothing'}, but was shown {shown}.")
         if next(iter(self.lanes.values())).full:  # and so all of them
-            self._forget()
+            self.reader.forget()
             for lane in self.lanes.values():
                 lane.restart()
         acting = {name: lane.act(*seen[name]) for name, lane in self.lanes.items()}
-        tokens = {name: next(lane) for name, lane in acting.items()}
-        return self._converse(acting, tokens)
+        return self._converse(acting, {name: next(lane) for name, lane in acting.items()})
 
     def _converse(
         self, acting: Mapping[str, Generator[Tensor, Tensor, Tensor]], tokens: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Read what the lanes yield, one forward for all that still ask, until each has its action."""
+        """Read what the lanes yield, all that still ask at once, until each has its action."""
         actions: dict[str, Tensor] = {}
         keep = True
         while tokens:
-            hidden, tokens = self._read(tokens, keep), {}
+            hidden, tokens = self.reader.read(tokens, keep), {}
             for name, part in hidden.items():
                 try:
                     tokens[name] = acting[name].send(part)
                 except StopIteration as over:
                     actions[name] = over.value
             keep = self.decode != "parallel"  # its zeros are forgotten; the chosen action is read with the next step
-        return {name: actions[name] for name in self.rows}
+        return {name: actions[name] for name in self.lanes}
 
-    def _read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    def select(self, rows: Mapping[str, Tensor]) -> None:
+        """Go on with some of the environments, (E,) boolean for each adapter; one without any left is over."""
+        self.reader.select(rows)
+        self.lanes = {name: lane for name, lane in self.lanes.items() if rows[name].any()}
+        for name, lane in self.lanes.items():
+            lane.select(rows[name])
+
+
+class _Reader(Protocol):
+    """The trunk, and what it has read of each row."""
+
+    def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
         """Hidden vectors of new tokens (E, n, D) of some adapters; what is not kept is as if never read."""
+        ...
+
+    def select(self, rows: Mapping[str, Tensor]) -> None:
+        """Go on with some of the rows, (E,) boolean for each adapter."""
+        ...
+
+    def forget(self) -> None:
+        """Begin anew."""
+        ...
+
+
+class _Each:
+    """A decoder for each adapter: the kernels read every row by itself, so nothing is gained by joining them."""
+
+    def __init__(self, model: MixedModel, rows: dict[str, int], context: int) -> None:
+        self.decoders = {
+            name: Decoder(model.trunk, model[name].adapter.gains(), count, context * model[name].tokens_per_step)
+            for name, count in rows.items()
+        }
+
+    def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+        hidden = {}
+        for name, new in tokens.items():
+            decoder, known = self.decoders[name], self.decoders[name].length
+            hidden[name] = decoder.read(new, new.shape[1])
+            if not keep:
+                decoder.forget(known)
+        return hidden
+
+    def select(self, rows: Mapping[str, Tensor]) -> None:
+        self.decoders = {name: decoder for name, decoder in self.decoders.items() if rows[name].any()}
+        for name, decoder in self.decoders.items():
+            decoder.select(rows[name])
+
+    def forget(self) -> None:
+        for decoder in self.decoders.values():
+            decoder.forget(0)
+
+
+class _OneForward:
+    """One forward of the trunk for all rows.
+
+    Where another adapter has more tokens, the row's slot in the cache stays unused, and the mask hides it from all
+    later tokens: `used` (B, slots) tells which slots hold one.
+    """
+
+    def __init__(self, model: MixedModel, rows: dict[str, int], context: int) -> None:
+        self.model = model
+        self.slots = context * max(model[name].tokens_per_step for name in rows)
+        self._enter(rows)
+        self.forget()
+
+    def _enter(self, rows: dict[str, int]) -> None:
+        self.rows, self.gains = rows, self.model.gains(rows)
+
+    def forget(self) -> None:
+        count = sum(self.rows.values())
+        self.cache = self.model.trunk.empty_cache(count, self.slots)
+        self.used = torch.ones(count, 0, dtype=torch.bool, device=self.model.device)
+
+    def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
         nothing = torch.zeros(0, self.model.trunk.config.width, device=self.model.device)
         asked = [tokens.get(name, nothing.expand(count, -1, -1)) for name, count in self.rows.items()]
         x = stacked(asked)  # (B, n, D)
@@ -97,16 +160,13 @@ class MixedStream:
         causal = used.new_ones(x.shape[1], used.shape[1]).tril(self.used.shape[1])  # (n, past + n)
         hidden, cache = self.model.trunk(x, self.gains, used[:, None, None] & causal, self.cache)
         if keep:
+            assert cache is not None  # one was given
             self.cache, self.used = cache, used
         parts = zip(self.rows, unstacked(hidden, asked), strict=True)
         return {name: part for name, part in parts if name in tokens}
 
     def select(self, rows: Mapping[str, Tensor]) -> None:
-        """Go on with some of the environments, (E,) boolean for each adapter; one without any left is over."""
         kept = torch.cat([rows[name] for name in self.rows])  # (B,)
         self.used, self.cache = self.used[kept], self.cache.select(kept)
         left = {name: int(rows[name].sum()) for name in self.rows}
-        self.lanes = {name: lane for name, lane in self.lanes.items() if left[name]}
-        for name, lane in self.lanes.items():
-            lane.select(rows[name])
         self._enter({name: count for name, count in left.items() if count})

@@ -42,7 +42,7 @@ def no_gradients() -> Iterator[None]:
 
 @pytest.fixture(params=MIXES)
 def mixed(request: pytest.FixtureRequest, make_trunk: MakeTrunk, make_adapter: MakeAdapter) -> MixedModel:
-    trunk = make_trunk()
+    trunk = make_trunk(width=32)
     kinds = MIXES[request.param]
     adapters = {name: make_adapter(env, i, trunk, **kind) for i, (name, (env, kind)) in enumerate(kinds.items())}
     return MixedModel(trunk, adapters).eval()
@@ -60,6 +60,15 @@ def seen(batch: Batch, rows: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def close(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(params=["a decoder each", "one forward"], autouse=True)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of reading: through the kernels, and without them."""
+    if request.param == "one forward":
+        monkeypatch.setattr("transfer.native.fits", lambda size: False)
+    else:
+        request.getfixturevalue("kernels")
 
 
 @pytest.mark.parametrize("decode", ["autoregressive", "parallel"])
@@ -85,6 +94,7 @@ def test_each_adapter_acts_as_in_a_stream_of_its_own(decode: str, mixed: MixedMo
     assert {name: index.tolist() for name, index in rows.items()} == {names["first"]: [2]}
 
 
+@pytest.mark.parametrize("reader", ["one forward"], indirect=True)
 def test_a_step_costs_the_forwards_of_its_longest_action(mixed: MixedModel, batches: dict[str, Batch]) -> None:
     read: list[tuple[int, ...]] = []
     mixed.trunk.register_forward_pre_hook(lambda trunk, inputs: read.append(tuple(inputs[0].shape[:2])))

@@ -29,21 +29,20 @@ INLINE vec all(float x) { return x - (vec){0}; }
 INLINE vec where(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 
-INLINE float sum(vec x) {
-    float parts[LANES], total = 0;
-    store(parts, x);
-    for (int width = LANES / 2; width; width /= 2)
-        for (int i = 0; i < width; i++) parts[i] += parts[i + width];
-    total = parts[0];
-    return total;
-}
-
-INLINE float largest(vec x) {
-    float parts[LANES];
-    store(parts, x);
-    for (int i = 1; i < LANES; i++) parts[0] = parts[i] > parts[0] ? parts[i] : parts[0];
-    return parts[0];
-}
+/* Of all lanes: halves are joined until one is left. */
+#define JOINED(name, join)                                  \
+    INLINE float name(vec x) {                              \
+        float parts[LANES];                                 \
+        store(parts, x);                                    \
+        for (int width = LANES / 2; width; width /= 2)      \
+            for (int i = 0; i < width; i++) {               \
+                float a = parts[i], b = parts[i + width];   \
+                parts[i] = join;                            \
+            }                                               \
+        return parts[0];                                    \
+    }
+JOINED(sum, a + b)
+JOINED(largest, a > b ? a : b)
 
 /* e^x for x up to 88, relative error 2e-7; 0 below -87; NaN stays NaN. x = n ln 2 + f, |f| < 0.35, Taylor in f. */
 INLINE vec exponential(vec x) {
