@@ -96,8 +96,9 @@ class Decoder:
         c, like = trunk.config, trunk.ln_in.weight
         ours = like.device.type == "cpu" and like.dtype == torch.float32 and native.fits(c.width // c.heads)
         self.blocks = Blocks([layer.tensors() for layer in self.layers], self.ends, self.eps) if ours else None
-        room = native.room(capacity) if ours else capacity
-        self.past = like.new_zeros(c.depth, 2, rows, c.heads, room, c.width // c.heads)
+        size = c.width // c.heads
+        shape = (1, rows, c.heads, native.room(capacity), 2 * size) if ours else (2, rows, c.heads, capacity, size)
+        self.past = like.new_zeros(c.depth, *shape)  # keys and values
         self.capacity, self.length = capacity, 0  # tokens that there is room for, and tokens read
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:

@@ -63,7 +63,7 @@ def fits(head_size: int) -> bool:
 
 def room(tokens: int) -> int:
     """How many tokens a decoder's keys and values need room for, to hold some."""
-    unit = ctypes.c_int.in_dll(kernels(), "room").value
+    unit = ctypes.c_int.in_dll(kernels(), "step").value
     return -(-tokens // unit) * unit
 
 

@@ -65,14 +65,13 @@ static void transpose(float *to, long ld, const float *from, long n, long size) 
 /* Scores of one query to weights that are not divided by their sum; returns the sum and leaves the maximum. */
 static float softmax(float *scores, long seen, long padded, float *top) {
     vec high = all(-INFINITY), total = {0};
-    for (long j = seen; j < padded; j++) scores[j] = -INFINITY;
-    for (long j = 0; j < padded; j += LANES) {
-        vec x = load(scores + j);
+    for (long j = 0; j < seen; j += LANES) {
+        vec x = first_lanes(load(scores + j), seen - j, -INFINITY);
         high = where(x > high, x, high);
     }
     *top = largest(high);
     for (long j = 0; j < padded; j += LANES) {
-        vec weight = exponential(load(scores + j) - *top);
+        vec weight = first_lanes(exponential(load(scores + j) - *top), seen - j, 0);
         store(scores + j, weight);
         total += weight;
     }
@@ -118,8 +117,9 @@ static void weigh(float *weights, const float *logs, long ld, long first, long l
     for (long r = first; r < first + ROWS; r++) {
         float *row = weights + (r - first) * ld;
         long seen = r < last ? r + 1 : 0;
-        for (long j = 0; j < seen; j += LANES) store(row + j, exponential(load(row + j) - logs[r]));
-        memset(row + seen, 0, (padded - seen) * sizeof(float));
+        for (long j = 0; j < seen; j += LANES)
+            store(row + j, first_lanes(exponential(load(row + j) - logs[r]), seen - j, 0));
+        memset(row + up(seen, LANES), 0, (padded - up(seen, LANES)) * sizeof(float));
     }
 }
 

@@ -2,8 +2,8 @@
 #include "attention.h"
 
 enum {
-    ROOM = 2 * LANES, /* what capacities are rounded up to */
-    GROUP = 64,       /* tokens that go through the blocks at a time: what is made of them stays in the cache */
+    GROUP = 64, /* tokens that go through the blocks at a time: what is made of them stays in the cache */
+    AHEAD = 8,  /* groups of keys and values */
 };
 
 /* Weights of a block as [in][out]; the scale of queries and IA3 gains are multiplied in. */
@@ -11,8 +11,9 @@ typedef struct {
     const float *ln_1, *ln_1_bias, *qkv, *qkv_bias, *out, *out_bias, *ln_2, *ln_2_bias, *fc, *fc_bias, *proj, *proj_bias;
 } Layer;
 
-/* past is (depth, 2, sequences, heads, capacity, size), finite everywhere. Of keys, LANES tokens lie together as
- * (size, LANES), so that one vector holds the same number of each; capacity is a multiple of ROOM.
+/* past is (depth, sequences, heads, capacity / LANES, 2 * LANES * size), finite everywhere: of LANES tokens first the keys
+ * as (size, LANES), so that one vector holds the same number of each, then the values as (LANES, size). One query reads
+ * it from front to back.
  */
 typedef struct {
     const Layer *layers;
@@ -54,75 +55,93 @@ INLINE void fetch(const float *from, long n) {
     for (long i = 0; i < n; i += 16) __builtin_prefetch(from + i, 0, 2);
 }
 
-/* One query over all keys, read where they lie: memory traffic alone, so values are fetched while keys are read, and the
- * next head's keys, `block` numbers on, while values are. scratch holds up(seen, ROOM) floats.
- */
-static void attend_one(float *out, const float *q, const float *keys, const float *values, long seen, long size,
-                       long block, float *scratch) {
-    long padded = up(seen, LANES);
-    float top;
-    for (long j = 0; j < padded; j += 2 * LANES) { /* capacity is a multiple of both: what lies behind `seen` is masked */
-        const float *k = keys + j * size, *next = k + LANES * size, *v = values + j * size;
-        vec a = {0}, b = {0}, c = {0}, d = {0};
-        for (long i = 0; i < size; i += 2, k += 2 * LANES, next += 2 * LANES) {
-            fetch(v + 2 * i * LANES, 4 * LANES);
-            a += q[i] * load(k), b += q[i] * load(next);
-            c += q[i + 1] * load(k + LANES), d += q[i + 1] * load(next + LANES);
-        }
-        store(scratch + j, a + c), store(scratch + j + LANES, b + d);
+/* Numbers before the tokens of `token`'s group. */
+INLINE long group_of(long token, long size) { return token / LANES * 2 * LANES * size; }
+
+/* Scores of one query with a group of keys (size, LANES). */
+INLINE vec scores_of(const float *q, const float *keys, long size) {
+    vec a = {0}, b = {0}, c = {0}, d = {0};
+    for (long i = 0; i < size; i += 4, keys += 4 * LANES) {
+        a += q[i] * load(keys), b += q[i + 1] * load(keys + LANES);
+        c += q[i + 2] * load(keys + 2 * LANES), d += q[i + 3] * load(keys + 3 * LANES);
     }
-    float share = 1 / softmax(scratch, seen, padded, &top);
-    for (long i = 0; i < size; i += 2 * LANES) {
-        long other = i + LANES < size ? LANES : 0;
-        vec a = {0}, b = {0}, c = {0}, d = {0};
-        for (long j = 0; j < padded; j += 2) {
-            const float *v = values + j * size + i;
-            fetch(v + (keys - values) + block, 2 * LANES);
-            fetch(v + (keys - values) + block + size, 2 * LANES);
-            a += scratch[j] * load(v), b += scratch[j] * load(v + other);
-            c += scratch[j + 1] * load(v + size), d += scratch[j + 1] * load(v + size + other);
+    return (a + b) + (c + d);
+}
+
+/* out (size) += weights of a group, times its values (LANES, size). */
+INLINE void mix(float *out, const float *weights, const float *values, long size) {
+    for (long i = 0; i < size; i += LANES) {
+        vec a = load(out + i), b = {0};
+        for (long j = 0; j < LANES; j += 2) {
+            a += weights[j] * load(values + j * size + i);
+            b += weights[j + 1] * load(values + (j + 1) * size + i);
         }
-        store(out + i, (a + c) * share);
-        if (other) store(out + i + other, (b + d) * share);
+        store(out + i, a + b);
     }
 }
 
-/* Several queries over all keys. scratch holds (up(n, ROWS) + ld + ROWS) * size + ROWS * ld floats. */
-static void attend_many(Rows out, Rows q, const float *keys, const float *values, long n, long seen, long size,
-                        float *scratch) {
+/* One query over all keys: memory traffic alone, so in one pass, with the largest score so far (Milakov and Gimelshein
+ * 2018, arXiv 1805.02867). Groups are fetched AHEAD of time, at the end those of the next head, `head` numbers on.
+ */
+static void attend_one(float *out, const float *q, const float *past, long seen, long size, long head) {
+    float top = -INFINITY, weights[LANES];
+    vec total = {0};
+    memset(out, 0, size * sizeof(float));
+    for (long j = 0; j < seen; j += LANES) {
+        long next = j + AHEAD * LANES, over = next - up(seen, LANES);
+        fetch(past + (over < 0 ? group_of(next, size) : head + group_of(over, size)), 2 * LANES * size);
+        const float *keys = past + group_of(j, size);
+        vec scores = first_lanes(scores_of(q, keys, size), seen - j, -INFINITY);
+        float high = largest(scores);
+        if (high > top) {
+            float shrink = expf(top - high);
+            for (long i = 0; i < size; i++) out[i] *= shrink;
+            total *= shrink, top = high;
+        }
+        vec weight = exponential(scores - top);
+        store(weights, weight);
+        total += weight;
+        mix(out, weights, keys + LANES * size, size);
+    }
+    float share = 1 / sum(total);
+    for (long i = 0; i < size; i++) out[i] *= share;
+}
+
+/* Several queries over all keys. scratch holds (up(n, ROWS) + 2 * ld + ROWS) * size + ROWS * ld floats. */
+static void attend_many(Rows out, Rows q, const float *past, long n, long seen, long size, float *scratch) {
     long ld = up(seen, STEP), rows = up(n, ROWS);
-    float *queries = scratch, *turned = queries + rows * size;
+    float *queries = scratch, *turned = queries + rows * size, *values = turned + ld * size;
     memset(queries, 0, rows * size * sizeof(float));
     gather(queries, q, n, size, 1);
-    for (long j = 0; j < ld; j += LANES)
-        for (long i = 0; i < size; i++) store(turned + i * ld + j, load(keys + j * size + i * LANES));
-    attend_rows(queries, turned, values, out, NULL, n, seen - n, ld, size, turned + ld * size);
+    for (long j = 0; j < ld; j += LANES) {
+        const float *keys = past + group_of(j, size);
+        for (long i = 0; i < size; i++) store(turned + i * ld + j, load(keys + i * LANES));
+        memcpy(values + j * size, keys + LANES * size, LANES * size * sizeof(float));
+    }
+    attend_rows(queries, turned, values, out, NULL, n, seen - n, ld, size, values + ld * size);
 }
 
-/* Keep keys (n, row) and values of one head behind `known` others. */
-static void keep(float *keys, float *values, const float *k, const float *v, long row, long known, long n, long size) {
-    for (long i = 0; i < n; i++) {
-        long at = known + i;
-        for (long c = 0; c < size; c++) keys[at / LANES * LANES * size + c * LANES + at % LANES] = k[i * row + c];
-        memcpy(values + at * size, v + i * row, size * sizeof(float));
-    }
+/* Keep a token's key and value of one head. */
+static void keep(float *past, const float *key, const float *value, long token, long size) {
+    float *keys = past + group_of(token, size);
+    for (long i = 0; i < size; i++) keys[i * LANES + token % LANES] = key[i];
+    memcpy(keys + (LANES + token % LANES) * size, value, size * sizeof(float));
 }
 
 /* All heads of the last n tokens of a sequence, but not for the first `skipped`; qkv (n, 3 width), out (n, width). */
 static void attend(float *out, const float *qkv, Model m, long layer, long sequence, long known, long n, long skipped,
                    float *scratch) {
-    long width = m.heads * m.size, block = m.capacity * m.size, row = 3 * width;
+    long width = m.heads * m.size, row = 3 * width, head = m.capacity * 2 * m.size;
     for (long h = 0; h < m.heads; h++) {
         const float *q = qkv + h * m.size;
-        float *keys = m.past + ((layer * 2 * m.sequences + sequence) * m.heads + h) * block;
-        float *values = keys + m.sequences * m.heads * block, *to = out + h * m.size;
-        keep(keys, values, q + width, q + 2 * width, row, known, n, m.size);
+        float *past = m.past + ((layer * m.sequences + sequence) * m.heads + h) * head;
+        float *to = out + h * m.size;
+        for (long i = 0; i < n; i++) keep(past, q + i * row + width, q + i * row + 2 * width, known + i, m.size);
         if (n - skipped > 3) {
             Rows from = {(void *)(q + skipped * row), row, 0}, into = {to + skipped * width, width, 0};
-            attend_many(into, from, keys, values, n - skipped, known + n, m.size, scratch);
+            attend_many(into, from, past, n - skipped, known + n, m.size, scratch);
         } else
-            for (long i = skipped; i < n; i++)
-                attend_one(to + i * width, q + i * row, keys, values, known + i + 1, m.size, block, scratch);
+            for (long i = skipped; i < n; i++) attend_one(to + i * width, q + i * row, past, known + i + 1, m.size, head);
     }
 }
 
@@ -174,8 +193,8 @@ static void through_blocks(Model m, float *x, long first, long count, long known
  * the last `wanted` go to `hidden` (sequences, wanted, width). Returns 0, or 1 without memory.
  */
 int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
-    long width = m.heads * m.size, ld = up(known + n, ROOM), group = n < GROUP ? GROUP / n : 1, rows = up(group * n, ROWS);
-    long scratch = (up(n, ROWS) + ld + ROWS) * m.size + ROWS * ld, bytes = (7 * rows * width + scratch) * sizeof(float);
+    long width = m.heads * m.size, ld = up(known + n, STEP), group = n < GROUP ? GROUP / n : 1, rows = up(group * n, ROWS);
+    long scratch = (up(n, ROWS) + 2 * ld + ROWS) * m.size + ROWS * ld, bytes = (7 * rows * width + scratch) * sizeof(float);
     float *x = aligned_alloc(64, up(bytes, 64)), *buffer = x + rows * width;
     if (!x) return 1;
     memset(x, 0, 7 * rows * width * sizeof(float));

@@ -50,13 +50,14 @@ class Blocks:
 
         Args:
             tokens: to append.
-            past: keys and values (depth, 2, E, H, `native.room(...)`, D/H), zeros at first; keys lie as in decoder.c.
+            past: keys and values (depth, 1, E, H, `native.room(...)`, 2 D/H), zeros at first; laid out as in decoder.c.
             known: tokens read before.
             wanted: tokens whose hidden vectors are returned.
         """
         tokens, hidden = tokens.contiguous(), tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
         ends = (x.data_ptr() for x in self.kept[-1])
-        model = _Model(ctypes.addressof(self.layers), *ends, past.data_ptr(), self.depth, *past.shape[2:], self.eps)
+        sizes = (*past.shape[2:5], past.shape[5] // 2)
+        model = _Model(ctypes.addressof(self.layers), *ends, past.data_ptr(), self.depth, *sizes, self.eps)
         counts = map(ctypes.c_long, (known, tokens.shape[1], wanted))
         in_parts(kernels().decoder_read, len(tokens), model, address(tokens), address(hidden), *counts)
         return hidden

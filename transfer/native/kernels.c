@@ -3,4 +3,4 @@
 #include "decoder.c"
 
 const int lanes = LANES; /* sizes of heads are multiples of it */
-const int room = ROOM;   /* capacities for tokens are multiples of it */
+const int step = STEP;   /* capacities for tokens are multiples of it */

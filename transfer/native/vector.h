@@ -27,6 +27,11 @@ INLINE vec load(const float *from) { return *(const vec *)from; }
 INLINE void store(float *to, vec x) { *(vec *)to = x; }
 INLINE vec all(float x) { return x - (vec){0}; }
 INLINE vec where(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+/* x in the first n lanes, `other` in those behind. */
+INLINE vec first_lanes(vec x, long n, float other) {
+    static const int32_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return where(*(const ivec *)order < (int32_t)n, x, all(other));
+}
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 
 /* Of all lanes: halves are joined until one is left. */
