@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from benchmarks.measure import Row, Skip
 from benchmarks.models import Size
 from benchmarks.sections import SECTIONS
+from transfer import native
 from transfer.files import write_json, write_text
 from transfer.recipes.facts import versions
 from transfer.recipes.plots import FROZEN, save_png
@@ -65,6 +66,7 @@ def facts(threads: int, quick: bool) -> dict[str, Any]:
         "threads": threads,
         "quick": quick,
         "default precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
+        "kernels": native.kind(),
         "commit": commit(),
         "versions": {**versions(), "transformers": _version("transformers")},
     }
@@ -120,7 +122,7 @@ def _number(value: float) -> str:
 def write(folder: Path, about: dict[str, Any], sections: list[Section]) -> None:
     """Write table.md, results.json and ratios.png."""
     found = {section.name: section.to_json() for section in sections}
-    intro = f"{about['device']}, {about['threads']} thread(s), commit {about['commit']}"
+    intro = f"{about['device']}, {about['threads']} thread(s), kernels in {about['kernels']}, commit {about['commit']}"
     note = "\n\nQuick sizes: that it runs, not how fast it is." if about["quick"] else ""
     text = "\n".join(section_text(section) for section in sections)
     write_text(folder / "table.md", f"# Benchmarks\n\n{intro}{note}\n\n{text}")

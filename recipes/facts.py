@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transfer import native
 from transfer.base import PolicyModel
 from transfer.calibration import Calibration
 from transfer.distributed import size
@@ -73,6 +74,7 @@ def timing(
         "threads": torch.get_num_threads(),
         "processes": size(),
         "precision": str(precision_of(config, device)).removeprefix("torch."),
+        "kernels": native.kind(),
     }
 
 

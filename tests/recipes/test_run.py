@@ -12,6 +12,7 @@ from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.run_files import cell, results, rows
+from transfer import native
 from transfer.recipes import boards
 from transfer.recipes.config import load_config
 
@@ -103,6 +104,7 @@ def test_results_say_what_was_done(mode: str, run: Path) -> None:
     assert not {"train_seconds", "tokens_per_second"} & set(found), "timings would make equal runs differ"
     timing = json.loads((cell(run, mode) / "timing.json").read_text())
     assert timing["train_seconds"] > 0 and timing["threads"] == 1 and timing["resumed_at_step"] == 0
+    assert timing["kernels"] == native.kind()
 
 
 @pytest.mark.parametrize("mode", ["pretrain", "embeddings", "mlp"])
