@@ -70,6 +70,23 @@ def test_vectors_of_every_width_compute_the_same(flags: str, tmp_path: Path) -> 
     assert int(done.stdout) in {"": (4, 8, 16), "-mno-avx512f": (8,), "-mno-avx": (4,)}[flags]
 
 
+@pytest.mark.parametrize("flags", [["-march=native"], ["-mno-avx"]])
+def test_no_kernel_reads_or_writes_beyond_its_memory(flags: list[str], tmp_path: Path) -> None:
+    compiler, program = shutil.which(os.environ.get("CC", "cc")), tmp_path / "sanitized"
+    if compiler is None or os.uname().machine != "x86_64":
+        pytest.skip("no C compiler, or one for another processor")
+    watch = ["-g", "-O1", "-fno-tree-vectorize", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    source = Path(__file__).with_name("sanitized.c")
+    command = [compiler, "-std=gnu11", *watch, *flags, f"-I{native.SOURCES}", str(source), "-lm", "-o", str(program)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if "cannot find" in built.stderr:
+        pytest.skip("a compiler without sanitizers")
+    assert built.returncode == 0, built.stderr
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # it frees little: what is watched is reading and writing
+    done = subprocess.run([program], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "clean\n", done.stderr
+
+
 @pytest.mark.usefixtures("fresh")
 def test_without_a_compiler_pytorch_computes_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
