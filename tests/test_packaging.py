@@ -46,9 +46,12 @@ def test_the_wheel_holds_every_module_and_the_types_marker(wheel: list[str], fol
     assert expected <= set(wheel)
 
 
-@pytest.mark.parametrize("pattern", ["recipes/configs/*.toml", "envs/behaviours/*.npz"])
+@pytest.mark.parametrize(
+    "pattern", ["recipes/configs/*.toml", "envs/behaviours/*.npz", "transfer/native/*.[ch]", "transfer/native/*.py"]
+)
 def test_the_wheel_holds_the_data_files(wheel: list[str], pattern: str) -> None:
-    expected = {f"transfer/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob(pattern)}
+    places = (path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+    expected = {place if place.startswith("transfer/") else f"transfer/{place}" for place in places}
     assert expected, f"{pattern} matches nothing"
     assert expected <= set(wheel)
 
