@@ -67,8 +67,9 @@ def test_a_token_never_sees_those_behind_it() -> None:
     assert torch.equal(causal_attention(*parts)[:, :, :60], before)
 
 
-def test_what_is_not_a_number_is_not_hidden() -> None:
-    parts = [p.detach() for p in inputs(50)]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_not_a_number_is_not_hidden(dtype: torch.dtype) -> None:
+    parts = [p.detach() for p in inputs(50, dtype=dtype)]
     parts[1][0, 0, 10, 3] = float("nan")
     out = causal_attention(*parts)
     assert out[0, 0, 10:].isnan().all() and not out[0, 0, :10].isnan().any() and not out[1:].isnan().any()

@@ -15,17 +15,6 @@ typedef struct {
     int half; /* bfloat16 instead of float32 */
 } Rows;
 
-INLINE float widen(uint16_t x) {
-    union { uint32_t bits; float number; } u = {(uint32_t)x << 16};
-    return u.number;
-}
-
-INLINE uint16_t narrow(float x) { /* round to nearest, ties to even */
-    union { float number; uint32_t bits; } u = {x};
-    if (x != x) return 0x7fc0;
-    return (uint16_t)((u.bits + 0x7fff + (u.bits >> 16 & 1)) >> 16);
-}
-
 /* Without the first rows. */
 INLINE Rows after(Rows x, long rows) {
     x.data = (char *)x.data + rows * x.row * (x.half ? 2 : 4);
@@ -34,26 +23,19 @@ INLINE Rows after(Rows x, long rows) {
 
 /* Rows (n, size) times a factor as adjacent floats. */
 static void gather(float *to, Rows from, long n, long size, float factor) {
-    for (long i = 0; i < n; i++)
-        if (from.half) {
-            const uint16_t *x = (const uint16_t *)from.data + i * from.row;
-            for (long c = 0; c < size; c++) to[i * size + c] = widen(x[c]) * factor;
-        } else {
-            const float *x = (const float *)from.data + i * from.row;
-            for (long c = 0; c < size; c++) to[i * size + c] = x[c] * factor;
-        }
+    for (long i = 0; i < n; i++, from = after(from, 1))
+        for (long c = 0; c < size; c += LANES, to += LANES)
+            store(to, factor * (from.half ? widen((uint16_t *)from.data + c) : load((float *)from.data + c)));
 }
 
 /* Back again. */
 static void scatter(Rows to, const float *from, long n, long size, float factor) {
-    for (long i = 0; i < n; i++)
-        if (to.half) {
-            uint16_t *x = (uint16_t *)to.data + i * to.row;
-            for (long c = 0; c < size; c++) x[c] = narrow(from[i * size + c] * factor);
-        } else {
-            float *x = (float *)to.data + i * to.row;
-            for (long c = 0; c < size; c++) x[c] = from[i * size + c] * factor;
-        }
+    for (long i = 0; i < n; i++, to = after(to, 1))
+        for (long c = 0; c < size; c += LANES, from += LANES)
+            if (to.half)
+                narrow((uint16_t *)to.data + c, load(from) * factor);
+            else
+                store((float *)to.data + c, load(from) * factor);
 }
 
 /* (n, size) -> (size, ld). */

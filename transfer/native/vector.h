@@ -22,11 +22,22 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t hvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
 INLINE void store(float *to, vec x) { *(vec *)to = x; }
 INLINE vec all(float x) { return x - (vec){0}; }
 INLINE vec where(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+/* bfloat16 is the upper half of a float32. */
+INLINE vec widen(const uint16_t *from) { return (vec)(__builtin_convertvector(*(const hvec *)from, uvec) << 16); }
+
+/* Rounds to the nearest, ties to even; NaN stays NaN. */
+INLINE void narrow(uint16_t *to, vec x) {
+    uvec bits = (uvec)x, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    *(hvec *)to = __builtin_convertvector((uvec)where(x != x, (vec)(bits >> 16 | 0x40), (vec)rounded), hvec);
+}
+
 /* x in the first n lanes, `other` in those behind. */
 INLINE vec first_lanes(vec x, long n, float other) {
     static const int32_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
