@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ class TrainConfig:
         warmup: share of the steps over which the rate rises linearly from zero.
         final_lr: share of `lr` that is left at the end of the cosine decay; 1 keeps it constant.
         weight_decay: AdamW's, on tensors of two or more dimensions.
+        state_noise: standard deviation of Gaussian noise on the states of every window, in those of the dataset.
         clip: largest norm of the gradient.
         context: T, steps per window.
         log_every: steps between reports.
@@ -46,6 +47,7 @@ class TrainConfig:
     warmup: float = 0.1
     final_lr: float = 0.1
     weight_decay: float = 1e-4
+    state_noise: float = 0.0
     clip: float = 1.0
     context: int = 20
     log_every: int = 50
@@ -55,8 +57,10 @@ class TrainConfig:
         for name in ("steps", "batch_size", "lr", "clip", "context", "log_every", "save_every"):
             if getattr(self, name) <= 0:
                 raise TransferError(f"{name}={getattr(self, name)} must be positive.")
-        if not (0 <= self.warmup <= 1 and 0 <= self.final_lr <= 1 and self.weight_decay >= 0):
-            raise TransferError("warmup and final_lr are shares, 0 to 1; weight_decay is not negative.")
+        if not (0 <= self.warmup <= 1 and 0 <= self.final_lr <= 1):
+            raise TransferError(f"warmup={self.warmup} and final_lr={self.final_lr} are shares, 0 to 1.")
+        if self.weight_decay < 0 or not 0 <= self.state_noise < math.inf:
+            raise TransferError(f"weight_decay={self.weight_decay} and state_noise={self.state_noise} are 0 or more.")
         if self.save_every % self.log_every:
             raise TransferError(f"save_every={self.save_every} must be a multiple of log_every={self.log_every}.")
 
@@ -216,7 +220,7 @@ def _update(
     device = model.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(noise)  # in a fork: a caller's own generator is left alone
-        loss, count = loss_of(batch, precision)
+        loss, count = loss_of(_noisy(batch, model, config.state_noise), precision)
     add_up([count])
     (loss / count).backward()
     loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
@@ -227,6 +231,16 @@ def _update(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss, count, norm
+
+
+def _noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
+    """The batch with noise on its states, that of this process's rows of the whole batch."""
+    if not amount:
+        return batch
+    rows = len(batch.states)
+    noise = torch.randn(size() * rows, *batch.states.shape[1:], device=batch.states.device)
+    deviation = torch.as_tensor(model.statistics.state_std, device=noise.device)  # (S,)
+    return replace(batch, states=batch.states + amount * deviation * noise[rank() * rows : (rank() + 1) * rows])
 
 
 def _identity(model: PolicyModel, sampler: WindowSampler, config: TrainConfig, parts: list[str]) -> dict[str, object]:

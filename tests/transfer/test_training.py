@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from transfer.errors import TransferError
 from transfer.freezing import train_only
 from transfer.model import TransferModel
 from transfer.sampler import WindowSampler
-from transfer.training import TrainConfig, fit, make_optimizer
+from transfer.training import TrainConfig, _noisy, fit, make_optimizer
 
 MakeModel = Callable[..., TransferModel]
 MakeEpisodes = Callable[..., Episodes]
@@ -167,8 +167,56 @@ def test_a_loss_that_is_not_finite_stops_training(
     assert all(p.isfinite().all() for p in healthy.parameters())
 
 
+def states_seen(model: TransferModel, sampler: WindowSampler, config: TrainConfig) -> list[torch.Tensor]:
+    """What the loss was given in each step, less what the sampler gives: (B, T, S) each."""
+    seen: list[torch.Tensor] = []
+    loss = model.loss
+    model.loss = lambda batch, precision: [seen.append(batch.states), loss(batch, precision)][1]  # type: ignore[method-assign]
+    train(model, sampler, config)
+    return [states - sampler.batch(step).states for step, states in enumerate(seen)]
+
+
+def test_noise_on_states_has_the_deviation_of_the_data_and_is_new_in_every_step(
+    make_model: MakeModel, make_episodes: MakeEpisodes
+) -> None:
+    model, sampler = make_model(), WindowSampler(make_episodes(lengths=(60,) * 9), QUICK.context, 512)
+    first, second = states_seen(model, sampler, replace(QUICK, steps=2, state_noise=0.3))
+    wanted = 0.3 * torch.tensor(model.statistics.state_std)
+    torch.testing.assert_close(first.flatten(0, 1).std(0), wanted, rtol=0.1, atol=0)
+    assert (first.flatten(0, 1).mean(0).abs() < 0.1 * wanted).all()
+    assert not torch.equal(first, second)
+    again = states_seen(make_model(), sampler, replace(QUICK, steps=2, state_noise=0.3))
+    assert torch.equal(again[0], first) and torch.equal(again[1], second)
+    assert not any(step.any() for step in states_seen(make_model(), sampler, replace(QUICK, steps=2)))
+
+
+def test_processes_share_the_noise_of_one(
+    make_model: MakeModel, make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = make_model(), sampler_of(make_episodes).batch(0)
+    torch.manual_seed(1)
+    whole, parts = _noisy(batch, model, 0.5).states, []
+    for number in range(2):
+        torch.manual_seed(1)
+        monkeypatch.setattr("transfer.training.rank", lambda number=number: number)
+        monkeypatch.setattr("transfer.training.size", lambda: 2)
+        rows = slice(2 * number, 2 * number + 2)
+        own = Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
+        parts.append(_noisy(own, model, 0.5).states)
+    assert torch.equal(torch.cat(parts), whole)
+
+
 @pytest.mark.parametrize(
-    ("setting", "value"), [("steps", 0), ("lr", -1.0), ("context", 0), ("warmup", 1.5), ("weight_decay", -1.0)]
+    ("setting", "value"),
+    [
+        ("steps", 0),
+        ("lr", -1.0),
+        ("context", 0),
+        ("warmup", 1.5),
+        ("weight_decay", -1.0),
+        ("state_noise", -0.1),
+        ("state_noise", math.nan),
+    ],
 )
 def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
     with pytest.raises(TransferError, match=setting):
