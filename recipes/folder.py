@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,36 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         read_results(file)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Inside, no other process can hold the folder. The system lets go of it when this process ends, however it ends.
+
+    Does nothing where the system or the file system has no such locks.
+
+    Raises:
+        TransferError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise TransferError(
+            f"{folder} is in use: another process is at work on this run. Wait for it, or choose another --name."
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def with_cells(config: RunConfig, modes: Iterable[str], seeds: Iterable[int]) -> RunConfig:

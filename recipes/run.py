@@ -15,6 +15,7 @@ train with it and wait where it goes on alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from transfer.recipes.checks import check_parts, find_device, find_trunk, load_s
 from transfer.recipes.config import RunConfig, training
 from transfer.recipes.datasets import environment_of, load, make, pick_data
 from transfer.recipes.facts import precision_of, tokenizer_error
-from transfer.recipes.folder import claim, settle, with_cells
+from transfer.recipes.folder import claim, held, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report
@@ -80,16 +81,28 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
         the path of the report.
 
     Raises:
-        TransferError: bad settings, a folder that holds another run, data that cannot be had. Nothing is written then.
+        TransferError: bad settings, a folder that holds another run or that another process is at work on, data that
+            cannot be had. Nothing is written then.
     """
-    with first_process_first():  # the others find the data made and packed, and the folder claimed
-        job = prepare(config, folder, resume or rank() > 0, say)
-    for seed in job.config.run.seeds:
-        needs_trunk = any(mode.needs_pretraining for mode in job.modes)
-        trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
-        for mode in job.modes:
-            run_mode(job, mode, seed, trunk, adapter)
-    return write_report(folder) if rank() == 0 else folder / "report.md"
+    with ExitStack() as stack:
+        existing = folder.is_dir()
+        if rank() == 0 and existing:
+            stack.enter_context(held(folder))
+        with first_process_first():  # the others find the data made and packed, and the folder claimed
+            job = prepare(config, folder, resume or rank() > 0, say)
+        if rank() == 0 and not existing:
+            stack.enter_context(held(folder))
+        for seed in job.config.run.seeds:
+            run_seed(job, seed)
+        return write_report(folder) if rank() == 0 else folder / "report.md"
+
+
+def run_seed(job: Job, seed: int) -> None:
+    """Pretrain where a mode needs it, then adapt in every mode."""
+    needs_trunk = any(mode.needs_pretraining for mode in job.modes)
+    trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
+    for mode in job.modes:
+        run_mode(job, mode, seed, trunk, adapter)
 
 
 def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:

@@ -9,6 +9,7 @@ from click.testing import Result
 from tests.run_files import cell, results, rows
 from transfer.recipes.config import load_config
 from transfer.recipes.evaluation import find_players
+from transfer.recipes.folder import held
 from transfer.trunk import Trunk
 
 Transfer = Callable[..., Result]
@@ -86,3 +87,15 @@ def test_sizes_of_the_trunk_hold_for_runs_that_pretrain_none(
     assert Trunk.load(cell(folder, "scratch-adapt") / "trunk").config == load_config(str(folder)).trunk
     assert results(folder, "scratch-adapt")["inherited"] == []
     assert not (folder / "trunk").exists()
+
+
+def test_a_run_that_another_process_is_at_work_on_is_left_alone(run: Path, tiny: list[str], transfer: Transfer) -> None:
+    options = ["--name", "first", "--resume", "--modes", "state", "--seeds", "5"]
+    before = (run / "config.toml").read_bytes()
+    with held(run):  # locks belong to open files, so this process is another to itself
+        result = transfer("run", "hopper-to-walker2d", *tiny, *options)
+    assert result.exit_code == 2
+    assert "is in use: another process" in result.output and "choose another --name" in result.output
+    assert (run / "config.toml").read_bytes() == before
+    with held(run):  # was given back, and can be taken again
+        pass
