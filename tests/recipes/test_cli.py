@@ -86,7 +86,7 @@ def test_run_passes_the_resolved_config(recipe: types.SimpleNamespace, tmp_path:
 def test_the_name_of_a_run(recipe: types.SimpleNamespace, tmp_path: Path) -> None:
     assert call("run", "hopper-to-walker2d", "--quick").exit_code == 0
     assert recipe.folder == Path("runs/hopper-to-walker2d-quick")
-    assert recipe.config.adapt.steps == 2500
+    assert recipe.config.adapt.steps == 1000
     assert call("run", "hopper-to-walker2d", "--quick", "--name", "mine", "--resume").exit_code == 0
     assert (recipe.folder, recipe.resume) == (Path("runs/mine"), True)
     assert call("cp", "hopper-to-walker2d", tmp_path / "my.toml").exit_code == 0
