@@ -40,6 +40,7 @@ def test_threads_share_the_heads_and_change_no_bit(monkeypatch: pytest.MonkeyPat
     alone = causal_attention(*parts)
     gradients = torch.autograd.grad(alone.square().sum(), parts)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr("transfer.native.attention.WORTH_A_THREAD", 1)
     shared = causal_attention(*parts)
     assert torch.equal(shared, alone)
     for a, b in zip(torch.autograd.grad(shared.square().sum(), parts), gradients, strict=True):

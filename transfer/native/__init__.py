@@ -84,19 +84,26 @@ def address(x: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(x.data_ptr())
 
 
-def in_parts(kernel: Callable[..., int], count: int, *arguments: object) -> None:
+def in_parts(kernel: Callable[..., int], count: int, least: int, *arguments: object) -> None:
     """kernel(*arguments, first, end) for `count` independent parts, on as many threads as PyTorch uses.
+
+    Args:
+        kernel: returns 0, or something else when it found no memory.
+        count: parts.
+        least: parts that are worth a thread: waking one takes as long as a tenth of a millisecond of work.
+        arguments: what the kernel takes before the range.
 
     Raises:
         MemoryError: the kernel found none.
     """
-    threads = min(torch.get_num_threads(), count)
+    threads = max(1, min(torch.get_num_threads(), count // least))
     edges = [count * i // threads for i in range(threads + 1)]
 
     def some(first: int, end: int) -> int:
         return kernel(*arguments, ctypes.c_long(first), ctypes.c_long(end))
 
-    if any(map(some, edges, edges[1:]) if threads == 1 else _pool(threads).map(some, edges[:-1], edges[1:])):
+    others = [_pool(threads - 1).submit(some, *edges[i : i + 2]) for i in range(1, threads)]
+    if some(*edges[:2]) + sum(other.result() for other in others):
         raise MemoryError("a kernel found no memory for its scratch space.")
 
 

@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 
 from transfer.native import address, in_parts, kernels
 
+WORTH_A_THREAD = 16  # heads of windows
+
 
 class Attention(torch.autograd.Function):
     """See `transfer.attention.causal_attention`; of what it computes, only each query's sum of exponentials is kept."""
@@ -21,9 +23,8 @@ class Attention(torch.autograd.Function):
         q, k, v = _rows(q), _rows(k), _rows(v)
         out, logs = _like(q), torch.empty(q.shape[:3])
         shape = _Shape.of(q, scale)
-        in_parts(
-            kernels().attention_forward, len(logs.flatten(0, 1)), *map(_View.of, (q, k, v, out)), address(logs), shape
-        )
+        views = (*map(_View.of, (q, k, v, out)), address(logs))
+        in_parts(kernels().attention_forward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, shape)
         ctx.save_for_backward(q, k, v, logs)
         ctx.shape = shape
         return out
@@ -35,7 +36,7 @@ class Attention(torch.autograd.Function):
         q, k, v, logs = ctx.saved_tensors
         given, made = (q, k, v, _rows(grad)), (_like(q), _like(k), _like(v))
         views = (*map(_View.of, given), address(logs), *map(_View.of, made))
-        in_parts(kernels().attention_backward, len(logs.flatten(0, 1)), *views, ctx.shape)
+        in_parts(kernels().attention_backward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, ctx.shape)
         return *made, None
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transfer.native import address, in_parts, kernels
 
+WORTH_A_THREAD = 24  # tokens
 POINTERS = 12  # weights of a block, see `Layer` in decoder.c
 
 
@@ -59,5 +60,6 @@ class Blocks:
         sizes = (*past.shape[2:5], past.shape[5] // 2)
         model = _Model(ctypes.addressof(self.layers), *ends, past.data_ptr(), self.depth, *sizes, self.eps)
         counts = map(ctypes.c_long, (known, tokens.shape[1], wanted))
-        in_parts(kernels().decoder_read, len(tokens), model, address(tokens), address(hidden), *counts)
+        least = max(1, WORTH_A_THREAD // tokens.shape[1])
+        in_parts(kernels().decoder_read, len(tokens), least, model, address(tokens), address(hidden), *counts)
         return hidden
