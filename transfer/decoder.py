@@ -72,6 +72,13 @@ def _turned(weight: Tensor) -> Tensor:
     return weight.t().contiguous()
 
 
+def in_kernels(trunk: Trunk) -> bool:
+    """Whether decoders of this trunk read in the C kernels, each row by itself, instead of in PyTorch's operations."""
+    weight, config = trunk.ln_in.weight, trunk.config
+    plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return plain and native.fits(config.width // config.heads)
+
+
 class Decoder:
     """Reads the tokens of E sequences, each once, as `Trunk.forward` with a cache does, in fewer operations.
 
@@ -94,7 +101,7 @@ class Decoder:
         self.eps = trunk.ln_in.eps
         self.layers = [_Layer.of(b, gains[i] if gains is not None else None) for i, b in enumerate(trunk.blocks)]  # type: ignore[arg-type]
         c, like = trunk.config, trunk.ln_in.weight
-        ours = like.device.type == "cpu" and like.dtype == torch.float32 and native.fits(c.width // c.heads)
+        ours = in_kernels(trunk)
         self.blocks = Blocks([layer.tensors() for layer in self.layers], self.ends, self.eps) if ours else None
         size = c.width // c.heads
         shape = (1, rows, c.heads, native.room(capacity), 2 * size) if ours else (2, rows, c.heads, capacity, size)
@@ -158,4 +165,4 @@ class Decoder:
 
 def _affine(x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
     weight, bias = layer
-    return torch.matmul(x, weight) + bias
+    return F.linear(x, weight.t(), bias)

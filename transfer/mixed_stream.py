@@ -8,8 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from transfer import native
-from transfer.decoder import Decoder
+from transfer.decoder import Decoder, in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, stacked, unstacked
@@ -41,9 +40,7 @@ class MixedStream:
             raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
         self.decode = decode
         self.lanes = {name: Lane(model[name], decode, context) for name in rows}
-        head_size = model.trunk.config.width // model.trunk.config.heads
-        in_c = model.device.type == "cpu" and native.fits(head_size)
-        self.reader: _Reader = (_Each if in_c else _OneForward)(model, dict(rows), context)
+        self.reader: _Reader = (_Each if in_kernels(model.trunk) else _OneForward)(model, dict(rows), context)
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         """Actions (E, A) of each adapter, for what its environments show.
