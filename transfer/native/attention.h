@@ -118,7 +118,7 @@ static void through_softmax(float *change, const float *weights, long ld, long s
 
 /* Gradients dq, dk, dv of a head from `grad`, that of what came out; `logs` are those of the way forward.
  *
- * scratch holds 8 * (length + STEP) * size + 2 * BLOCK * (length + STEP + size) floats.
+ * scratch holds 8 * ld * size + 2 * BLOCK * ld + ROWS * size floats, ld = up(length, STEP).
  */
 static void head_backward(Rows q, Rows k, Rows v, Rows grad, const float *logs, Rows dq, Rows dk, Rows dv, long length,
                           long size, float scale, float *scratch) {

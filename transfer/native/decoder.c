@@ -193,7 +193,8 @@ static void through_blocks(Model m, float *x, long first, long count, long known
  * the last `wanted` go to `hidden` (sequences, wanted, width). Returns 0, or 1 without memory.
  */
 int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
-    long width = m.heads * m.size, ld = up(known + n, STEP), group = n < GROUP ? GROUP / n : 1, rows = up(group * n, ROWS);
+    long width = m.heads * m.size, ld = up(known + n, STEP), most = n < GROUP ? GROUP / n : 1;
+    long group = end - first < most ? end - first : most, rows = up(group * n, ROWS);
     long scratch = (up(n, ROWS) + 2 * ld + ROWS) * m.size + ROWS * ld, bytes = (7 * rows * width + scratch) * sizeof(float);
     float *x = aligned_alloc(64, up(bytes, 64)), *buffer = x + rows * width;
     if (!x) return 1;
