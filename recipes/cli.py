@@ -5,7 +5,6 @@ Only click and the standard library are imported here; each command imports what
 """
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ import click
 from transfer.errors import TransferError
 from transfer.recipes.cli_data import data, names
 from transfer.recipes.cli_group import Commands
-
-# Before torch is loaded: its threads would spin on after their work, on the cores that the kernels' threads need.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:

@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import subprocess
 import sys
 import time
@@ -226,12 +225,3 @@ def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp
     assert "p95" in call("eval", tmp_path, "--targets", "best").stderr
     assert ".gif" in call("eval", tmp_path, "--video", "out.mp4").stderr
     assert "transfer ls" in call("eval", tmp_path / "none").stderr
-
-
-@pytest.mark.parametrize(("asked", "found"), [(None, "passive"), ("active", "active")])
-def test_threads_of_torch_do_not_spin_unless_asked_to(asked: str | None, found: str) -> None:
-    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    program = "import os, sys, transfer.recipes.cli; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    env |= {"PYTHONPATH": str(Path(__file__).parents[2])} | ({} if asked is None else {"OMP_WAIT_POLICY": asked})
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
-    assert done.stdout.split() == [found, "False"], done.stderr
