@@ -23,6 +23,7 @@ from transfer.adapters.bins import Bins, BinTable, check_ranges
 from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, WholeRegression
 from transfer.adapters.tokenizers import Tokenizer
 from transfer.errors import TransferError, unknown
+from transfer.tables import ActionTables
 
 
 def _linear(inputs: int, width: int) -> nn.Linear:
@@ -118,6 +119,16 @@ class _Spread(nn.Module, ABC):
     def _values(self, values: Tensor, first: int) -> Tensor:
         """Values (..., n) of dimensions `first` on -> tokens (..., n, D) that do not know their dimension yet."""
 
+    @abstractmethod
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`edges`, `rows` and `slope` of `ActionTables` for the tokens of `_values`."""
+
+    def tables(self) -> ActionTables:
+        """The same tokens and values as tables, for kernels: copies of the weights as they are now."""
+        edges, rows, slope = self._lines()
+        rows = rows if self.index is None else rows + self.index[:, None]
+        return ActionTables(edges, rows, slope, *self.readout.tables(self.action_size))
+
     def encode(self, values: Tensor, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n)."""
         assert self.bins is not None  # whoever needs ids was built with a tokenizer
@@ -152,6 +163,10 @@ class ActionSpreadEmbedding(_Spread):
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.linear(values[..., None])
 
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+        constant = self.linear.bias.expand(self.action_size, 1, -1)
+        return constant.new_zeros(self.action_size, 0), constant, self.linear.weight[:, 0]
+
 
 class ActionTokenizedSpreadEmbedding(_Spread):
     """One token per dimension: the table row of its bin."""
@@ -164,3 +179,10 @@ class ActionTokenizedSpreadEmbedding(_Spread):
 
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.table(self.encode(values, first), first)
+
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.bins is not None
+        edges = self.bins.edges
+        ids = torch.arange(edges.shape[1] + 1, device=edges.device)[:, None].expand(-1, self.action_size)  # (V, A)
+        rows = self.table(ids)
+        return edges, rows.transpose(0, 1), rows.new_zeros(rows.shape[-1])

@@ -53,6 +53,11 @@ class SpreadRegression(nn.Module):
         weight = self.weight if self.rows is None else self.weight + self.rows[first : first + hidden.shape[-2]]
         return torch.tanh((hidden * weight).sum(-1) + self.bias)
 
+    def tables(self, action_size: int) -> tuple[Tensor, Tensor, None]:
+        """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        own = self.weight.expand(action_size, -1) if self.rows is None else self.weight + self.rows
+        return own[:, None], self.bias.expand(action_size, 1), None
+
     def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
         return _squared_error(self.predict(hidden), actions, mask)
@@ -91,6 +96,12 @@ class SpreadCategorical(nn.Module):
         """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
         shares = self.logits(hidden, first).softmax(-1)  # (..., n, V)
         return (shares * self.centers[first : first + hidden.shape[-2]]).sum(-1)
+
+    def tables(self, action_size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        weights = self.weight.expand(action_size, -1, -1)
+        biases = self.bias.expand(action_size, -1).masked_fill(self.unused, float("-inf"))
+        return weights if self.rows is None else weights + self.rows, biases, self.centers
 
     def loss(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, T, A, D), bin ids (B, T, A), mask (B, T) -> (sum, count)."""

@@ -13,7 +13,7 @@ from transfer import native
 from transfer.attention import causal_attention
 from transfer.errors import TransferError
 from transfer.linear import Linear
-from transfer.native.decoder import Blocks
+from transfer.native.decoder import Blocks, Choices
 from transfer.trunk import Block, Gains, Trunk
 
 
@@ -116,13 +116,40 @@ class Decoder:
         Raises:
             TransferError: more tokens than there is room for.
         """
-        end = self.length + tokens.shape[1]
-        if end > self.capacity:
-            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
-        blocks = self.blocks
+        end, blocks = self._room_for(tokens.shape[1]), self.blocks
         hidden = blocks.read(tokens, self.past, self.length, wanted) if blocks else self._through(tokens, wanted)
         self.length = end
         return hidden
+
+    def choose(self, tokens: Tensor, times: Tensor, choices: Choices) -> Tensor:
+        """Append tokens (E, n, D), and those of all action dimensions but the last as they are chosen, one by one.
+
+        A few sequences at a time, whose keys and values stay in the processor's cache from dimension to dimension.
+        For trunks that are read `in_kernels`.
+
+        Args:
+            tokens: the last of them predicts the first dimension.
+            times: (E, D), added to the dimensions' tokens.
+            choices: how hidden vectors become values, and values tokens.
+
+        Returns:
+            actions (E, A).
+
+        Raises:
+            TransferError: more tokens than there is room for.
+        """
+        assert self.blocks is not None
+        end = self._room_for(tokens.shape[1] + choices.size - 1)
+        actions = self.blocks.choose(tokens, times, choices, self.past, self.length)
+        self.length = end
+        return actions
+
+    def _room_for(self, tokens: int) -> int:
+        """How many tokens there are with these."""
+        end = self.length + tokens
+        if end > self.capacity:
+            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
+        return end
 
     def _through(self, tokens: Tensor, wanted: int) -> Tensor:
         """`read` in PyTorch's operations."""

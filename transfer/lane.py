@@ -47,24 +47,33 @@ class Lane:
         On the way yields tokens (E, n, D) and is sent what the trunk makes of them, (E, n, D); of the first ones that
         of the last token is enough. In "parallel" the others are not to be kept: they stand for actions yet unknown.
         """
-        time = self.model.trunk.time(times[:, None])  # (E, 1, D)
+        tokens, time = self.ask(states, returns, times)
+        hidden = yield tokens
+        return self.keep(states, returns, times, time, (yield from self._choose(hidden[:, -1:], time)))
+
+    def ask(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before an action: tokens (E, n, D) to read, the state's last, and the time's vector (E, 1, D)."""
+        time = self.model.trunk.time(times[:, None])
         head = [self.model.embed_return(returns[:, None])[:, 0], self.model.adapter.embed_state(states[:, None])[:, 0]]
-        hidden = yield torch.cat([*self.unread, *(part + time for part in head)], 1)
-        actions = yield from self._choose(hidden[:, -1:], time)
+        return torch.cat([*self.unread, *(part + time for part in head)], 1), time
+
+    def keep(self, states: Tensor, returns: Tensor, times: Tensor, time: Tensor, actions: Tensor) -> Tensor:
+        """What comes after it: the step becomes past. Returns its actions (E, A)."""
+        action = self.model.adapter.action
+        if action.spread:
+            known = 0 if self.decode == "parallel" else action.action_size - 1  # dimensions whose tokens are read
+            self.unread = [action(actions[:, known:], known) + time]
+        else:
+            self.unread = [action(actions[:, None])[:, 0] + time]
         self.past.append((states, returns, times, actions))
         return actions
 
     def _choose(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
         """Actions from the hidden vector (E, 1, D) at the state token; goes on as `act` does."""
-        action = self.model.adapter.action
-        if not action.spread:
-            whole: Tensor = action.predict(hidden)
-            self.unread = [action(whole[:, None])[:, 0] + time]
+        if not self.model.adapter.action.spread:
+            whole: Tensor = self.model.adapter.action.predict(hidden)
             return whole
-        values = yield from (self._parallel if self.decode == "parallel" else self._one_by_one)(hidden, time)
-        known = 0 if self.decode == "parallel" else action.action_size - 1
-        self.unread = [action(values[:, known:], known) + time]
-        return values
+        return (yield from (self._parallel if self.decode == "parallel" else self._one_by_one)(hidden, time))
 
     def _one_by_one(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
         action = self.model.adapter.action

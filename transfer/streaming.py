@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from torch import Tensor
 
 from transfer.decoder import Decoder
 from transfer.lane import Lane
 from transfer.model import TransferModel
+from transfer.native.decoder import Choices
+from transfer.tables import tables_of
 
 
 class Stream:
@@ -30,13 +34,22 @@ class Stream:
     def __init__(self, model: TransferModel, rows: int, context: int, decode: str = "autoregressive") -> None:
         self.lane = Lane(model, decode, context)
         self.decoder = Decoder(model.trunk, model.adapter.gains(), rows, context * model.tokens_per_step)
+        ours = self.decoder.blocks is not None and decode == "autoregressive"
+        tables = tables_of(model.adapter.action) if ours else None
+        self.choices = Choices(tables) if tables is not None else None  # C chooses all dimensions in one call
 
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
         """Actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,)."""
         if self.lane.full:
             self.lane.restart()
             self.decoder.forget(0)
-        acting = self.lane.act(states, returns, times)
+        if self.choices is None:
+            return self._converse(self.lane.act(states, returns, times))
+        tokens, time = self.lane.ask(states, returns, times)
+        return self.lane.keep(states, returns, times, time, self.decoder.choose(tokens, time[:, 0], self.choices))
+
+    def _converse(self, acting: Generator[Tensor, Tensor, Tensor]) -> Tensor:
+        """Read what the lane yields until it has its actions."""
         hidden = self.decoder.read(next(acting))
         try:
             while True:

@@ -98,10 +98,10 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
 
 @pytest.fixture
 def make_model(make_trunk: Callable[..., Trunk], make_adapter: Callable[..., Adapter]) -> Callable[..., TransferModel]:
-    """make_model("Hopper-v5", seed=0, **options of make_adapter): a lively trunk with an adapter, in eval mode."""
+    """make_model("Hopper-v5", 0, width=16, **options of make_adapter): a lively trunk with an adapter, in eval mode."""
 
-    def make(env: str = "Hopper-v5", seed: int = 0, **options: Any) -> TransferModel:
-        trunk = make_trunk(seed)
+    def make(env: str = "Hopper-v5", seed: int = 0, width: int = SMALL.width, **options: Any) -> TransferModel:
+        trunk = make_trunk(seed, width=width)
         return TransferModel(trunk, make_adapter(env, seed, trunk, **options)).eval()
 
     return make

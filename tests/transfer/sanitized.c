@@ -28,6 +28,19 @@ static void windows(long length, long size, int half) {
     free(logs);
 }
 
+/* Whether all dimensions of an action are numbers, chosen behind n tokens. */
+static int action(Model m, long n, long bins, long outputs) {
+    enum { SIZE = 3 };
+    long width = m.heads * m.size, s = m.sequences;
+    float *tokens = numbers(s * n * width), *times = numbers(s * width), *actions = numbers(s * SIZE);
+    Tables a = {numbers(SIZE * (bins - 1)), numbers(SIZE * bins * width),    numbers(width),
+                numbers(SIZE * outputs * width), numbers(SIZE * outputs), outputs > 1 ? numbers(SIZE * outputs) : NULL,
+                SIZE, bins, outputs};
+    int fine = !decoder_choose(m, a, tokens, times, actions, 1, n, 0, s) && !has_nan(actions, s * SIZE);
+    free(tokens), free(times), free(actions);
+    return fine;
+}
+
 /* Returns whether what was read is numbers. */
 static int stream(long sequences, long capacity) {
     static const long pieces[] = {5, 1, 1, 2, 3, 1, 4, 7, 1};
@@ -46,6 +59,7 @@ static int stream(long sequences, long capacity) {
             fine &= !has_nan(hidden, sequences * wanted * W);
             free(tokens), free(hidden);
         }
+    for (long n = 1; 1 + n + 2 <= capacity; n += 5) fine &= action(m, n, 1, 1) && action(m, n, 4, 1) && action(m, n, 4, 5);
     return fine;
 }
 
@@ -54,7 +68,7 @@ int main(void) {
     for (int half = 0; half < 2; half++)
         for (long length = 1; length < 80; length += 7)
             for (long size = LANES; size <= 3 * LANES; size += LANES) windows(length, size, half);
-    for (long sequences = 1; sequences < 12; sequences += 5)
+    for (long sequences = 1; sequences < 22; sequences += 5)
         for (long capacity = STEP; capacity <= 4 * STEP; capacity += STEP) fine &= stream(sequences, capacity);
     puts(fine ? "clean" : "not a number");
     return !fine;

@@ -21,6 +21,8 @@ import torch, torch.nn.functional as F
 from transfer import native
 from transfer.attention import causal_attention
 from transfer.decoder import Decoder
+from transfer.native.decoder import Choices
+from transfer.tables import ActionTables
 from transfer.trunk import Trunk, TrunkConfig
 
 assert native.fits(16) and native.library() is not None
@@ -37,6 +39,21 @@ with torch.no_grad():
     assert decoder.blocks is not None
     read = torch.cat([decoder.read(part, part.shape[1]) for part in tokens.split([20, 1, 1, 2, 9, 1, 6], 1)], 1)
 torch.testing.assert_close(read, whole, atol=1e-5, rtol=1e-5)
+edges, centers = torch.linspace(-1, 1, 7).expand(3, 7), torch.randn(3, 9)
+for tables in (
+    ActionTables(edges, torch.randn(3, 8, 32), torch.randn(32), torch.randn(3, 1, 32), torch.randn(3, 1), None),
+    ActionTables(edges, torch.randn(3, 8, 32), torch.zeros(32), torch.randn(3, 9, 32), torch.randn(3, 9), centers),
+):
+    with torch.no_grad():
+        one, other = Decoder(trunk, None, 5, 40), Decoder(trunk, None, 5, 40)
+        other.read(tokens[:, :7], 0), one.read(tokens[:, :7], 0)
+        actions, hidden = one.choose(tokens[:, 7:9], tokens[:, 9], Choices(tables)), other.read(tokens[:, 7:9])
+        for i in range(3):
+            value = tables.values(hidden.expand(-1, 3, -1))[:, i]
+            torch.testing.assert_close(actions[:, i], value, atol=1e-5, rtol=1e-5)
+            hidden = other.read(tables.tokens(value[:, None].expand(-1, 3))[:, i : i + 1] + tokens[:, 9:10])
+        one.read(tables.tokens(actions)[:, 2:] + tokens[:, 9:10])
+        torch.testing.assert_close(one.past, other.past, atol=1e-5, rtol=1e-5)
 print(native.ctypes.c_int.in_dll(native.kernels(), "lanes").value)
 """
 

@@ -1,12 +1,14 @@
 """Decoding step by step gives what one forward over the whole window gives, at no more than twice its tokens."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
 from transfer.batch import Batch
+from transfer.decoder import Decoder
 from transfer.errors import TransferError
 from transfer.model import TransferModel
 
@@ -19,6 +21,24 @@ SPREAD = ("ActionSpreadEmbedding", "ActionTokenizedSpreadEmbedding")
 def no_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
+
+
+@pytest.fixture(params=["at once", "one by one", "PyTorch"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every way of decoding: all dimensions in one call of a kernel, a call for each, and without kernels."""
+    if request.param == "PyTorch":
+        monkeypatch.setattr("transfer.native.fits", lambda size: False)
+    else:
+        request.getfixturevalue("kernels")
+    if request.param == "one by one":
+        monkeypatch.setattr("transfer.streaming.tables_of", lambda action: None)
+    return str(request.param)
+
+
+@pytest.fixture
+def make_model(make_model: MakeModel) -> MakeModel:
+    """With heads that the kernels take."""
+    return partial(make_model, width=32)
 
 
 def decode(model: TransferModel, batch: Batch, context: int, how: str) -> Tensor:
@@ -67,6 +87,12 @@ def test_decoding_equals_teacher_forcing_on_the_chosen_actions(
     model = make_model(action=action, ia3=True)
     batch = make_batch(model, steps=14)
     check_forced(model, batch, decode(model, batch, context, "autoregressive"), context)
+
+
+@pytest.mark.parametrize("kind", SPREAD)
+def test_each_way_is_taken(kind: str, way: str, make_model: MakeModel) -> None:
+    stream = make_model(action=kind).stream(1, 6, "autoregressive")
+    assert (stream.decoder.blocks is None, stream.choices is None) == (way == "PyTorch", way != "at once")
 
 
 def test_bins_are_decoded_as_they_are_trained(make_model: MakeModel, make_batch: MakeBatch) -> None:
@@ -130,16 +156,18 @@ def test_environments_in_lockstep_do_not_see_each_other(
 
 @pytest.mark.parametrize("context", [2, 5, 6, 20])
 def test_no_token_is_computed_more_than_twice(
-    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(action=action)
     batch = make_batch(model, rows=1, steps=40)
     read: list[int] = []
-    model.trunk.register_forward_pre_hook(lambda trunk, inputs: read.append(inputs[0].shape[1]))
+    room = Decoder._room_for
+    monkeypatch.setattr(Decoder, "_room_for", lambda self, tokens: read.append(tokens) or room(self, tokens))
     decode(model, batch, context, "autoregressive")
     restarts = sum(window_start(t, context) > window_start(t - 1, context) for t in range(1, 40))
     again = restarts * (context // 2)  # steps that are read a second time
-    assert sum(read) <= (40 + again) * model.tokens_per_step <= 2 * 40 * model.tokens_per_step
+    unread = restarts + 1  # a step's last token is read with the next step, unless there is none, or a restart first
+    assert sum(read) == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
 
 
 def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: MakeModel) -> None:

@@ -189,22 +189,44 @@ static void through_blocks(Model m, float *x, long first, long count, long known
     }
 }
 
-/* Read `tokens` (sequences, n, width) behind `known` others, for the sequences `first` to `end`; the hidden vectors of
- * the last `wanted` go to `hidden` (sequences, wanted, width). Returns 0, or 1 without memory.
+/* Of n tokens each, how many of `count` sequences go through the blocks together. */
+static long together(long count, long n) {
+    long most = n < GROUP ? GROUP / n : 1;
+    return count < most ? count : most;
+}
+
+/* Zeros with room for `tokens` tokens on their way through the blocks, n of a sequence that will have `length`; NULL
+ * without memory.
  */
-int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
-    long width = m.heads * m.size, ld = up(known + n, STEP), most = n < GROUP ? GROUP / n : 1;
-    long group = end - first < most ? end - first : most, rows = up(group * n, ROWS);
-    long scratch = (up(n, ROWS) + 2 * ld + ROWS) * m.size + ROWS * ld, bytes = (7 * rows * width + scratch) * sizeof(float);
-    float *x = aligned_alloc(64, up(bytes, 64)), *buffer = x + rows * width;
-    if (!x) return 1;
-    memset(x, 0, 7 * rows * width * sizeof(float));
-    for (long s = first; s < end; s += group) {
-        long count = s + group < end ? group : end - s;
-        normalise(x, tokens + s * n * width, m.ln_in, m.ln_in_bias, count * n, width, m.eps);
-        through_blocks(m, x, s, count, known, n, wanted, buffer, buffer + 6 * rows * width);
-        normalise(hidden + s * wanted * width, x, m.ln_out, m.ln_out_bias, count * wanted, width, m.eps);
+static float *room_for(Model m, long tokens, long n, long length) {
+    long ld = up(length, STEP), floats = 7 * up(tokens, ROWS) * m.heads * m.size;
+    long scratch = (up(n, ROWS) + 2 * ld + ROWS) * m.size + ROWS * ld;
+    float *room = aligned_alloc(64, up((floats + scratch) * sizeof(float), 64));
+    if (room) memset(room, 0, floats * sizeof(float));
+    return room;
+}
+
+/* Read tokens (count, n, width) of the sequences from `first` on, behind `known` others; the hidden vectors of the last
+ * `wanted` go to `hidden` (count, wanted, width).
+ */
+static void read_tokens(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first,
+                        long count, float *room) {
+    long width = m.heads * m.size, group = together(count, n), rows = up(group * n, ROWS);
+    float *x = room, *buffer = x + rows * width, *scratch = buffer + 6 * rows * width;
+    for (long s = 0; s < count; s += group) {
+        long some = s + group < count ? group : count - s;
+        normalise(x, tokens + s * n * width, m.ln_in, m.ln_in_bias, some * n, width, m.eps);
+        through_blocks(m, x, first + s, some, known, n, wanted, buffer, scratch);
+        normalise(hidden + s * wanted * width, x, m.ln_out, m.ln_out_bias, some * wanted, width, m.eps);
     }
-    free(x);
+}
+
+/* The same for the sequences `first` to `end` of tokens (sequences, n, width). Returns 0, or 1 without memory. */
+int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
+    long width = m.heads * m.size;
+    float *room = room_for(m, together(end - first, n) * n, n, known + n);
+    if (!room) return 1;
+    read_tokens(m, tokens + first * n * width, hidden + first * wanted * width, known, n, wanted, first, end - first, room);
+    free(room);
     return 0;
 }

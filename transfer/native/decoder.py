@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from transfer.native import address, in_parts, kernels
+from transfer.tables import ActionTables
 
 WORTH_A_THREAD = 24  # tokens
 POINTERS = 12  # weights of a block, see `Layer` in decoder.c
@@ -28,6 +30,33 @@ class _Model(ctypes.Structure):
         ("size", ctypes.c_long),
         ("eps", ctypes.c_float),
     )
+
+
+class _Tables(ctypes.Structure):
+    _fields_ = (
+        ("edges", ctypes.c_void_p),
+        ("rows", ctypes.c_void_p),
+        ("slope", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("biases", ctypes.c_void_p),
+        ("centers", ctypes.c_void_p),
+        ("size", ctypes.c_long),
+        ("bins", ctypes.c_long),
+        ("outputs", ctypes.c_long),
+    )
+
+
+class Choices:
+    """`ActionTables` as choosing.c reads them."""
+
+    def __init__(self, tables: ActionTables) -> None:
+        parts = (tables.edges, tables.rows, tables.slope, tables.weights, tables.biases, tables.centers)
+        self.kept = [
+            None if x is None else x.detach().float().clone(memory_format=torch.contiguous_format) for x in parts
+        ]
+        self.size, bins = tables.rows.shape[:2]
+        pointers = [None if x is None else x.data_ptr() for x in self.kept]
+        self.struct = _Tables(*pointers, self.size, bins, tables.weights.shape[1])
 
 
 class Blocks:
@@ -56,10 +85,30 @@ class Blocks:
             wanted: tokens whose hidden vectors are returned.
         """
         tokens, hidden = tokens.contiguous(), tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
-        ends = (x.data_ptr() for x in self.kept[-1])
-        sizes = (*past.shape[2:5], past.shape[5] // 2)
-        model = _Model(ctypes.addressof(self.layers), *ends, past.data_ptr(), self.depth, *sizes, self.eps)
         counts = map(ctypes.c_long, (known, tokens.shape[1], wanted))
         least = max(1, WORTH_A_THREAD // tokens.shape[1])
-        in_parts(kernels().decoder_read, len(tokens), least, model, address(tokens), address(hidden), *counts)
+        arguments = self._model(past), address(tokens), address(hidden), *counts
+        in_parts(kernels().decoder_read, len(tokens), least, *arguments)
         return hidden
+
+    def choose(self, tokens: Tensor, times: Tensor, choices: Choices, past: Tensor, known: int) -> Tensor:
+        """Actions (E, A), one dimension by one, behind tokens (E, n, D); see `transfer.decoder.Decoder.choose`.
+
+        Args:
+            tokens: to append.
+            times: (E, D), added to the dimensions' tokens.
+            choices: of the adapter.
+            past: as for `read`.
+            known: tokens read before.
+        """
+        tokens, times, actions = tokens.contiguous(), times.contiguous(), tokens.new_empty(len(tokens), choices.size)
+        counts = map(ctypes.c_long, (known, tokens.shape[1]))
+        least = max(1, WORTH_A_THREAD // (tokens.shape[1] + choices.size))
+        arguments = self._model(past), choices.struct, address(tokens), address(times), address(actions), *counts
+        in_parts(kernels().decoder_choose, len(tokens), least, *arguments)
+        return actions
+
+    def _model(self, past: Tensor) -> _Model:
+        ends = (x.data_ptr() for x in self.kept[-1])
+        sizes = (*past.shape[2:5], past.shape[5] // 2)
+        return _Model(ctypes.addressof(self.layers), *ends, past.data_ptr(), self.depth, *sizes, self.eps)
