@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from transfer.decoder import Decoder, in_kernels
+from transfer.decoder import in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, stacked, unstacked
-from transfer.playing import Seen
+from transfer.playing import Group, Seen
 
 
 class MixedStream:
@@ -38,9 +37,8 @@ class MixedStream:
     ) -> None:
         if not rows or min(rows.values()) < 1:
             raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
-        self.decode = decode
-        self.lanes = {name: Lane(model[name], decode, context) for name in rows}
-        self.reader: _Reader = (_Each if in_kernels(model.trunk) else _OneForward)(model, dict(rows), context)
+        self.names = list(rows)
+        self.group: Group = (_Each if in_kernels(model.trunk) else _OneForward)(model, dict(rows), context, decode)
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         """Actions (E, A) of each adapter, for what its environments show.
@@ -48,82 +46,30 @@ class MixedStream:
         Raises:
             TransferError: `seen` is not of exactly the adapters that still have environments.
         """
-        if set(seen) != set(self.lanes):
+        if set(seen) != set(self.names):
             shown = ", ".join(seen) or "nothing"
-            raise TransferError(f"the stream goes on with {', '.join(self.lanes) or 'nothing'}, but was shown {shown}.")
-        if next(iter(self.lanes.values())).full:  # and so all of them
-            self.reader.forget()
-            for lane in self.lanes.values():
-                lane.restart()
-        acting = {name: lane.act(*seen[name]) for name, lane in self.lanes.items()}
-        return self._converse(acting, {name: next(lane) for name, lane in acting.items()})
-
-    def _converse(
-        self, acting: Mapping[str, Generator[Tensor, Tensor, Tensor]], tokens: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Read what the lanes yield, all that still ask at once, until each has its action."""
-        actions: dict[str, Tensor] = {}
-        keep = True
-        while tokens:
-            hidden, tokens = self.reader.read(tokens, keep), {}
-            for name, part in hidden.items():
-                try:
-                    tokens[name] = acting[name].send(part)
-                except StopIteration as over:
-                    actions[name] = over.value
-            keep = self.decode != "parallel"  # its zeros are forgotten; the chosen action is read with the next step
-        return {name: actions[name] for name in self.lanes}
+            raise TransferError(f"the stream goes on with {', '.join(self.names) or 'nothing'}, but was shown {shown}.")
+        return self.group.step(seen)
 
     def select(self, rows: Mapping[str, Tensor]) -> None:
         """Go on with some of the environments, (E,) boolean for each adapter; one without any left is over."""
-        self.reader.select(rows)
-        self.lanes = {name: lane for name, lane in self.lanes.items() if rows[name].any()}
-        for name, lane in self.lanes.items():
-            lane.select(rows[name])
-
-
-class _Reader(Protocol):
-    """The trunk, and what it has read of each row."""
-
-    def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-        """Hidden vectors of new tokens (E, n, D) of some adapters; what is not kept is as if never read."""
-        ...
-
-    def select(self, rows: Mapping[str, Tensor]) -> None:
-        """Go on with some of the rows, (E,) boolean for each adapter."""
-        ...
-
-    def forget(self) -> None:
-        """Begin anew."""
-        ...
+        self.names = [name for name in self.names if rows[name].any()]
+        self.group.select(rows)
 
 
 class _Each:
-    """A decoder for each adapter: the kernels read every row by itself, so nothing is gained by joining them."""
+    """A stream for each adapter: the kernels read every row by itself, so nothing is gained by joining them."""
 
-    def __init__(self, model: MixedModel, rows: dict[str, int], context: int) -> None:
-        self.decoders = {
-            name: Decoder(model.trunk, model[name].adapter.gains(), count, context * model[name].tokens_per_step)
-            for name, count in rows.items()
-        }
+    def __init__(self, model: MixedModel, rows: dict[str, int], context: int, decode: str) -> None:
+        self.streams = {name: model[name].stream(count, context, decode) for name, count in rows.items()}
 
-    def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-        hidden = {}
-        for name, new in tokens.items():
-            decoder, known = self.decoders[name], self.decoders[name].length
-            hidden[name] = decoder.read(new, new.shape[1])
-            if not keep:
-                decoder.forget(known)
-        return hidden
+    def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
+        return {name: stream.step(*seen[name]) for name, stream in self.streams.items()}
 
     def select(self, rows: Mapping[str, Tensor]) -> None:
-        self.decoders = {name: decoder for name, decoder in self.decoders.items() if rows[name].any()}
-        for name, decoder in self.decoders.items():
-            decoder.select(rows[name])
-
-    def forget(self) -> None:
-        for decoder in self.decoders.values():
-            decoder.forget(0)
+        self.streams = {name: stream for name, stream in self.streams.items() if rows[name].any()}
+        for name, stream in self.streams.items():
+            stream.select(rows[name])
 
 
 class _OneForward:
@@ -133,8 +79,9 @@ class _OneForward:
     later tokens: `used` (B, slots) tells which slots hold one.
     """
 
-    def __init__(self, model: MixedModel, rows: dict[str, int], context: int) -> None:
-        self.model = model
+    def __init__(self, model: MixedModel, rows: dict[str, int], context: int, decode: str) -> None:
+        self.model, self.decode = model, decode
+        self.lanes = {name: Lane(model[name], decode, context) for name in rows}
         self.slots = context * max(model[name].tokens_per_step for name in rows)
         self._enter(rows)
         self.forget()
@@ -143,11 +90,32 @@ class _OneForward:
         self.rows, self.gains = rows, self.model.gains(rows)
 
     def forget(self) -> None:
+        """Begin anew."""
         count = sum(self.rows.values())
         self.cache = self.model.trunk.empty_cache(count, self.slots)
         self.used = torch.ones(count, 0, dtype=torch.bool, device=self.model.device)
 
+    def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
+        """Read what the lanes yield, all that still ask at once, until each has its action."""
+        if next(iter(self.lanes.values())).full:  # and so all of them
+            self.forget()
+            for lane in self.lanes.values():
+                lane.restart()
+        acting = {name: lane.act(*seen[name]) for name, lane in self.lanes.items()}
+        tokens, actions = {name: next(lane) for name, lane in acting.items()}, {}
+        keep = True
+        while tokens:
+            hidden, tokens = self.read(tokens, keep), {}
+            for name, part in hidden.items():
+                try:
+                    tokens[name] = acting[name].send(part)
+                except StopIteration as over:
+                    actions[name] = over.value
+            keep = self.decode != "parallel"  # its zeros are forgotten; the chosen action is read with the next step
+        return {name: actions[name] for name in self.lanes}
+
     def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+        """Hidden vectors of new tokens (E, n, D) of some adapters; what is not kept is as if never read."""
         nothing = torch.zeros(0, self.model.trunk.config.width, device=self.model.device)
         asked = [tokens.get(name, nothing.expand(count, -1, -1)) for name, count in self.rows.items()]
         x = stacked(asked)  # (B, n, D)
@@ -167,3 +135,6 @@ class _OneForward:
         self.used, self.cache = self.used[kept], self.cache.select(kept)
         left = {name: int(rows[name].sum()) for name in self.rows}
         self._enter({name: count for name, count in left.items() if count})
+        self.lanes = {name: lane for name, lane in self.lanes.items() if left[name]}
+        for name, lane in self.lanes.items():
+            lane.select(rows[name])
