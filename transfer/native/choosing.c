@@ -1,11 +1,12 @@
 /* What native/decoder.py calls to choose an action, one dimension after the other, without leaving C.
  *
  * A dimension of one sequence reads all of its keys and values. Here a few sequences choose all of their dimensions before
- * the next few begin, so that their keys and values stay in the cache in between.
+ * the next few begin, so that their keys and values stay in the cache in between: as many as a product takes rows at a
+ * time, or half as many, when their windows are long.
  */
 #include "attention.h"
 
-enum { FEW = 8 }; /* sequences at a time: no less, since a product takes ROWS of their tokens */
+enum { CACHED = 8 << 20 }; /* bytes of keys and values from which on less sequences at a time pay */
 
 /* Of an adapter, see transfer/tables.py; `centers` is NULL where a dimension has one output. */
 typedef struct {
@@ -63,13 +64,14 @@ static void choose(Model m, Tables a, const float *tokens, const float *times, f
  */
 int decoder_choose(Model m, Tables a, const float *tokens, const float *times, float *actions, long known, long n,
                    long first, long end) {
-    long width = m.heads * m.size;
-    long read = together(FEW, n) * n, longest = known + n + a.size;
-    float *room = room_for(m, read > FEW ? read : FEW, n, longest), *hidden = malloc(2 * FEW * width * sizeof(float));
+    long width = m.heads * m.size, length = known + n + a.size;
+    long bytes = ROWS * length * m.depth * 2 * width * (long)sizeof(float), few = bytes > CACHED ? FEWER : ROWS;
+    long read = together(few, n) * n;
+    float *room = room_for(m, read > few ? read : few, n, length), *hidden = malloc(2 * few * width * sizeof(float));
     if (room && hidden)
-        for (long s = first; s < end; s += FEW)
+        for (long s = first; s < end; s += few)
             choose(m, a, tokens + s * n * width, times + s * width, actions + s * a.size, known, n, s,
-                   s + FEW < end ? FEW : end - s, room, hidden);
+                   s + few < end ? few : end - s, room, hidden);
     free(room), free(hidden);
     return !room || !hidden;
 }

@@ -3,7 +3,7 @@
 
 enum {
     GROUP = 64, /* tokens that go through the blocks at a time: what is made of them stays in the cache */
-    AHEAD = 8,  /* groups of keys and values */
+    AHEAD = 8,  /* groups of keys and values that one query takes at a time, while it fetches the next */
 };
 
 /* Weights of a block as [in][out]; the scale of queries and IA3 gains are multiplied in. */
@@ -68,40 +68,50 @@ INLINE vec scores_of(const float *q, const float *keys, long size) {
     return (a + b) + (c + d);
 }
 
-/* out (size) += weights of a group, times its values (LANES, size). */
-INLINE void mix(float *out, const float *weights, const float *values, long size) {
+/* out (size) = shrink * out + weights of some groups, times their values (LANES, size) each. */
+INLINE void mix(float *out, float shrink, const float *weights, const float *values, long groups, long size) {
     for (long i = 0; i < size; i += LANES) {
-        vec a = load(out + i), b = {0};
-        for (long j = 0; j < LANES; j += 2) {
-            a += weights[j] * load(values + j * size + i);
-            b += weights[j + 1] * load(values + (j + 1) * size + i);
-        }
-        store(out + i, a + b);
+        vec a = shrink * load(out + i), b = {0}, c = {0}, d = {0};
+        const float *w = weights, *from = values + i;
+        for (long g = 0; g < groups; g++, from += LANES * size)
+            for (long j = 0; j < LANES; j += 4, w += 4, from += 4 * size) {
+                a += w[0] * load(from), b += w[1] * load(from + size);
+                c += w[2] * load(from + 2 * size), d += w[3] * load(from + 3 * size);
+            }
+        store(out + i, (a + b) + (c + d));
     }
 }
 
-/* One query over all keys: memory traffic alone, so in one pass, with the largest score so far (Milakov and Gimelshein
- * 2018, arXiv 1805.02867). Groups are fetched AHEAD of time, at the end those of the next head, `head` numbers on.
+/* One query over all keys: memory traffic alone, so in one pass, AHEAD groups at a time, with the largest score so far
+ * (Milakov and Gimelshein 2018, arXiv 1805.02867). As many are fetched meanwhile, at the end those of the next head,
+ * `head` numbers on.
  */
 static void attend_one(float *out, const float *q, const float *past, long seen, long size, long head) {
-    float top = -INFINITY, weights[LANES];
-    vec total = {0};
+    float top = -INFINITY, weights[AHEAD * LANES];
+    vec total = {0}, scores[AHEAD];
+    const float *coming[AHEAD];
     memset(out, 0, size * sizeof(float));
-    for (long j = 0; j < seen; j += LANES) {
-        long next = j + AHEAD * LANES, over = next - up(seen, LANES);
-        fetch(past + (over < 0 ? group_of(next, size) : head + group_of(over, size)), 2 * LANES * size);
-        const float *keys = past + group_of(j, size);
-        vec scores = first_lanes(scores_of(q, keys, size), seen - j, -INFINITY);
-        float high = largest(scores);
-        if (high > top) {
-            float shrink = expf(top - high);
-            for (long i = 0; i < size; i++) out[i] *= shrink;
-            total *= shrink, top = high;
+    for (long first = 0; first < seen; first += AHEAD * LANES) {
+        long groups = 0;
+        vec high = all(-INFINITY);
+        for (long j = first; j < seen && groups < AHEAD; j += LANES, groups++) {
+            long next = j + AHEAD * LANES, over = next - up(seen, LANES);
+            coming[groups] = past + (over < 0 ? group_of(next, size) : head + group_of(over, size));
+            fetch(coming[groups], LANES * size);
+            vec x = first_lanes(scores_of(q, past + group_of(j, size), size), seen - j, -INFINITY);
+            scores[groups] = x, high = where(x > high, x, high);
         }
-        vec weight = exponential(scores - top);
-        store(weights, weight);
-        total += weight;
-        mix(out, weights, keys + LANES * size, size);
+        float before = top, highest = largest(high);
+        top = highest > top ? highest : top;
+        float shrink = top > before ? expf(before - top) : 1;
+        total *= shrink;
+        for (long g = 0; g < groups; g++) {
+            vec weight = exponential(scores[g] - top);
+            store(weights + g * LANES, weight);
+            fetch(coming[g] + LANES * size, LANES * size);
+            total += weight;
+        }
+        mix(out, shrink, weights, past + group_of(first, size) + LANES * size, groups, size);
     }
     float share = 1 / sum(total);
     for (long i = 0; i < size; i++) out[i] *= share;
@@ -153,7 +163,7 @@ static void keep_last(float *x, long count, long n, long wanted, long width) {
 
 /* x += the feed-forward layers of normalised x. */
 static void feed_forward(Layer w, float *x, float *normed, float *wide, long tokens, long width, float eps) {
-    long rows = up(tokens, ROWS);
+    long rows = up(tokens, FEWER);
     normalise(normed, x, w.ln_2, w.ln_2_bias, tokens, width, eps);
     product(wide, 4 * width, normed, width, 1, w.fc, 4 * width, rows, 4 * width, width, 0);
     for (long r = 0; r < tokens; r++)
@@ -168,7 +178,7 @@ static void feed_forward(Layer w, float *x, float *normed, float *wide, long tok
  */
 static void through_blocks(Model m, float *x, long first, long count, long known, long n, long wanted, float *buffer,
                            float *scratch) {
-    long width = m.heads * m.size, tokens = count * n, rows = up(tokens, ROWS);
+    long width = m.heads * m.size, tokens = count * n, rows = up(tokens, FEWER);
     float *normed = buffer, *mixed = normed + rows * width, *wide = mixed + rows * width;
     for (long layer = 0; layer < m.depth; layer++) {
         Layer w = m.layers[layer];
@@ -181,7 +191,7 @@ static void through_blocks(Model m, float *x, long first, long count, long known
         if (skipped) {
             keep_last(x, count, n, wanted, width);
             keep_last(mixed, count, n, wanted, width);
-            tokens = count * wanted, rows = up(tokens, ROWS);
+            tokens = count * wanted, rows = up(tokens, FEWER);
         }
         product(x, width, mixed, width, 1, w.out, width, rows, width, width, 1);
         add_bias(x, w.out_bias, tokens, width);

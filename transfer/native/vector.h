@@ -17,6 +17,7 @@
 #define LANES 4
 #define ROWS 8
 #endif
+#define FEWER (ROWS / 2)                   /* rows of a product's last tile may be half as many */
 #define STEP (LANES > ROWS ? LANES : ROWS) /* what numbers of keys are rounded up to: a multiple of both */
 #define INLINE static inline __attribute__((always_inline))
 
@@ -76,35 +77,39 @@ INLINE vec exponential(vec x) {
     return (vec)((ivec)(y * (vec)power) & ~small);
 }
 
-/* ROWS x (LANES wide * vectors) of C = A B, or C += A B. */
-INLINE void tile(int vectors, float *c, long ldc, const float *a, long row, long column, const float *b, long ldb,
+/* rows x (LANES wide * vectors) of C = A B, or C += A B. */
+INLINE void tile(int rows, int vectors, float *c, long ldc, const float *a, long row, long column, const float *b, long ldb,
                  long depth, int add) {
     vec s[ROWS][2];
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < rows; i++)
         for (int j = 0; j < vectors; j++) s[i][j] = add ? load(c + i * ldc + j * LANES) : (vec){0};
     for (long t = 0; t < depth; t++) {
         vec b0 = load(b + t * ldb), b1 = vectors > 1 ? load(b + t * ldb + LANES) : b0;
-        for (int i = 0; i < ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             vec x = all(a[i * row + t * column]);
             s[i][0] += x * b0;
             if (vectors > 1) s[i][1] += x * b1;
         }
     }
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < rows; i++)
         for (int j = 0; j < vectors; j++) store(c + i * ldc + j * LANES, s[i][j]);
 }
 
 /* C (m, n) = A (m, depth) B (depth, n), or += where `add`.
  *
- * A number of A lies at a[i * row + t * column], rows of B and C are ldb and ldc apart. m is a multiple of ROWS and n of
+ * A number of A lies at a[i * row + t * column], rows of B and C are ldb and ldc apart. m is a multiple of FEWER and n of
  * LANES: callers round up and have the room.
  */
 static void product(float *c, long ldc, const float *a, long row, long column, const float *b, long ldb, long m, long n,
                     long depth, int add) {
     for (long j = 0; j < n; j += 2 * LANES)
         for (long i = 0; i < m; i += ROWS)
-            if (n - j > LANES)
-                tile(2, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+            if (n - j > LANES && m - i >= ROWS)
+                tile(ROWS, 2, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+            else if (n - j > LANES)
+                tile(FEWER, 2, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+            else if (m - i >= ROWS)
+                tile(ROWS, 1, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
             else
-                tile(1, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
+                tile(FEWER, 1, c + i * ldc + j, ldc, a + i * row, row, column, b + j, ldb, depth, add);
 }
