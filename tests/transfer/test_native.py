@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -137,24 +136,3 @@ def test_the_switch_turns_them_off_and_takes_nothing_else(monkeypatch: pytest.Mo
     monkeypatch.setenv(native.SWITCH, "of")
     with pytest.raises(TransferError, match="off"):
         native.library()
-
-
-def test_a_kernel_that_finds_no_memory_is_an_error() -> None:
-    with pytest.raises(MemoryError):
-        native.in_parts(lambda *arguments: 1, 3, 1)
-
-
-@pytest.mark.parametrize(
-    ("count", "parts"), [(1, [(0, 1)]), (7, [(0, 7)]), (12, [(0, 4), (4, 8), (8, 12)]), (9, [(0, 4), (4, 9)])]
-)
-def test_threads_share_what_is_worth_it(count: int, parts: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    found: list[Any] = []
-    native.in_parts(lambda word, first, end: found.append((word, first.value, end.value)) or 0, count, 4, "word")
-    assert sorted(found) == [("word", *part) for part in parts]
-
-
-def test_a_kernel_that_fails_in_another_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(MemoryError):
-        native.in_parts(lambda first, end: int(first.value > 0), 4, 1)

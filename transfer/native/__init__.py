@@ -13,12 +13,9 @@ import platform
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from transfer.errors import unknown
@@ -82,34 +79,6 @@ def kernels() -> ctypes.CDLL:
 def address(x: Tensor) -> ctypes.c_void_p:
     """Of a tensor's first number."""
     return ctypes.c_void_p(x.data_ptr())
-
-
-def in_parts(kernel: Callable[..., int], count: int, least: int, *arguments: object) -> None:
-    """kernel(*arguments, first, end) for `count` independent parts, on as many threads as PyTorch uses.
-
-    Args:
-        kernel: returns 0, or something else when it found no memory.
-        count: parts.
-        least: parts that are worth a thread: waking one takes as long as a tenth of a millisecond of work.
-        arguments: what the kernel takes before the range.
-
-    Raises:
-        MemoryError: the kernel found none.
-    """
-    threads = max(1, min(torch.get_num_threads(), count // least))
-    edges = [count * i // threads for i in range(threads + 1)]
-
-    def some(first: int, end: int) -> int:
-        return kernel(*arguments, ctypes.c_long(first), ctypes.c_long(end))
-
-    others = [_pool(threads - 1).submit(some, *edges[i : i + 2]) for i in range(1, threads)]
-    if some(*edges[:2]) + sum(other.result() for other in others):
-        raise MemoryError("a kernel found no memory for its scratch space.")
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "kernel")  # ctypes gives Python's lock back while a kernel runs
 
 
 def _built() -> Path:

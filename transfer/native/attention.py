@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from transfer.native import address, in_parts, kernels
+from transfer.native import address, kernels
+from transfer.native.threads import in_parts
 
 WORTH_A_THREAD = 16  # heads of windows
 

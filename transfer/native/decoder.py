@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transfer.native import address, in_parts, kernels
+from transfer.native import address, kernels
+from transfer.native.threads import in_parts
 from transfer.tables import ActionTables
 
 WORTH_A_THREAD = 24  # tokens
