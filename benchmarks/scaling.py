@@ -13,6 +13,7 @@ import torch
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
 from benchmarks.players import Player
+from transfer.memory import kept_memory
 from transfer.training import best_precision
 
 STREAMED, TRAINED = ("Walker2d", "Hammer"), "Walker2d"
@@ -46,7 +47,8 @@ def _widths(size: Size) -> list[Row]:
     models = {width: build(TRAINED, width) for width in size.widths}
     precision = best_precision(torch.device("cpu"))
     ways = {str(width): training_step(model, batch, FULL, precision) for width, model in models.items()}
-    times, first = interleave(ways, size.repeats), size.widths[0]
+    with kept_memory():
+        times, first = interleave(ways, size.repeats), size.widths[0]
     steps = {width: flops_of(model, batch).full for width, model in models.items()}
 
     def row(width: int) -> Row:
