@@ -82,9 +82,23 @@ INLINE void mix(float *out, float shrink, const float *weights, const float *val
     }
 }
 
+/* Up to AHEAD groups of one head, from token `first` on: scores of a query, and how many there are. `coming` are the
+ * groups as far behind, at the end those of the next head, `head` numbers on; their keys are fetched meanwhile.
+ */
+static long look(vec *scores, const float **coming, const float *q, const float *past, long first, long seen, long size,
+                 long head) {
+    long groups = 0;
+    for (long j = first; j < seen && groups < AHEAD; j += LANES, groups++) {
+        long next = j + AHEAD * LANES, over = next - up(seen, LANES);
+        coming[groups] = past + (over < 0 ? group_of(next, size) : head + group_of(over, size));
+        fetch(coming[groups], LANES * size);
+        scores[groups] = first_lanes(scores_of(q, past + group_of(j, size), size), seen - j, -INFINITY);
+    }
+    return groups;
+}
+
 /* One query over all keys: memory traffic alone, so in one pass, AHEAD groups at a time, with the largest score so far
- * (Milakov and Gimelshein 2018, arXiv 1805.02867). As many are fetched meanwhile, at the end those of the next head,
- * `head` numbers on.
+ * (Milakov and Gimelshein 2018, arXiv 1805.02867).
  */
 static void attend_one(float *out, const float *q, const float *past, long seen, long size, long head) {
     float top = -INFINITY, weights[AHEAD * LANES];
@@ -92,19 +106,11 @@ static void attend_one(float *out, const float *q, const float *past, long seen,
     const float *coming[AHEAD];
     memset(out, 0, size * sizeof(float));
     for (long first = 0; first < seen; first += AHEAD * LANES) {
-        long groups = 0;
-        vec high = all(-INFINITY);
-        for (long j = first; j < seen && groups < AHEAD; j += LANES, groups++) {
-            long next = j + AHEAD * LANES, over = next - up(seen, LANES);
-            coming[groups] = past + (over < 0 ? group_of(next, size) : head + group_of(over, size));
-            fetch(coming[groups], LANES * size);
-            vec x = first_lanes(scores_of(q, past + group_of(j, size), size), seen - j, -INFINITY);
-            scores[groups] = x, high = where(x > high, x, high);
-        }
-        float before = top, highest = largest(high);
-        top = highest > top ? highest : top;
-        float shrink = top > before ? expf(before - top) : 1;
-        total *= shrink;
+        long groups = look(scores, coming, q, past, first, seen, size, head);
+        vec high = all(top);
+        for (long g = 0; g < groups; g++) high = where(scores[g] > high, scores[g], high);
+        float highest = largest(high), shrink = highest > top ? expf(top - highest) : 1;
+        top = highest, total *= shrink;
         for (long g = 0; g < groups; g++) {
             vec weight = exponential(scores[g] - top);
             store(weights + g * LANES, weight);
