@@ -58,7 +58,7 @@ class Policy:
         return self._time
 
     def act(self, observation: ArrayLike | Mapping[str, ArrayLike], reward: float | None = None) -> NDArray[np.float32]:
-        """The next action (A,) float32.
+        """The next action (A,) float32, not clipped to the environment's action space as `evaluate` clips it.
 
         Args:
             observation: the newest observation as the environment gives it, flat or a Dict, or the state vector (S,).
