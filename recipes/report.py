@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transfer.files import write_text
 from transfer.progress import duration
+from transfer.recipes import differences
 from transfer.recipes.cells import Cell, read_cells, unfinished
 from transfer.recipes.rows import Row, make_rows
 
@@ -35,7 +36,8 @@ def report(runs: Sequence[Path]) -> Report:
     title = ", ".join(dict.fromkeys(cell.run for cell in cells)) or "report"
     missing = [f"{run.resolve().name}/{cell}" for run in runs for cell in unfinished(run)]
     notes = [*conditions(cells), *remarks(rows, missing)]
-    text = "\n".join([f"# {title}", "", table(rows), "", *(f"- {note}" for note in notes), ""])
+    lines = [f"# {title}", "", table(rows), *differences.table(differences.pairs(rows)), ""]
+    text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     return Report(title, tuple(rows), text, to_csv(rows))
 
 

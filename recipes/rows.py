@@ -19,7 +19,7 @@ class Row:
         calibrated: whether each seed asked for what did best in its calibration.
         success: share of episodes that succeeded, mean over seeds; None where there is no success.
         score, returns: over seeds and episodes, last checkpoint.
-        episode_scores: every episode of every seed, for the plot.
+        by_seed: score of every episode, by training seed.
         best: mean over seeds of the best probe or last score; None without probes, and where the target was calibrated
             after them.
         seeds: training seeds, in the order of `score.run_means`.
@@ -41,13 +41,18 @@ class Row:
     success: float | None
     score: Summary
     returns: Summary
-    episode_scores: tuple[float, ...]
+    by_seed: dict[int, tuple[float, ...]]
     best: float | None
     over_full: float | None
     trained: int
     share: float
     train_seconds: float | None
     trunk: str
+
+    @property
+    def episode_scores(self) -> tuple[float, ...]:
+        """Of all seeds."""
+        return tuple(score for scores in self.by_seed.values() for score in scores)
 
 
 Key = tuple[str, str, str, str, str]
@@ -105,7 +110,7 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         success=mean_success([evaluation(cell, i) for cell, i in members]),
         score=summary,
         returns=summarise(returns),
-        episode_scores=tuple(np.concatenate([scores[seed] for seed in sorted(scores)]).tolist()),
+        by_seed={seed: tuple(scores[seed].tolist()) for seed in sorted(scores)},
         best=None if target == "calibrated" else best_score(members, last),
         over_full=None,
         trained=int(first.results["trained"]["numbers"]),

@@ -67,7 +67,10 @@ def iqm(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
 
 
 def bootstrap_run_means(
-    runs: Sequence[NDArray[np.float64]], replicates: int, rng: np.random.Generator
+    runs: Sequence[NDArray[np.float64]],
+    replicates: int,
+    rng: np.random.Generator,
+    seeds: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
     """Run means of resampled experiments: seeds with replacement, then episodes within each drawn seed.
 
@@ -75,6 +78,7 @@ def bootstrap_run_means(
         runs: returns of each run, (n_i,) with n_i at least 1; the lengths may differ.
         replicates: R, resampled experiments.
         rng: source of every draw.
+        seeds: (R, S), which runs each experiment draws; drawn here where not given.
 
     Returns:
         (R, S) for S runs.
@@ -87,7 +91,7 @@ def bootstrap_run_means(
     means = np.empty((replicates, len(runs)))
     # One column at a time: memory stays at R * n however many runs there are.
     for column in range(len(runs)):
-        drawn = rng.integers(len(runs), size=replicates)  # (R,)
+        drawn = rng.integers(len(runs), size=replicates) if seeds is None else seeds[:, column]  # (R,)
         n = lengths[drawn][:, None]  # (R, 1)
         picks = (rng.random((replicates, longest)) * n).astype(np.int64)  # (R, n), each below its run's length
         values = padded[drawn[:, None], picks]  # (R, n)
@@ -132,6 +136,33 @@ def summarise(
         iqm_interval=iqm_interval,
         confidence=confidence,
     )
+
+
+def difference(
+    one: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], replicates: int = 2000, confidence: float = 0.95
+) -> tuple[float, tuple[float, float]]:
+    """Mean over seeds of what one way of training gets more than another, and its bootstrap interval.
+
+    Runs of one seed share what it decides (first weights, order of batches), so seeds are drawn in pairs; then the
+    episodes of each run.
+
+    Args:
+        one: returns or scores of the episodes of each run, by training seed.
+        other: those of the other way, of the same seeds.
+        replicates: bootstrap resamples.
+        confidence: share inside the interval, between 0 and 1.
+
+    Raises:
+        TransferError: other seeds, fewer than two, or what `summarise` raises.
+    """
+    if set(one) != set(other) or len(one) < 2:
+        raise TransferError(f"a difference needs two seeds or more that both have, got {list(one)} and {list(other)}.")
+    first, second = _checked(one), _checked(other)
+    rng = np.random.default_rng(0)
+    seeds = rng.integers(len(first), size=(replicates, len(first)))  # (R, S)
+    apart = bootstrap_run_means(first, replicates, rng, seeds) - bootstrap_run_means(second, replicates, rng, seeds)
+    mean = float(np.mean([mine.mean() - theirs.mean() for mine, theirs in zip(first, second, strict=True)]))
+    return mean, _percentiles(apart.mean(axis=1), confidence)
 
 
 def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> list[NDArray[np.float64]]:

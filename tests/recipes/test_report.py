@@ -234,3 +234,32 @@ def test_damaged_results_name_their_file(make_cell, damage, words: str) -> None:
     file.write_text("{")
     with pytest.raises(TransferError, match="not valid JSON"):
         report([run])
+
+
+def differences_of(markdown: str) -> dict[tuple[str, str], list[str]]:
+    lines = markdown.split("Differences of scores")[-1].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"][2:]
+    return {(one, other): rest for one, other, *rest in cells}
+
+
+def test_frozen_modes_are_compared_with_their_controls_seed_by_seed(make_cell) -> None:
+    for seed in range(4):
+        make_cell("embeddings", seed, [100.0 * seed + 300, 100.0 * seed + 320])
+        make_cell("random-trunk:embeddings", seed, [100.0 * seed + 100, 100.0 * seed + 120])
+        run = make_cell("full", seed, [400.0 - 100 * seed])
+    found = differences_of(report([run]).markdown)
+    assert set(found) == {("embeddings", "random-trunk:embeddings"), ("embeddings", "full")}
+    # Seeds differ by 30, but in both modes alike: what is left are the episodes of a seed.
+    seeds, mean, interval = found["embeddings", "random-trunk:embeddings"]
+    assert (seeds, mean) == ("4", "+20.0")
+    low, high = map(float, interval.split(" to "))
+    assert 18.5 <= low < 20 < high <= 21.5
+    low, high = map(float, found["embeddings", "full"][2].split(" to "))
+    assert low < 21 < high and high - low > 25  # 21 on average, from -9 to 51
+
+
+def test_few_common_seeds_are_not_compared(make_cell) -> None:
+    for seed in range(4):
+        make_cell("embeddings", seed, [300.0])
+        run = make_cell("full", seed + 2, [400.0])
+    assert "Differences" not in report([run]).markdown

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from transfer.errors import TransferError
-from transfer.statistics import bootstrap_run_means, iqm, summarise
+from transfer.statistics import bootstrap_run_means, difference, iqm, summarise
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -87,3 +87,22 @@ def test_nothing_to_summarise_is_an_error(runs: object) -> None:
 def test_confidence_outside_its_range_is_an_error() -> None:
     with pytest.raises(TransferError, match="confidence"):
         summarise([[1.0], [2.0]], confidence=95)
+
+
+def test_a_difference_is_paired_by_seed() -> None:
+    rng = np.random.default_rng(0)
+    seeds = {seed: 20.0 * seed for seed in range(8)}
+    one = {seed: level + 5 + rng.normal(0, 1, 100) for seed, level in seeds.items()}
+    other = {seed: level + rng.normal(0, 1, 50) for seed, level in seeds.items()}
+    mean, (low, high) = difference(one, other)
+    assert mean == pytest.approx(5, abs=0.2)
+    assert 4.5 < low < mean < high < 5.5  # although seeds lie 140 apart
+    swapped = {seed: other[7 - seed] for seed in seeds}
+    assert np.diff(difference(one, swapped)[1])[0] > 50
+    assert difference(one, other) == difference(dict(reversed(one.items())), other)
+
+
+@pytest.mark.parametrize("other", [{0: [1.0]}, {0: [1.0], 2: [1.0]}, {}])
+def test_a_difference_needs_common_seeds(other: dict[int, list[float]]) -> None:
+    with pytest.raises(TransferError, match="two seeds"):
+        difference({0: [1.0], 1: [2.0]} if len(other) != 1 else {0: [1.0]}, other)
