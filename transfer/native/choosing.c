@@ -2,11 +2,11 @@
  *
  * A dimension of one sequence reads all of its keys and values. Here a few sequences choose all of their dimensions before
  * the next few begin, so that their keys and values stay in the cache in between: as many as a product takes rows at a
- * time, or half as many, when their windows are long.
+ * time, fewer when their windows are long.
  */
 #include "attention.h"
 
-enum { CACHED = 8 << 20 }; /* bytes of keys and values from which on less sequences at a time pay */
+enum { CACHED = 8 << 20 }; /* bytes of keys and values to work on, as far as windows allow */
 
 /* Of an adapter, see transfer/tables.py; `centers` is NULL where a dimension has one output. */
 typedef struct {
@@ -65,7 +65,8 @@ static void choose(Model m, Tables a, const float *tokens, const float *times, f
 int decoder_choose(Model m, Tables a, const float *tokens, const float *times, float *actions, long known, long n,
                    long first, long end) {
     long width = m.heads * m.size, length = known + n + a.size;
-    long bytes = ROWS * length * m.depth * 2 * width * (long)sizeof(float), few = bytes > CACHED ? FEWER : ROWS;
+    long few = CACHED / (length * m.depth * 2 * width * (long)sizeof(float));
+    few = few >= ROWS ? ROWS : few >= FEWER ? FEWER : few > 1 ? few : 1;
     long read = together(few, n) * n;
     float *room = room_for(m, read > few ? read : few, n, length), *hidden = malloc(2 * few * width * sizeof(float));
     if (room && hidden)
