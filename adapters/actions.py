@@ -120,11 +120,13 @@ class _Spread(nn.Module, ABC):
         """Values (..., n) of dimensions `first` on -> tokens (..., n, D) that do not know their dimension yet."""
 
     @abstractmethod
-    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """`edges`, `rows` and `slope` of `ActionTables` for the tokens of `_values`."""
 
-    def tables(self) -> ActionTables:
-        """The same tokens and values as tables, for kernels: copies of the weights as they are now."""
+    def tables(self) -> ActionTables | None:
+        """The same tokens and values as tables, for kernels; None where anything is added to the parts of this file."""
+        if not all(map(_plain, self.modules())):
+            return None
         edges, rows, slope = self._lines()
         rows = rows if self.index is None else rows + self.index[:, None]
         return ActionTables(edges, rows, slope, *self.readout.tables(self.action_size))
@@ -163,7 +165,7 @@ class ActionSpreadEmbedding(_Spread):
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.linear(values[..., None])
 
-    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
         constant = self.linear.bias.expand(self.action_size, 1, -1)
         return constant.new_zeros(self.action_size, 0), constant, self.linear.weight[:, 0]
 
@@ -180,9 +182,17 @@ class ActionTokenizedSpreadEmbedding(_Spread):
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.table(self.encode(values, first), first)
 
-    def _lines(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self.bins is not None
         edges = self.bins.edges
         ids = torch.arange(edges.shape[1] + 1, device=edges.device)[:, None].expand(-1, self.action_size)  # (V, A)
         rows = self.table(ids)
-        return edges, rows.transpose(0, 1), rows.new_zeros(rows.shape[-1])
+        return edges, rows.transpose(0, 1), None
+
+
+def _plain(part: nn.Module) -> bool:
+    """Whether a part computes what its class says, in float32: not one that fine-tuning wrapped, no hooks."""
+    known = ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding, SpreadRegression, SpreadCategorical
+    hooks = part._forward_hooks or part._forward_pre_hooks
+    numbers = all(x.dtype == torch.float32 for x in part.parameters())
+    return type(part) in (*known, Bins, BinTable, nn.Embedding, nn.Linear) and not hooks and numbers

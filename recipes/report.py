@@ -5,14 +5,16 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from transfer.files import write_text
 from transfer.progress import duration
-from transfer.recipes import differences
 from transfer.recipes.cells import Cell, read_cells, unfinished
+from transfer.recipes.differences import Pair, pairs
 from transfer.recipes.rows import Row, make_rows
 
 Interval = tuple[float, float] | None
+Line = TypeVar("Line", Row, Pair)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def report(runs: Sequence[Path]) -> Report:
     title = ", ".join(dict.fromkeys(cell.run for cell in cells)) or "report"
     missing = [f"{run.resolve().name}/{cell}" for run in runs for cell in unfinished(run)]
     notes = [*conditions(cells), *remarks(rows, missing)]
-    lines = [f"# {title}", "", table(rows), *differences.table(differences.pairs(rows)), ""]
+    lines = [f"# {title}", "", table(rows), *differences(pairs(rows)), ""]
     text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     return Report(title, tuple(rows), text, to_csv(rows))
 
@@ -67,7 +69,7 @@ def table(rows: Sequence[Row]) -> str:
         ("environment", lambda row: row.environment, True),
         ("mode", lambda row: row.mode, True),
         ("decode", lambda row: row.decode, len({row.decode for row in rows}) > 1),
-        ("asked", lambda row: f"{row.target_score:.1f}{' (calibrated)' if row.calibrated else ''}", True),
+        ("asked", asked, True),
         ("seeds", lambda row: str(row.score.runs), True),
         ("score", lambda row: f"{row.score.mean:.1f}", True),
         ("95 % interval", lambda row: span(row.score.interval), any(row.score.interval for row in rows)),
@@ -82,11 +84,39 @@ def table(rows: Sequence[Row]) -> str:
         ("training", lambda row: "-" if row.train_seconds is None else duration(row.train_seconds), True),
         ("trunk unchanged", lambda row: row.trunk, True),
     ]
-    shown = [(head, cell) for head, cell, wanted in columns if wanted]
-    left = ("run", "environment", "mode", "decode", "training", "trunk unchanged")
-    rule = ["---" if head in left else "---:" for head, _ in shown]
-    lines = [[head for head, _ in shown], rule, *([cell(row) for _, cell in shown] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return lay_out(columns, rows)
+
+
+def differences(found: Sequence[Pair]) -> list[str]:
+    """A second table; nothing where nothing can be compared."""
+    if not found:
+        return []
+    columns: list[tuple[str, Callable[[Pair], str], bool]] = [
+        ("run", lambda pair: pair.row.run, len({pair.row.run for pair in found}) > 1),
+        ("environment", lambda pair: pair.row.environment, len({pair.row.environment for pair in found}) > 1),
+        ("decode", lambda pair: pair.row.decode, len({pair.row.decode for pair in found}) > 1),
+        ("asked", lambda pair: asked(pair.row), len({pair.row.key[4] for pair in found}) > 1),
+        ("mode", lambda pair: pair.row.mode, True),
+        ("less", lambda pair: pair.other.mode, True),
+        ("seeds", lambda pair: str(pair.seeds), True),
+        ("difference", lambda pair: f"{pair.mean:+.1f}", True),
+        ("95 % interval", lambda pair: f"{pair.interval[0]:+.1f} to {pair.interval[1]:+.1f}", True),
+    ]
+    return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found)]
+
+
+def lay_out(columns: Sequence[tuple[str, Callable[[Line], str], bool]], lines: Sequence[Line]) -> str:
+    """A Markdown table of the columns that are wanted: head, cell, whether."""
+    left = ("run", "environment", "mode", "less", "decode", "training", "trunk unchanged")
+    wanted = [column for column in columns if column[2]]
+    written = [[head for head, _, _ in wanted], ["---" if head in left else "---:" for head, _, _ in wanted]]
+    written += [[cell(line) for _, cell, _ in wanted] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in written)
+
+
+def asked(row: Row) -> str:
+    """The score that was asked for."""
+    return f"{row.target_score:.1f}{' (calibrated)' if row.calibrated else ''}"
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -126,7 +156,9 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
     if any(row.score.interval is None for row in rows):
         lines.append("One seed says nothing about another: rows with one seed have no interval.")
     if any(row.score.interval is not None for row in rows):
-        lines.append("Intervals: bootstrap over seeds, then over the episodes of each. Two seeds know only those two.")
+        lines.append(
+            "Intervals: bootstrap over seeds, then over the episodes of each; of few seeds they are too narrow."
+        )
     if any(row.over_full is not None for row in rows):
         lines.append("/ full: score over that of mode full, on the training seeds that both have.")
     if any(row.best is not None for row in rows):

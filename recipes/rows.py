@@ -9,12 +9,16 @@ import numpy as np
 from transfer.recipes.cells import Cell
 from transfer.statistics import Summary, summarise
 
+Key = tuple[str, str, str, str, str]
+"""Run, environment, mode, decoding and target of a row."""
+
 
 @dataclass(frozen=True)
 class Row:
     """What a report says about one mode.
 
     Attributes:
+        key: what its cells have in common.
         target_score: the score that was asked for, mean over seeds where each was calibrated.
         calibrated: whether each seed asked for what did best in its calibration.
         success: share of episodes that succeeded, mean over seeds; None where there is no success.
@@ -31,6 +35,7 @@ class Row:
             weights, `none`.
     """
 
+    key: Key
     run: str
     environment: str
     mode: str
@@ -55,9 +60,6 @@ class Row:
         return tuple(score for scores in self.by_seed.values() for score in scores)
 
 
-Key = tuple[str, str, str, str, str]
-
-
 def make_rows(cells: Sequence[Cell]) -> list[Row]:
     """Rows in the order of the cells."""
     groups: dict[Key, list[tuple[Cell, int]]] = {}
@@ -79,14 +81,16 @@ def with_mode(key: Key, mode: str) -> Key:
 
 def ratio(row: Row, full: Row | None) -> float | None:
     """Score over the score of `full` on the seeds of both, where that means something."""
-    shared = set(row.seeds) & set(full.seeds) if full is not None else set()
+    shared = shared_seeds(row, full) if full is not None else []
     if full is None or not shared:
         return None
-    mine, theirs = (
-        np.mean([mean for seed, mean in zip(one.seeds, one.score.run_means, strict=True) if seed in shared])
-        for one in (row, full)
-    )
+    mine, theirs = (np.mean([np.mean(one.by_seed[seed]) for seed in shared]) for one in (row, full))
     return float(mine / theirs) if theirs > 0 else None
+
+
+def shared_seeds(one: Row, other: Row) -> list[int]:
+    """Training seeds of both."""
+    return sorted(set(one.seeds) & set(other.seeds))
 
 
 def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
@@ -100,6 +104,7 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
     whole = [cell.timing for cell, _ in members if not cell.timing.get("resumed_at_step")]
     seconds = [timing["train_seconds"] for timing in whole if "train_seconds" in timing]
     return Row(
+        key=key,
         run=run,
         environment=environment,
         mode=mode,

@@ -1,4 +1,4 @@
-"""Decoding for several adapters in lockstep: the shared trunk reads the newest tokens of all rows at once."""
+"""Decoding for several adapters in lockstep."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ from transfer.playing import Group, Seen
 
 class MixedStream:
     """Actions for the environments of several adapters in lockstep, as `transfer.streaming.Stream` gives for each.
-
-    Where another adapter has more action dimensions, the rows of the one that has fewer wait:
-
-        hopper       R s   a0   a1   -    -    -    |   a2 R s   ...    3 dimensions
-        walker2d     R s   a0   a1   a2   a3   a4   |   a5 R s   ...    6, so 6 readings a step serve both
 
     Args:
         model: in eval mode.
@@ -75,8 +70,13 @@ class _Each:
 class _OneForward:
     """One forward of the trunk for all rows.
 
-    Where another adapter has more tokens, the row's slot in the cache stays unused, and the mask hides it from all
-    later tokens: `used` (B, slots) tells which slots hold one.
+    Where another adapter has more action dimensions, the rows of the one that has fewer wait:
+
+        hopper       R s   a0   a1   -    -    -    |   a2 R s   ...    3 dimensions
+        walker2d     R s   a0   a1   a2   a3   a4   |   a5 R s   ...    6, so 6 readings a step serve both
+
+    Their slots in the cache stay unused then, and the mask hides these from all later tokens: `used` (B, slots) tells
+    which hold one.
     """
 
     def __init__(self, model: MixedModel, rows: dict[str, int], context: int, decode: str) -> None:

@@ -14,7 +14,7 @@ from transfer.freezing import evaluating
 
 
 class Policy:
-    """Acts in one environment; `reset` before each episode.
+    """Acts in one environment; `reset` before each episode, and for what the model has learned since.
 
         policy.reset()
         observation, _ = env.reset()

@@ -139,7 +139,7 @@ def evaluate_together(
     first_seed: int = FIRST_SEED,
     on_episode: Callable[[int], None] | None = None,
 ) -> dict[str, Evaluation]:
-    """Roll the policies of all adapters out in lockstep, one forward of their trunk serving all environments.
+    """Roll the policies of all adapters out in lockstep, on their one trunk.
 
     Seeds, slots and results are those of `evaluate` for each adapter alone.
 

@@ -117,8 +117,7 @@ def summarise(
         TransferError: no run, a run without episodes, a return that is not finite, or a confidence outside (0, 1).
     """
     runs = _checked(returns_by_seed)
-    if not 0 < confidence < 1:
-        raise TransferError(f"confidence is {confidence}; it must lie between 0 and 1")
+    _check_confidence(confidence)
     means = np.array([run.mean() for run in runs])
     interval = iqm_interval = middle = None
     if len(runs) >= 2:
@@ -157,6 +156,7 @@ def difference(
     """
     if set(one) != set(other) or len(one) < 2:
         raise TransferError(f"a difference needs two seeds or more that both have, got {list(one)} and {list(other)}.")
+    _check_confidence(confidence)
     first, second = _checked(one), _checked(other)
     rng = np.random.default_rng(0)
     seeds = rng.integers(len(first), size=(replicates, len(first)))  # (R, S)
@@ -182,6 +182,11 @@ def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> 
             raise TransferError(f"run {name} has a return that is not finite: {run[~np.isfinite(run)][0]}")
         runs.append(run)
     return runs
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise TransferError(f"confidence is {confidence}; it must lie between 0 and 1")
 
 
 def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:

@@ -21,6 +21,8 @@ class Stream:
     So what the trunk sees is always a window as in training, and each token is computed at most twice. A sliding cache
     would combine keys that no training window ever saw together.
 
+    It acts with copies of the weights of then: after training, make a new one.
+
     Args:
         model: whose weights to act with.
         rows: E.

@@ -263,3 +263,14 @@ def test_few_common_seeds_are_not_compared(make_cell) -> None:
         make_cell("embeddings", seed, [300.0])
         run = make_cell("full", seed + 2, [400.0])
     assert "Differences" not in report([run]).markdown
+
+
+def test_differences_tell_what_was_asked_for(make_cell, played) -> None:
+    for seed in range(3):
+        for mode, scores in (("embeddings", (300.0, 500.0)), ("full", (400.0, 550.0))):
+            asked = [played([scores[i]], target_return=100.0 * i, target_score=10.0 * i) for i in range(2)]
+            run = make_cell(mode, seed, [1.0], evaluations=asked)
+    markdown = report([run]).markdown.split("Differences of scores")[1]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
+    found = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    assert [(line["asked"], line["difference"]) for line in found] == [("0.0", "-10.0"), ("10.0", "-5.0")]

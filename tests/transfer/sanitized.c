@@ -69,7 +69,7 @@ int main(void) {
         for (long length = 1; length < 80; length += 7)
             for (long size = LANES; size <= 3 * LANES; size += LANES) windows(length, size, half);
     for (long sequences = 1; sequences < 22; sequences += 5)
-        for (long capacity = STEP; capacity <= 4 * STEP; capacity += STEP) fine &= stream(sequences, capacity);
+        for (long capacity = STEP; capacity <= 6 * STEP; capacity += STEP) fine &= stream(sequences, capacity);
     puts(fine ? "clean" : "not a number");
     return !fine;
 }

@@ -106,3 +106,8 @@ def test_a_difference_is_paired_by_seed() -> None:
 def test_a_difference_needs_common_seeds(other: dict[int, list[float]]) -> None:
     with pytest.raises(TransferError, match="two seeds"):
         difference({0: [1.0], 1: [2.0]} if len(other) != 1 else {0: [1.0]}, other)
+
+
+def test_a_difference_checks_its_confidence() -> None:
+    with pytest.raises(TransferError, match="between 0 and 1"):
+        difference({0: [1.0], 1: [2.0]}, {0: [1.0], 1: [2.0]}, confidence=95)

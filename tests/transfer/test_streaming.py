@@ -170,6 +170,34 @@ def test_no_token_is_computed_more_than_twice(
     assert sum(read) == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
 
 
+@pytest.mark.parametrize("how", ["autoregressive", "parallel"])
+def test_autocast_around_a_step_spoils_nothing(
+    action: str, how: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=4, steps=9)
+    with torch.autocast("cpu", torch.bfloat16):
+        chosen = decode(model, batch, 6, how)
+    assert chosen.isfinite().all() and chosen.abs().max() <= 1
+
+
+def test_what_is_no_number_is_over_with_its_window(
+    action: str, way: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=2, steps=40)
+    stream = model.stream(2, 4, "autoregressive")
+    for t in range(40):
+        states = batch.states[:, t].clone()
+        if t == 2:
+            states[0] = float("nan")
+        chosen = stream.step(states, batch.returns[:, t], batch.times[:, t])
+        assert chosen[1].isfinite().all()
+        assert chosen[0].isfinite().all() or 2 <= t
+    tokenized = "Tokenized" in action
+    assert chosen[0].isfinite().all() == tokenized  # else the action, no number either, is part of the next window
+
+
 def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: MakeModel) -> None:
     with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
         make_model().stream(1, 6, "paralel")

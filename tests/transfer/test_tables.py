@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transfer.adapter import RANGES, Adapter
-from transfer.tables import tables_of
+from transfer.model import TransferModel
+from transfer.tables import ActionTables, tables_of
 
 MakeAdapter = Callable[..., Adapter]
 KINDS = (
@@ -15,6 +16,18 @@ KINDS = (
     ("ActionTokenizedSpreadEmbedding", "regression"),
     ("ActionTokenizedSpreadEmbedding", "categorical"),
 )
+
+
+def tokens_of(tables: ActionTables, values: Tensor) -> Tensor:
+    """Values (..., A) -> (..., A, D), as `ActionTables` says."""
+    rows = tables.rows[torch.arange(len(tables.rows)), (values[..., None] >= tables.edges).sum(-1)]
+    return rows if tables.slope is None else rows + values[..., None] * tables.slope
+
+
+def values_of(tables: ActionTables, hidden: Tensor) -> Tensor:
+    """Hidden (..., A, D) -> (..., A), likewise."""
+    y = torch.einsum("...ad,aod->...ao", hidden, tables.weights) + tables.biases
+    return y.tanh()[..., 0] if tables.centers is None else (y.softmax(-1) * tables.centers).sum(-1)
 
 
 @pytest.mark.parametrize("ranges", RANGES)
@@ -25,37 +38,57 @@ def test_they_give_the_tokens_and_values_of_every_kind(
     action = make_adapter("Walker2d-v5", action=kind, ranges=ranges, readout=readout).action
     tables = tables_of(action)
     assert tables is not None
-    values, hidden = torch.rand(50, 6) * 2.4 - 1.2, torch.randn(50, 6, 16)
-    torch.testing.assert_close(tables.tokens(values), action(values))
-    torch.testing.assert_close(tables.values(hidden), action.predict(hidden))
+    edges = tables.edges.T[torch.isfinite(tables.edges.T).all(1)]  # (some, A): values right on an edge
+    values, hidden = torch.cat([torch.rand(50, 6) * 2.4 - 1.2, edges]), torch.randn(50, 6, 16)
+    torch.testing.assert_close(tokens_of(tables, values), action(values))
+    torch.testing.assert_close(values_of(tables, hidden), action.predict(hidden))
 
 
-class Shifted(nn.Module):
-    """As something that fine-tuning wraps around a layer."""
+class Wrapped(nn.Module):
+    """As something that fine-tuning puts around a part."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
-    def __getattr__(self, name: str) -> object:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.inner, name)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * 1.0001
 
-    def predict(self, *arguments: object) -> torch.Tensor:
+    def predict(self, *arguments: object) -> Tensor:
         return self.inner.predict(*arguments) + 0.1  # type: ignore[operator]
 
 
-def test_what_computes_something_else_has_none(make_adapter: MakeAdapter) -> None:
+def wrapped_readout(action: nn.Module) -> None:
+    action.readout = Wrapped(action.readout)  # type: ignore[arg-type]
+
+
+def wrapped_rows(action: nn.Module) -> None:
+    action.table.rows = Wrapped(action.table.rows)  # type: ignore[arg-type, union-attr]
+
+
+def hooked(action: nn.Module) -> None:
+    action.register_forward_hook(lambda module, inputs, tokens: tokens * 1.0001)
+
+
+def parametrized(action: nn.Module) -> None:
+    nn.utils.parametrizations.weight_norm(action.table.rows)  # type: ignore[arg-type, union-attr]
+
+
+def of_another_type(action: nn.Module) -> None:
+    action.readout.double()  # type: ignore[operator, union-attr]
+
+
+@pytest.mark.parametrize("change", [wrapped_readout, wrapped_rows, hooked, parametrized, of_another_type])
+def test_what_computes_something_else_has_none(
+    change: Callable[[nn.Module], None], make_adapter: MakeAdapter, make_model: Callable[..., TransferModel]
+) -> None:
     action = make_adapter().action
     assert tables_of(action) is not None
-    handle = action.register_forward_hook(lambda module, inputs, tokens: tokens * 1.01)
+    change(action)
     assert tables_of(action) is None
-    handle.remove()
-    assert tables_of(action) is not None
-    action.readout = Shifted(action.readout)
-    assert tables_of(action) is None
+    model = make_model(width=32)
+    change(model.adapter.action)
+    assert model.stream(1, 6, "autoregressive").choices is None
 
 
 def test_an_embedding_without_tables_has_none(make_adapter: MakeAdapter) -> None:

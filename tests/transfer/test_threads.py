@@ -73,12 +73,16 @@ def test_a_team_smaller_than_asked_does_everything(whose: str, monkeypatch: pyte
 PROGRAM = """
 import os, torch
 from transfer.native.threads import in_parts
-torch.set_num_threads(2)
+torch.set_num_threads(3)
 torch.randn(2**22).exp()
 before = set(os.listdir("/proc/self/task"))
 used = set()
-in_parts(lambda first, end: used.add(str(__import__("threading").get_native_id())) or 0, 2, 1)
-assert len(used) == 2 and used <= before, (used, before)
+for parts in (3, 2, 3):
+    used.clear()
+    in_parts(lambda first, end: used.add(str(__import__("threading").get_native_id())) or 0, parts, 1)
+    assert len(used) == parts and used <= before, (used, before)
+    torch.randn(2**22).exp()
+    assert set(os.listdir("/proc/self/task")) == before
 """
 
 

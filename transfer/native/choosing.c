@@ -6,9 +6,11 @@
  */
 #include "attention.h"
 
-enum { CACHED = 8 << 20 }; /* bytes of keys and values to work on, as far as windows allow */
+#ifndef CACHED
+#define CACHED (8 << 20) /* bytes of keys and values to work on, as far as windows allow */
+#endif
 
-/* Of an adapter, see transfer/tables.py; `centers` is NULL where a dimension has one output. */
+/* Of an adapter, see transfer/tables.py; no `slope` is all zeros, no `centers` stand for tanh. */
 typedef struct {
     const float *edges, *rows, *slope, *weights, *biases, *centers;
     long size, bins, outputs;
@@ -39,9 +41,12 @@ static float value_of(Tables a, long i, const float *hidden, long width) {
 /* The token of a value of dimension i, at a time. */
 static void token_of(float *token, Tables a, long i, float value, const float *time, long width) {
     const float *edges = a.edges + i * (a.bins - 1), *row = a.rows + i * a.bins * width;
-    for (long v = 0; v < a.bins - 1; v++) row += value >= edges[v] ? width : 0;
-    for (long c = 0; c < width; c += LANES)
-        store(token + c, load(row + c) + value * load(a.slope + c) + load(time + c));
+    for (long v = 0; v < a.bins - 1; v++) row += value < edges[v] ? 0 : width; /* what is no number is in the last bin */
+    for (long c = 0; c < width; c += LANES) {
+        vec x = load(row + c) + load(time + c);
+        if (a.slope) x += value * load(a.slope + c);
+        store(token + c, x);
+    }
 }
 
 /* Read tokens (count, n, width), then choose actions (count, size) at times (count, width). */

@@ -137,9 +137,12 @@ static void attend_many(Rows out, Rows q, const float *past, long n, long seen, 
     attend_rows(queries, turned, values, out, NULL, n, seen - n, ld, size, values + ld * size);
 }
 
-/* Keep a token's key and value of one head. */
+/* Keep a token's key and value of one head. Room for STEP tokens is cleared with the first: what no number was in an
+ * earlier window would pass through a weight of zero.
+ */
 static void keep(float *past, const float *key, const float *value, long token, long size) {
     float *keys = past + group_of(token, size);
+    if (token % STEP == 0) memset(keys, 0, 2 * STEP * size * sizeof(float));
     for (long i = 0; i < size; i++) keys[i * LANES + token % LANES] = key[i];
     memcpy(keys + (LANES + token % LANES) * size, value, size * sizeof(float));
 }

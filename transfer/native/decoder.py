@@ -48,7 +48,7 @@ class _Tables(ctypes.Structure):
 
 
 class Choices:
-    """`ActionTables` as choosing.c reads them."""
+    """`ActionTables` as choosing.c reads them: copies."""
 
     def __init__(self, tables: ActionTables) -> None:
         parts = (tables.edges, tables.rows, tables.slope, tables.weights, tables.biases, tables.centers)
@@ -85,7 +85,8 @@ class Blocks:
             known: tokens read before.
             wanted: tokens whose hidden vectors are returned.
         """
-        tokens, hidden = tokens.contiguous(), tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
+        tokens = tokens.float().contiguous()  # under autocast they may have been made in bfloat16
+        hidden = tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
         counts = map(ctypes.c_long, (known, tokens.shape[1], wanted))
         least = max(1, WORTH_A_THREAD // tokens.shape[1])
         arguments = self._model(past), address(tokens), address(hidden), *counts
@@ -102,7 +103,8 @@ class Blocks:
             past: as for `read`.
             known: tokens read before.
         """
-        tokens, times, actions = tokens.contiguous(), times.contiguous(), tokens.new_empty(len(tokens), choices.size)
+        tokens, times = tokens.float().contiguous(), times.float().contiguous()
+        actions = tokens.new_empty(len(tokens), choices.size)
         counts = map(ctypes.c_long, (known, tokens.shape[1]))
         least = max(1, WORTH_A_THREAD // (tokens.shape[1] + choices.size))
         arguments = self._model(past), choices.struct, address(tokens), address(times), address(actions), *counts

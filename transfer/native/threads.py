@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 
@@ -48,16 +48,16 @@ def in_parts(kernel: Callable[..., int], count: int, least: int, *arguments: obj
 @cache
 def openmp() -> ctypes.CDLL | None:
     """The GNU OpenMP library that PyTorch has loaded; None where it uses another one."""
-    already = getattr(os, "RTLD_NOLOAD", None)  # finds what is there, and loads nothing
-    for name in (*map(str, (Path(torch.__file__).parent / "lib").glob("libgomp*")), "libgomp.so.1"):
+    if not hasattr(os, "RTLD_NOLOAD"):
+        return None
+    for file in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
         try:
-            team = ctypes.CDLL(name, mode=already) if already is not None else None
+            team = ctypes.CDLL(str(file), mode=os.RTLD_NOLOAD)  # finds what is there, and loads nothing
         except OSError:
             continue
-        if team is not None:
-            team.GOMP_parallel.argtypes = WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
-            team.GOMP_parallel.restype = None
-            return team
+        team.GOMP_parallel.argtypes = WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
+        team.GOMP_parallel.restype = None
+        return team
     return None
 
 
@@ -69,11 +69,13 @@ def _teamed(share: Callable[[int], int], threads: int, team: ctypes.CDLL) -> lis
     def work(_: object) -> None:
         try:
             number = team.omp_get_thread_num()
-            results[number] = share(number)
+            if number < threads:
+                results[number] = share(number)
         except BaseException as error:  # Ctrl-C too: ctypes would print and forget it
             errors.append(error)
 
-    team.GOMP_parallel(WORK(work), None, threads, 0)
+    # Always all of them: from a smaller team the others would be dismissed, and started again by PyTorch.
+    team.GOMP_parallel(WORK(work), None, torch.get_num_threads(), 0)
     if errors:
         raise errors[0]
     return [share(i) if done is None else done for i, done in enumerate(results)]  # a team may be smaller than asked
@@ -82,7 +84,10 @@ def _teamed(share: Callable[[int], int], threads: int, team: ctypes.CDLL) -> lis
 def _pooled(share: Callable[[int], int], threads: int) -> list[int]:
     """The same on threads of our own."""
     others = [_pool(threads - 1).submit(share, i) for i in range(1, threads)]
-    return [share(0), *(other.result() for other in others)]
+    try:
+        return [share(0), *(other.result() for other in others)]
+    finally:
+        wait(others)  # they know addresses alone, of memory that the caller gives back
 
 
 @cache
