@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transfer.recipes.rows import Row, shared_seeds, with_mode
-from transfer.statistics import difference
+from transfer.statistics import Difference, difference
 
 CONTROLS = ("random-trunk:{}", "shuffled-trunk:{}", "full", "scratch-adapt", "scratch-total", "mlp")
 LEAST = 3  # seeds that both modes have
@@ -16,16 +16,12 @@ class Pair:
 
     Attributes:
         row, other: what is compared.
-        seeds: how many training seeds both have.
-        mean: over them.
-        interval: 95 %, bootstrap over seeds in pairs, then over the episodes of each.
+        by: over the training seeds that both have.
     """
 
     row: Row
     other: Row
-    seeds: int
-    mean: float
-    interval: tuple[float, float]
+    by: Difference
 
 
 def pairs(rows: Sequence[Row]) -> list[Pair]:
@@ -40,5 +36,5 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
             shared = shared_seeds(row, other) if other is not None else []
             if other is not None and len(shared) >= LEAST:
                 mine, theirs = ({seed: one.by_seed[seed] for seed in shared} for one in (row, other))
-                found.append(Pair(row, other, len(shared), *difference(mine, theirs)))
+                found.append(Pair(row, other, difference(mine, theirs)))
     return found

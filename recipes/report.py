@@ -15,6 +15,10 @@ from transfer.recipes.rows import Row, make_rows
 
 Interval = tuple[float, float] | None
 Line = TypeVar("Line", Row, Pair)
+FLIPS = (
+    "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "
+    "seeds can say, 0.002 ten."
+)
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,12 @@ def differences(found: Sequence[Pair]) -> list[str]:
         ("asked", lambda pair: asked(pair.row), len({pair.row.key[4] for pair in found}) > 1),
         ("mode", lambda pair: pair.row.mode, True),
         ("less", lambda pair: pair.other.mode, True),
-        ("seeds", lambda pair: str(pair.seeds), True),
-        ("difference", lambda pair: f"{pair.mean:+.1f}", True),
-        ("95 % interval", lambda pair: f"{pair.interval[0]:+.1f} to {pair.interval[1]:+.1f}", True),
+        ("seeds", lambda pair: str(pair.by.seeds), True),
+        ("difference", lambda pair: f"{pair.by.mean:+.1f}", True),
+        ("95 % interval", lambda pair: f"{pair.by.interval[0]:+.1f} to {pair.by.interval[1]:+.1f}", True),
+        ("p", lambda pair: f"{pair.by.p:.3f}", True),
     ]
-    return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found)]
+    return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found), "", FLIPS]
 
 
 def lay_out(columns: Sequence[tuple[str, Callable[[Line], str], bool]], lines: Sequence[Line]) -> str:

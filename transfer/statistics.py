@@ -137,13 +137,31 @@ def summarise(
     )
 
 
+@dataclass(frozen=True)
+class Difference:
+    """What one way of training gets more than another.
+
+    Attributes:
+        seeds: training seeds that both were run with.
+        mean: over seeds, of the difference of their run means.
+        interval: bootstrap interval of it; with few seeds too narrow.
+        p: how often differences of this size come about when the sign of each seed's is a coin toss (Fisher 1935, "The
+            Design of Experiments", chapter 3), either way; n seeds cannot get below 2 ** (1 - n).
+    """
+
+    seeds: int
+    mean: float
+    interval: tuple[float, float]
+    p: float
+
+
 def difference(
     one: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], replicates: int = 2000, confidence: float = 0.95
-) -> tuple[float, tuple[float, float]]:
-    """Mean over seeds of what one way of training gets more than another, and its bootstrap interval.
+) -> Difference:
+    """Compare two ways of training, seed by seed.
 
-    Runs of one seed share what it decides (first weights, order of batches), so seeds are drawn in pairs; then the
-    episodes of each run.
+    Runs of one seed share what it decides (first weights, order of batches), so the bootstrap draws seeds in pairs, then
+    the episodes of each run.
 
     Args:
         one: returns or scores of the episodes of each run, by training seed.
@@ -161,8 +179,20 @@ def difference(
     rng = np.random.default_rng(0)
     seeds = rng.integers(len(first), size=(replicates, len(first)))  # (R, S)
     apart = bootstrap_run_means(first, replicates, rng, seeds) - bootstrap_run_means(second, replicates, rng, seeds)
-    mean = float(np.mean([mine.mean() - theirs.mean() for mine, theirs in zip(first, second, strict=True)]))
-    return mean, _percentiles(apart.mean(axis=1), confidence)
+    each = np.array([mine.mean() - theirs.mean() for mine, theirs in zip(first, second, strict=True)])  # (S,)
+    interval = _percentiles(apart.mean(axis=1), confidence)
+    return Difference(len(each), float(each.mean()), interval, _sign_flips(each, rng))
+
+
+def _sign_flips(differences: NDArray[np.float64], rng: np.random.Generator) -> float:
+    """Share of sums with other signs (S,) that are as far from zero; all signs up to 16 seeds, some beyond."""
+    count = len(differences)
+    if count <= 16:
+        signs = 1 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
+    else:
+        signs = rng.choice([-1, 1], size=(2**16, count))
+    total = abs(differences.sum())
+    return float(np.mean(abs(signs @ differences) >= total * (1 - 1e-9)))
 
 
 def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> list[NDArray[np.float64]]:

@@ -94,11 +94,12 @@ def test_a_difference_is_paired_by_seed() -> None:
     seeds = {seed: 20.0 * seed for seed in range(8)}
     one = {seed: level + 5 + rng.normal(0, 1, 100) for seed, level in seeds.items()}
     other = {seed: level + rng.normal(0, 1, 50) for seed, level in seeds.items()}
-    mean, (low, high) = difference(one, other)
-    assert mean == pytest.approx(5, abs=0.2)
-    assert 4.5 < low < mean < high < 5.5  # although seeds lie 140 apart
+    found = difference(one, other)
+    low, high = found.interval
+    assert found.seeds == 8 and found.mean == pytest.approx(5, abs=0.2)
+    assert 4.5 < low < found.mean < high < 5.5  # although seeds lie 140 apart
     swapped = {seed: other[7 - seed] for seed in seeds}
-    assert np.diff(difference(one, swapped)[1])[0] > 50
+    assert np.diff(difference(one, swapped).interval)[0] > 50
     assert difference(one, other) == difference(dict(reversed(one.items())), other)
 
 
@@ -111,3 +112,25 @@ def test_a_difference_needs_common_seeds(other: dict[int, list[float]]) -> None:
 def test_a_difference_checks_its_confidence() -> None:
     with pytest.raises(TransferError, match="between 0 and 1"):
         difference({0: [1.0], 1: [2.0]}, {0: [1.0], 1: [2.0]}, confidence=95)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1, 2, 3, 4, 5], 2 / 32),
+        ([-1, -2, -3, -4, -5], 2 / 32),
+        ([-1, 2, 3, 4, 5], 4 / 32),
+        ([0, 0, 0], 1),
+        ([1, -1], 1),
+    ],
+)
+def test_p_counts_the_signs_that_give_as_much(differences: list[float], p: float) -> None:
+    one = {seed: [value, value] for seed, value in enumerate(differences)}
+    assert difference(one, {seed: [0.0] for seed in one}).p == pytest.approx(p)
+
+
+def test_p_of_many_seeds_is_drawn() -> None:
+    rng = np.random.default_rng(1)
+    same, apart = ({seed: rng.normal(shift, 1, 5) for seed in range(20)} for shift in (0, 1))
+    none = {seed: [0.0] for seed in range(20)}
+    assert difference(same, none).p > 0.05 and difference(apart, none).p < 0.001
