@@ -99,7 +99,7 @@ def differences(found: Sequence[Pair]) -> list[str]:
         ("run", lambda pair: pair.row.run, len({pair.row.run for pair in found}) > 1),
         ("environment", lambda pair: pair.row.environment, len({pair.row.environment for pair in found}) > 1),
         ("decode", lambda pair: pair.row.decode, len({pair.row.decode for pair in found}) > 1),
-        ("asked", lambda pair: asked(pair.row), len({pair.row.key[4] for pair in found}) > 1),
+        ("asked", lambda pair: asked(pair.row), len({pair.row.target for pair in found}) > 1),
         ("mode", lambda pair: pair.row.mode, True),
         ("less", lambda pair: pair.other.mode, True),
         ("seeds", lambda pair: str(pair.by.seeds), True),

@@ -18,9 +18,8 @@ class Row:
     """What a report says about one mode.
 
     Attributes:
-        key: what its cells have in common.
+        target: the raw return that was asked for, as text, or "calibrated": what did best in each seed's calibration.
         target_score: the score that was asked for, mean over seeds where each was calibrated.
-        calibrated: whether each seed asked for what did best in its calibration.
         success: share of episodes that succeeded, mean over seeds; None where there is no success.
         score, returns: over seeds and episodes, last checkpoint.
         by_seed: score of every episode, by training seed.
@@ -35,13 +34,12 @@ class Row:
             weights, `none`.
     """
 
-    key: Key
     run: str
     environment: str
     mode: str
     decode: str
+    target: str
     target_score: float
-    calibrated: bool
     seeds: tuple[int, ...]
     success: float | None
     score: Summary
@@ -53,6 +51,16 @@ class Row:
     share: float
     train_seconds: float | None
     trunk: str
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether each seed asked for what did best in its calibration."""
+        return self.target == "calibrated"
+
+    @property
+    def key(self) -> Key:
+        """What its cells have in common."""
+        return self.run, self.environment, self.mode, self.decode, self.target
 
     @property
     def episode_scores(self) -> tuple[float, ...]:
@@ -104,13 +112,12 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
     whole = [cell.timing for cell, _ in members if not cell.timing.get("resumed_at_step")]
     seconds = [timing["train_seconds"] for timing in whole if "train_seconds" in timing]
     return Row(
-        key=key,
         run=run,
         environment=environment,
         mode=mode,
         decode=decode,
+        target=target,
         target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
-        calibrated=target == "calibrated",
         seeds=tuple(sorted(scores)),
         success=mean_success([evaluation(cell, i) for cell, i in members]),
         score=summary,

@@ -160,8 +160,8 @@ def difference(
 ) -> Difference:
     """Compare two ways of training, seed by seed.
 
-    Runs of one seed share what it decides (first weights, order of batches), so the bootstrap draws seeds in pairs, then
-    the episodes of each run.
+    Runs of one seed share what it decides (first weights, order of batches), so the bootstrap draws seeds in pairs,
+    then the episodes of each run.
 
     Args:
         one: returns or scores of the episodes of each run, by training seed.

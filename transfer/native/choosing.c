@@ -56,11 +56,12 @@ static void choose(Model m, Tables a, const float *tokens, const float *times, f
     float *next = hidden + count * width;
     read_tokens(m, tokens, hidden, known, n, 1, first, count, room);
     for (long i = 0; i < a.size; i++) {
-        if (i) read_tokens(m, next, hidden, known + n + i - 1, 1, 1, first, count, room);
-        for (long s = 0; s < count; s++) {
-            float value = actions[s * a.size + i] = value_of(a, i, hidden + s * width, width);
-            token_of(next + s * width, a, i, value, times + s * width, width);
+        if (i) {
+            for (long s = 0; s < count; s++)
+                token_of(next + s * width, a, i - 1, actions[s * a.size + i - 1], times + s * width, width);
+            read_tokens(m, next, hidden, known + n + i - 1, 1, 1, first, count, room);
         }
+        for (long s = 0; s < count; s++) actions[s * a.size + i] = value_of(a, i, hidden + s * width, width);
     }
 }
 
