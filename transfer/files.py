@@ -16,6 +16,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
+    """A path as somebody typed it, with `~` expanded; links are left as they are.
+
+    Raises:
+        TransferError: not a path, an empty one, one that no file system takes, or a `~` that stands for nobody.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise TransferError(f"{name}={value!r:.80} is a {type(value).__name__}, not a path: give text or a Path.")
+    if not text or "\0" in text:
+        raise TransferError(f"{name}={text!r:.80} is no path: it is empty or holds a NUL character.")
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except UnicodeEncodeError as error:
+        raise TransferError(f"{name}={text!r:.80} is no path: the file system cannot encode it.") from error
+    except RuntimeError as error:  # no such user, or neither HOME nor an entry for this user in the system's list
+        raise TransferError(
+            f"{name}={text!r:.80}: nobody's home folder is known under that name. Write the folder out, or ./~ for a "
+            "file whose name begins with ~."
+        ) from error
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder`, which takes its place when the block ends well and is removed when not."""
