@@ -104,6 +104,8 @@ def adapt(
     model, inherited = build_model(chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed)
     model.to(device)
     before = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
+    if isinstance(model, TransferModel):
+        model.adapter.context = config.context  # what is played while it trains acts on as much
     result = fit(
         model,
         WindowSampler(episodes, config.context, config.batch_size, seed, device),

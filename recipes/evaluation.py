@@ -31,11 +31,10 @@ FRAMES_PER_SECOND = 30
 
 @dataclass(frozen=True)
 class Player:
-    """A policy from disk: where it was, the model, and the context it was trained with."""
+    """A policy from disk: where it was, and the model."""
 
     home: Path
     model: PolicyModel
-    context: int
 
 
 def evaluate_path(
@@ -74,7 +73,6 @@ def evaluate_path(
                     player.model,
                     num_episodes=config.episodes,
                     target_return=target,
-                    context=player.context,
                     num_envs=config.envs,
                     decode=config.decode,
                     on_episode=progress.update,
@@ -104,15 +102,14 @@ def _adapter_folder(home: Path) -> Path | None:
 def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Player:
     folder, where = _adapter_folder(home), find_device(device)
     if folder is None:
-        return Player(home, MLPPolicy.load(home / "mlp").to(where), 2)
+        return Player(home, MLPPolicy.load(home / "mlp").to(where))
     wanted = read_json(folder / "adapter.json").get("trunk")
     found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
     adapter = Adapter.load(folder, found, any_trunk)
     training = adapter.record.get("training", {})  # there is none when another program than `adapt` trained it
-    context = training.get("context", 20) if isinstance(training, dict) else None
-    if type(context) is not int:
+    if type(training.get("context", 20) if isinstance(training, dict) else None) is not int:
         raise TransferError(f"{folder / 'adapter.json'} was edited: its training record is {training!r:.200}.")
-    return Player(home, TransferModel(found, adapter).to(where).eval(), context)
+    return Player(home, TransferModel(found, adapter).to(where).eval())
 
 
 def locate_trunk(home: Path, fingerprint: str) -> Path:
@@ -177,7 +174,7 @@ def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.
     try:
         env = player.model.env_spec.make(render_mode="rgb_array")
         follow(env)
-        policy = Policy(player.model, target_return=target, context=player.context, decode=decode)
+        policy = Policy(player.model, target_return=target, decode=decode)
         state, reward, over = env.reset(seed=FIRST_SEED)[0], None, False
         while not over:
             if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second

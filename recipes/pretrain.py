@@ -71,6 +71,7 @@ def pretrain(
     """
     config, trunk = config or TrainConfig(), new_trunk(trunk_config or TrunkConfig(), seed)
     model = TransferModel(trunk, build_adapter(episodes, trunk.config, adapter_config, seed)).to(device)
+    model.adapter.context = config.context  # what is played while it trains acts on as much
     result = fit(
         model,
         WindowSampler(episodes, config.context, config.batch_size, seed, device),

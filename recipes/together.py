@@ -37,7 +37,7 @@ def evaluate_paths(
         {"evaluations": [...]}, as `transfer.recipes.evaluation.evaluate_path` gives them.
 
     Raises:
-        TransferError: fewer than two adapters, one without a trunk or on another one, or trained with another context.
+        TransferError: fewer than two adapters, one without a trunk or on another one.
     """
     players = [player for path in paths for player in find_players(path, device, trunk, any_trunk)]
     model = share(players)
@@ -49,7 +49,6 @@ def evaluate_paths(
                 model,
                 config.episodes,
                 target_returns=targets,
-                context=players[0].context,
                 num_envs=config.envs,
                 decode=config.decode,
                 on_episode=progress.update,
@@ -74,11 +73,9 @@ def share(players: Sequence[Player]) -> MixedModel:
         if not isinstance(model, TransferModel):
             raise TransferError(f"{home} holds a policy without a trunk, which cannot be played --together.")
         prints[home], adapters[home] = fingerprint(model.trunk), model.adapter
-    contexts = {str(player.home): str(player.context) for player in players}
-    for what, values in (("trunks", prints), ("contexts", contexts)):
-        if len(set(values.values())) > 1:
-            listed = "; ".join(f"{home}: {value}" for home, value in values.items())
-            raise TransferError(f"--together wants adapters of one trunk and context; the {what} differ: {listed}.")
+    if len(set(prints.values())) > 1:
+        listed = "; ".join(f"{home}: {value}" for home, value in prints.items())
+        raise TransferError(f"--together wants adapters of one trunk; the trunks differ: {listed}.")
     first = players[0].model
     assert isinstance(first, TransferModel)  # as all of them are
     return MixedModel(first.trunk, adapters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,11 @@ class PolicyModel(nn.Module, ABC):
     def statistics(self) -> Statistics:
         """Of the dataset it learned from."""
 
+    @property
+    @abstractmethod
+    def context(self) -> int:
+        """T, the steps of past that it was trained with and acts on."""
+
     @abstractmethod
     def keep_calibration(self, calibration: Calibration) -> None:
         """Make asked and achieved returns part of what is saved; see `transfer.calibration`."""
@@ -68,15 +73,15 @@ class PolicyModel(nn.Module, ABC):
     def stream(self, rows: int, context: int, decode: str) -> Actor:
         """Actions for E = `rows` environments, step by step."""
 
-    def policy(self, target: float | None = None, target_return: float | None = None, **options: object) -> Policy:
+    def policy(self, target: float | None = None, target_return: float | None = None, **options: Any) -> Policy:
         """A policy for one environment in a loop of your own.
 
         Args:
             target: wanted score (100 = the reference expert).
             target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
                 dataset.
-            options: `context` and `decode` of `transfer.policy.Policy`.
+            options: `decode` of `transfer.policy.Policy`.
         """
         from transfer.policy import Policy
 
-        return Policy(self, target, target_return, **options)  # type: ignore[arg-type]
+        return Policy(self, target, target_return, **options)

@@ -74,7 +74,6 @@ def calibrate(
     targets: Sequence[float] | None = None,
     num_episodes: int = 10,
     *,
-    context: int = 20,
     num_envs: int = 100,
     decode: str = "autoregressive",
     on_episode: Callable[[int], None] | None = None,
@@ -87,7 +86,6 @@ def calibrate(
         model: trunk and adapter; `model.statistics.calibration` is set.
         targets: raw returns to ask for, equal ones once; default: the dataset's `TARGETS`.
         num_episodes: per target.
-        context: T, as in training.
         num_envs: environments at a time.
         decode: see `transfer.streaming.Stream`.
         on_episode: called with the number of finished episodes of all targets.
@@ -115,7 +113,6 @@ def calibrate(
                 model,
                 num_episodes=num_episodes,
                 target_return=target,
-                context=context,
                 num_envs=num_envs,
                 decode=decode,
                 first_seed=FIRST_SEED,

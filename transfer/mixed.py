@@ -111,7 +111,9 @@ class MixedModel(nn.Module):
             layers.append(Gains(*(torch.cat(column) for column in columns)))
         return layers
 
-    def stream(self, rows: Mapping[str, int], context: int, decode: str = "autoregressive") -> MixedStream:
+    def stream(
+        self, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
+    ) -> MixedStream:
         """Actions for some environments of each adapter, step by step; see `transfer.mixed_stream.MixedStream`."""
         from transfer.mixed_stream import MixedStream
 

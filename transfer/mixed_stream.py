@@ -20,7 +20,7 @@ class MixedStream:
     Args:
         model: in eval mode.
         rows: environments of each adapter, by its name.
-        context: T, steps; the window grows to T, then restarts from the newest T/2.
+        context: T, steps, the window grows to T, then restarts from the newest T/2; default: that of each adapter.
         decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
 
     Raises:
@@ -28,12 +28,14 @@ class MixedStream:
     """
 
     def __init__(
-        self, model: MixedModel, rows: Mapping[str, int], context: int, decode: str = "autoregressive"
+        self, model: MixedModel, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
     ) -> None:
         if not rows or min(rows.values()) < 1:
             raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
         self.names = list(rows)
-        self.group: Group = (_Each if in_kernels(model.trunk) else _OneForward)(model, dict(rows), context, decode)
+        contexts = {name: model[name].context if context is None else context for name in rows}
+        alone = in_kernels(model.trunk) or len(set(contexts.values())) > 1
+        self.group: Group = (_Each if alone else _OneForward)(model, dict(rows), contexts, decode)
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         """Actions (E, A) of each adapter, for what its environments show.
@@ -53,10 +55,13 @@ class MixedStream:
 
 
 class _Each:
-    """A stream for each adapter: the kernels read every row by itself, so nothing is gained by joining them."""
+    """A stream for each adapter: the kernels read every row by itself, so nothing is gained by joining them.
 
-    def __init__(self, model: MixedModel, rows: dict[str, int], context: int, decode: str) -> None:
-        self.streams = {name: model[name].stream(count, context, decode) for name, count in rows.items()}
+    Without kernels too where windows restart at different steps.
+    """
+
+    def __init__(self, model: MixedModel, rows: dict[str, int], contexts: dict[str, int], decode: str) -> None:
+        self.streams = {name: model[name].stream(count, contexts[name], decode) for name, count in rows.items()}
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         return {name: stream.step(*seen[name]) for name, stream in self.streams.items()}
@@ -79,9 +84,10 @@ class _OneForward:
     which hold one.
     """
 
-    def __init__(self, model: MixedModel, rows: dict[str, int], context: int, decode: str) -> None:
+    def __init__(self, model: MixedModel, rows: dict[str, int], contexts: dict[str, int], decode: str) -> None:
         self.model, self.decode = model, decode
-        self.lanes = {name: Lane(model[name], decode, context) for name in rows}
+        self.lanes = {name: Lane(model[name], decode, contexts[name]) for name in rows}
+        (context,) = set(contexts.values())
         self.slots = context * max(model[name].tokens_per_step for name in rows)
         self._enter(rows)
         self.forget()

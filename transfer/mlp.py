@@ -69,6 +69,11 @@ class MLPPolicy(PolicyModel):
         """Of the dataset it learned from."""
         return self._statistics
 
+    @property
+    def context(self) -> int:
+        """One: it sees a step at a time."""
+        return 1
+
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store it with the statistics."""
         self._statistics = replace(self._statistics, calibration=calibration)

@@ -68,6 +68,13 @@ class TransferModel(PolicyModel):
         """Of the adapter's dataset."""
         return self.adapter.statistics
 
+    @property
+    def context(self) -> int:
+        """T, the steps of past that the adapter was trained with."""
+        trained = self.adapter.record.get("training", {})
+        context: int = getattr(self.adapter, "context", trained.get("context", 20))
+        return context
+
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store it in the adapter."""
         self.adapter.statistics = replace(self.adapter.statistics, calibration=calibration)

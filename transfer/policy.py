@@ -27,7 +27,6 @@ class Policy:
         target: wanted score (100 = the reference expert).
         target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile
             of the adapter's dataset.
-        context: T, as in training.
         decode: see `transfer.streaming.Stream`.
     """
 
@@ -36,20 +35,19 @@ class Policy:
         model: PolicyModel,
         target: float | None = None,
         target_return: float | None = None,
-        context: int = 20,
         decode: str = "autoregressive",
     ) -> None:
         if target is not None and target_return is not None:
             raise TransferError("give target (a score) or target_return (a raw return), not both.")
         if target is not None:
             target_return = float(model.env_spec.reference.returns(target))
-        self.model, self.context, self.decode = model, context, decode
+        self.model, self.decode = model, decode
         self.target_return = model.statistics.best_target if target_return is None else target_return
         self.reset()
 
     def reset(self) -> None:
         """Forget the episode so far."""
-        self._stream = self.model.stream(1, self.context, self.decode)
+        self._stream = self.model.stream(1, self.model.context, self.decode)
         self._wanted, self._time = self.target_return, 0
 
     @property

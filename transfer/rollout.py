@@ -82,14 +82,16 @@ class Evaluation:
 
 def evaluate(
     model: PolicyModel,
-    env_spec: EnvironmentSpec | None = None,
+    env: EnvironmentSpec | None = None,
     num_episodes: int = 100,
     *,
+    target: float | None = None,
     target_return: float | None = None,
-    context: int = 20,
     num_envs: int = 100,
     decode: str = "autoregressive",
     first_seed: int = FIRST_SEED,
+    trust: bool = False,
+    any_body: bool = False,
     on_episode: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Roll a policy out, one batched forward per step and action dimension.
@@ -99,26 +101,28 @@ def evaluate(
 
     Args:
         model: trunk and adapter.
-        env_spec: the environment; default: the adapter's.
+        env: the environment; default: the adapter's.
         num_episodes: N.
-        target_return: raw return to ask for; default: the calibration's best, else the 95th percentile of the
+        target: score to ask for (100 = the reference expert).
+        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
             adapter's dataset.
-        context: T, as in training.
         num_envs: environments at a time.
         decode: see `transfer.streaming.Stream`.
         first_seed: of the environments.
+        trust: build an environment that a file names although this process does not know it.
+        any_body: play another body than the adapter's, of the same sizes.
         on_episode: called with the number of finished episodes whenever it has grown.
 
     Raises:
-        TransferError: the environment's sizes are not the adapter's, or it cannot be built.
+        TransferError: the environment's sizes are not the adapter's, it cannot be built, or two targets.
     """
-    env_spec = env_spec or model.env_spec
+    env_spec = env or model.env_spec
     _check_sizes(model, env_spec)
-    task = Task(env_spec, model.statistics.best_target if target_return is None else target_return)
+    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return))
     with evaluating(model), torch.inference_mode():
         played = play(
             {"": task},
-            lambda rows: Alone(model.stream(rows[""], context, decode)),
+            lambda rows: Alone(model.stream(rows[""], model.context, decode)),
             model.device,
             num_episodes,
             num_envs,
@@ -133,7 +137,6 @@ def evaluate_together(
     num_episodes: int = 100,
     *,
     target_returns: Mapping[str, float] | None = None,
-    context: int = 20,
     num_envs: int = 100,
     decode: str = "autoregressive",
     first_seed: int = FIRST_SEED,
@@ -148,7 +151,6 @@ def evaluate_together(
         num_episodes: N for each adapter, in its own environment.
         target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
             the adapter's dataset.
-        context: T, as in training.
         num_envs: environments of each adapter at a time.
         decode: see `transfer.streaming.Stream`.
         first_seed: of the environments.
@@ -169,7 +171,7 @@ def evaluate_together(
     with evaluating(model), torch.inference_mode():
         played = play(
             tasks,
-            lambda rows: model.stream(rows, context, decode),
+            lambda rows: model.stream(rows, decode=decode),
             model.device,
             num_episodes,
             num_envs,
@@ -177,6 +179,21 @@ def evaluate_together(
             on_episode,
         )
     return {name: _evaluation(task, played[name], first_seed, decode) for name, task in tasks.items()}
+
+
+def return_to_ask(
+    model: PolicyModel, env_spec: EnvironmentSpec, target: float | None, target_return: float | None
+) -> float:
+    """The raw return to ask for: that of a score, the one given, else the best that is known.
+
+    Raises:
+        TransferError: both are given.
+    """
+    if target is not None and target_return is not None:
+        raise TransferError("give target (a score) or target_return (a raw return), not both.")
+    if target is not None:
+        return float(env_spec.reference.returns(target))
+    return model.statistics.best_target if target_return is None else target_return
 
 
 class Alone:

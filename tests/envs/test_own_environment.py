@@ -54,7 +54,7 @@ def test_a_policy_learns_to_walk_to_its_goal_and_survives_saving(episodes: Episo
         trunk_config=TrunkConfig(width=32, depth=1, heads=2, dropout=0.0),
         adapter_config=AdapterConfig(state="linear", action="ActionEmbedding"),
     )
-    played = evaluate(result.model, num_episodes=20, context=4)
+    played = evaluate(result.model, num_episodes=20)
     assert played.success_rate is not None and played.success_rate >= 0.8
     assert played.to_json()["successes"] == played.successes.tolist()  # type: ignore[union-attr]
     assert f"success {played.success_rate:.2f}" in str(played)
@@ -62,7 +62,7 @@ def test_a_policy_learns_to_walk_to_its_goal_and_survives_saving(episodes: Episo
     result.adapter.record["trunk"] = "any"
     adapter = Adapter.load(result.adapter.save(tmp_path / "adapter"), result.trunk, any_trunk=True)
     assert adapter.env_spec == episodes.env_spec
-    policy, env = Policy(TransferModel(result.trunk, adapter), context=4), gymnasium.make(point.GYM_ID)
+    policy, env = Policy(TransferModel(result.trunk, adapter)), gymnasium.make(point.GYM_ID)
     observation, reward, won = env.reset(seed=10_000)[0], None, False
     for _ in range(point.STEPS):  # the observation goes in as the environment gives it
         observation, gained, _, _, info = env.step(policy.act(observation, reward))

@@ -73,7 +73,7 @@ def make_trunk() -> Callable[..., Trunk]:
 
 @pytest.fixture
 def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapter]:
-    """make_adapter("Hopper-v5", seed=0, trunk=None, ia3=False, conditioning=False, lively=True, **kinds of parts)."""
+    """make_adapter("Hopper-v5", seed=0, trunk, ia3, conditioning, lively=True, context=20, **kinds of parts)."""
 
     def make(
         env: str = "Hopper-v5",
@@ -82,6 +82,7 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
         ia3: bool = False,
         conditioning: bool = False,
         lively: bool = True,
+        context: int = 20,
         **kinds: Any,
     ) -> Adapter:
         config = AdapterConfig(**{"bins": 8, **kinds})
@@ -89,6 +90,8 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
         adapter = build_adapter(make_episodes(env), sizes, config, seed, ia3, conditioning)
         if lively:
             enliven(adapter, seed)
+        if context != 20:
+            adapter.record["training"] = {"context": context}
         if trunk is not None:
             adapter.record["trunk"] = fingerprint(trunk)
         return adapter.eval()

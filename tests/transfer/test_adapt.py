@@ -85,7 +85,7 @@ def test_one_step_moves_every_selected_tensor_and_no_other_after_an_evaluation_t
     def on_step(step: int, model: Any) -> None:
         if step == 1:
             seen.append(state_of(model))
-            evaluate(model, short("walker2d", 6), 2, context=4)
+            evaluate(model, short("walker2d", 6), 2)
             assert not moved(seen[0], state_of(model))
 
     result = run(source, walker, mode, on_step=on_step)
@@ -106,7 +106,7 @@ def test_gradients_flow_after_an_evaluation(
     model = run(source, walker, mode).model
     assert isinstance(model, TransferModel)
     train_only(model, MODES[mode].parts)
-    evaluate(model, short("walker2d", 6), 2, context=4)
+    evaluate(model, short("walker2d", 6), 2)
     model.loss(make_batch(model))[0].backward()
     for name, p in model.named_parameters():
         assert (p.grad is not None) == p.requires_grad, name

@@ -56,7 +56,7 @@ def load(folder: Path) -> TransferModel:
 
 def act(model: TransferModel) -> np.ndarray:
     """Actions (8, A) of a policy that sees eight invented observations."""
-    policy, rng = model.policy(context=4), np.random.default_rng(0)
+    policy, rng = model.policy(), np.random.default_rng(0)
     rewards = [None, *rng.uniform(0, 3, 7).tolist()]
     return np.stack([policy.act(rng.normal(size=model.env_spec.state_size), reward) for reward in rewards])
 
@@ -88,7 +88,7 @@ def test_a_loaded_model_scores_as_the_saved_one_to_the_bit(
     saved: tuple[TransferModel, Path], short: Callable[..., EnvironmentSpec]
 ) -> None:
     model, folder = saved
-    first, second = (evaluate(m, short("hopper", 15), 2, context=4) for m in (model, load(folder)))
+    first, second = (evaluate(m, short("hopper", 15), 2) for m in (model, load(folder)))
     assert first.to_json() == second.to_json()
     np.testing.assert_array_equal(first.actions, second.actions)
 

@@ -16,7 +16,7 @@ MakeModel = Callable[..., TransferModel]
 
 @pytest.fixture
 def policy(make_model: MakeModel) -> Policy:
-    return make_model().policy(context=4)
+    return make_model(context=4).policy()
 
 
 def observations(n: int) -> np.ndarray:
@@ -27,9 +27,9 @@ def observations(n: int) -> np.ndarray:
 def test_a_loop_of_your_own_gets_the_return_of_the_evaluation(
     decode: str, make_model: MakeModel, short: Callable[..., EnvironmentSpec]
 ) -> None:
-    model, spec = make_model(), short("hopper", 20)
-    expected = evaluate(model, spec, 1, context=6, decode=decode, target_return=1000.0)
-    policy, env = model.policy(target_return=1000.0, context=6, decode=decode), spec.make()
+    model, spec = make_model(context=6), short("hopper", 20)
+    expected = evaluate(model, spec, 1, decode=decode, target_return=1000.0)
+    policy, env = model.policy(target_return=1000.0, decode=decode), spec.make()
     observation, _ = env.reset(seed=10_000)
     action, total, steps = policy.act(observation), 0.0, 0
     while steps < 20:
@@ -93,7 +93,7 @@ def test_later_calls_need_the_reward(policy: Policy) -> None:
 
 def test_an_observation_of_another_size_is_refused_and_changes_nothing(make_model: MakeModel) -> None:
     first, second = observations(2)
-    policy, other = (make_model().policy(target_return=1000.0, context=2) for _ in range(2))
+    policy, other = (make_model(context=2).policy(target_return=1000.0) for _ in range(2))
     for one in (policy, other):
         one.act(first)
     with pytest.raises(TransferError, match="states have 17 numbers, the adapter for 'hopper' takes 11"):

@@ -89,6 +89,30 @@ def test_the_default_target_is_the_95th_percentile_of_the_dataset(asked: Asked, 
     assert asked.steps[0][1].tolist() == pytest.approx([result.target_return] * 2)
 
 
+def test_a_target_is_a_score_of_the_environment_or_a_raw_return(asked: Asked, countdowns: list[Any]) -> None:
+    reference = environment("hopper").reference
+    assert evaluate(asked, num_episodes=1, target=50.0).target_return == reference.returns(50.0)
+    assert evaluate(asked, num_episodes=1, target_return=0.0).target_return == 0.0
+    with pytest.raises(TransferError, match="not both"):
+        evaluate(asked, num_episodes=1, target=50.0, target_return=0.0)
+
+
+def test_the_context_is_the_one_that_the_adapter_was_trained_with(
+    make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[int] = []
+    plain = TransferModel.stream
+    monkeypatch.setattr(
+        TransferModel,
+        "stream",
+        lambda *given: contexts.append(given[2]) or plain(*given),  # type: ignore[func-returns-value]
+    )
+    model = make_model(context=5)
+    evaluate(model, num_episodes=1)
+    model.policy()
+    assert contexts == [5, 5]
+
+
 def test_finished_episodes_are_counted(asked: Asked, countdowns: list[Any]) -> None:
     counts: list[int] = []
     evaluate(asked, num_episodes=7, num_envs=3, on_episode=counts.append)
@@ -127,11 +151,11 @@ def test_nothing_to_play_is_refused(numbers: dict[str, int], make_model: MakeMod
 @pytest.mark.parametrize("decode", ["autoregressive", "parallel"])
 def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeModel, countdowns: list[Any]) -> None:
     """Episodes of 2 to 6 steps: the longer ones go on after the window restarted and others left."""
-    model = make_model()
-    evaluate(model, num_episodes=5, num_envs=5, context=3, decode=decode)
+    model = make_model(context=3)
+    evaluate(model, num_episodes=5, num_envs=5, decode=decode)
     together = [np.stack(env.actions) for env in countdowns]
     countdowns.clear()
-    evaluate(model, num_episodes=5, num_envs=1, context=3, decode=decode)
+    evaluate(model, num_episodes=5, num_envs=1, decode=decode)
     alone = np.split(np.stack(countdowns[0].actions), [2, 5, 9, 14])
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -140,13 +164,13 @@ def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeM
 
 def test_halves_of_a_wave_are_played_as_if_alone(make_model: MakeModel, countdowns: list[Any]) -> None:
     counts: list[int] = []
-    model = make_model()
-    result = evaluate(model, num_episodes=23, num_envs=20, context=3, on_episode=counts.append)
+    model = make_model(context=3)
+    result = evaluate(model, num_episodes=23, num_envs=20, on_episode=counts.append)
     assert result.lengths.tolist() == [(10_000 + i) % 5 + 2 for i in range(23)]
     assert counts[-1] == 23 and counts == sorted(set(counts))
     together = {env.seeds[0]: np.stack(env.actions)[: env.seeds[0] % 5 + 2] for env in countdowns}
     countdowns.clear()
-    evaluate(model, num_episodes=20, num_envs=1, context=3)
+    evaluate(model, num_episodes=20, num_envs=1)
     alone = np.split(np.stack(countdowns[0].actions), np.cumsum([seed % 5 + 2 for seed in countdowns[0].seeds])[:-1])
     for seed, one in zip(countdowns[0].seeds, alone, strict=True):
         np.testing.assert_allclose(one, together[seed], atol=1e-5)
@@ -181,17 +205,17 @@ def test_one_half_acts_while_the_environments_of_the_other_move(
 
 
 def test_real_episodes_can_be_played_again(make_model: MakeModel, short: Short) -> None:
-    model, spec = make_model(), short("hopper", 20)
-    first, second = (evaluate(model, spec, 3, context=6) for _ in range(2))
+    model, spec = make_model(context=6), short("hopper", 20)
+    first, second = (evaluate(model, spec, 3) for _ in range(2))
     assert first.to_json() == second.to_json()
     assert len(set(first.returns.tolist())) == 3
 
 
 def test_evaluating_leaves_the_model_as_it_was(make_model: MakeModel, short: Short) -> None:
-    model = make_model(ia3=True)
+    model = make_model(ia3=True, context=4)
     train_only(model, ["state", "ia3"])
     before = [(p.clone(), p.requires_grad) for p in model.parameters()]
     modes = [module.training for module in model.modules()]
-    evaluate(model, short("hopper", 8), 2, context=4)
+    evaluate(model, short("hopper", 8), 2)
     assert all(torch.equal(p, q) and p.requires_grad == g for p, (q, g) in zip(model.parameters(), before, strict=True))
     assert [module.training for module in model.modules()] == modes
