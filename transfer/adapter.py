@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transfer import registry
 from transfer.calibration import Calibration
 from transfer.errors import TransferError, check_keys, unknown
+from transfer.numbers import MOST_BINS, whole
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Gains, Trunk
@@ -50,8 +51,7 @@ class AdapterConfig:
         ):
             if getattr(self, name) not in known:
                 raise unknown(f"adapter.{name}", getattr(self, name), known)
-        if self.bins < 2:
-            raise TransferError(f"adapter.bins={self.bins}: at least 2 bins are needed.")
+        object.__setattr__(self, "bins", whole(self.bins, "adapter.bins", 2, MOST_BINS))
 
 
 @dataclass(frozen=True)

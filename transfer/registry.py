@@ -47,7 +47,7 @@ def register(part: str, kind: str, target: str) -> None:
 
 def check(part: str, kind: str) -> None:
     """Raise TransferError when no such kind is registered."""
-    if kind not in _KINDS[part]:
+    if not isinstance(kind, str) or kind not in _KINDS[part]:
         raise unknown(f"{part} kind", kind, _KINDS[part])
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, whole
 
 
 class WindowSampler:
@@ -37,10 +38,10 @@ class WindowSampler:
     def __init__(
         self, episodes: Episodes, context: int, batch_size: int, seed: int = 0, device: torch.device | str = "cpu"
     ) -> None:
-        if context < 1 or batch_size < 1:
-            raise TransferError(f"context={context} and batch_size={batch_size} must be at least 1.")
-        check_context(episodes, context)
-        self.context, self.batch_size, self.seed = context, batch_size, seed
+        self.context = whole(context, "context", 1, MOST_CONTEXT)
+        self.batch_size = whole(batch_size, "batch_size", 1, MOST_BATCH)
+        self.seed = whole(seed, "seed", 0, MOST_SEED)
+        check_context(episodes, self.context)
         self.device = torch.device(device)
         self.content_hash = episodes.content_hash
         self._steps = episodes.num_steps
@@ -49,7 +50,7 @@ class WindowSampler:
         self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
         arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
         self._views = [self._view(array) for array in arrays]
-        self._last = self._steps - context  # where the last window begins
+        self._last = self._steps - self.context  # where the last window begins
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
         """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,10 +18,18 @@ from transfer.distributed import add_up, check_same, check_shares, first_process
 from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint, train_only
 from transfer.memory import kept_memory
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
 from transfer.sampler import WindowSampler
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
+SIZES = {  # the whole numbers of a `TrainConfig`, each at least 1, with the largest allowed
+    "steps": MOST_STEPS,
+    "batch_size": MOST_BATCH,
+    "context": MOST_CONTEXT,
+    "log_every": MOST_STEPS,
+    "save_every": MOST_STEPS,
+}
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,20 @@ class TrainConfig:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr", "clip", "context", "log_every", "save_every"):
-            if getattr(self, name) <= 0:
-                raise TransferError(f"{name}={getattr(self, name)} must be positive.")
-        if not (0 <= self.warmup <= 1 and 0 <= self.final_lr <= 1):
-            raise TransferError(f"warmup={self.warmup} and final_lr={self.final_lr} are shares, 0 to 1.")
-        if self.weight_decay < 0 or not 0 <= self.state_noise < math.inf:
-            raise TransferError(f"weight_decay={self.weight_decay} and state_noise={self.state_noise} are 0 or more.")
+        keep = partial(object.__setattr__, self)
+        for name, most in SIZES.items():
+            keep(name, whole(getattr(self, name), name, 1, most))
+        for name in ("lr", "clip"):
+            keep(name, real(getattr(self, name), name, above=0))
+        for name in ("weight_decay", "state_noise"):
+            keep(name, real(getattr(self, name), name, 0))
+        for name in ("warmup", "final_lr"):
+            keep(name, real(getattr(self, name), name, 0, 1))
+        if self.weight_decay * self.lr > 1:
+            raise TransferError(
+                f"weight_decay={self.weight_decay:g} times lr={self.lr:g} is more than 1: each step would take more "
+                "off the weights than they are. Set weight_decay to 0.0001, say."
+            )
         if self.save_every % self.log_every:
             raise TransferError(f"save_every={self.save_every} must be a multiple of log_every={self.log_every}.")
 

@@ -17,6 +17,7 @@ from transfer.cache import Cache
 from transfer.dropout import Dropout
 from transfer.errors import TransferError
 from transfer.linear import Linear
+from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
 from transfer.scaling import scale
 
 
@@ -52,13 +53,14 @@ class TrunkConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.width < 2 or self.width % 2 or self.depth < 1 or self.heads < 1 or self.width % self.heads:
+        for name, least, most in (("width", 2, MOST_WIDTH), ("depth", 1, MOST_DEPTH), ("heads", 1, MOST_WIDTH)):
+            object.__setattr__(self, name, whole(getattr(self, name), f"trunk.{name}", least, most))
+        object.__setattr__(self, "dropout", real(self.dropout, "trunk.dropout", 0, below=1))
+        if self.width % 2 or self.width % self.heads:
             raise TransferError(
                 f"trunk.width={self.width}, depth={self.depth}, heads={self.heads} do not fit together: "
-                "width must be even and a multiple of heads, depth and heads at least 1."
+                "width must be even and a multiple of heads."
             )
-        if not 0 <= self.dropout < 1:
-            raise TransferError(f"trunk.dropout={self.dropout} is outside [0, 1).")
 
 
 class Attention(nn.Module):

@@ -99,7 +99,7 @@ def test_weights_do_not_depend_on_earlier_draws(build: Build) -> None:
         ("tokenizer", "quantiles", "Did you mean 'quantile'"),
         ("ranges", "share", "Did you mean 'shared'"),
         ("readout", "categories", "Did you mean 'categorical'"),
-        ("bins", 1, "at least 2 bins"),
+        ("bins", 1, "adapter.bins=1 is too small: at least 2"),
     ],
 )
 def test_unknown_kinds_are_answered_with_the_closest(setting: str, value: object, message: str) -> None:

@@ -87,5 +87,5 @@ def test_a_window_that_no_episode_fills_is_refused(make_episodes: MakeEpisodes) 
 
 @pytest.mark.parametrize(("context", "batch_size"), [(0, 4), (5, 0)])
 def test_windows_without_steps_or_rows_are_refused(make_episodes: MakeEpisodes, context: int, batch_size: int) -> None:
-    with pytest.raises(TransferError, match="must be at least 1"):
+    with pytest.raises(TransferError, match="is too small: at least 1"):
         WindowSampler(make_episodes(), context, batch_size)

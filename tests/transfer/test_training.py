@@ -1,10 +1,12 @@
 """The training loop: rate, optimizer, reports, noise, and a loss that stops being a number."""
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -206,21 +208,34 @@ def test_processes_share_the_noise_of_one(
     assert torch.equal(torch.cat(parts), whole)
 
 
+NO_SIZE = (0, -1, 2.5, True, "5", math.nan, math.inf, None, [5], 10**15)
+NO_RATE = (-1.0, True, "1e-3", math.nan, math.inf, None, np.array([0.1]))
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("steps", 0),
-        ("lr", -1.0),
-        ("context", 0),
-        ("warmup", 1.5),
-        ("weight_decay", -1.0),
-        ("state_noise", -0.1),
-        ("state_noise", math.nan),
+        *((name, value) for name in ("steps", "batch_size", "context", "log_every", "save_every") for value in NO_SIZE),
+        *((name, value) for name in ("lr", "clip", "weight_decay", "state_noise") for value in NO_RATE),
+        *(("lr", 0), ("clip", 0), ("warmup", 1.5), ("final_lr", -0.1), ("warmup", math.nan)),
     ],
+    ids=repr,
 )
-def test_settings_out_of_range_are_refused(setting: str, value: float) -> None:
-    with pytest.raises(TransferError, match=setting):
-        replace(TrainConfig(), **{setting: value})
+def test_settings_out_of_range_or_of_another_type_are_refused_by_name(setting: str, value: Any) -> None:
+    with pytest.raises(TransferError, match=f"^{setting}="):
+        TrainConfig(**{setting: value})
+
+
+def test_numbers_of_numpy_are_stored_as_python_s() -> None:
+    numbers = {"steps": np.int64(5), "lr": np.float32(0.5), "log_every": np.uint8(5), "save_every": torch.tensor(5)}
+    config = TrainConfig(**numbers, clip=np.array(2), batch_size=8.0)  # type: ignore[arg-type]
+    assert config == TrainConfig(steps=5, lr=0.5, log_every=5, save_every=5, clip=2.0, batch_size=8)
+    assert json.loads(json.dumps(asdict(config))) == asdict(config)
+
+
+def test_a_decay_that_turns_weights_around_is_refused_without_advice_on_the_rate() -> None:
+    with pytest.raises(TransferError, match=r"weight_decay=1e\+300 times lr=0.001 .* Set weight_decay to 0.0001"):
+        TrainConfig(weight_decay=1e300)
 
 
 def test_checkpoints_between_reports_are_refused() -> None:

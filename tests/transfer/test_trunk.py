@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -157,12 +159,20 @@ def test_every_step_of_a_long_episode_has_a_time_of_its_own(make_trunk: MakeTrun
         ({"width": 15, "heads": 3}, "width must be even"),
         ({"width": 16, "heads": 3}, "multiple of heads"),
         ({"depth": 0}, "at least 1"),
-        ({"dropout": 1.0}, "outside"),
+        ({"dropout": 1.0}, "below 1"),
+        *(({"width": value}, "trunk.width=") for value in (2.5, True, "128", math.nan, 10**15, None)),
+        *(({"depth": value}, "trunk.depth=") for value in (10**7, -1, 1.5)),
+        *(({"dropout": value}, "trunk.dropout=") for value in (math.nan, "0.1", False, -0.1)),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, float], message: str) -> None:
     with pytest.raises(TransferError, match=message):
         TrunkConfig(**sizes)  # type: ignore[arg-type]
+
+
+def test_sizes_given_as_numpy_s_numbers_are_stored_as_python_s() -> None:
+    config = TrunkConfig(width=np.int64(16), depth=np.uint8(2), heads=np.array(2), dropout=np.float32(0.5))  # type: ignore[arg-type]
+    assert config == TrunkConfig(16, 2, 2, 0.5) and {type(value) for value in asdict(config).values()} == {int, float}
 
 
 def test_picked_positions_have_the_hidden_vectors_they_have_among_all() -> None:
