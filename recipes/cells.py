@@ -1,7 +1,6 @@
 """Reading what runs left behind: one cell per mode and training seed, from its results.json and timing.json."""
 
 import shlex
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from transfer.errors import TransferError
 from transfer.files import read_json
+from transfer.recipes.toml import parse_toml, read_toml
 from transfer.specs import ReferenceScores
 
 Kinds = dict[str, type | UnionType]
@@ -131,11 +131,15 @@ def configured_modes(run: Path) -> list[str]:
 
 
 def configured(run: Path, key: str) -> list[str]:
-    """A list `section.key` in the run's config.toml, its items as text; empty when there is none."""
-    try:
-        table = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # ValueError: not TOML, not UTF-8
+    """A list `section.key` in the run's config.toml, its items as text; empty when there is none.
+
+    Raises:
+        TransferError: config.toml is damaged.
+    """
+    path = run / "config.toml"
+    if not path.is_file():
         return []
+    table = parse_toml(read_toml(path), str(path))
     section, _, name = key.partition(".")
     values = table.get(section)
     items = values.get(name) if isinstance(values, dict) else None

@@ -70,7 +70,7 @@ def missing_trunks(config: RunConfig, folder: Path) -> list[int]:
     if config.pretrain.from_:
         return []
     seeds = [seed for seed in config.run.seeds if not (folder / "trunk" / str(seed) / "results.json").is_file()]
-    if seeds and not config.source.data:
+    if seeds and not (config.source.data or config.source.fallback):
         raise TransferError(
             f"{', '.join(config.adapt.modes)}: a pretrained trunk is needed. Name data under [source], as in "
             "--set source.fallback=hopper/medium-expert, or take a trunk with --set pretrain.from=RUN"

@@ -86,9 +86,9 @@ def run(
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def cp(preset: str, file: Path) -> None:
     """Copy a preset to a TOML file to edit; `transfer run FILE` runs it."""
-    from transfer.recipes.presets import preset_text
+    from transfer.recipes.presets import own_copy
 
-    text = preset_text(preset)
+    text = own_copy(preset)
     try:
         with file.open("x", encoding="utf-8") as copy:
             copy.write(text)

@@ -5,7 +5,6 @@ Precedence, weakest first: the dataclass defaults, the preset or file, its `[qui
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from transfer.adapter import AdapterConfig
 from transfer.errors import TransferError, unknown
 from transfer.lane import DECODES
 from transfer.recipes.presets import find_config
+from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import build, flatten, from_text, toml_key
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
@@ -25,7 +25,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where episodes come from: `data` when at hand or downloadable, else `fallback`.
+    """Where episodes come from: `data` when at hand or downloadable, else a `fallback` of the same environment.
 
     `data` is empty only where nothing is needed: as `[source]`, when `pretrain.from` names a trunk or when no
     mode uses one.
@@ -172,10 +172,8 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
             bad TOML, or `quick` without a `[quick]` table.
     """
     text, _ = find_config(name_or_path)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TransferError(f"{name_or_path} is not valid TOML: {error}") from None
+    table = parse_toml(text, name_or_path)
+    table.pop("used", None)  # what another run came to use; this one looks for itself
     overrides = flatten(table.pop("quick", {}))
     if quick and not overrides:
         raise TransferError(f"--quick: {name_or_path} has no [quick] table. Shorten it with --set adapt.steps=1000")

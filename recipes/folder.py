@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from transfer.recipes.cells import read_results
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
 from transfer.recipes.typed import flatten
+from transfer.recipes.used import Used, dump_used
 
 # What may differ between the beginning of a run and its continuation.
 FREE = ("adapt.modes", "run.seeds", "run.device")
@@ -98,11 +99,11 @@ def resume_command(folder: Path) -> str:
     return f"`{shlex.join(['transfer', 'run', str(folder), '--resume'])}`"
 
 
-def claim(folder: Path, config: RunConfig) -> None:
+def claim(folder: Path, config: RunConfig, used: Mapping[str, Used]) -> None:
     """Write config.toml. When that fails, a folder that was not there before is not there afterwards."""
     new = not folder.exists()
     try:
-        write_text(folder / "config.toml", dump_config(config))
+        write_text(folder / "config.toml", dump_config(config) + dump_used(used))
     except BaseException:
         if new and folder.is_dir():
             folder.rmdir()

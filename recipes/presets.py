@@ -4,6 +4,9 @@ from importlib import resources
 from pathlib import Path
 
 from transfer.errors import TransferError, unknown
+from transfer.recipes.toml import read_toml
+
+OFF = "# Off in this copy, because it stands for the data above and not for yours; take away the # to use it.\n"
 
 
 def presets() -> list[str]:
@@ -19,6 +22,20 @@ def preset_text(name: str) -> str:
     return resources.files("transfer.recipes").joinpath("configs", f"{name}.toml").read_text(encoding="utf-8")
 
 
+def own_copy(name: str) -> str:
+    """A preset's text for a file of one's own: without its fallbacks, which stand for the preset's data alone.
+
+    Raises:
+        TransferError: as `preset_text`.
+    """
+    lines = []
+    for line in preset_text(name).splitlines(keepends=True):
+        if line.startswith("fallback = ") and not line.startswith('fallback = ""'):
+            line = f"{OFF}# {line}"
+        lines.append(line)
+    return "".join(lines)
+
+
 def find_config(name_or_path: str) -> tuple[str, str]:
     """The text of a preset, a TOML file or a run folder's config.toml, and the name its run gets by default.
 
@@ -31,10 +48,7 @@ def find_config(name_or_path: str) -> tuple[str, str]:
     path = path / "config.toml" if (path / "config.toml").is_file() else path
     if path.is_file():
         name = path.resolve().parent.name if path.name == "config.toml" else path.stem
-        try:
-            return path.read_text(encoding="utf-8"), name
-        except UnicodeDecodeError as error:
-            raise TransferError(f"{path} is not a TOML file in UTF-8: {error}.") from error
+        return read_toml(path), name
     if path.is_dir():
         raise TransferError(f"{path} is a folder without a config.toml, so not a run. What is at hand: transfer ls")
     if path.suffix == ".toml" or len(path.parts) > 1:

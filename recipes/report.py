@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from transfer.files import write_text
 from transfer.progress import duration
-from transfer.recipes.cells import Cell, read_cells, unfinished
+from transfer.recipes.cells import Cell, configured, read_cells, unfinished
 from transfer.recipes.differences import Pair, pairs
 from transfer.recipes.rows import Row, make_rows
+from transfer.recipes.used import read_used
 
 Interval = tuple[float, float] | None
 Line = TypeVar("Line", Row, Pair)
@@ -41,7 +42,7 @@ def report(runs: Sequence[Path]) -> Report:
     rows = make_rows(cells)
     title = ", ".join(dict.fromkeys(cell.run for cell in cells)) or "report"
     missing = [f"{run.resolve().name}/{cell}" for run in runs for cell in unfinished(run)]
-    notes = [*conditions(cells), *remarks(rows, missing)]
+    notes = [*conditions(cells), *(line for run in runs for line in replaced(run)), *remarks(rows, missing)]
     lines = [f"# {title}", "", table(rows), *differences(pairs(rows)), ""]
     text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     return Report(title, tuple(rows), text, to_csv(rows))
@@ -153,6 +154,16 @@ def conditions(cells: Sequence[Cell]) -> list[str]:
         listed = ", ".join(f"{package} {' and '.join(sorted(seen))}" for package, seen in versions.items())
         lines.append(f"Versions: {listed}.")
     return lines
+
+
+def replaced(run: Path) -> list[str]:
+    """A line for each section of a run whose data were not those it asked for."""
+    return [
+        f"{run.resolve().name} asked for {', '.join(asked)} under [{section}]; not to be had, so the fallback was "
+        f"used: {', '.join(one.data)}."
+        for section, one in read_used(run).items()
+        if (asked := configured(run, f"{section}.data")) and asked != list(one.data)
+    ]
 
 
 def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:

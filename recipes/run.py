@@ -1,6 +1,6 @@
 """The recipe: pretrain a trunk, freeze it, adapt it to another environment in every mode, evaluate, report.
 
-    runs/NAME/config.toml                      resolved, written before the first step
+    runs/NAME/config.toml                      as asked, and which data that came to mean; before the first step
     runs/NAME/trunk/SEED/                      trunk, source adapter, results of the source environment
     runs/NAME/MODE/SEED/                       adapter (and a trunk where it is not the shared one), results
     runs/NAME/report.md, report.csv, report.png
@@ -14,58 +14,27 @@ train with it and wait where it goes on alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from transfer.adapter import Adapter
-from transfer.distributed import check_shares, first_process_first, own_device, rank, wait
-from transfer.episodes import Episodes
+from transfer.distributed import first_process_first, rank, wait
 from transfer.errors import TransferError
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.cell import Cell, finished
-from transfer.recipes.checks import check_parts, find_device, find_trunk, load_source, missing_trunks
+from transfer.recipes.checks import find_trunk, load_source
 from transfer.recipes.config import RunConfig, training
-from transfer.recipes.datasets import environment_of, load, make, pick_data
 from transfer.recipes.facts import precision_of, tokenizer_error
-from transfer.recipes.folder import claim, held, settle, with_cells
-from transfer.recipes.modes import Mode, find_modes
+from transfer.recipes.folder import held
+from transfer.recipes.modes import Mode
+from transfer.recipes.prepare import Job, Say, prepare
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report
-from transfer.sampler import check_context
 from transfer.trunk import Trunk
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all cells of a run share.
-
-    Attributes:
-        config: of the run.
-        folder: of the run.
-        device: where models compute.
-        say: takes lines for people.
-        modes: what is trained.
-        source: episodes of the pretraining; None when nothing is pretrained.
-        target: episodes of the adaptation.
-    """
-
-    config: RunConfig
-    folder: Path
-    device: torch.device
-    say: Say
-    modes: list[Mode]
-    source: Episodes | None
-    target: Episodes
 
 
 def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
@@ -103,31 +72,6 @@ def run_seed(job: Job, seed: int) -> None:
     trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
     for mode in job.modes:
         run_mode(job, mode, seed, trunk, adapter)
-
-
-def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
-    """Check everything, have the data at hand and claim the folder. Raises TransferError as `run`."""
-    modes = find_modes(config.adapt.modes)
-    device = find_device(own_device(config.run.device))
-    config = with_cells(pick_data(config), [mode.name for mode in modes], config.run.seeds)
-    whole = settle(folder, config, resume)
-    pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
-    for key in ("pretrain", "adapt") if pretrains else ("adapt",):
-        check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
-    used = [config.source, config.target] if pretrains else [config.target]
-    check_parts(config, modes, folder, *(environment_of(data) for data in reversed(used)))
-    for data in used:
-        make(data, say)
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    source = load(config.source, say) if pretrains else None
-    target = load(config.target, say)
-    if source is not None:
-        check_context(source, config.pretrain.context, "pretrain.context")
-    check_context(target, config.adapt.context, "adapt.context")
-    if rank() == 0:
-        claim(folder, whole)
-    return Job(config, folder, device, say, modes, source, target)
 
 
 def trunk_home(job: Job, seed: int) -> Path:

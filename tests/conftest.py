@@ -14,6 +14,7 @@ _home = Path(tempfile.mkdtemp(prefix="transfer-tests-"))
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["MINARI_DATASETS_PATH"] = str(_home / "datasets")
 os.environ["XDG_CACHE_HOME"] = str(_home / "cache")
+os.environ["HF_HUB_OFFLINE"] = "1"  # a machine with a network behaves as one without
 
 
 @pytest.fixture(scope="session", autouse=True)

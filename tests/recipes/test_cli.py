@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from transfer.errors import TransferError
 from transfer.recipes.cli import cli
-from transfer.recipes.presets import preset_text
+from transfer.recipes.presets import own_copy
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ["ls", "run", "cp", "show", "eval", "report", "data"]
@@ -145,7 +145,7 @@ def test_cp_copies_comments_and_never_overwrites(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     first = call("cp", "hopper-to-walker2d", file)
     assert first.exit_code == 0 and f"transfer run {file}" in first.stdout
-    assert file.read_text() == preset_text("hopper-to-walker2d")
+    assert file.read_text() == own_copy("hopper-to-walker2d")
     file.write_text("mine")
     again = call("cp", "walker2d-to-hopper", file)
     assert again.exit_code == 2 and "exists" in again.stderr and file.read_text() == "mine"
