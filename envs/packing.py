@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.reading import Source, episodes_of
-from transfer.episodes import ARRAYS, Episodes, check_joinable, content_hash, episode_returns
+from transfer.episodes import Episodes, check_joinable
 from transfer.errors import TransferError
 from transfer.observations import Slice
+from transfer.packed import ARRAYS, content_hash, episode_returns
 from transfer.specs import describe
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _in_memory(sources: Sequence[Source]) -> Episodes:
     spec, ids = sources[0].spec, tuple(source.dataset_id for source in sources)
     returns = episode_returns(arrays["rewards"], arrays["offsets"])
     spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
-    return Episodes(**arrays, env_spec=spec, dataset_ids=ids, content_hash=content_hash(arrays))
+    return Episodes.over(arrays, spec, ids)
 
 
 @contextlib.contextmanager
@@ -164,7 +165,7 @@ def _opened(entry: Path) -> Episodes:
     slices = tuple(map(Slice.from_json, index["slices"]))
     spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns, slices)
     ids = tuple(index["dataset_ids"])
-    return Episodes(**arrays, env_spec=spec, dataset_ids=ids, content_hash=index["content_hash"])
+    return Episodes.over(arrays, spec, ids, index["content_hash"])
 
 
 def _map(folder: Path) -> dict[str, NDArray[Any]]:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.names import bundled_name, command_for
-from transfer.episodes import first_not_finite
 from transfer.errors import TransferError
+from transfer.packed import first_not_finite
 from transfer.specs import EnvironmentSpec
 
 Arrays = dict[str, NDArray[np.float32]]

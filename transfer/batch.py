@@ -8,6 +8,16 @@ import torch
 from torch import Tensor
 
 from transfer.errors import TransferError
+from transfer.numbers import seen
+
+# Dimensions and kind of each tensor; the mask comes first, because the others are held against it.
+_WANTED = {
+    "mask": (2, "bool"),
+    "states": (3, "real numbers"),
+    "actions": (3, "real numbers"),
+    "returns": (2, "real numbers"),
+    "times": (2, "whole numbers"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,15 +39,24 @@ class Batch:
     mask: Tensor
 
     def __post_init__(self) -> None:
-        shape = self.mask.shape
-        if len(shape) != 2:
-            raise TransferError(f"Batch.mask must be (B, T), got {tuple(shape)}.")
-        for name in ("states", "actions", "returns", "times"):
+        for name, (ndim, kind) in _WANTED.items():
             value = getattr(self, name)
-            wanted = 3 if name in ("states", "actions") else 2
-            if value.dim() != wanted or value.shape[:2] != shape:
-                raise TransferError(f"Batch.{name} is {tuple(value.shape)} beside a mask of {tuple(shape)}.")
+            if not isinstance(value, Tensor):
+                raise TransferError(f"Batch.{name} must be a tensor, got {seen(value)}.")
+            if value.dim() != ndim or value.shape[:2] != self.mask.shape:
+                raise TransferError(
+                    f"Batch.{name} is {tuple(value.shape)} beside a mask of {tuple(self.mask.shape)}; the mask must be "
+                    "(B, T), states and actions (B, T, size), returns and times (B, T)."
+                )
+            if _kind(value.dtype) != kind:
+                raise TransferError(f"Batch.{name} holds {str(value.dtype).removeprefix('torch.')}, {kind} wanted.")
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+def _kind(dtype: torch.dtype) -> str:
+    if dtype.is_floating_point:
+        return "real numbers"
+    return "bool" if dtype == torch.bool else "complex numbers" if dtype.is_complex else "whole numbers"

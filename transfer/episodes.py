@@ -1,46 +1,89 @@
 """Episodes: every trajectory of a dataset as packed arrays, one after another.
 
-Letters: N steps altogether, E episodes, S state size, A action size.
+Letters: N steps altogether, E episodes, T steps of one of them, S state size, A action size.
 """
 
 import functools
-import hashlib
-import json
+import importlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transfer.arrays import own
+from transfer.assembling import offsets_of, own_states
 from transfer.errors import TransferError
-from transfer.observations import ant_hint, slices_of, to_state
+from transfer.numbers import real, seen, whole
+from transfer.observations import ant_hint
+from transfer.packed import (
+    ARRAYS,
+    check_arrays,
+    check_finite,
+    check_returns,
+    content_hash,
+    episode_returns,
+    returns_to_go,
+)
 from transfer.specs import EnvironmentSpec, describe, gym_spec_json
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float32]
-ARRAYS = {"states": np.float32, "actions": np.float32, "rewards": np.float32, "offsets": np.int64}
+_SAVING = "transfer.envs.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
 
 
 @dataclass(frozen=True, eq=False)
+class Episode:
+    """One trajectory, over the memory of its `Episodes`.
+
+    Attributes:
+        states: (T, S) float32, before each action.
+        actions: (T, A) float32.
+        rewards: (T,) float32, after each action.
+    """
+
+    states: FloatArray
+    actions: FloatArray
+    rewards: FloatArray
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.rewards)
+
+    @property
+    def total_reward(self) -> float:
+        """The undiscounted return, added up in float64."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+    def __repr__(self) -> str:
+        return f"Episode({_counted(len(self), 'step')}, return {self.total_reward:.4g})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Episodes:
     """Trajectories of one environment, ready for gathering windows.
 
         step      0 1 2 3 4 | 5 6 7 | 8 ...        offsets = [0, 5, 8, ...], offsets[-1] = N
         episode       0     |   1   | 2 ...
 
-    N counts actions: the observation after the last action of each episode is left out. Arrays that come from a
-    loader are read-only memory maps.
+    N counts actions: the observation after the last action of each episode is left out. The arrays are read-only and
+    nobody else's: copies of what was given, or memory maps that come from a loader. `len(episodes)` is E, `episodes[i]`
+    an `Episode`, `episodes[2:5]` are `Episodes` again.
 
     Attributes:
         states: (N, S) float32.
         actions: (N, A) float32.
         rewards: (N,) float32.
         offsets: (E + 1,) int64, first step of each episode, and N.
-        env_spec: the environment that made them.
+        env_spec: the environment that made them. A scale that is called "dataset" is measured on these rewards, that of
+            a part on those of the whole.
         dataset_ids: where they came from, for results and adapters.
-        content_hash: sha256 of the four arrays.
+
+    Raises:
+        TransferError: shapes disagree, a number is not finite, there is no episode or an empty one, or the environment
+            has other sizes.
     """
 
     states: FloatArray
@@ -49,21 +92,102 @@ class Episodes:
     offsets: NDArray[np.int64]
     env_spec: EnvironmentSpec
     dataset_ids: tuple[str, ...]
-    content_hash: str
 
     def __post_init__(self) -> None:
-        check_arrays(self.states, self.actions, self.rewards, self.offsets, ", ".join(self.dataset_ids))
-        sizes = (self.env_spec.state_size, self.env_spec.action_size)
-        if sizes != (self.state_size, self.action_size):
-            raise TransferError(
-                f"{', '.join(self.dataset_ids)}: states and actions have sizes {self.state_size} and "
-                f"{self.action_size}, but the environment '{self.env_spec.name}' has {sizes[0]} and {sizes[1]}"
-            )
+        name = ", ".join(_checked_ids(self.dataset_ids))
+        ndims = {"states": 2, "actions": 2, "rewards": 1, "offsets": 1}
+        arrays = {key: own(getattr(self, key), f"{name}: {key}", ndims[key], ARRAYS[key]) for key in ARRAYS}
+        check_arrays(**arrays, name=name)
+        check_finite(arrays, name)
+        self._take(arrays, self.env_spec, tuple(self.dataset_ids))
+
+    @classmethod
+    def over(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        env_spec: EnvironmentSpec,
+        dataset_ids: Sequence[str],
+        content_hash: str = "",
+    ) -> "Episodes":
+        """Episodes over arrays that nobody else holds, as a loader's memory maps: nothing is copied.
+
+        Args:
+            arrays: states, actions, rewards and offsets; their numbers are believed to be finite.
+            env_spec: the environment.
+            dataset_ids: where they came from.
+            content_hash: of these arrays, where it was verified; default: computed when it is asked for.
+        """
+        self = object.__new__(cls)
+        check_arrays(**arrays, name=", ".join(dataset_ids))
+        self._take(arrays, env_spec, tuple(dataset_ids))
+        if content_hash:
+            self.__dict__["content_hash"] = content_hash
+        return self
+
+    def _take(self, arrays: Mapping[str, NDArray[Any]], env_spec: EnvironmentSpec, ids: tuple[str, ...]) -> None:
+        """Keeps arrays that fit together, if they fit the environment too."""
+        for key, array in arrays.items():
+            array.flags.writeable = False
+            object.__setattr__(self, key, array)
+        object.__setattr__(self, "dataset_ids", ids)
+        _check_environment(self, env_spec)
+        check_returns(self.rewards, self.offsets, ", ".join(ids))
+        object.__setattr__(self, "env_spec", _measured(env_spec, self.returns))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # NumPy unpickles and copies arrays as writeable ones.
+        self.__dict__.update(state)
+        for key in ARRAYS:
+            getattr(self, key).flags.writeable = False
+
+    def __len__(self) -> int:
+        """E."""
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        low, high = float(self.returns.min()), float(self.returns.max())
+        return (
+            f"Episodes('{', '.join(self.dataset_ids)}': {_counted(len(self), 'episode')}, "
+            f"{_counted(self.num_steps, 'step')}, S={self.state_size}, A={self.action_size}, "
+            f"return {low:.4g}{'' if low == high else f' to {high:.4g}'})"
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Episodes": ...
+    def __getitem__(self, index: int | slice) -> "Episode | Episodes":
+        """One episode, counted from the end where negative, or a part of them as episodes of their own.
+
+        Raises:
+            TransferError: no such episode, or a slice that holds none.
+        """
+        if isinstance(index, slice):
+            return self._part(index)
+        place = whole(index, "the number of an episode", -len(self), len(self) - 1) % len(self)
+        steps = slice(self.offsets[place], self.offsets[place + 1])
+        return Episode(self.states[steps], self.actions[steps], self.rewards[steps])
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+    def _part(self, index: slice) -> "Episodes":
+        try:
+            chosen = np.arange(len(self))[index]
+        except TypeError as error:
+            raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        steps = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        arrays = {key: getattr(self, key)[steps] for key in ("states", "actions", "rewards")}
+        part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
+        object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
+        return part
 
     @property
     def num_episodes(self) -> int:
         """E."""
-        return len(self.offsets) - 1
+        return len(self)
 
     @property
     def num_steps(self) -> int:
@@ -94,12 +218,14 @@ class Episodes:
     def returns_to_go(self) -> FloatArray:
         """(N,) undiscounted sum of the rewards from this step to the end of its episode.
 
-        Differences of one running sum, taken backwards from each episode's end in float64: a million steps with
-        rewards of size 10 lose less than 1e-8, which float32 rounds away.
+        Each episode is summed by itself in float64, see `transfer.packed.returns_to_go`.
         """
-        running = np.concatenate([[0.0], np.cumsum(self.rewards, dtype=np.float64)])  # (N + 1,)
-        ends = np.repeat(running[self.offsets[1:]], self.lengths)  # (N,)
-        return np.asarray(ends - running[:-1], dtype=np.float32)
+        return returns_to_go(self.rewards, self.offsets)
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """Sha256 of the four arrays."""
+        return content_hash({key: getattr(self, key) for key in ARRAYS})
 
     def quantile(self, q: float) -> float:
         """The q-quantile (0 to 1) of the episodes' returns.
@@ -107,9 +233,7 @@ class Episodes:
         Raises:
             TransferError: q is outside 0 to 1.
         """
-        if not 0.0 <= q <= 1.0:
-            raise TransferError(f"a quantile lies between 0 and 1, got {q}")
-        return float(np.quantile(self.returns, q))
+        return float(np.quantile(self.returns, real(q, "the quantile", 0.0, 1.0)))
 
     @classmethod
     def from_arrays(
@@ -117,54 +241,65 @@ class Episodes:
         states: ArrayLike | Mapping[str, ArrayLike],
         actions: ArrayLike,
         rewards: ArrayLike,
-        lengths: ArrayLike,
-        env: Any,
+        lengths: ArrayLike | None = None,
+        env: Any = None,
         name: str = "arrays",
+        *,
+        terminations: ArrayLike | None = None,
+        truncations: ArrayLike | None = None,
     ) -> "Episodes":
-        """Episodes from your own arrays, the episodes one after another.
+        """Episodes from your own arrays, the episodes one after another; everything is copied.
 
         Args:
             states: (N, S) the observation before each action; for a Dict observation {key: (N, n)}.
             actions: (N, A).
             rewards: (N,) the reward after each action.
             lengths: (E,) actions in each episode; their sum is N.
-            env: a Gymnasium id ("Hopper-v5"), a Gymnasium `EnvSpec`, or an `EnvironmentSpec`.
+            env: a Gymnasium id ("Hopper-v5"), an environment, its Gymnasium `EnvSpec`, or an `EnvironmentSpec`.
             name: how errors, results and adapters call this data.
+            terminations: (N,) in place of lengths, or beside them: whether the task ended an episode after this step.
+                Steps after the last flag are an episode too.
+            truncations: (N,) whether something else did, as a limit of time.
 
         Raises:
-            TransferError: shapes disagree, a number is not finite, there is no episode or an empty one, or the
-                environment is not known to Gymnasium.
+            TransferError: no arrays of real numbers, shapes disagree, a number is not finite, there is no episode or an
+                empty one, or the environment is not known to Gymnasium or has other sizes.
         """
-        slices = None
-        if isinstance(states, Mapping):
-            keyed = {key: np.asarray(values) for key, values in states.items()}
-            slices = slices_of({key: values.shape[-1] for key, values in keyed.items()})
-            states = to_state(slices, keyed)
+        _checked_ids((name,))
+        vectors, slices = own_states(states, name)
         packed = {
-            "states": _as_float32(states, "states", name),
-            "actions": _as_float32(actions, "actions", name),
-            "rewards": _as_float32(rewards, "rewards", name),
-            "offsets": np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]),
+            "states": vectors,
+            "actions": own(actions, f"{name}: actions", 2),
+            "rewards": own(rewards, f"{name}: rewards", 1),
         }
+        packed["offsets"] = offsets_of(len(packed["rewards"]), lengths, terminations, truncations, name)
         check_arrays(**packed, name=name)
         check_finite(packed, name)
         if not isinstance(env, EnvironmentSpec):
             sizes = packed["states"].shape[1], packed["actions"].shape[1]
             returns = episode_returns(packed["rewards"], packed["offsets"])
             env = describe(gym_spec_json(env), *sizes, returns, slices)
-        return cls(**packed, env_spec=env, dataset_ids=(name,), content_hash=content_hash(packed))
+        return cls.over(packed, env, (name,))
 
     @classmethod
     def join(cls, parts: Sequence["Episodes"]) -> "Episodes":
         """All episodes of several datasets of one environment, in the order given.
 
         Raises:
-            TransferError: nothing to join, different state or action sizes, or different environments.
+            TransferError: nothing to join, something else than episodes, different state or action sizes, or different
+                environments.
         """
+        parts = list(parts) if isinstance(parts, list | tuple) else parts
+        if not isinstance(parts, list) or not all(isinstance(part, Episodes) for part in parts):
+            raise TransferError(f"Episodes.join takes a list of Episodes, got {seen(parts)}")
         if not parts:
             raise TransferError("nothing to join: give at least one dataset")
         for part in parts[1:]:
             check_joinable((parts[0].env_spec, parts[0].dataset_ids), (part.env_spec, part.dataset_ids))
+        sizes = [part.num_steps for part in parts]  # only what is equally long can be equal, and is worth a hash
+        alike = [part.content_hash for part in parts if sizes.count(part.num_steps) > 1]
+        if len(set(alike)) < len(alike):
+            raise TransferError("the same episodes are to be joined twice; their steps would count twice")
         starts = np.cumsum([0] + [part.num_steps for part in parts])
         packed = {
             key: np.concatenate([getattr(part, key) for part in parts]) for key in ("states", "actions", "rewards")
@@ -172,78 +307,48 @@ class Episodes:
         packed["offsets"] = np.concatenate(
             [p.offsets[:-1] + s for p, s in zip(parts, starts, strict=False)] + [starts[-1:]]
         )
-        spec = parts[0].env_spec
-        if spec.reference.table == "dataset":
-            returns = np.concatenate([part.returns for part in parts])
-            spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
-        ids = tuple(name for part in parts for name in part.dataset_ids)
-        return cls(**packed, env_spec=spec, dataset_ids=ids, content_hash=content_hash(packed))
-
-
-def episode_returns(rewards: FloatArray, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(E,) sums of the rewards (N,) between the offsets (E + 1,), added up in float64."""
-    return np.add.reduceat(rewards, offsets[:-1], dtype=np.float64)
-
-
-def content_hash(arrays: dict[str, NDArray[Any]]) -> str:
-    """Sha256 over name, dtype, shape and bytes of states, actions, rewards and offsets."""
-    digest = hashlib.sha256()
-    for key in ARRAYS:
-        array = np.ascontiguousarray(arrays[key])
-        digest.update(json.dumps([key, array.dtype.str, array.shape]).encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def check_arrays(states: Any, actions: Any, rewards: Any, offsets: Any, name: str) -> None:
-    """Raises TransferError, naming the dataset, unless the four arrays fit together."""
-    given = dict(states=states, actions=actions, rewards=rewards, offsets=offsets)
-    for (key, array), ndim in zip(given.items(), (2, 2, 1, 1), strict=True):
-        if array.ndim != ndim or array.dtype != ARRAYS[key]:
-            raise TransferError(
-                f"{name}: {key} must be {ndim}-d {np.dtype(ARRAYS[key])}, got {array.ndim}-d {array.dtype}"
-            )
-    if len(offsets) < 2:
-        raise TransferError(f"{name}: no episode in it; at least one is needed")
-    lengths = np.diff(offsets)
-    if lengths.min() <= 0:
-        raise TransferError(
-            f"{name}: episode {int(lengths.argmin())} has {int(lengths.min())} steps; each needs at least one"
+        return cls.over(
+            packed, parts[0].env_spec, list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
         )
-    if offsets[0] != 0 or not len(states) == len(actions) == len(rewards) == offsets[-1]:
+
+    def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
+        """Keeps the episodes as a local Minari dataset, so that every command finds them; see `save_dataset`."""
+        return str(importlib.import_module(_SAVING).save_dataset(self, dataset_id, overwrite=overwrite))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _checked_ids(ids: Any) -> tuple[str, ...]:
+    if not isinstance(ids, list | tuple) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
+        raise TransferError(f"the name of a dataset must be text, got {seen(ids)}")
+    return tuple(ids)
+
+
+def _check_environment(episodes: Episodes, spec: EnvironmentSpec) -> None:
+    """Raises TransferError unless states and actions have the sizes of the environment."""
+    name = ", ".join(episodes.dataset_ids)
+    if not isinstance(spec, EnvironmentSpec):
+        raise TransferError(f"{name}: env_spec must be an EnvironmentSpec, got {seen(spec)}")
+    sizes = (spec.state_size, spec.action_size)
+    if sizes != (episodes.state_size, episodes.action_size):
         raise TransferError(
-            f"{name}: {len(states)} states, {len(actions)} actions and {len(rewards)} rewards for episodes of "
-            f"{int(offsets[-1])} steps altogether; all four must be equal"
-            + ("; leave out the last observation of each episode" if len(states) > len(actions) else "")
+            f"{name}: states and actions have sizes {episodes.state_size} and {episodes.action_size}, but the "
+            f"environment '{spec.name}' has {sizes[0]} and {sizes[1]}"
         )
-    if 0 in (states.shape[1], actions.shape[1]):
-        raise TransferError(f"{name}: states and actions need a size, got shapes {states.shape} and {actions.shape}")
 
 
-def first_not_finite(values: NDArray[Any]) -> int | None:
-    """The first step of an array (N, ...) with a NaN or an infinity, None where there is none."""
-    finite = np.isfinite(values)
-    return None if finite.all() else int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
-
-
-def check_finite(arrays: dict[str, NDArray[Any]], name: str) -> None:
-    """Raises TransferError, naming dataset, array and episode, if a number is NaN or infinite."""
-    for key in ("states", "actions", "rewards"):
-        step = first_not_finite(arrays[key])
-        if step is not None:
-            episode = int(np.searchsorted(arrays["offsets"], step, side="right")) - 1
-            raise TransferError(
-                f"{name}: {key} of episode {episode}, step {step - int(arrays['offsets'][episode])}, are not finite: "
-                f"{arrays[key][step]}. Remove or repair that episode."
-            )
-
-
-def _as_float32(values: ArrayLike, key: str, name: str) -> FloatArray:
-    try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which check_finite reports
-            return np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise TransferError(f"{name}: {key} are not an array of numbers: {error}") from error
+def _measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> EnvironmentSpec:
+    """The spec with its scale measured on these returns (E,), where the scale is the dataset's own."""
+    if spec.reference.table != "dataset":
+        return spec
+    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
+    if new.reference.table != "dataset":
+        return spec
+    best = spec.target_returns == (spec.reference.maximum,)
+    targets = new.target_returns if best else spec.target_returns
+    return replace(spec, reference=new.reference, target_returns=targets)
 
 
 def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:

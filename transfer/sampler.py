@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transfer.arrays import own
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, whole
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, seen, whole
 
 
 class WindowSampler:
@@ -38,6 +39,8 @@ class WindowSampler:
     def __init__(
         self, episodes: Episodes, context: int, batch_size: int, seed: int = 0, device: torch.device | str = "cpu"
     ) -> None:
+        if not isinstance(episodes, Episodes):
+            raise TransferError(f"a WindowSampler takes Episodes, got {seen(episodes)}.")
         self.context = whole(context, "context", 1, MOST_CONTEXT)
         self.batch_size = whole(batch_size, "batch_size", 1, MOST_BATCH)
         self.seed = whole(seed, "seed", 0, MOST_SEED)
@@ -61,21 +64,32 @@ class WindowSampler:
         return rows.as_strided((len(rows) - self.context + 1, self.context * size), (size, 1))
 
     def starts(self, step: int) -> Tensor:
-        """First steps (B,) of the windows of one batch."""
-        rng = np.random.default_rng([self.seed, step])
+        """First steps (B,) of the windows of one batch. Raises TransferError unless the step is a whole number."""
+        rng = np.random.default_rng([self.seed, whole(step, "step", 0)])
         return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
 
     def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
-        """The batch of one training step, or one of several equal blocks of its rows."""
-        rows = self.batch_size // blocks
+        """The batch of one training step, or one of several equal blocks of its rows.
+
+        Raises:
+            TransferError: the rows cannot be shared equally, or there is no such block.
+        """
+        rows, left = divmod(self.batch_size, blocks)
+        if left or not 0 <= block < blocks:
+            raise TransferError(f"a batch of {self.batch_size} rows has no block {block} of {blocks} equal ones.")
         return self.windows(self.starts(step)[block * rows : (block + 1) * rows])
 
     def windows(self, starts: Tensor) -> Batch:
         """Windows that begin at given steps (B,) of the packed data.
 
         What is padded is known from the small arrays on the host, so a device is never waited for.
+
+        Raises:
+            TransferError: not one axis of whole numbers, or a step that is not in the data.
         """
-        first, steps = starts.cpu().numpy(), np.arange(self.context)
+        first, steps = own(starts, "starts", 1, np.int64), np.arange(self.context)
+        if len(first) and not 0 <= first.min() <= first.max() < self._steps:
+            raise TransferError(f"starts from {first.min()} to {first.max()} in data of {self._steps} steps")
         mask = steps < self._left[first][:, None]  # (B, T)
         times = (self._time[first][:, None] + steps) * mask
         index = torch.from_numpy(first.clip(max=self._last)).to(self.device, non_blocking=True)

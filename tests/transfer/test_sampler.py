@@ -1,6 +1,7 @@
 """Windows: what is in them, how they are drawn, and what they depend on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,42 @@ def test_a_window_that_no_episode_fills_is_refused(make_episodes: MakeEpisodes) 
         WindowSampler(make_episodes(lengths=(3, 8, 4)), context=9, batch_size=2)
 
 
-@pytest.mark.parametrize(("context", "batch_size"), [(0, 4), (5, 0)])
-def test_windows_without_steps_or_rows_are_refused(make_episodes: MakeEpisodes, context: int, batch_size: int) -> None:
-    with pytest.raises(TransferError, match="is too small: at least 1"):
-        WindowSampler(make_episodes(), context, batch_size)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"context": 0}, {"batch_size": 0}, {"context": 2.5}, {"batch_size": "4"}, {"batch_size": 10**15},
+        {"seed": -1}, {"context": True}, {"context": float("nan")},
+    ],
+)  # fmt: skip
+def test_settings_that_are_no_sizes_are_refused(make_episodes: MakeEpisodes, settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(TransferError, match=f"{name}="):
+        WindowSampler(make_episodes(), **{"context": 5, "batch_size": 4, **settings})
+
+
+def test_numbers_of_numpy_are_numbers(make_episodes: MakeEpisodes) -> None:
+    plain = WindowSampler(make_episodes(), 5, 4, 3)
+    sampler = WindowSampler(make_episodes(), np.int64(5), np.int32(4), np.uint8(3))  # type: ignore[arg-type]
+    assert (type(sampler.context), type(sampler.batch_size), type(sampler.seed)) == (int, int, int)
+    assert torch.equal(sampler.batch(2).states, plain.batch(np.int64(2)).states)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("block", "blocks"), [(0, 3), (2, 2), (-1, 2), (0, 16)])
+def test_blocks_that_would_lose_rows_are_refused(make_episodes: MakeEpisodes, block: int, blocks: int) -> None:
+    with pytest.raises(TransferError, match=f"a batch of 8 rows has no block {block} of {blocks} equal ones"):
+        WindowSampler(make_episodes(), context=5, batch_size=8).batch(0, block, blocks)
+
+
+@pytest.mark.parametrize("starts", [torch.tensor([30]), torch.tensor([-1]), torch.tensor([0.5]), [[0]], "a", None])
+def test_windows_from_outside_the_data_are_refused(make_episodes: MakeEpisodes, starts: Any) -> None:
+    with pytest.raises(TransferError, match="starts"):
+        WindowSampler(make_episodes(), context=5, batch_size=8).windows(starts)
+
+
+def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes: MakeEpisodes) -> None:
+    one, lengths = make_episodes(lengths=(6, 9)), [6, 9]
+    rewards = one.rewards.copy()
+    rewards[2] = -1e16
+    huge = Episodes.from_arrays(one.states, one.actions, rewards, lengths, one.env_spec)
+    windows = [WindowSampler(data, context=3, batch_size=1).windows(torch.arange(6, 15)) for data in (one, huge)]
+    assert torch.equal(windows[0].returns, windows[1].returns)

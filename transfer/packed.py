@@ -1,0 +1,112 @@
+"""The four arrays that episodes are made of: what must hold of them, and what follows from them.
+
+Letters: N steps altogether, E episodes, T steps of one of them, S state size, A action size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.errors import TransferError
+
+ARRAYS = {"states": np.float32, "actions": np.float32, "rewards": np.float32, "offsets": np.int64}
+_LARGEST = float(np.finfo(np.float32).max)
+_BLOCK = 1 << 20  # numbers that are summed at once
+
+
+def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Sha256 over name, dtype, shape and bytes of states, actions, rewards and offsets."""
+    digest = hashlib.sha256()
+    for key in ARRAYS:
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(json.dumps([key, array.dtype.str, array.shape]).encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def episode_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(E,) sums of the rewards (N,) between the offsets (E + 1,), added up in float64."""
+    return np.add.reduceat(rewards, offsets[:-1], dtype=np.float64)
+
+
+def returns_to_go(rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(N,) undiscounted sum of the rewards (N,) from each step to the end of its episode.
+
+    Each episode is summed by itself, from its end, in float64: no reward reaches another episode, and a million small
+    ones lose nothing that float32 would show. Episodes of equal lengths are summed together.
+    """
+    sums = np.empty(len(rewards), dtype=np.float32)
+    lengths = np.diff(offsets)
+    for length in np.unique(lengths).tolist():
+        starts = offsets[:-1][lengths == length]
+        rows = max(1, _BLOCK // length)
+        for first in range(0, len(starts), rows):
+            steps = starts[first : first + rows, None] + np.arange(length)  # (E', T)
+            backwards = rewards[steps[:, ::-1]].astype(np.float64)
+            sums[steps] = np.cumsum(backwards, axis=1)[:, ::-1]
+    return sums
+
+
+def check_arrays(states: Any, actions: Any, rewards: Any, offsets: Any, name: str) -> None:
+    """Raises TransferError, naming the dataset, unless the four arrays fit together."""
+    given = dict(states=states, actions=actions, rewards=rewards, offsets=offsets)
+    for (key, array), ndim in zip(given.items(), (2, 2, 1, 1), strict=True):
+        if array.ndim != ndim or array.dtype != ARRAYS[key]:
+            raise TransferError(
+                f"{name}: {key} must be {ndim}-d {np.dtype(ARRAYS[key])}, got {array.ndim}-d {array.dtype}"
+            )
+    if len(offsets) < 2:
+        raise TransferError(f"{name}: no episode in it; at least one is needed")
+    lengths = np.diff(offsets)
+    if lengths.min() <= 0:
+        raise TransferError(
+            f"{name}: episode {int(lengths.argmin())} has {int(lengths.min())} steps; each needs at least one"
+        )
+    if offsets[0] != 0 or not len(states) == len(actions) == len(rewards) == offsets[-1]:
+        raise TransferError(
+            f"{name}: {len(states)} states, {len(actions)} actions and {len(rewards)} rewards for episodes of "
+            f"{int(offsets[-1])} steps altogether; all four must be equal"
+            + ("; leave out the last observation of each episode" if len(states) > len(actions) else "")
+        )
+    if 0 in (states.shape[1], actions.shape[1]):
+        raise TransferError(f"{name}: states and actions need a size, got shapes {states.shape} and {actions.shape}")
+
+
+def first_not_finite(values: NDArray[Any]) -> int | None:
+    """The first step of an array (N, ...) with a NaN or an infinity, None where there is none."""
+    finite = np.isfinite(values)
+    return None if finite.all() else int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+
+
+def check_finite(arrays: Mapping[str, NDArray[Any]], name: str) -> None:
+    """Raises TransferError, naming dataset, array and episode, if a number is NaN or infinite."""
+    for key in ("states", "actions", "rewards"):
+        step = first_not_finite(arrays[key])
+        if step is not None:
+            episode = int(np.searchsorted(arrays["offsets"], step, side="right")) - 1
+            raise TransferError(
+                f"{name}: {key} of episode {episode}, step {step - int(arrays['offsets'][episode])}, are not finite: "
+                f"{arrays[key][step]}. Remove or repair that episode."
+            )
+
+
+def check_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64], name: str) -> None:
+    """Raises TransferError, naming the dataset, if the rewards (N,) of an episode add up to more than float32 holds."""
+    longest = int(np.diff(offsets).max())
+    largest = max(float(rewards.max()), -float(rewards.min()))
+    if largest * longest <= _LARGEST:
+        return
+    with np.errstate(over="ignore"):
+        step = first_not_finite(returns_to_go(rewards, offsets))
+    if step is not None:
+        episode = int(np.searchsorted(offsets, step, side="right")) - 1
+        raise TransferError(
+            f"{name}: the rewards of episode {episode} add up to more than float32 holds ({_LARGEST:.3g}); the largest "
+            f"one is {largest:.3g}. Scale the rewards, or repair that episode."
+        )
