@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from transfer.building import Spaces, quiet
 from transfer.envs.download import fetch
 from transfer.envs.names import at_hand, data_path, is_local, local_ids, resolve
 from transfer.envs.packing import entry_path, open_entry, pack
 from transfer.envs.reading import Source, check_file, scan
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.observations import Slices, ant_hint, slices_of_space, summary, total, vector_size
-from transfer.specs import describe, gym_spec_json, quiet
+from transfer.observations import ant_hint, summary, total
+from transfer.specs import describe, gym_spec_json
 
 logger = logging.getLogger(__name__)
 __all__ = ["at_hand", "load_episodes", "local_ids"]
@@ -52,27 +53,27 @@ def load_episodes(source: str | Sequence[str]) -> Episodes:
 def _look(dataset_id: str, file: Path) -> Source:
     """What one dataset is, without its numbers: environment, sizes, lengths of its episodes."""
     gym_spec, data, env = _spaces(dataset_id, file)
-    (slices, action_size), (env_slices, env_action_size) = data, env
-    if data != env:
+    if (data.slices, len(data.low)) != (env.slices, len(env.low)):
         raise TransferError(
-            f"dataset '{dataset_id}' has states of {summary(slices)} and actions of {action_size}, but its environment "
-            f"{gym_spec.id} has {summary(env_slices)} and {env_action_size}: another version of it made the data."
-            f"{ant_hint(slices, env_slices)}"
+            f"dataset '{dataset_id}' has states of {summary(data.slices)} and actions of {len(data.low)}, but its "
+            f"environment {gym_spec.id} has {summary(env.slices)} and {len(env.low)}: another version of it made the "
+            f"data.{ant_hint(data.slices, env.slices)}"
         )
     # The scale of an unknown environment comes from all returns, which only packing sees.
-    spec = describe(gym_spec_json(gym_spec), total(slices), action_size, np.zeros(1), slices)
+    sizes = total(data.slices), len(data.low)
+    spec = describe(gym_spec_json(gym_spec), *sizes, np.array([0.0, 1.0]), data.slices, (env.low, env.high))
     return scan(dataset_id, file, spec)
 
 
-def _spaces(dataset_id: str, file: Path) -> tuple[Any, tuple[Slices, int], tuple[Slices, int]]:
-    """The Gymnasium spec to evaluate in, recovered from the dataset; slices and action size of the data, and of it."""
+def _spaces(dataset_id: str, file: Path) -> tuple[Any, Spaces, Spaces]:
+    """The Gymnasium spec to evaluate in, recovered from the dataset; the spaces of the data, and of it."""
     from minari import MinariDataset
 
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions: _log_version_notes says it in our words, once
             dataset = MinariDataset(file.parent)
-            data = _sizes(dataset_id, dataset.observation_space, dataset.action_space)
+            data = Spaces.of(dataset.observation_space, dataset.action_space, f"dataset '{dataset_id}'")
             env = dataset.recover_environment(eval_env=True)
         spec, spaces = env.spec, (env.observation_space, env.action_space)
         env.close()
@@ -84,22 +85,7 @@ def _spaces(dataset_id: str, file: Path) -> tuple[Any, tuple[Slices, int], tuple
             f"dataset '{dataset_id}': {file.parent / 'metadata.json'} or {file.name} beside it cannot be used: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return spec, data, _sizes(dataset_id, *spaces)
-
-
-def _sizes(dataset_id: str, observation_space: Any, action_space: Any) -> tuple[Slices, int]:
-    """Slices of the observations and numbers in an action.
-
-    Raises:
-        TransferError: spaces that are not vectors of real numbers, with the dataset's name.
-    """
-    try:
-        what = "observations"
-        slices = slices_of_space(observation_space)
-        what = "actions"
-        return slices, vector_size(action_space)
-    except TransferError as error:
-        raise TransferError(f"dataset '{dataset_id}' has {what} in {error}. Discrete actions are not.") from error
+    return spec, data, Spaces.of(*spaces, f"dataset '{dataset_id}'")
 
 
 def _log_version_notes(dataset_id: str) -> None:

@@ -26,10 +26,10 @@ from transfer.episodes import Episodes, check_joinable
 from transfer.errors import TransferError
 from transfer.observations import Slice
 from transfer.packed import ARRAYS, content_hash, episode_returns
-from transfer.specs import describe
+from transfer.specs import bounds_from_json, describe
 
 logger = logging.getLogger(__name__)
-_FORMAT = 2  # raise it when the packed arrays or the index change, so that old entries are not read
+_FORMAT = 3  # raise it when the packed arrays or the index change, so that old entries are not read
 
 
 def pack(sources: Sequence[Source], entry: Path) -> Episodes:
@@ -85,6 +85,8 @@ def _write_index(folder: Path, sources: Sequence[Source], digest: str) -> None:
         "gym_spec": spec.gym_spec,
         "state_size": spec.state_size,
         "action_size": spec.action_size,
+        "action_low": spec.to_json()["action_low"],
+        "action_high": spec.to_json()["action_high"],
         "slices": spec.to_json()["slices"],
         "dataset_ids": [source.dataset_id for source in sources],
         "content_hash": digest,
@@ -102,7 +104,8 @@ def _in_memory(sources: Sequence[Source]) -> Episodes:
             arrays[key][start : start + len(values)] = values
     spec, ids = sources[0].spec, tuple(source.dataset_id for source in sources)
     returns = episode_returns(arrays["rewards"], arrays["offsets"])
-    spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
+    bounds = (spec.action_low, spec.action_high)
+    spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
     return Episodes.over(arrays, spec, ids)
 
 
@@ -163,7 +166,8 @@ def _opened(entry: Path) -> Episodes:
     arrays = _map(entry)
     returns = episode_returns(arrays["rewards"], arrays["offsets"])
     slices = tuple(map(Slice.from_json, index["slices"]))
-    spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns, slices)
+    bounds = bounds_from_json(index["action_low"], index["action_high"])
+    spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns, slices, bounds)
     ids = tuple(index["dataset_ids"])
     return Episodes.over(arrays, spec, ids, index["content_hash"])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfer.errors import unknown
-from transfer.specs import EnvironmentSpec, ReferenceScores, describe, gym_spec_json
+from transfer.specs import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ def environment(name: str) -> EnvironmentSpec:
     goal = {"observation": known.state_size - 4, "achieved_goal": 2, "desired_goal": 2}
     slices = slices_of(goal) if name.startswith("antmaze") else None
     # Where there is no reference the returns of a dataset would be the scale; without one it is 0 to 1.
-    return describe(
-        gym_spec_json(known.gym_id), known.state_size, known.action_size, np.array([0.0, 1.0]), slices=slices
-    )
+    gym_spec = gym_spec_json(known.gym_id)
+    bounds = bounds_at_hand(gym_spec, known.action_size)
+    return describe(gym_spec, known.state_size, known.action_size, np.array([0.0, 1.0]), slices, bounds)
 
 
 def find(gym_id: str) -> KnownEnvironment | None:

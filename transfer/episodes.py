@@ -17,7 +17,7 @@ from transfer.arrays import own
 from transfer.assembling import offsets_of, own_states
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
-from transfer.observations import ant_hint
+from transfer.observations import ant_hint, flat
 from transfer.packed import (
     ARRAYS,
     check_arrays,
@@ -27,7 +27,7 @@ from transfer.packed import (
     episode_returns,
     returns_to_go,
 )
-from transfer.specs import EnvironmentSpec, describe, gym_spec_json
+from transfer.specs import EnvironmentSpec, as_spec, describe
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float32]
@@ -275,11 +275,13 @@ class Episodes:
         packed["offsets"] = offsets_of(len(packed["rewards"]), lengths, terminations, truncations, name)
         check_arrays(**packed, name=name)
         check_finite(packed, name)
-        if not isinstance(env, EnvironmentSpec):
-            sizes = packed["states"].shape[1], packed["actions"].shape[1]
-            returns = episode_returns(packed["rewards"], packed["offsets"])
-            env = describe(gym_spec_json(env), *sizes, returns, slices)
-        return cls.over(packed, env, (name,))
+        spec = as_spec(
+            env,
+            returns=episode_returns(packed["rewards"], packed["offsets"]),
+            slices=flat(vectors.shape[1]) if slices is None else slices,
+            action_size=packed["actions"].shape[1],
+        )
+        return cls.over(packed, spec, (name,))
 
     @classmethod
     def join(cls, parts: Sequence["Episodes"]) -> "Episodes":
@@ -343,7 +345,8 @@ def _measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> Environmen
     """The spec with its scale measured on these returns (E,), where the scale is the dataset's own."""
     if spec.reference.table != "dataset":
         return spec
-    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices)
+    bounds = (spec.action_low, spec.action_high)
+    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
     if new.reference.table != "dataset":
         return spec
     best = spec.target_returns == (spec.reference.maximum,)

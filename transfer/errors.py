@@ -29,6 +29,8 @@ def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> T
 
 def check_keys(what: str, data: Collection[str], known: Collection[str]) -> None:
     """Raise TransferError unless the keys of `data`, which is called `what`, are exactly the known ones."""
+    if not isinstance(data, Collection) or isinstance(data, str):
+        raise TransferError(f"{what} is {data!r:.60} ({type(data).__name__}); an object with keys is needed.")
     for key in data:
         if key not in known:
             raise unknown(f"key in {what}", key, known)

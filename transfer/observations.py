@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import TransferError, check_keys
+from transfer.numbers import MOST_WIDTH, whole
 
 if TYPE_CHECKING:
     import gymnasium
@@ -49,7 +50,8 @@ class Slice:
     def from_json(cls, data: Mapping[str, Any]) -> Slice:
         """The inverse of `dataclasses.asdict`. Raises TransferError on a key that is missing or not known."""
         check_keys("a slice of the observation", data, [f.name for f in fields(cls)])
-        return cls(str(data["name"]), int(data["size"]), str(data["key"]), str(data["minus"]))
+        size = whole(data["size"], "size of a slice of the observation", least=1, most=MOST_WIDTH)
+        return cls(str(data["name"]), size, str(data["key"]), str(data["minus"]))
 
 
 Slices = tuple[Slice, ...]

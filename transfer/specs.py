@@ -1,20 +1,22 @@
 """What is known about one environment: its sizes, how to build it, its reference scores and targets."""
 
-import contextlib
+import functools
 import importlib
-import io
 import json
 import logging
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.building import Bounds, NotAtHand, Spaces, build, registered, spaces_of, unbounded
 from transfer.errors import TransferError, check_keys
-from transfer.observations import Slice, Slices, flat, flattened, to_state, total
+from transfer.numbers import MOST_STEPS, MOST_WIDTH, real, whole
+from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
 
 if TYPE_CHECKING:
     import gymnasium
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
 _TABLE = "transfer.envs.specs"
-_stderr_lock = threading.RLock()
+_LEAST_SPAN = 1e-4  # of the largest return's size: returns that differ by less are equal but for noise
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
 
@@ -38,6 +40,8 @@ class ReferenceScores:
     maximum: float
 
     def __post_init__(self) -> None:
+        for name in ("minimum", "maximum"):
+            object.__setattr__(self, name, real(getattr(self, name), f"{name} of the reference scores"))
         if not self.maximum > self.minimum:
             raise TransferError(
                 f"reference scores of table '{self.table}' need maximum > minimum, got minimum {self.minimum} and "
@@ -69,22 +73,45 @@ class ReferenceScores:
             TransferError: a key is missing or not known.
         """
         check_keys("the reference scores", data, [f.name for f in fields(cls)])
-        return cls(table=str(data["table"]), minimum=float(data["minimum"]), maximum=float(data["maximum"]))
+        return cls(text(data["table"], "table"), data["minimum"], data["maximum"])
 
     @classmethod
     def of_returns(cls, returns: NDArray[np.float64], least: float | None = None) -> "ReferenceScores":
         """The scale of an environment in no table: its dataset's smallest and largest return, (E,) each an episode.
 
-        Equal returns have no span to normalise by; then the minimum is set the return's own size (at least 1) below.
+        Returns that are equal, or differ by less than 1e-4 of the largest one's size, have no span to normalise by;
+        then the minimum is set the maximum's own size (at least 1) below.
 
         Args:
             returns: (E,).
             least: the return of doing nothing, where that is known: the minimum then, at least 1 below the maximum.
+                Data below it come from other rewards, and it is left out.
         """
-        if least is not None:
-            return cls("dataset", least, max(float(returns.max()), least + 1.0))
         low, high = float(returns.min()), float(returns.max())
-        return cls("dataset", low if low < high else high - max(abs(high), 1.0), high)
+        if least is not None and low >= least:
+            return cls("dataset", least, max(high, least + 1.0))
+        if least is not None:
+            _warn_once(
+                f"returns go down to {low:g}, where {least:g} is known as the lowest: the rewards are others, "
+                "so the scale starts at the data's smallest return"
+            )
+        if high - low > _LEAST_SPAN * max(abs(low), abs(high)):
+            return cls("dataset", low, high)
+        below = high - max(abs(high), 1.0)
+        _warn_once(f"returns of {low:g} to {high:g} are equal but for noise: a score of 0 is set to {below:g}")
+        return cls("dataset", below, high)
+
+
+@functools.lru_cache(maxsize=256)
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def text(value: object, name: str) -> str:
+    """A value that has to be text. Raises TransferError, with the name, if it is not."""
+    if isinstance(value, str):
+        return value
+    raise TransferError(f"{name} is {value!r:.60} ({type(value).__name__}); text is needed.")
 
 
 @dataclass(frozen=True)
@@ -95,6 +122,8 @@ class EnvironmentSpec:
         name: name in the table of environments ("hopper"), else the Gymnasium id.
         state_size: S, numbers in an observation.
         action_size: A, numbers in an action.
+        action_low: (A,) smallest actions of the environment, minus infinity where there is no bound.
+        action_high: (A,) largest actions.
         max_episode_steps: steps after which an episode is cut.
         gym_spec: the dataset's own Gymnasium `EnvSpec` as JSON; environments are built from it, never from the name.
         reference: scale of the scores.
@@ -105,6 +134,8 @@ class EnvironmentSpec:
     name: str
     state_size: int
     action_size: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
     max_episode_steps: int
     gym_spec: str
     reference: ReferenceScores
@@ -112,32 +143,74 @@ class EnvironmentSpec:
     slices: Slices
 
     def __post_init__(self) -> None:
+        sizes = {"state_size": MOST_WIDTH, "action_size": MOST_WIDTH, "max_episode_steps": MOST_STEPS}
+        for name, most in sizes.items():
+            object.__setattr__(self, name, whole(getattr(self, name), f"{name} of '{self.name}'", least=1, most=most))
+        targets = tuple(real(one, f"a target return of '{self.name}'") for one in self.target_returns)
+        object.__setattr__(self, "target_returns", targets)
         if total(self.slices) != self.state_size:
             raise TransferError(
                 f"the slices of '{self.name}' hold {total(self.slices)} numbers, its states {self.state_size}."
             )
+        for bounds in ("action_low", "action_high"):
+            object.__setattr__(self, bounds, self._checked_bounds(bounds))
+        for at, (low, high) in enumerate(zip(self.action_low, self.action_high, strict=True)):
+            if not low < high:
+                raise TransferError(f"action {at} of '{self.name}' lies between {low} and {high}; it needs a range.")
+
+    def _checked_bounds(self, name: str) -> tuple[float, ...]:
+        """(A,) numbers or infinities, as Python's."""
+        values = tuple(getattr(self, name))
+        if len(values) != self.action_size:
+            raise TransferError(f"{name} of '{self.name}' has {len(values)} numbers; it takes {self.action_size}.")
+        where = f"{name} of '{self.name}'"
+        return tuple(
+            float(one) if isinstance(one, (float, np.floating)) and math.isinf(one) else real(one, where)
+            for one in values
+        )
 
     @property
     def gym_id(self) -> str:
         """The id inside `gym_spec`, such as "Hopper-v5"."""
         return str(json.loads(self.gym_spec)["id"])
 
+    @property
+    def body(self) -> str:
+        """The robot, whichever version and task: "Hopper" for Hopper-v4 and -v5, "AntMaze" for every maze."""
+        name = re.sub(r"-v\d+$", "", self.gym_id)
+        return re.sub(r"(?<=Maze)_.*|Dense$|Sparse$", "", name)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; `from_json` restores an equal object."""
-        return asdict(self) | {"target_returns": list(self.target_returns), "slices": [asdict(s) for s in self.slices]}
+        """Plain values for a JSON file, null where actions have no bound; `from_json` restores an equal object."""
+        lists = {
+            "target_returns": list(self.target_returns),
+            "slices": [asdict(one) for one in self.slices],
+            "action_low": [one if math.isfinite(one) else None for one in self.action_low],
+            "action_high": [one if math.isfinite(one) else None for one in self.action_high],
+        }
+        return asdict(self) | lists
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EnvironmentSpec":
         """The inverse of `to_json`.
 
         Raises:
-            TransferError: a key is missing or not known.
+            TransferError: a key is missing or not known, or a value is of a wrong type or size.
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
-        targets = tuple(float(value) for value in data["target_returns"])
-        reference = ReferenceScores.from_json(data["reference"])
-        slices = tuple(Slice.from_json(one) for one in data["slices"])
-        return cls(**{**data, "reference": reference, "target_returns": targets, "slices": slices})
+        low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
+        return cls(
+            name=text(data["name"], "name"),
+            state_size=data["state_size"],
+            action_size=data["action_size"],
+            action_low=low,
+            action_high=high,
+            max_episode_steps=data["max_episode_steps"],
+            gym_spec=text(data["gym_spec"], "gym_spec"),
+            reference=ReferenceScores.from_json(data["reference"]),
+            target_returns=tuple(_items(data, "target_returns")),
+            slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
+        )
 
     def to_state(self, observation: Any) -> NDArray[np.float32]:
         """The state vector (..., S) of what the environment shows, Dict observations too; see `to_state`."""
@@ -150,19 +223,10 @@ class EnvironmentSpec:
             TransferError: Gymnasium cannot build it, for example because a package is missing, or its observations are
                 not those of the dataset (another version of the environment).
         """
-        import gymnasium
-
-        options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         try:
-            with quiet():
-                # The checker only warns about the API, and costs a visible share of each step.
-                spec = gymnasium.envs.registration.EnvSpec.from_json(self.gym_spec)
-                env = gymnasium.make(spec, disable_env_checker=True, **options)
-        except Exception as error:  # environments raise anything, and all of it ends in the same advice
-            raise TransferError(
-                f"cannot build the environment {self.gym_id} of '{self.name}': {type(error).__name__}: {error}. "
-                'Its packages may be missing: pip install "gymnasium[mujoco]" gymnasium-robotics'
-            ) from error
+            env = build(self.gym_spec, render_mode)
+        except TransferError as error:
+            raise TransferError(f"'{self.name}': {error}") from error
         try:
             return flattened(env, self.slices)
         except TransferError as error:
@@ -170,37 +234,27 @@ class EnvironmentSpec:
             raise TransferError(f"environment {self.gym_id} of '{self.name}': {error}") from error
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Turns the chatter of building environments into debug messages of this module's logger.
-
-    gymnasium_robotics prints a notice about Adroit on stderr at its import, and MuJoCo 4 writes warnings about
-    HalfCheetah's model to stderr and to MUJOCO_LOG.TXT in the working folder unless a handler takes them.
-    """
-    caught = io.StringIO()
-    with _stderr_lock, contextlib.redirect_stderr(caught), _mujoco_warnings_to_log():
-        yield
-    for line in filter(None, map(str.strip, caught.getvalue().splitlines())):
-        logger.debug("while building an environment: %s", line)
+def bounds_from_json(low: Sequence[float | None], high: Sequence[float | None]) -> Bounds:
+    """Action bounds as `EnvironmentSpec.to_json` writes them: null is no bound."""
+    return tuple(-math.inf if one is None else one for one in low), tuple(
+        math.inf if one is None else one for one in high
+    )
 
 
-@contextlib.contextmanager
-def _mujoco_warnings_to_log() -> Iterator[None]:
-    try:
-        import mujoco
-    except ImportError:
-        yield
-        return
-    before = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: logger.debug("mujoco: %s", message))
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(before)
+def _items(data: Mapping[str, Any], key: str) -> list[Any]:
+    """A list in JSON. Raises TransferError if there is something else."""
+    if isinstance(data[key], list | tuple):
+        return list(data[key])
+    raise TransferError(f"{key} is {data[key]!r:.60} ({type(data[key]).__name__}); a list is needed.")
 
 
 def describe(
-    gym_spec: str, state_size: int, action_size: int, returns: NDArray[np.float64], slices: Slices | None = None
+    gym_spec: str,
+    state_size: int,
+    action_size: int,
+    returns: NDArray[np.float64],
+    slices: Slices | None = None,
+    bounds: Bounds | None = None,
 ) -> EnvironmentSpec:
     """The spec of the environment that made some episodes.
 
@@ -210,6 +264,7 @@ def describe(
         action_size: A.
         returns: (E,) undiscounted returns of the episodes; they are the scale of an environment that is in no table.
         slices: what the state vector is made of; default: the observation as it is.
+        bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
     parsed = json.loads(gym_spec)
     known = importlib.import_module(_TABLE).find(parsed["id"])
@@ -218,10 +273,13 @@ def describe(
         reference = ReferenceScores.of_returns(returns, known.least if known else None)
     # Gymnasium allows no limit at all; an evaluation still needs an end.
     limit = int(parsed["max_episode_steps"] or 1000)
+    low, high = bounds or bounds_at_hand(gym_spec, action_size)
     return EnvironmentSpec(
         name=known.name if known else parsed["id"],
         state_size=int(state_size),
         action_size=int(action_size),
+        action_low=low,
+        action_high=high,
         max_episode_steps=min(limit, known.max_episode_steps) if known else limit,
         gym_spec=gym_spec,
         reference=reference,
@@ -230,8 +288,79 @@ def describe(
     )
 
 
+def as_spec(
+    env: Any,
+    *,
+    returns: NDArray[np.float64] | None = None,
+    slices: Slices | None = None,
+    action_size: int | None = None,
+    like: EnvironmentSpec | None = None,
+) -> EnvironmentSpec:
+    """The spec that an environment given by a user stands for, on every road that takes one.
+
+    Args:
+        env: a Gymnasium id ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment object, a
+            Gymnasium `EnvSpec`, or an `EnvironmentSpec`, which is returned as it is.
+        returns: (E,) returns of episodes that were made in it: the scale of an environment that is in no table.
+        slices: what the states at hand are made of, where there are some.
+        action_size: A of the actions at hand.
+        like: a spec whose scale and targets hold for this one too, if it is of the same body and in no table.
+
+    Raises:
+        TransferError: no such environment, Discrete actions, images, or other sizes than the data have.
+    """
+    if isinstance(env, EnvironmentSpec):
+        _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
+        return env
+    gym_spec = gym_spec_json(env)
+    gym_id = json.loads(gym_spec)["id"]
+    if hasattr(env, "observation_space") and hasattr(env, "action_space"):
+        spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+    else:
+        spaces = _spaces_at_hand(gym_spec, slices, action_size)
+    _check_sizes(gym_id, spaces, slices, action_size)
+    sizes = total(spaces.slices), len(spaces.low)
+    scale = np.array([0.0, 1.0]) if returns is None else returns
+    spec = describe(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
+    if like is not None and like.body == spec.body and spec.reference.table == like.reference.table == "dataset":
+        spec = replace(spec, reference=like.reference, target_returns=like.target_returns)
+    return spec
+
+
+def _spaces_at_hand(gym_spec: str, slices: Slices | None, action_size: int | None) -> Spaces:
+    """What an environment shows and takes; what the data hold, where they are at hand and it is not."""
+    try:
+        return spaces_of(gym_spec)
+    except NotAtHand as error:
+        if slices is None or action_size is None:
+            raise
+        _warn_once(f"{error} Training works without it, scores do not.")
+        return Spaces(slices, *unbounded(action_size))
+
+
+def bounds_at_hand(gym_spec: str, action_size: int) -> Bounds:
+    """Smallest and largest actions (A,) of an environment; none where it cannot be built here."""
+    try:
+        spaces = spaces_of(gym_spec)
+    except TransferError:
+        return unbounded(action_size)
+    return (spaces.low, spaces.high) if len(spaces.low) == action_size else unbounded(action_size)
+
+
+def _check_sizes(gym_id: str, spaces: Spaces, slices: Slices | None, action_size: int | None) -> None:
+    """Raises TransferError unless data of these sizes can have been made in an environment."""
+    have = (spaces.slices, len(spaces.low))
+    data = (have[0] if slices is None else slices, have[1] if action_size is None else action_size)
+    if data != have:
+        raise TransferError(
+            f"the data have states of {summary(data[0])} and actions of {data[1]}, but the environment {gym_id} has "
+            f"{summary(have[0])} and {have[1]}: another environment, or another version of it, made them."
+            f"{ant_hint(data[0], have[0])}"
+        )
+
+
 def gym_spec_json(env: object) -> str:
-    """JSON of a Gymnasium `EnvSpec` or of a registered id such as "Hopper-v5" or "AdroitHandPen-v1".
+    """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
 
     Raises:
         TransferError: the id is not registered, or the spec holds something that JSON cannot.
@@ -239,24 +368,15 @@ def gym_spec_json(env: object) -> str:
     import gymnasium
 
     try:
-        spec = registered(env) if isinstance(env, str) else env
+        if isinstance(env, str):
+            module, _, gym_id = env.rpartition(":")
+            if module:
+                importlib.import_module(module)
+            env = registered(gym_id)
+        spec = getattr(env, "spec", env)
         return cast("gymnasium.envs.registration.EnvSpec", spec).to_json()
-    except (gymnasium.error.Error, AttributeError, TypeError, ValueError) as error:
+    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
         raise TransferError(
             f"no environment for {env!r}: {error}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if it is "
-            "your own), a Gymnasium EnvSpec or an EnvironmentSpec."
+            "your own, or as 'module:EnvId-v0'), an environment, a Gymnasium EnvSpec or an EnvironmentSpec."
         ) from error
-
-
-def registered(gym_id: str) -> "gymnasium.envs.registration.EnvSpec":
-    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics."""
-    import gymnasium
-
-    try:
-        return gymnasium.spec(gym_id)
-    except gymnasium.error.NameNotFound:
-        with quiet(), contextlib.suppress(ImportError):
-            import gymnasium_robotics
-
-            gymnasium.register_envs(gymnasium_robotics)
-        return gymnasium.spec(gym_id)

@@ -34,7 +34,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    from transfer.specs import quiet, registered
+    from transfer.building import quiet, registered
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.toys import toy
 from transfer.episodes import Episodes
 from transfer.sampler import WindowSampler
 
@@ -17,7 +18,7 @@ def test_every_window_is_what_slicing_gives(lengths: list[int], share: float, si
     context = max(1, round(share * max(lengths)))  # no longer than the longest episode
     steps, rng = sum(lengths), np.random.default_rng(0)
     states, actions = (rng.standard_normal((steps, size)) for size in sizes)
-    episodes = Episodes.from_arrays(states, actions, rng.standard_normal(steps), lengths, "Hopper-v5")
+    episodes = Episodes.from_arrays(states, actions, rng.standard_normal(steps), lengths, toy(*sizes))
     batch = WindowSampler(episodes, context, batch_size=1).windows(torch.arange(steps))
     ends = np.repeat(episodes.offsets[1:], lengths)
     for first, end in enumerate(ends):
@@ -33,9 +34,7 @@ def test_every_window_is_what_slicing_gives(lengths: list[int], share: float, si
 @given(lengths=lengths, batch_size=st.integers(1, 20), seed=st.integers(0, 2**31), step=st.integers(0, 10**6))
 def test_a_batch_is_made_of_real_windows(lengths: list[int], batch_size: int, seed: int, step: int) -> None:
     steps = sum(lengths)
-    episodes = Episodes.from_arrays(
-        np.arange(steps)[:, None], np.zeros((steps, 1)), np.ones(steps), lengths, "InvertedPendulum-v5"
-    )
+    episodes = Episodes.from_arrays(np.arange(steps)[:, None], np.zeros((steps, 1)), np.ones(steps), lengths, toy(1, 1))
     sampler = WindowSampler(episodes, min(4, max(lengths)), batch_size, seed)
     batch, starts = sampler.batch(step), sampler.starts(step).numpy()
     assert ((starts >= 0) & (starts < steps)).all() and batch.mask[:, 0].all()

@@ -1,17 +1,22 @@
 """Environment specs: scores, JSON, and environments that are built from the dataset's own description."""
 
+import contextlib
 import json
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
 import pytest
 
+from tests.toys import toy
+from transfer import specs
 from transfer.envs.specs import ENVIRONMENTS, environment, find, reference_for
+from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.specs import EnvironmentSpec, ReferenceScores, describe, gym_spec_json
+from transfer.specs import EnvironmentSpec, ReferenceScores, as_spec, describe, gym_spec_json
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,127 @@ def test_json_with_other_keys_is_refused(part: str) -> None:
     del inner[key + "s"], inner[key]
     with pytest.raises(TransferError, match=f"lacks {key}"):
         EnvironmentSpec.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("returns", "minimum"),
+    [
+        ((1000.0, 1000.000001), -0.000999),  # equal but for noise: no scale of -98,689,406
+        ((9358.9, 9359.3), -0.1),
+        ((-4.0, -4.0), -8.0),
+        ((0.0, 0.0), -1.0),
+        ((1000.0, 1010.0), 1000.0),  # a hundredth is a span
+        ((-1010.0, -1000.0), -1010.0),
+    ],
+)
+def test_returns_that_differ_by_noise_have_no_span(
+    returns: tuple[float, float], minimum: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    specs._warn_once.cache_clear()
+    reference = ReferenceScores.of_returns(np.array(returns))
+    assert reference.minimum == pytest.approx(minimum, rel=1e-3, abs=0.5)
+    assert reference.score(returns[1]) == pytest.approx(100.0)
+    assert abs(reference.score(returns[0])) <= 100.0 + 1e-6
+    ReferenceScores.of_returns(np.array(returns))
+    assert caplog.text.count("equal but for noise") == (minimum not in returns)  # said once
+
+
+def test_a_known_lower_end_belongs_to_data_above_it(caplog: pytest.LogCaptureFixture) -> None:
+    shifted = ReferenceScores.of_returns(np.array([-700.0, -312.0]), least=0.0)  # AntMaze's rewards less 1
+    assert (shifted.minimum, shifted.maximum) == (-700.0, -312.0)
+    assert "returns go down to -700, where 0 is known as the lowest" in caplog.text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "3", None, True])
+def test_reference_scores_are_finite_numbers(value: object) -> None:
+    with pytest.raises(TransferError, match="maximum of the reference scores"):
+        ReferenceScores("mine", 0.0, value)  # type: ignore[arg-type]
+
+
+def test_the_bounds_of_actions_are_those_of_the_environment() -> None:
+    assert environment("hopper").action_low == (-1.0,) * 3
+    assert as_spec("Pendulum-v1").action_high == (2.0,) and as_spec("InvertedPendulum-v5").action_low == (-3.0,)
+    uneven = as_spec(toy(3, 2, low=[-1.0, 0.0], high=[1.0, 0.5]))
+    assert (uneven.action_low, uneven.action_high) == ((-1.0, 0.0), (1.0, 0.5))
+    free = as_spec(toy(3, 1, low=-np.inf, high=np.inf))
+    assert free.to_json()["action_low"] == [None]
+    assert EnvironmentSpec.from_json(json.loads(json.dumps(free.to_json(), allow_nan=False))) == free
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"action_low": [-1.0, -1.0]}, "action_low of 'hopper' has 2 numbers; it takes 3"),
+        ({"action_low": [-1.0, 1.0, -1.0]}, "action 1 of 'hopper' lies between 1.0 and 1.0"),
+        ({"action_high": [1.0, float("nan"), 1.0]}, "action_high of 'hopper'=nan"),
+        ({"action_high": [1.0, "1", 1.0]}, "action_high of 'hopper'='1' is text"),
+        ({"action_high": 1.0}, "action_high is 1.0"),
+        ({"max_episode_steps": 10**18}, "max_episode_steps of 'hopper'.*too large"),
+        ({"max_episode_steps": "7"}, "max_episode_steps"),
+        ({"max_episode_steps": 0}, "max_episode_steps"),
+        ({"state_size": 11.5}, "state_size"),
+        ({"action_size": True}, "action_size"),
+        ({"target_returns": [float("nan")]}, "target return of 'hopper'"),
+        ({"target_returns": 3600}, "target_returns is 3600"),
+        ({"name": ["hopper"]}, "name is "),
+        ({"gym_spec": {"id": "Hopper-v5"}}, "gym_spec is "),
+        ({"reference": 3}, "the reference scores is 3"),
+        ({"slices": {"state": 11}}, "slices is "),
+        ({"slices": [{"name": "state", "size": "11", "key": "", "minus": ""}]}, "size of a slice"),
+        ({"slices": [3]}, "a slice of the observation is 3"),
+    ],
+)
+def test_values_of_other_types_or_sizes_in_json_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(TransferError, match=message):
+        EnvironmentSpec.from_json({**environment("hopper").to_json(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("gym_id", "body"),
+    [
+        ("Hopper-v4", "Hopper"),
+        ("Hopper-v5", "Hopper"),
+        ("AntMaze_UMaze-v4", "AntMaze"),
+        ("AntMaze_Large_Diverse_GR-v5", "AntMaze"),
+        ("AdroitHandPenDense-v1", "AdroitHandPen"),
+        ("Ant-v5", "Ant"),
+        ("mine/Two_Legs-v0", "mine/Two_Legs"),
+    ],
+)
+def test_versions_and_tasks_of_a_robot_share_a_body(gym_id: str, body: str) -> None:
+    spec = environment("hopper")
+    assert replace(spec, gym_spec=json.dumps({**json.loads(spec.gym_spec), "id": gym_id})).body == body
+
+
+def test_whatever_a_user_calls_an_environment_by_is_the_same_spec() -> None:
+    spec = environment("hopper")
+    with contextlib.closing(gymnasium.make("Hopper-v5")) as env:
+        for given in ("Hopper-v5", "gymnasium:Hopper-v5", gymnasium.spec("Hopper-v5"), env, spec):
+            assert as_spec(given) == spec, given
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("CartPole-v1", "CartPole-v1 has actions in Discrete.*Discrete actions are not"),
+        ("CliffWalking-v1", "has observations in Discrete"),
+        ("Hoper-v5", "no environment for 'Hoper-v5'.*Did you mean: `Hopper`"),
+        ("no_such_module:Mine-v0", "no environment for 'no_such_module:Mine-v0'.*No module named 'no_such_module'"),
+        ("", "no environment for ''"),
+        (3, "no environment for 3"),
+        (None, "no environment for None"),
+    ],
+)
+def test_environments_that_cannot_be_used_are_refused(env: object, message: str) -> None:
+    with pytest.raises(TransferError, match=message):
+        as_spec(env)
+
+
+def test_data_of_other_sizes_than_their_environment_are_refused() -> None:
+    with pytest.raises(TransferError, match="actions of 1, but the environment Hopper-v5 has 11 state numbers and 3"):
+        Episodes.from_arrays(np.zeros((4, 11)), np.zeros((4, 1)), np.zeros(4), [4], "Hopper-v5")
+    with pytest.raises(TransferError, match="but the environment AntMaze_UMaze-v4 has 27 observation"):
+        Episodes.from_arrays(np.zeros((4, 31)), np.zeros((4, 8)), np.zeros(4), [4], "AntMaze_UMaze-v4")
 
 
 def test_unknown_environment_names_the_closest() -> None:
