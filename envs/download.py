@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from transfer.envs.names import bundled_name, closest_bundled, command_for, data_path
+from transfer.envs.names import bundled_name, check_known, closest_bundled, command_for, data_path
 from transfer.errors import TransferError
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,10 @@ def fetch(missing: Sequence[str]) -> None:
         missing: Minari ids.
 
     Raises:
-        TransferError: a bundled dataset was not made yet, the remote cannot be reached, or the download failed.
+        TransferError: an id that nobody knows, a bundled dataset that was not made yet, the remote cannot be reached,
+            or the download failed.
     """
+    check_known(missing)
     bundled = [one for one in missing if one.startswith("bundled/")]
     if bundled:
         name = bundled_name(bundled)

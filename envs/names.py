@@ -1,11 +1,15 @@
 """From what a user writes to Minari dataset ids, and where those lie on this machine; quick to import."""
 
+import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from transfer.envs.remote import REMOTE, is_minaris_own
 from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
 
 # The policies in envs/behaviours/, by environment. D4RL's medium-expert is both joined in equal numbers of steps.
 _LABELS = {"medium": ("medium",), "expert": ("expert",), "medium-expert": ("medium", "expert")}
@@ -14,8 +18,11 @@ BUNDLED: dict[str, tuple[str, ...]] = {
     for env in ("hopper", "walker2d")
     for name, labels in _LABELS.items()
 }
-# Minari's own grammar ((namespace/)name-vN) in ASCII; a dot is in no id, so no id leaves the datasets' folder.
-_DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+", re.ASCII)
+# Minari's own grammar, (namespace/)name-vN; no dot, no empty part: no id leaves the datasets' folder.
+_DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
+_LONGEST = 255  # bytes of one part of a path
+_GRAMMAR = "A Minari id ends in its version, as mujoco/hopper/expert-v0; `transfer data ls` lists what is at hand."
+_PICTURES = ("atari/", "minigrid/")
 
 
 def resolve(source: str | Sequence[str]) -> tuple[str, ...]:
@@ -27,23 +34,53 @@ def resolve(source: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         TransferError: nothing named, a name that is neither bundled nor a Minari id, or a dataset named twice.
     """
-    items = source.split(",") if isinstance(source, str) else [part for item in source for part in item.split(",")]
-    ids = tuple(one for item in items if item.strip() for one in _ids_of(item.strip()))
+    items = [source] if isinstance(source, str) else source
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
+        raise TransferError(f"datasets are named by text, or by a list of texts; got {seen(source)}.")
+    names = [part.strip() for item in items for part in item.split(",")]
+    ids = tuple(one for name in names if name for one in _ids_of(name))
     if not ids:
         raise TransferError(f"no dataset named in {source!r}. Bundled ones: {', '.join(BUNDLED)}.")
+    check_once(ids)
+    return ids
+
+
+def check_once(ids: Sequence[str]) -> None:
+    """Raises TransferError if a dataset is named twice."""
     for one in ids:
         if ids.count(one) > 1:
-            raise TransferError(f"dataset '{one}' is named twice in {source!r}; its steps would count twice")
-    return ids
+            raise TransferError(f"dataset '{one}' is named twice; its steps would count twice")
 
 
 def _ids_of(item: str) -> tuple[str, ...]:
     if item in BUNDLED:
         return BUNDLED[item]
-    if _DATASET_ID.fullmatch(item) and (not item.startswith("bundled/") or bundled_name([item])):
-        return (item,)
-    hint = "A Minari id ends in its version, as mujoco/hopper/expert-v0; `transfer data ls` lists what is at hand."
-    raise unknown("dataset", item, [*BUNDLED, *local_ids()], hint)
+    name = unicodedata.normalize("NFC", item)  # an accent may be typed as a letter of its own
+    if is_id(name) and (not name.startswith("bundled/") or bundled_name([name])):
+        return (name,)
+    raise unknown("dataset", item, [*BUNDLED, *local_ids()], _GRAMMAR)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a Minari id that can be a folder's name."""
+    short = all(len(part.encode()) <= _LONGEST for part in text.split("/"))
+    return bool(_DATASET_ID.fullmatch(text)) and short
+
+
+def check_known(source: str | Sequence[str]) -> None:
+    """Raises TransferError, with the closest id, for ids that are neither here nor known; no network is asked.
+
+    Another remote than Minari's own (MINARI_REMOTE) may have any.
+    """
+    for one in resolve(source):
+        if is_local(one) or one.startswith("bundled/") or one in REMOTE or not is_minaris_own():
+            continue
+        if one.startswith(_PICTURES):
+            raise TransferError(f"dataset '{one}' holds images and discrete actions, which are not supported.")
+        every = [*local_ids(), *BUNDLED, *REMOTE]
+        closest = difflib.get_close_matches(one, every, n=6, cutoff=0.0)
+        hint = "`transfer data ls` lists what is at hand; what Minari has since added, `minari download ID` brings."
+        raise unknown("dataset", one, closest, hint)
 
 
 def bundled_name(ids: Sequence[str]) -> str | None:
@@ -76,8 +113,17 @@ def command_for(dataset_id: str) -> str:
 
 
 def datasets_root() -> Path:
-    """The folder of Minari's local datasets, by Minari's own rule; not created."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    """The folder of Minari's local datasets, by Minari's own rule; not created.
+
+    Raises:
+        TransferError: the variable is not set, and this user has no home folder.
+    """
+    try:
+        return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    except RuntimeError as error:
+        raise TransferError(
+            "this user has no home folder, in which Minari's datasets would lie. Set MINARI_DATASETS_PATH to theirs."
+        ) from error
 
 
 def data_path(dataset_id: str) -> Path:
@@ -100,7 +146,10 @@ def at_hand(source: str | Sequence[str]) -> bool:
 
 
 def local_ids() -> list[str]:
-    """Ids of the datasets on this machine, sorted."""
-    root = datasets_root()
-    found = (path.parent.parent.relative_to(root).as_posix() for path in root.glob("**/data/metadata.json"))
-    return sorted(one for one in found if _DATASET_ID.fullmatch(one))
+    """Ids of the datasets on this machine, sorted; none for a user without a home folder."""
+    try:
+        root = datasets_root()
+        found = [path.parent.parent.relative_to(root).as_posix() for path in root.glob("**/data/metadata.json")]
+    except (TransferError, OSError):
+        return []
+    return sorted(one for one in found if is_id(one))

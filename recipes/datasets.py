@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from transfer.envs.bundled import make_dataset
 from transfer.envs.download import fetch
 from transfer.envs.loading import at_hand, load_episodes
-from transfer.envs.names import BUNDLED, is_local, local_ids, resolve
-from transfer.envs.specs import ENVIRONMENTS, environment, known_environment
+from transfer.envs.names import BUNDLED, check_known, is_local, resolve
+from transfer.envs.remote import REMOTE
+from transfer.envs.specs import environment
 from transfer.episodes import Episodes
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError
 from transfer.progress import Progress
 from transfer.recipes.config import DataConfig
 from transfer.recipes.used import Used
@@ -77,22 +77,6 @@ def away(names: Sequence[str]) -> list[str]:
     return [one for one in resolve(names) if not is_local(one) and not one.startswith("bundled/")]
 
 
-def remote_environments() -> dict[str, str]:
-    """The datasets that Minari offers, with the environment of each."""
-    return {one: name for name in ENVIRONMENTS for one in known_environment(name).minari}
-
-
-def check_known(names: Sequence[str]) -> None:
-    """Raise TransferError for an id that lies neither here nor at Minari; the network is not asked."""
-    remote = remote_environments()
-    for one in away(names):
-        if one not in remote:
-            every = [*local_ids(), *BUNDLED, *remote]
-            closest = difflib.get_close_matches(one, every, n=6, cutoff=0.0)
-            hint = "`transfer data ls` lists what is at hand; `minari download ID` brings what Minari has beside these."
-            raise unknown("dataset", one, closest, hint)
-
-
 def unmade(names: Sequence[str]) -> list[str]:
     """The bundled names among some data that have to be made first."""
     each = [one.strip() for item in names for one in item.split(",")]
@@ -106,7 +90,12 @@ def environment_of(names: Sequence[str]) -> EnvironmentSpec:
         TransferError: an id that is neither here nor known, or data that cannot be loaded.
     """
     check_known(names)
-    later = [one.partition("/")[0] for one in unmade(names)] + [remote_environments()[one] for one in away(names)]
+    later = [one.partition("/")[0] for one in unmade(names)] + [REMOTE.get(one, "") for one in away(names)]
+    if later and not later[0]:
+        raise TransferError(
+            f"{', '.join(names)} cannot be had, and its environment is in no table of this library; no fallback is "
+            "known to be of the same one."
+        )
     return environment(later[0]) if later else load_episodes(names).env_spec
 
 

@@ -1,11 +1,16 @@
 """From names to dataset ids, and what is on this machine."""
 
+import shutil
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from transfer.envs.loading import at_hand, load_episodes, local_ids
-from transfer.envs.names import BUNDLED, closest_bundled, command_for, resolve
+from transfer.envs.names import BUNDLED, check_known, closest_bundled, command_for, data_path, resolve
+from transfer.envs.remote import REMOTE
+from transfer.envs.specs import ENVIRONMENTS, known_environment
 from transfer.errors import TransferError
 
 
@@ -27,15 +32,22 @@ def test_names_ids_and_lists_resolve_in_order() -> None:
         ("/etc/data-v0", "unknown dataset"),
         ("hf://someone/data-v0", "unknown dataset"),
         ("hopper expert-v0", "unknown dataset"),
-        ("höpper/expert-v0", "unknown dataset"),
+        ("mine//expert-v0", "unknown dataset"),
+        ("mine/../expert-v0", "unknown dataset"),
+        ("mine/exp\0ert-v0", "unknown dataset"),
+        ("x" * 300 + "-v0", "unknown dataset"),
+        (3, "datasets are named by text"),
+        (None, "datasets are named by text"),
+        ([3], "datasets are named by text"),
+        (b"hopper/expert-v0", "datasets are named by text"),
         ("bundled/hopper/simple-v0", "unknown dataset 'bundled/hopper/simple-v0'"),
         ("", "no dataset named"),
         ([], "no dataset named"),
         ("hopper/medium-expert,hopper/medium", "'bundled/hopper/medium-v0' is named twice"),
     ],
 )
-def test_what_is_no_dataset_is_refused_by_name(source: str, message: str) -> None:
-    for function in (resolve, at_hand, load_episodes):
+def test_what_is_no_dataset_is_refused_by_name(source: Any, message: str) -> None:
+    for function in (resolve, at_hand, check_known):
         with pytest.raises(TransferError, match=message):
             function(source)
 
@@ -87,3 +99,59 @@ def test_there_is_no_closest_bundled_data_of_another_environment() -> None:
 )
 def test_every_dataset_has_a_command_that_brings_it(dataset_id: str, command: str) -> None:
     assert command_for(dataset_id) == command
+
+
+@pytest.mark.parametrize("spelling", ["NFC", "NFD"])
+def test_an_id_with_an_accent_is_an_id(spelling: str, datasets: Path) -> None:
+    shutil.copytree(datasets / "bundled/hopper/expert-v0", datasets / "mine/höpper-v0")
+    assert load_episodes(unicodedata.normalize(spelling, "mine/höpper-v0")).num_steps >= 600
+    assert "mine/höpper-v0" in local_ids()
+
+
+def test_the_list_of_remote_datasets_is_that_of_the_environments() -> None:
+    listed = {one: name for name in ENVIRONMENTS for one in known_environment(name).minari}
+    assert {one: name for one, name in REMOTE.items() if name} == listed
+    assert all(resolve(one) == (one,) for one in REMOTE)
+
+
+@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "closest"),
+    [
+        ("mujoco/hoper/expert-v0", "mujoco/hopper/expert-v0"),
+        ("D4RL/pen/human-v1", "D4RL/pen/human-v2"),
+        ("mine/hoper-v0", "mine/hopper-v0"),
+    ],
+)
+def test_an_id_that_nobody_knows_is_refused_with_the_closest_one(
+    asked: str, closest: str, network: bool, datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(datasets / "bundled/hopper/expert-v0", datasets / "mine/hopper-v0")
+    monkeypatch.setattr("minari.download_dataset", lambda *args, **options: pytest.fail("asked the remote"))
+    monkeypatch.setattr("transfer.envs.download.remote_reachable", lambda: network)
+    with pytest.raises(TransferError, match=f"unknown dataset '{asked}'. Did you mean '{closest}'"):
+        load_episodes(f"{asked},mujoco/hopper/medium-v0")
+
+
+def test_images_and_discrete_actions_are_said_to_be_unsupported() -> None:
+    with pytest.raises(TransferError, match="'atari/pong/expert-v0' holds images and discrete actions"):
+        check_known("atari/pong/expert-v0")
+
+
+def test_another_remote_may_have_any_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_REMOTE", "hf://somebody")
+    check_known("somebodys/data-v0")
+    monkeypatch.setenv("MINARI_REMOTE", "hf://farama-minari/")
+    with pytest.raises(TransferError, match="unknown dataset"):
+        check_known("somebodys/data-v0")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("MINARI_DATASETS_PATH")
+    assert local_ids() == []
+    with pytest.raises(TransferError, match="no home folder.*Set MINARI_DATASETS_PATH"):
+        data_path("mine/data-v0")
