@@ -15,6 +15,7 @@ from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.process import isolated
 from transfer.recipes.hooks import with_model
 from transfer.recipes.modes import Mode, find_modes, prepare_trunk
 from transfer.sampler import WindowSampler
@@ -49,6 +50,7 @@ class AdaptResult:
         return self.model.adapter
 
 
+@isolated()
 def adapt(
     trunk: Trunk | None,
     episodes: Episodes,

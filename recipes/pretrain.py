@@ -13,6 +13,7 @@ from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
 from transfer.freezing import Selection, fingerprint
 from transfer.model import TransferModel
+from transfer.process import isolated
 from transfer.recipes.hooks import with_model
 from transfer.recipes.modes import new_trunk
 from transfer.sampler import WindowSampler
@@ -38,6 +39,7 @@ class PretrainResult:
         return self.model.adapter
 
 
+@isolated()
 def pretrain(
     episodes: Episodes,
     *,

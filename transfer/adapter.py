@@ -131,9 +131,11 @@ class Adapter(nn.Module):
             self.action = action(width, sizes[1], tokenizer, config.ranges, config.readout)
         with seeded(seed, "conditioning"):
             self.conditioning = nn.Linear(1, width) if conditioning else None
-        self.ia3 = registry.resolve("ia3", "ia3")(width, depth) if ia3 else None
-        self.register_buffer("state_mean", torch.tensor(statistics.state_mean), persistent=False)
-        self.register_buffer("state_std", torch.tensor(statistics.state_std), persistent=False)
+        with seeded(seed, "ia3"):
+            self.ia3 = registry.resolve("ia3", "ia3")(width, depth) if ia3 else None
+        mean, std = (torch.tensor(v, dtype=torch.float32) for v in (statistics.state_mean, statistics.state_std))
+        self.register_buffer("state_mean", mean, persistent=False)
+        self.register_buffer("state_std", std, persistent=False)
 
     def parts(self) -> dict[str, nn.Module]:
         """The parts this adapter has, by name."""

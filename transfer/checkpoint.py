@@ -28,6 +28,7 @@ from transfer.files import read_json, read_tensors, recover_folder, replacing_fo
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.observations import flat
+from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -55,7 +56,7 @@ def load_trunk(folder: Path) -> Trunk:
     path = folder / "trunk.json"
     folder = _inside(folder, "trunk")
     content = _read(folder, "trunk.json", TRUNK_KEYS)
-    with _building(path):
+    with _building(path), seeded(0, "trunk"):  # weights to be replaced: no draw of the caller's is spent on them
         trunk = Trunk(_config(TrunkConfig, content["config"], path))
         trunk.record = dict(content["record"])
     _fill(trunk, folder / "trunk.safetensors")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.distributed import rank, size
+from transfer.seeding import generator
 
 LEVELS = 2**16
 
@@ -16,6 +17,8 @@ class Dropout(nn.Module):
     PyTorch draws 64 bits a number on a CPU; one draw serves four numbers here. So the probability is rounded to a
     multiple of 2**-16, and the scale is made for the rounded one. Of several processes that train together each sees an
     equal block of a batch's rows, and drops what one process would drop there.
+
+    The bits are those of the training step under way, see `transfer.seeding.step_noise`; outside of `fit`, torch's.
 
     Args:
         p: probability of a zero.
@@ -30,7 +33,10 @@ class Dropout(nn.Module):
         if not self.training or not self.cut:
             return x
         first, whole = rank() * x.numel(), size() * x.numel()
-        words = torch.empty(-(-whole // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        words = torch.empty(-(-whole // 4), dtype=torch.int64, device=x.device)
+        # torch.compile knows no generators of one's own, so what it compiles draws from torch's
+        own = None if torch.compiler.is_compiling() else generator(x.device)
+        words.random_(-(2**63), None, generator=own)
         noise = words.view(torch.int16)[first : first + x.numel()].view(x.shape)
         keep = (noise >= self.cut - LEVELS // 2).to(x.dtype)
         return x * keep.mul_(LEVELS / (LEVELS - self.cut))

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from transfer.process import isolated
+
 
 class Linear(nn.Linear):
     """`torch.nn.Linear`, faster in float32 on a CPU; parameters, names and gradients are the same."""
@@ -56,8 +58,10 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 @cache
 def _available() -> bool:
     """Whether this build of PyTorch has the product and it computes what it should."""
-    x, weight, bias = torch.arange(32.0).view(4, 8), torch.arange(128.0).view(16, 8), torch.arange(16.0)
-    try:
-        return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))  # whole numbers: no rounding
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return False
+    with isolated():
+        numbers = torch.arange(128, dtype=torch.float32)
+        x, weight, bias = numbers[:32].view(4, 8), numbers.view(16, 8), numbers[:16]
+        try:
+            return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))  # whole numbers: no rounding
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return False

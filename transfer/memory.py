@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 # From malloc.h of the GNU C library, with the defaults of mallopt(3).
 TRIM_THRESHOLD, TRIM_DEFAULT = -1, 128 * 1024
 MMAP_MAX, MMAP_DEFAULT = -4, 65536
+_lock, _inside = threading.Lock(), 0  # how many `kept_memory` blocks the process is in
 TUNED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
@@ -20,7 +22,8 @@ def kept_memory() -> Iterator[bool]:
 
     By default each tensor of some megabytes is fresh memory from the system, whose pages are mapped and zeroed one by
     one when they are first touched, at every training step anew: on a virtual machine up to a quarter of the time.
-    Nothing changes where there is no GNU C library, or where the environment tunes it.
+    Nothing changes where there is no GNU C library, or where the environment tunes it. The setting is one for the whole
+    process: where several threads train, or one inside another, the last to leave takes it back.
 
     Yields:
         whether freed memory is kept.
@@ -29,14 +32,30 @@ def kept_memory() -> Iterator[bool]:
     if libc is None:
         yield False
         return
-    libc.mallopt(TRIM_THRESHOLD, -1)
-    libc.mallopt(MMAP_MAX, 0)
+    _enter(libc)
     try:
         yield True
     finally:
-        libc.mallopt(TRIM_THRESHOLD, TRIM_DEFAULT)
-        libc.mallopt(MMAP_MAX, MMAP_DEFAULT)
-        libc.malloc_trim(0)
+        _leave(libc)
+
+
+def _enter(libc: ctypes.CDLL) -> None:
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            libc.mallopt(TRIM_THRESHOLD, -1)
+            libc.mallopt(MMAP_MAX, 0)
+
+
+def _leave(libc: ctypes.CDLL) -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if _inside == 0:
+            libc.mallopt(TRIM_THRESHOLD, TRIM_DEFAULT)
+            libc.mallopt(MMAP_MAX, MMAP_DEFAULT)
+            libc.malloc_trim(0)
 
 
 def _gnu_libc() -> ctypes.CDLL | None:

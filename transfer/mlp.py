@@ -41,8 +41,8 @@ class MLPPolicy(PolicyModel):
             self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
             self.fc_2 = nn.Linear(hidden, hidden)
             self.out = nn.Linear(hidden, env_spec.action_size)
-        self.register_buffer("state_mean", torch.tensor(statistics.state_mean), persistent=False)
-        self.register_buffer("state_std", torch.tensor(statistics.state_std), persistent=False)
+        self.register_buffer("state_mean", torch.tensor(statistics.state_mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("state_std", torch.tensor(statistics.state_std, dtype=torch.float32), persistent=False)
 
     @staticmethod
     def hidden_for(env_spec: EnvironmentSpec, numbers: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,9 @@ from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint, train_only
 from transfer.memory import kept_memory
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
+from transfer.process import isolated
 from transfer.sampler import WindowSampler
+from transfer.seeding import draws_by_itself, forked_noise, generator, step_noise
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
@@ -121,7 +124,7 @@ class _Meter:
     """Sums since the last report, kept on the device so that no step waits for the host."""
 
     def __init__(self) -> None:
-        self.loss, self.count, self.norm = torch.zeros(()), torch.zeros(()), torch.zeros(())
+        self.loss = self.count = self.norm = torch.zeros((), dtype=torch.float32)
         self.steps, self.tokens = 0, 0
         self.since = time.perf_counter()
 
@@ -143,6 +146,7 @@ class _Meter:
 
 
 @kept_memory()
+@isolated()
 def fit(
     model: PolicyModel,
     sampler: WindowSampler,
@@ -188,6 +192,7 @@ def fit(
     selection = train_only(model, parts)
     precision = precision or best_precision(model.device)
     optimizer = make_optimizer(model, config)
+    optimizer.zero_grad(set_to_none=True)  # whatever the caller computed with the model before
     loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
     identity = _identity(model, sampler, config, parts)
     with first_process_first():
@@ -197,11 +202,13 @@ def fit(
         on_start = on_log = on_step = None
     if on_start:
         on_start(selection, first)
+    own = partial(step_noise, everything=draws_by_itself(model))
+    noise_of = partial(forked_noise, device=model.device) if compile else own
     meter, began, tokens = _Meter(), time.perf_counter(), 0
     for step in range(first, config.steps):
         batch = sampler.batch(step, rank(), size())
         seen = size() * batch.mask.numel() * model.tokens_per_step
-        noise = _noise_seed(sampler.seed, step)
+        noise = noise_of(_noise_seed(sampler.seed, step))
         meter.add(*_update(model, loss, batch, optimizer, config, step, noise, precision), seen)
         tokens += seen
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
@@ -226,16 +233,15 @@ def _update(
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     step: int,
-    noise: int,
+    noise: AbstractContextManager[None],
     precision: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping.
 
     All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
     """
-    device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(noise)  # in a fork: a caller's own generator is left alone
+    torch.clear_autocast_cache()  # inside an autocast of the caller's, it would still hold the weights of the last step
+    with noise:
         loss, count = loss_of(_noisy(batch, model, config.state_noise), precision)
     add_up([count])
     (loss / count).backward()
@@ -254,8 +260,9 @@ def _noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
     if not amount:
         return batch
     rows = len(batch.states)
-    noise = torch.randn(size() * rows, *batch.states.shape[1:], device=batch.states.device)
-    deviation = torch.as_tensor(model.statistics.state_std, device=noise.device)  # (S,)
+    shape, device = (size() * rows, *batch.states.shape[1:]), batch.states.device
+    noise = torch.randn(shape, dtype=torch.float32, device=device, generator=generator(device))
+    deviation = torch.tensor(model.statistics.state_std, dtype=torch.float32, device=device)  # (S,)
     return replace(batch, states=batch.states + amount * deviation * noise[rank() * rows : (rank() + 1) * rows])
 
 

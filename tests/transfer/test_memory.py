@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,3 +50,21 @@ def test_an_environment_that_tunes_the_library_is_left_alone(monkeypatch: pytest
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     with kept_memory() as kept:
         assert not kept
+
+
+def test_of_several_blocks_the_first_keeps_and_the_last_gives_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    libc = SimpleNamespace(
+        mallopt=lambda what, value: calls.append("keep" if value in (-1, 0) else "default"),
+        malloc_trim=lambda pad: calls.append("trim"),
+    )
+    monkeypatch.setattr("transfer.memory._gnu_libc", lambda: libc)
+    for name in TUNED:
+        monkeypatch.delenv(name, raising=False)
+    with kept_memory(), kept_memory():
+        pass
+    assert calls == ["keep", "keep", "default", "default", "trim"]
+    with ThreadPoolExecutor(4) as pool:
+        start = threading.Barrier(4)
+        list(pool.map(lambda _: kept_memory()(start.wait)(), range(4)))
+    assert calls[5:] == calls[:5]

@@ -22,7 +22,7 @@ class Attention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """(B, H, L, size) each -> the same."""
         q, k, v = _rows(q), _rows(k), _rows(v)
-        out, logs = _like(q), torch.empty(q.shape[:3])
+        out, logs = _like(q), torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
         shape = _Shape.of(q, scale)
         views = (*map(_View.of, (q, k, v, out)), address(logs))
         in_parts(kernels().attention_forward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, shape)
