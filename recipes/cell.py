@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from transfer.recipes.boards import Board
 from transfer.recipes.cells import FORMAT, PROBE, misfits
 from transfer.recipes.config import RunConfig
 from transfer.recipes.facts import outcome, target_return, timing
+from transfer.recipes.folder import resume_command
 from transfer.recipes.text import selection_table
 from transfer.rollout import Evaluation, evaluate
 from transfer.training import FitResult, TrainConfig
@@ -69,7 +71,8 @@ class Cell:
 
     def on_start(self, selection: Selection, done: int) -> None:
         """Show what trains, then open the bar and the log where the training stands."""
-        self.say(selection_table(self.title, selection))
+        whole = done == self.train.steps
+        self.say(f"{self.title}: trained before, goes on" if whole else selection_table(self.title, selection))
         self.resumed_at = done
         self.folder.mkdir(parents=True, exist_ok=True)
         self.probes = read_probes(self.folder / PARTIAL, done)
@@ -97,7 +100,8 @@ class Cell:
         every = self.config.eval.probe_every
         if not every or step % every or step == self.train.steps or any(p["step"] == step for p in self.probes):
             return
-        result = self.play(model, self.config.eval.targets[0], self.config.eval.probe_episodes)
+        with self.kept():
+            result = self.play(model, self.config.eval.targets[0], self.config.eval.probe_episodes)
         self._log_evaluation(step, result)
         self.probes.append({"step": step, "mean_score": float(result.scores.mean()), "episodes": len(result.returns)})
         write_json(self.folder / PARTIAL, {"probes": self.probes})  # last: what is in there is not logged again
@@ -116,12 +120,29 @@ class Cell:
             on_episode=on_episode,
         )
 
-    def calibrate(self, model: PolicyModel) -> None:
-        """Measure asked against achieved returns after training, where the config wants it; see `calibrate`."""
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside, where episodes are played, an error also says what is kept of the training, and how to go on."""
+        try:
+            yield
+        except TransferError as error:
+            raise TransferError(
+                f"{error}\n{self.title}: what was trained is kept in {self.folder}. Go on with "
+                f"{resume_command(self.folder.parents[1])}"
+            ) from error
+
+    def trained(self, model: PolicyModel, save: Callable[[], None]) -> None:
+        """Save what was trained before anything is played, then again with its calibration where there is one."""
         self._end_training()
+        save()
+        if self.config.eval.calibrate:
+            with self.kept():
+                self.calibrate(model)
+            save()
+
+    def calibrate(self, model: PolicyModel) -> None:
+        """Measure asked against achieved returns; see `transfer.calibration.calibrate`."""
         settings = self.config.eval
-        if not settings.calibrate:
-            return
         targets = [target_return(name, self.episodes, model) for name in TARGETS]
         with Progress(settings.calibrate * len(TARGETS), f"{self.title}, calibration", "episodes") as progress:
             result = calibrate(
@@ -149,9 +170,9 @@ class Cell:
 
     def finish(self, model: PolicyModel, fit: FitResult, facts: dict[str, Any]) -> dict[str, Any]:
         """Evaluate, write results.json and timing.json, and drop the state of the unfinished run."""
-        self._end_training()
         began = time.perf_counter()
-        played = self.play_all(model)
+        with self.kept():
+            played = self.play_all(model)
         seconds = time.perf_counter() - began
         for result in reversed(played):  # the first target is the one that counts, and is logged last
             self._log_evaluation(self.train.steps, result)

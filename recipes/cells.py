@@ -118,9 +118,27 @@ def mode_folder(mode: str) -> str:
     return mode.replace(":", "-")
 
 
-def next_command(run: Path) -> str:
-    """What to do with a run folder that has no results."""
-    if not (run / "config.toml").is_file():
+def trained(run: Path) -> list[str]:
+    """MODE/SEED of a run that were stopped between their training and the end of their evaluation."""
+    return [name for name in unfinished(run) if policy_file(run / name) is not None]
+
+
+def policy_file(home: Path) -> Path | None:
+    """The JSON of the policy that MODE/SEED, or an adapter folder, holds; None where there is none yet."""
+    files = (home / "adapter" / "adapter.json", home / "adapter.json", home / "mlp" / "mlp.json")
+    return next((file for file in files if file.is_file()), None)
+
+
+def run_of(home: Path) -> Path | None:
+    """The run that a MODE/SEED folder belongs to."""
+    above = [run for run in list(home.absolute().parents)[1:2] if (run / "config.toml").is_file()]
+    return above[0] if above else None
+
+
+def next_command(folder: Path) -> str:
+    """What to do with a run folder, or one of its MODE/SEED, that has no results."""
+    run = folder if (folder / "config.toml").is_file() else run_of(folder)
+    if run is None:
         return "Is it a run folder? Start one with: transfer run hopper-to-walker2d"
     return f"Finish it with: {shlex.join(['transfer', 'run', str(run), '--resume'])}"
 

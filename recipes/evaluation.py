@@ -20,6 +20,7 @@ from transfer.model import TransferModel
 from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.progress import Progress
+from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.checks import find_device
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
@@ -82,28 +83,28 @@ def evaluate_path(
 
 
 def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: bool = False) -> Iterator[Player]:
-    """The policies that a path means."""
+    """The policies that a path means.
+
+    Raises:
+        TransferError: there is none, or it cannot be loaded.
+    """
     homes = [path]
     if (path / "config.toml").is_file():
-        homes = sorted(file.parent for file in path.glob("*/*/results.json"))
+        homes = sorted(folder for folder in path.glob("*/*") if folder.name.isdigit())
     elif (path / "adapter.json").is_file():
         homes = [path.parent] if path.name == "adapter" else [path]
-    playable = [home for home in homes if _adapter_folder(home) or (home / "mlp" / "mlp.json").is_file()]
+    playable = [home for home in homes if policy_file(home) is not None]
     if not playable:
-        raise TransferError(f"{path} holds no finished adapter. `transfer ls` shows what is at hand.")
+        raise TransferError(f"{path} holds no trained adapter. {next_command(path)}. What is at hand: transfer ls")
     for home in playable:
         yield _load(home, device, trunk, any_trunk)
 
 
-def _adapter_folder(home: Path) -> Path | None:
-    return next((folder for folder in (home / "adapter", home) if (folder / "adapter.json").is_file()), None)
-
-
 def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Player:
-    folder, where = _adapter_folder(home), find_device(device)
-    if folder is None:
+    file, where = policy_file(home), find_device(device)
+    if file is None or file.name == "mlp.json":
         return Player(home, MLPPolicy.load(home / "mlp").to(where))
-    wanted = read_json(folder / "adapter.json").get("trunk")
+    folder, wanted = file.parent, read_json(file).get("trunk")
     found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
     adapter = Adapter.load(folder, found, any_trunk)
     training = adapter.record.get("training", {})  # there is none when another program than `adapt` trained it

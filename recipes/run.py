@@ -115,9 +115,8 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
 
 def finish_pretraining(cell: Cell, result: PretrainResult, seed: int) -> None:
     """Save, evaluate and write trunk/SEED after training."""
-    cell.calibrate(result.model)
     result.trunk.save(cell.folder / "trunk")
-    result.adapter.save(cell.folder / "adapter")
+    cell.trained(result.model, lambda: result.adapter.save(cell.folder / "adapter"))
     log_tokenizer(cell, result.model)
     after = fingerprint(result.trunk)
     trunk = _trunk_facts(False, after, str(result.trunk.record["start"]), after)
@@ -158,8 +157,9 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
 
 def finish_mode(job: Job, cell: Cell, result: AdaptResult, mode: Mode, seed: int, trunk: Trunk | None) -> None:
     """Save, evaluate and write MODE/SEED after training."""
-    cell.calibrate(result.model)
-    save(result, cell.folder, mode)
+    if isinstance(result.model, TransferModel) and mode.trunk != "pretrained":
+        result.model.trunk.save(cell.folder / "trunk")
+    cell.trained(result.model, lambda: save(result.model, cell.folder))
     log_tokenizer(cell, result.model)
     inherit = job.config.adapt.inherit
     facts = {"mode": mode.name, "seed": seed, "inherit": inherit, "inherited": list(result.inherited)}
@@ -170,14 +170,12 @@ def finish_mode(job: Job, cell: Cell, result: AdaptResult, mode: Mode, seed: int
     cell.finish(result.model, result.fit, facts)
 
 
-def save(result: AdaptResult, home: Path, mode: Mode) -> None:
-    """Write the adapter, and the trunk where it is not the shared pretrained one; the MLP as a whole."""
-    if isinstance(result.model, MLPPolicy):
-        result.model.save(home / "mlp")
-        return
-    result.model.adapter.save(home / "adapter")
-    if mode.trunk != "pretrained":
-        result.model.trunk.save(home / "trunk")
+def save(model: TransferModel | MLPPolicy, home: Path) -> None:
+    """Write the adapter, or the MLP as a whole."""
+    if isinstance(model, MLPPolicy):
+        model.save(home / "mlp")
+    else:
+        model.adapter.save(home / "adapter")
 
 
 def check_saved(home: Path, after: str) -> None:

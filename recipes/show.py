@@ -8,7 +8,7 @@ from typing import Any
 
 from transfer.errors import TransferError
 from transfer.files import read_json, recover_folder
-from transfer.recipes.cells import next_command, read_results, unfinished
+from transfer.recipes.cells import next_command, policy_file, read_results, run_of, trained, unfinished
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -29,14 +29,16 @@ def describe(path: Path) -> dict[str, Any]:
 def describe_parts(path: Path) -> dict[str, Any]:
     """Facts about a folder that is not a run."""
     kinds = {"trunk": describe_trunk, "adapter": describe_adapter, "mlp": describe_mlp}
-    found = {name: make(path) for name, make in kinds.items() if (path / f"{name}.json").is_file()}
+    found: dict[str, Any] = {name: make(path) for name, make in kinds.items() if (path / f"{name}.json").is_file()}
     inside = {name: make(path / name) for name, make in kinds.items() if (path / name / f"{name}.json").is_file()}
     found |= {name: facts for name, facts in inside.items() if name not in found}
     if (path / "results.json").is_file():
         found["results"] = outcome(read_results(path / "results.json"))
+    elif policy_file(path) is not None and run_of(path) is not None:
+        found["next"] = f"Trained, and stopped before its evaluation. {next_command(path)}"
     if not found:
         raise TransferError(f"{path} holds no trunk.json, adapter.json or config.toml. {next_command(path)}")
-    alone = len(found) == 1 and "results" not in found
+    alone = len(found) == 1
     return next(iter(found.values())) if alone else {"kind": "cell", "path": str(path), **found}
 
 
@@ -100,6 +102,7 @@ def describe_run(run: Path) -> dict[str, Any]:
                 cells[name]["adapter_bytes"] = describe_adapter(folder / "adapter")["bytes"]
     missing = unfinished(run)
     facts = {"kind": "run", "path": str(run), "trunks": trunks, "cells": cells, "unfinished": missing}
+    facts["trained"] = trained(run)
     return {**facts, "next": next_command(run)} if missing or not cells else facts
 
 

@@ -20,6 +20,8 @@ def render(facts: Mapping[str, Any]) -> str:
         blocks = [render(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
         if "results" in facts:
             blocks.append(f"result       {result_line(facts['results'])}")
+        if "next" in facts:
+            blocks.append(facts["next"])
         return "\n\n".join(blocks)
     lines = [f"{facts['kind']:<12} {facts['path']}", f"fingerprint  {facts['fingerprint']}"]
     if facts["kind"] == "adapter":
@@ -58,8 +60,10 @@ def render_run(facts: Mapping[str, Any]) -> str:
     for name, cell in facts["cells"].items():
         size = f", adapter {file_size(cell['adapter_bytes'])}" if "adapter_bytes" in cell else ""
         lines.append(f"{name:<{width}}  {result_line(cell)}{size}")
-    if facts["unfinished"]:
-        lines.append(f"not finished {', '.join(facts['unfinished'])}")
+    if facts["trained"]:
+        lines.append(f"trained, stopped before the evaluation: {', '.join(facts['trained'])}")
+    if rest := [name for name in facts["unfinished"] if name not in facts["trained"]]:
+        lines.append(f"not finished {', '.join(rest)}")
     if "next" in facts:
         lines.append(facts["next"])
     return "\n".join(lines)

@@ -177,7 +177,7 @@ def fit(
         parts: names of the parts that train, see `transfer.freezing.train_only`.
         precision: of the trunk's products; None chooses `best_precision`.
         compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step.
-        checkpoint: folder for the state of an unfinished run; one that is there already is resumed.
+        checkpoint: folder for the state of the run, the last one too; one that is there already is resumed.
         on_start: called before the first step with what trains and the number of steps already done.
         on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
         on_step: called after every step with its number, 1 for the first.
@@ -217,7 +217,8 @@ def fit(
             _check_finite(final_loss, step, config)
             if on_log:
                 on_log(step + 1, values)
-        if checkpoint and rank() == 0 and (step + 1) % config.save_every == 0 and step + 1 < config.steps:
+        # The last state too: whoever plays the model next and fails goes on from there without training again.
+        if checkpoint and rank() == 0 and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
             save_progress(checkpoint, model, optimizer, identity, step + 1, final_loss)
         if on_step:
             on_step(step + 1)

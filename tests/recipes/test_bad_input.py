@@ -168,7 +168,7 @@ def test_bad_options_of_eval_are_refused(
 def test_places_that_hold_nothing_to_play_or_show(
     refused: Refused, workplace: Path, transfer: Transfer, tmp_path: Path
 ) -> None:
-    refused(transfer("eval", tmp_path), "no finished adapter", "transfer ls")
+    refused(transfer("eval", tmp_path), "no trained adapter", "transfer ls")
     refused(transfer("eval", tmp_path / "none"), "transfer ls")
     refused(transfer("show", tmp_path), "no trunk.json, adapter.json or config.toml")
     refused(transfer("report", tmp_path), "no results yet")

@@ -102,7 +102,8 @@ def stop_write(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, error: Base
     ("cause", "name", "nth"),
     [
         ("full disk", "state.safetensors", 1),
-        ("full disk", "adapter.json", 2),  # of embeddings: the trunk is finished
+        ("full disk", "adapter.json", 2),  # with its calibration, of the trunk
+        ("full disk", "adapter.json", 3),  # of embeddings: the trunk is finished
         ("full disk", "results.json", 3),
         ("full disk", "report.png", 1),
         ("Ctrl-C", "state.json", 3),
