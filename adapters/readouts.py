@@ -82,7 +82,9 @@ class SpreadCategorical(nn.Module):
         self.bias = nn.Parameter(torch.zeros(bins))
         self.rows = nn.Parameter(torch.zeros(action_size, bins, width)) if per_dimension else None
         self.register_buffer("centers", centers, persistent=False)  # (A, V)
-        self.register_buffer("unused", torch.arange(bins) >= used[:, None], persistent=False)  # (A, V)
+        self.register_buffer(
+            "unused", torch.arange(bins, device=used.device) >= used[:, None], persistent=False
+        )  # (A, V)
 
     def logits(self, hidden: Tensor, first: int = 0) -> Tensor:
         """(..., n, D) -> (..., n, V)."""

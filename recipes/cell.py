@@ -18,7 +18,7 @@ from transfer.calibration import TARGETS, calibrate
 from transfer.distributed import rank
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.files import read_json, write_json
+from transfer.files import read_json, sweep, write_json
 from transfer.freezing import Selection
 from transfer.progress import Progress
 from transfer.recipes.boards import Board
@@ -231,5 +231,5 @@ def finished(home: Path) -> bool:
 def clean(home: Path) -> None:
     """Remove what only an unfinished MODE/SEED needs, and what an interrupted write left behind."""
     (home / PARTIAL).unlink(missing_ok=True)
-    for leftover in [home / "checkpoint", *home.glob(".*.new"), *home.glob(".*.old")]:
-        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    shutil.rmtree(home / "checkpoint", ignore_errors=True)
+    sweep(home)

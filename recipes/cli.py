@@ -152,10 +152,7 @@ def evaluate(
     if len(paths) > 1 and not together:
         raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
     check_video(video, together)
-    from transfer.files import recover_folder
-
     for path in paths:
-        recover_folder(path)
         if not path.exists():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
     from transfer.recipes.evaluation import evaluate_path

@@ -39,7 +39,8 @@ class Commands(click.Group):
             with one_report():
                 return super().invoke(ctx)
         except TransferError as error:
-            raise Mistake(str(error)) from error
+            full = disk_full(error.__cause__)
+            raise Mistake(f"{error} Make room, then: {again(args)}" if full else str(error)) from error
         except KeyboardInterrupt:
             if os.environ.get("RANK", "0") == "0":  # each process that torchrun started is interrupted
                 click.echo(interrupted(args), err=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.files import write_text
+from transfer.files import sweep, write_text
 from transfer.recipes.cells import read_results
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
@@ -31,8 +31,9 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     """
     path = folder / "config.toml"
     if not path.is_file():
-        left = {".config.toml.new"}  # all that there is of a run that was killed in its first moment
-        if folder.exists() and not (folder.is_dir() and {file.name for file in folder.iterdir()} <= left):
+        if folder.is_dir():
+            sweep(folder)  # all that there is of a run that was killed in its first moment
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
         return config
     if not resume:
@@ -101,10 +102,4 @@ def resume_command(folder: Path) -> str:
 
 def claim(folder: Path, config: RunConfig, used: Mapping[str, Used]) -> None:
     """Write config.toml. When that fails, a folder that was not there before is not there afterwards."""
-    new = not folder.exists()
-    try:
-        write_text(folder / "config.toml", dump_config(config) + dump_used(used))
-    except BaseException:
-        if new and folder.is_dir():
-            folder.rmdir()
-        raise
+    write_text(folder / "config.toml", dump_config(config) + dump_used(used))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.files import write_bytes
+
 
 def gif_bytes(frames: NDArray[np.uint8], fps: int) -> bytes:
     """Frames (T, H, W, 3) as an endless GIF."""
@@ -18,13 +20,8 @@ def gif_bytes(frames: NDArray[np.uint8], fps: int) -> bytes:
 
 
 def write_gif(file: Path, frames: NDArray[np.uint8], fps: int) -> Path:
-    """Write frames (T, H, W, 3) as a GIF, under a temporary name first."""
-    temporary = file.with_name(f".{file.name}.new")
-    try:
-        temporary.write_bytes(gif_bytes(frames, fps))
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write frames (T, H, W, 3) as a GIF; a link at `file` is followed."""
+    write_bytes(file.resolve(), gif_bytes(frames, fps))
     return file
 
 

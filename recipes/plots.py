@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from transfer.files import writing
 from transfer.recipes.rows import Row
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any common colour blindness.
@@ -37,14 +38,10 @@ def save_plot(file: Path, rows: Sequence[Row], title: str) -> None:
 
 
 def save_png(figure: Figure, file: Path) -> None:
-    """Write a figure under a temporary name, then rename it."""
-    temporary = file.with_name(f".{file.name}.new")
-    try:
+    """Write a figure as PNG; one that cannot be drawn leaves what was there before."""
+    with writing(file) as stream:
         # Without the version of matplotlib in it, equal results give an equal file.
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+        figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
 
 
 def draw(axes, position: int, row: Row) -> None:  # noqa: ANN001

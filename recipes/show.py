@@ -1,14 +1,13 @@
 """What a folder holds: trunks and adapters from their JSON and the headers of their tensor files, runs from both."""
 
-import json
-import math
-import struct
 from pathlib import Path
 from typing import Any
 
 from transfer.errors import TransferError
-from transfer.files import read_json, recover_folder
+from transfer.files import read_json
+from transfer.pairs import tensors_path
 from transfer.recipes.cells import next_command, policy_file, read_results, run_of, trained, unfinished
+from transfer.tensors import read_header
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -20,7 +19,6 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         TransferError: no such folder, a folder that is none of these, or a damaged file.
     """
-    recover_folder(path)
     if not path.is_dir():
         raise TransferError(f"no folder {path}. What is at hand: transfer ls")
     return describe_run(path) if (path / "config.toml").is_file() else describe_parts(path)
@@ -49,7 +47,7 @@ def describe_trunk(folder: Path) -> dict[str, Any]:
         "kind": "trunk",
         "path": str(folder),
         **taken(folder / "trunk.json", content, fingerprint=str, library=str, config=dict, record=dict),
-        **sizes(folder / "trunk.safetensors"),
+        **sizes(folder, "trunk"),
         "trainable": "nothing in frozen modes; a copy in full",
     }
 
@@ -60,7 +58,7 @@ def describe_adapter(folder: Path) -> dict[str, Any]:
     content = read_json(file)
     inner = taken(file, content, environment=dict, statistics=dict)
     environment = taken(file, inner["environment"], name=str, state_size=int, action_size=int, reference=dict)
-    weights = sizes(folder / "adapter.safetensors")
+    weights = sizes(folder, "adapter")
     return {
         "kind": "adapter",
         "path": str(folder),
@@ -83,7 +81,7 @@ def describe_mlp(folder: Path) -> dict[str, Any]:
         "path": str(folder),
         **taken(folder / "mlp.json", content, fingerprint=str, library=str),
         "config": taken(folder / "mlp.json", content, hidden=int),
-        **sizes(folder / "mlp.safetensors"),
+        **sizes(folder, "mlp"),
         "trainable": "everything",
         "record": {},
     }
@@ -133,39 +131,19 @@ def taken(file: Path, content: dict[str, Any], **kinds: type) -> dict[str, Any]:
     return {key: content[key] for key in kinds}
 
 
-def sizes(file: Path) -> dict[str, Any]:
-    """Numbers, bytes and tensors of a safetensors file, in all and by the first word of the tensors' names.
+def sizes(folder: Path, name: str) -> dict[str, Any]:
+    """Numbers, bytes and tensors beside NAME.json, in all and by the first word of the tensors' names.
 
-    Only the header is read: 8 bytes with its length, then JSON (github.com/huggingface/safetensors, "Format").
+    Only the header of the file is read.
 
     Raises:
-        TransferError: no such file, or the file is damaged or shorter than its header says.
+        TransferError: no such file, or its size is not what its header says.
     """
-    header = read_header(file)
     parts: dict[str, dict[str, int]] = {}
-    for name, entry in header.items():
-        part = parts.setdefault(name.partition(".")[0], {"tensors": 0, "numbers": 0, "bytes": 0})
-        numbers = math.prod(entry["shape"])
+    for tensor, declared in read_header(tensors_path(folder, name)).items():
+        part = parts.setdefault(tensor.partition(".")[0], {"tensors": 0, "numbers": 0, "bytes": 0})
         part["tensors"] += 1
-        part["numbers"] += numbers
-        part["bytes"] += entry["data_offsets"][1] - entry["data_offsets"][0]
+        part["numbers"] += declared.numbers
+        part["bytes"] += declared.bytes
     total = {key: sum(part[key] for part in parts.values()) for key in ("tensors", "numbers", "bytes")}
     return {**total, "parts": parts}
-
-
-def read_header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file, without its metadata. Raises TransferError as `sizes`."""
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            whole = file.stat().st_size
-            header = json.loads(stream.read(length)) if length <= whole else {}
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if not header or 8 + length + max(ends, default=0) != whole:
-            raise ValueError("its size is not what its header says")
-    except FileNotFoundError:
-        raise TransferError(f"no file {file}: the folder is not complete") from None
-    except (ValueError, KeyError, struct.error) as error:
-        raise TransferError(f"{file} is damaged: {error}") from None
-    header.pop("__metadata__", None)
-    return dict(header)

@@ -162,7 +162,7 @@ class Adapter(nn.Module):
         """Write `adapter.json` and `adapter.safetensors`. See `transfer.checkpoint`."""
         from transfer.checkpoint import save_adapter
 
-        return save_adapter(self, Path(folder))
+        return save_adapter(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path, trunk: Trunk | None = None, any_trunk: bool = False) -> Adapter:
@@ -178,4 +178,4 @@ class Adapter(nn.Module):
         """
         from transfer.checkpoint import load_adapter
 
-        return load_adapter(Path(folder), trunk, any_trunk)
+        return load_adapter(folder, trunk, any_trunk)

@@ -1,19 +1,25 @@
-"""Writing files and folders so that a crash never leaves half of one; reading JSON and tensors with clear errors."""
+"""Paths as typed, files written whole or not at all, and JSON from strangers read with clear errors."""
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
-import shutil
+import re
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 from transfer.errors import TransferError
+from transfer.locks import lock
 
-if TYPE_CHECKING:
-    from torch import Tensor
+JSON_LIMIT = 64 * 2**20  # bytes of a JSON file; the largest tokenizer that may be made has 40 MiB
+DEEPEST = 100  # levels of objects and lists in a JSON file; ours have fewer than ten
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.new")
 
 
 def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
@@ -40,86 +46,214 @@ def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
 
 
 @contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder`, which takes its place when the block ends well and is removed when not."""
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+def saying(path: Path) -> Iterator[None]:
+    """Inside, an error of the operating system is a TransferError that says that `path` cannot be written, and why."""
     try:
-        yield temporary
-        for file in temporary.iterdir():
-            flush(file)
-        if folder.exists():  # else `old` may be all there is, after a kill between the two renames
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        recover_folder(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        yield
+    except OSError as error:
+        reason = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk is full for you, by its quota",
+            errno.EFBIG: "it is larger than this process may write (ulimit -f)",
+            errno.EROFS: "the disk is read-only",
+            errno.ENOTDIR: "a file stands where a folder should be",
+            errno.EEXIST: "a file stands where a folder should be",
+        }.get(error.errno or 0, error.strerror or str(error))
+        where = f" ({error.filename})" if error.filename and Path(error.filename) != path else ""
+        raise TransferError(f"{path} cannot be written: {reason}{where}.") from error
 
 
-def recover_folder(folder: Path) -> None:
-    """Finish a replacement that was killed between its two renames: the old content is then the newest whole one."""
-    old = folder.absolute().with_name(f".{folder.name}.old")
-    if old.exists() and not folder.exists():
-        old.rename(folder)
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; where the block fails, those that were not there before are removed again."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for one in made:
+            with suppress(OSError):  # never made, or somebody else has put something there
+                one.rmdir()
+        raise
 
 
-def flush(file: Path) -> None:
-    """Wait until a file is on the disk: a rename can get there before the content, and power can fail in between."""
-    with file.open("rb+") as stream:
-        os.fsync(stream.fileno())
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A stream into a new file, which takes the place of `path` when the block ends well and is removed when not.
+
+    Until then the file has a name beside `path` that nobody can foresee. A link at `path` is replaced, not followed: a
+    path that the user gave is to be resolved first. What processes left here that were killed is removed.
+
+    Raises:
+        TransferError: it cannot be written, or `path` is there and is no file.
+    """
+    with saying(path), new_folder(path.parent):
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
+            raise TransferError(f"{path} cannot be written: it is there and is no file.")
+        sweep(path.parent)
+        temporary, stream = _temporary(path)
+        try:
+            with stream:  # holds the lock until the file has its name
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())  # a rename can reach the disk before the content, and power can fail
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def _temporary(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, locked, so that `sweep` knows that its writer lives."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = path.with_name(f".{path.name[:50].lstrip('.')}.{secrets.token_hex(8)}.new")
+        stream = os.fdopen(os.open(temporary, flags, 0o666), "wb")
+        lock(stream.fileno())
+        if temporary.exists():  # else swept in the moment before it was locked
+            return temporary, stream
+        stream.close()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files in a folder whose writers were killed: nobody holds their locks."""
+    with suppress(OSError):
+        for name in [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]:
+            with suppress(OSError), open_file(folder / name, getattr(os, "O_NOFOLLOW", 0)) as stream:
+                if lock(stream.fileno()):
+                    (folder / name).unlink()
+
+
+def sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file as `writing` does."""
+    with writing(path) as stream:
+        stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        flush(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a text file as `writing` does."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write readable JSON under a temporary name, then rename it."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Write readable JSON as `writing` does.
 
     Raises:
-        TransferError: no such file, or not a JSON object.
+        TransferError: as `writing`, or a value that JSON does not know, as NaN.
     """
-    if not path.is_file():
-        raise TransferError(f"{path} does not exist. `transfer ls` shows the runs at hand.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TransferError(f"{path} is not valid JSON ({error}); it was truncated or edited.") from error
+        text = json.dumps(content, indent=1, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TransferError(f"{path} cannot be written as JSON: {error}.") from error
+    write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as Python's, an array of them as lists."""
+    if not callable(getattr(value, "tolist", None)):
+        raise TypeError(f"a {type(value).__name__} is neither a number nor text nor made of them: {value!r:.80}")
+    return value.tolist()
+
+
+def open_file(path: Path, flags: int = 0) -> BinaryIO:
+    """Open a file for reading without ever waiting for it, as one would for a pipe.
+
+    Raises:
+        OSError: it cannot be opened, or is no file; the reason is in `strerror`.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_text(path: Path, limit: int = JSON_LIMIT, encoding: str = "utf-8") -> str:
+    """Read a text file of at most `limit` bytes.
+
+    Raises:
+        TransferError: no such file, not a file, a larger one, or another encoding.
+    """
+    try:
+        with open_file(path) as stream:
+            content = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise TransferError(f"{path} does not exist. `transfer ls` shows the runs at hand.") from None
+    except OSError as error:
+        raise TransferError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > limit:
+        raise TransferError(f"{path} is larger than {limit:,} bytes, so it is none of ours.")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TransferError(f"{path} is not UTF-8 text ({error}); it was damaged or written otherwise.") from error
+
+
+def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
+    """Read a JSON object from a file that anybody may have written.
+
+    Raises:
+        TransferError: no such file, not a JSON object, a key twice, numbers that are not finite or whole ones beyond 64
+            bits, text that cannot be written again, or more than 100 levels.
+    """
+    return parse_json(read_text(path, limit), str(path))
+
+
+def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object from text that is called `what`; see `read_json`."""
+    try:
+        content = json.loads(text, object_pairs_hook=_once)
+        check_plain(content)
+    except (ValueError, RecursionError) as error:
+        raise TransferError(f"{what} is not valid JSON ({error}); it was truncated or edited.") from error
     if not isinstance(content, dict):
-        raise TransferError(f"{path} holds a {type(content).__name__}, not a JSON object.")
+        raise TransferError(f"{what} holds a {type(content).__name__}, not a JSON object.")
     return content
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
+    return content
 
-    Raises:
-        TransferError: no such file, or a truncated or damaged one.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise TransferError(f"{path} does not exist; the folder is not a whole checkpoint.")
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise TransferError(f"{path} is truncated or damaged: {error}.") from error
+def check_plain(content: Any) -> None:
+    """Raise ValueError unless parsed JSON or TOML has at most 100 levels, of finite numbers and sound text."""
+    level, depth = [content], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"it is more than {DEEPEST} levels deep")
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += [*value, *value.values()]
+            elif isinstance(value, list):
+                below += value
+            else:
+                _check_value(value)
+        level = below
+
+
+def _check_value(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"a whole number of {value.bit_length()} bits")
+    if isinstance(value, str):
+        value.encode()  # half of a surrogate pair could not be printed or written again
+        if "\0" in value:
+            raise ValueError(f"the text {value!r:.80} holds a NUL character")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from transfer.errors import TransferError
-from transfer.files import read_json, read_tensors, recover_folder, replacing_folder, write_json
+from transfer.pairs import load_pair, save_pair
+from transfer.tensors import Header
 
 Identity = dict[str, Any]  # what one training is: settings, seed, data, parts, fingerprint of the first weights
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
@@ -25,13 +26,12 @@ def save_progress(
     Random numbers need no state: windows and noise are functions of (seed, step).
     """
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters() if p.requires_grad}
-    tensors = {f"weights.{name}": p.detach().cpu().contiguous() for p, name in names.items()}
+    tensors: dict[str, Tensor] = {f"weights.{name}": p for p, name in names.items()}
     for p, state in optimizer.state.items():
         for key in MOMENTS:
-            tensors[f"{key}.{names[p]}"] = state[key].detach().cpu().contiguous()
-    with replacing_folder(folder) as new:
-        save_file(tensors, new / "state.safetensors")
-        write_json(new / "state.json", {"step": step, "loss": loss, "identity": identity})
+            tensors[f"{key}.{names[p]}"] = state[key]
+    head = {"step": step, "loss": None if math.isnan(loss) else loss, "identity": identity}
+    save_pair(folder, "state", head, tensors)
 
 
 def load_progress(
@@ -45,18 +45,21 @@ def load_progress(
     Raises:
         TransferError: the state is of a run with other settings or another model.
     """
-    recover_folder(folder)
-    if not folder.exists():
-        return 0, float("nan")
-    head, tensors = _read(folder)
-    identity = json.loads(json.dumps(identity))  # as it looks after writing: lists for tuples
-    other = [key for key in identity if head["identity"].get(key) != identity[key]]
-    if other:
-        before, now = ({key: content.get(key) for key in other} for content in (head["identity"], identity))
-        raise TransferError(f"{folder} belongs to another training: {before}, not {now}; {_again(folder)}")
+    if not any((folder / name).exists() for name in ("state.json", "state.safetensors")):
+        return 0, math.nan
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if {name: tensor.shape for name, tensor in tensors.items()} != _shapes(trained, tensors):
-        raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
+    identity = json.loads(json.dumps(identity))  # as it looks after writing: lists for tuples
+
+    def check(head: dict[str, Any], header: Header) -> None:
+        _check_head(folder, head, identity)
+        if {name: one.shape for name, one in header.items()} != _shapes(trained, header):
+            raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
+
+    try:
+        head, tensors = load_pair(folder, "state", ("step", "loss", "identity"), check)
+    except TransferError as error:
+        advice = "" if _again(folder) in str(error) else f" To do without that state, {_again(folder)}"
+        raise TransferError(f"{error}{advice}") from error
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(tensors[f"weights.{name}"])
@@ -64,21 +67,21 @@ def load_progress(
         if f"step.{name}" not in tensors:  # took no part in the loss, so it has no gradient and no moments
             continue
         optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
-    return head["step"], head["loss"]
+    return head["step"], math.nan if head["loss"] is None else head["loss"]
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `save_progress` wrote. Raises TransferError when it is damaged, edited or not all there."""
-    try:
-        head, tensors = read_json(folder / "state.json"), read_tensors(folder / "state.safetensors")
-    except TransferError as error:
-        raise TransferError(f"{error} To do without that state, {_again(folder)}") from error
-    if {key: type(value) for key, value in head.items()} != {"step": int, "loss": float, "identity": dict}:
+def _check_head(folder: Path, head: dict[str, Any], identity: Identity) -> None:
+    """Raise TransferError unless it is of this training."""
+    kinds = [type(head[key]) for key in ("step", "loss", "identity")]
+    if kinds not in ([int, float, dict], [int, type(None), dict]) or head["step"] < 0:
         raise TransferError(f"{folder / 'state.json'} was edited; {_again(folder)}")
-    return head, tensors
+    other = [key for key in identity if head["identity"].get(key) != identity[key]]
+    if other:
+        before, now = ({key: content.get(key) for key in other} for content in (head["identity"], identity))
+        raise TransferError(f"{folder} belongs to another training: {before}, not {now}; {_again(folder)}")
 
 
-def _shapes(trained: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+def _shapes(trained: dict[str, nn.Parameter], tensors: Header) -> dict[str, torch.Size]:
     """The shapes that a state must have; a tensor that took no part in the loss has weights and no moments."""
     wanted = {f"weights.{name}": p.shape for name, p in trained.items()}
     for name, p in trained.items():

@@ -33,7 +33,8 @@ class Draws:
     def on(self, device: torch.device) -> torch.Generator:
         """The generator of a device; what `torch.manual_seed` makes of its own, it draws from the same seed."""
         if device not in self._generators:
-            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+            self._generators[device] = torch.Generator("cpu" if device.type == "meta" else device)
+            self._generators[device].manual_seed(self.seed)
         return self._generators[device]
 
 

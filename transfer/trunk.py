@@ -145,9 +145,10 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        periods = 4.0 * 1000.0 ** torch.linspace(0, 1, width // 2)
-        self.register_buffer("waves", 2 * math.pi / periods, persistent=False)
         self.linear = nn.Linear(width, width)
+        # On the CPU first: the same bits everywhere, and PyTorch takes a second for its first `linspace` on "meta".
+        periods = 4.0 * 1000.0 ** torch.linspace(0, 1, width // 2, device="cpu")
+        self.register_buffer("waves", (2 * math.pi / periods).to(self.linear.weight.device), persistent=False)
 
     def forward(self, steps: Tensor) -> Tensor:
         """(B, T) step numbers -> (B, T, D)."""
@@ -218,14 +219,14 @@ class Trunk(nn.Module):
         """Write `trunk.json` and `trunk.safetensors`. See `transfer.checkpoint`."""
         from transfer.checkpoint import save_trunk
 
-        return save_trunk(self, Path(folder))
+        return save_trunk(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Trunk:
         """Read a saved trunk; raises TransferError for a missing, truncated or edited one."""
         from transfer.checkpoint import load_trunk
 
-        return load_trunk(Path(folder))
+        return load_trunk(folder)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from safetensors import SafetensorError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 Transfer = Callable[..., Result]
@@ -70,32 +70,36 @@ def same(run: Path, unbroken: Path, lasting: Lasting) -> None:
         assert scalars(run / cell) == scalars(unbroken / cell)
 
 
+class Half:
+    """A stream that takes a few bytes, and then raises an error."""
+
+    def __init__(self, stream: Any, error: BaseException) -> None:
+        self.stream, self.error = stream, error
+
+    def __enter__(self) -> "Half":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stream.close()
+
+    def write(self, content: bytes) -> int:
+        self.stream.write(b"half")
+        raise self.error
+
+
 def stop_write(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, error: BaseException) -> None:
     """The nth time that a file called `name` is written, half of it gets there."""
-    left = [nth]
+    import transfer.files
 
-    def stops(path: Any) -> bool:
-        left[0] -= Path(path).name in (name, f".{name}.new")
-        return left[0] == 0 and Path(path).name in (name, f".{name}.new")
+    original, left = transfer.files._temporary, [nth]
 
-    def wrap(original: Callable[..., Any], where: int) -> Callable[..., Any]:
-        def write(*args: Any, **options: Any) -> Any:
-            if stops(args[where]):
-                Path(args[where]).write_bytes(b"half")
-                raise error
-            return original(*args, **options)
+    def temporary(path: Path) -> tuple[Path, Any]:
+        made, stream = original(path)
+        called = re.sub(r"^\.(\w+)\.\w{16}(\.safetensors)$", r"\1\2", path.name)  # the first name of tensors
+        left[0] -= called == name
+        return made, Half(stream, error) if called == name and left[0] == 0 else stream
 
-        return write
-
-    from matplotlib.figure import Figure
-
-    import transfer.checkpoint
-    import transfer.resuming
-
-    monkeypatch.setattr(Path, "write_text", wrap(Path.write_text, 0))
-    monkeypatch.setattr(Figure, "savefig", wrap(Figure.savefig, 1))
-    for module in (transfer.checkpoint, transfer.resuming):
-        monkeypatch.setattr(module, "save_file", wrap(module.save_file, 1))
+    monkeypatch.setattr(transfer.files, "_temporary", temporary)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +127,8 @@ def test_a_write_that_fails(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rust = SafetensorError("I/O error: No space left on device (os error 28)")
-    full = rust if name.endswith(".safetensors") else FULL_DISK
     with monkeypatch.context() as patch:
-        stop_write(patch, name, nth, full if cause == "full disk" else KeyboardInterrupt())
+        stop_write(patch, name, nth, FULL_DISK if cause == "full disk" else KeyboardInterrupt())
         result = go()
     again = f"transfer run {MAIN} "
     assert again in result.stderr and result.stderr.rstrip().endswith("--resume"), result.output
@@ -220,10 +222,11 @@ def test_a_damaged_state_is_named_with_the_way_out(
 
 def test_a_run_killed_before_its_config_was_written_begins_again(go: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "walk").mkdir()
-    (tmp_path / "walk" / ".config.toml.new").write_text("[sou")
+    left = tmp_path / "walk" / ".config.toml.0123456789abcdef.new"
+    left.write_text("[sou")
     assert go("--set", "eval.episodes=1").exit_code == 0
     assert {path.name for path in (tmp_path / "walk").iterdir()} >= {"config.toml", "trunk", "embeddings", "full"}
-    assert not (tmp_path / "walk" / ".config.toml.new").exists()
+    assert not left.exists()
 
 
 def count_files(folder: Path) -> int:

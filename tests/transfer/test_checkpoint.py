@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import transfer.checkpoint
+import transfer.files
+import transfer.pairs
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
 from transfer.freezing import fingerprint
@@ -138,7 +139,7 @@ def test_an_adapter_holds_no_tensor_of_the_trunk(make_model: MakeModel, tmp_path
     assert set(found) == expected
     assert set(json.loads((tmp_path / "adapter" / "adapter.json").read_text())) == {
         *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
-        *("fingerprint", "trunk", "record", "checksum"),
+        *("fingerprint", "trunk", "record", "tensors", "checksum"),
     }
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter.json", "adapter.safetensors"]
 
@@ -200,7 +201,8 @@ UNSEALED = "was edited after it was saved"  # what nothing but the checksum can 
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "a missing key": ({"statistics": None}, "lacks statistics"),
     "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
-    "an unknown format": ({"format": 2}, "has format 2; this version reads format 1"),
+    "an older format": ({"format": 1}, "has format 1; this version reads format 2 and no other"),
+    "an unknown format": ({"format": "2"}, "has format '2'"),
     "another width": ({"width": 32}, "tensor '.*' is"),
     "a width that is no number": ({"width": "wide"}, "was edited"),
     "a width below zero": ({"width": -16}, "was edited"),
@@ -245,7 +247,7 @@ def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
         ({"config__depth": 3}, "missing tensors"),
         ({"config__heads": 1}, UNSEALED),
         ({"record__seed": 7}, UNSEALED),
-        ({"config__width": "wide"}, "was edited"),
+        ({"config__width": "wide"}, "trunk.json was edited: trunk.width='wide'"),
         ({"config__head": 2}, "TrunkConfig needs exactly"),
         ({"record": None}, "lacks record"),
         ({"record": "mine"}, "was edited"),
@@ -278,66 +280,43 @@ def test_edited_tensors_are_refused(one: tuple[TransferModel, Path], name: str, 
         load(folder)
 
 
+WRITES = ["spare", "json"]
+
+
+def stop(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) -> None:
+    """The write of the tensors or of the JSON ends in an error after a few bytes."""
+    original = transfer.files.write_bytes
+
+    def write(path: Path, content: bytes) -> None:
+        if (path.suffix == ".json") == (where == "json"):
+            with transfer.files.writing(path) as stream:
+                stream.write(content[:50])
+                raise error
+        original(path, content)
+
+    monkeypatch.setattr(transfer.files, "write_bytes", write)
+    monkeypatch.setattr(transfer.pairs, "write_bytes", write)
+
+
 @pytest.mark.parametrize("part", ["trunk", "adapter"])
+@pytest.mark.parametrize("where", WRITES)
 def test_a_save_that_fails_leaves_the_old_checkpoint_whole(
-    one: tuple[TransferModel, Path], part: str, monkeypatch: pytest.MonkeyPatch, make_model: MakeModel
+    one: tuple[TransferModel, Path], part: str, where: str, monkeypatch: pytest.MonkeyPatch, make_model: MakeModel
 ) -> None:
     model, folder = one
     expected, files = act(model), sorted(folder.rglob("*"))
-
-    def full(tensors: object, path: Path) -> None:
-        path.write_bytes(b"half of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(transfer.checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    stop(monkeypatch, where, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(TransferError, match="the disk is full"):
         getattr(make_model(seed=1, ia3=True), part).save(folder / part)
     assert sorted(folder.rglob("*")) == files
     np.testing.assert_array_equal(act(load(folder)), expected)
 
 
+@pytest.mark.parametrize("where", WRITES)
 def test_a_save_that_fails_leaves_nothing_where_nothing_was(
-    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_model: MakeModel, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(tensors: object, path: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(transfer.checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        make_model().trunk.save(tmp_path / "trunk")
+    stop(monkeypatch, where, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make_model().trunk.save(tmp_path / "a" / "b" / "trunk")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_replacement_that_was_killed_between_its_renames_is_undone(one: tuple[TransferModel, Path]) -> None:
-    model, folder = one
-    (folder / "adapter").rename(folder / ".adapter.old")
-    np.testing.assert_array_equal(act(load(folder)), act(model))
-    assert sorted(path.name for path in folder.iterdir()) == ["adapter", "trunk"]
-
-
-def test_saving_after_such_a_kill_loses_nothing_when_it_fails_too(
-    one: tuple[TransferModel, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, folder = one
-    expected = act(model)
-    (folder / "adapter").rename(folder / ".adapter.old")
-
-    def killed(self: Path, target: Path) -> None:
-        raise OSError("killed")
-
-    monkeypatch.setattr(Path, "rename", killed)
-    with pytest.raises(OSError, match="killed"):
-        model.adapter.save(folder / "adapter")
-    monkeypatch.undo()
-    np.testing.assert_array_equal(act(load(folder)), expected)
-
-
-def test_an_adapter_from_before_calibration_is_read(make_model: Callable[..., TransferModel], tmp_path: Path) -> None:
-    model = make_model("Hopper-v5")
-    folder = model.adapter.save(tmp_path / "adapter")
-    content = json.loads((folder / "adapter.json").read_text())
-    del content["environment"]["slices"], content["statistics"]["calibration"], content["checksum"]
-    sealed = {**content, "checksum": transfer.checkpoint._checksum(content)}
-    (folder / "adapter.json").write_text(json.dumps(sealed))
-    again = Adapter.load(folder, model.trunk)
-    assert again.env_spec == model.env_spec and again.statistics == model.statistics

@@ -1,5 +1,6 @@
 """A run that was killed and goes on ends in the same bytes as one that never stopped."""
 
+import json
 import os
 import random
 import signal
@@ -130,7 +131,7 @@ def test_a_process_that_was_really_killed_goes_on_to_the_same_bytes(
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data.npz"), str(state)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": home}, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (state / "state.json").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     wait = random.uniform(0, 1)
     time.sleep(wait)
@@ -196,8 +197,8 @@ def test_a_kill_between_the_renames_of_a_save_loses_nothing(make_episodes: MakeE
     starts: list[int] = []
     with pytest.raises(Killed):
         run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
-    (tmp_path / "state").rename(tmp_path / ".state.old")
-    (tmp_path / ".state.new").mkdir()
+    head = json.loads((tmp_path / "state" / "state.json").read_text())
+    (tmp_path / "state" / "state.safetensors").rename(tmp_path / "state" / f".state.{head['tensors'][:16]}.safetensors")
     run(make_episodes(), checkpoint=tmp_path / "state", on_start=lambda _, done: starts.append(done))
     assert starts == [3]
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["state.json", "state.safetensors"]

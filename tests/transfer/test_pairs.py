@@ -1,0 +1,248 @@
+"""Saving into a folder: others' files are not touched, and whoever is killed or reads meanwhile finds a whole pair."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import transfer
+from transfer.errors import TransferError
+from transfer.pairs import load_pair, save_pair
+from transfer.tensors import declared, read_header
+
+Pair = tuple[dict[str, Any], dict[str, Tensor]]
+NAMES = ["state.json", "state.safetensors"]
+
+
+def save(folder: Path, value: int) -> None:
+    save_pair(folder, "state", {"value": value}, {"x": torch.full((5,), float(value))})
+
+
+def load(folder: Path) -> int:
+    """The value of a pair whose two files belong together."""
+    content, tensors = load_pair(folder, "state", ("value",), lambda content, header: None)
+    assert tensors["x"].tolist() == [content["value"]] * 5
+    return int(content["value"])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "main.tex").write_text("mine")
+    (tmp_path / ".state.notes.safetensors").write_text("mine too")
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    assert load(tmp_path) == 2
+    assert names(tmp_path) == [".state.notes.safetensors", *NAMES, "thesis"]
+    assert (tmp_path / "thesis" / "main.tex").read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_followed_and_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    save(tmp_path / "link", 1)
+    assert (tmp_path / "link").is_symlink() and load(tmp_path / "folder") == 1
+
+
+def test_the_current_folder_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    save(Path("."), 1)
+    assert names(tmp_path) == ["mine.txt", *NAMES]
+
+
+def test_both_files_have_the_modes_that_the_user_wants(tmp_path: Path) -> None:
+    for mask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
+        before = os.umask(mask)
+        try:
+            save(tmp_path, mask)
+        finally:
+            os.umask(before)
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+def below_a_file(folder: Path) -> Path:
+    (folder / "file").write_text("mine")
+    return folder / "file" / "below"
+
+
+def a_file(folder: Path) -> Path:
+    (folder / "file").write_text("mine")
+    return folder / "file"
+
+
+def a_folder_of_that_name(folder: Path) -> Path:
+    (folder / "file" / "state.json").mkdir(parents=True)
+    return folder / "file"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (below_a_file, "a file stands where a folder should be"),
+        (a_file, "a file stands where a folder should be"),
+        (a_folder_of_that_name, "it is there and is no file"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_named(
+    place: Callable[[Path], Path], message: str, tmp_path: Path
+) -> None:
+    folder = place(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(TransferError, match=f"{folder.name}.* cannot be written: {message}"):
+        save(folder, 1)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def python(program: str, *arguments: object, **options: Any) -> "subprocess.Popen[str]":
+    """Another process with this library."""
+    home = str(Path(transfer.__file__).parent.parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": home},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+LIMITED = """
+import sys, resource, torch
+from pathlib import Path
+from transfer.errors import TransferError
+from transfer.pairs import save_pair
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    save_pair(Path(sys.argv[1]), "state", {"value": 2}, {"x": torch.zeros(5000)})
+except TransferError as error:
+    print(error)
+"""
+
+
+def test_a_limit_on_the_size_of_files_is_named_and_leaves_the_old_pair(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    assert "larger than this process may write (ulimit -f)" in python(LIMITED, tmp_path).communicate()[0]
+    assert load(tmp_path) == 1 and names(tmp_path) == NAMES
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that this process may not write to; administrators may write everywhere, so they become nobody."""
+    before, folder = os.geteuid(), Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    if before == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(before)
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("inner", ["", "new"])
+def test_a_folder_without_permission_is_named(read_only: Path, inner: str) -> None:
+    with pytest.raises(TransferError, match=f"{read_only / inner}.* cannot be written: Permission denied"):
+        save(read_only / inner, 1)
+    assert names(read_only) == []
+
+
+def killed_at(nth: int, folder: Path) -> bool:
+    """Save the value 2 in a child process that ends before its nth step in the file system; False: it had fewer."""
+    child = os.fork()
+    if child == 0:
+        left = [nth]
+
+        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+            def step(*args: Any, **options: Any) -> Any:
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(9)
+                return original(*args, **options)
+
+            return step
+
+        for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir"):
+            setattr(os, name, wrap(getattr(os, name)))
+        save(folder, 2)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_pair(before: int, tmp_path: Path) -> None:
+    nth, found = 1, []
+    while True:
+        folder = tmp_path / str(nth)
+        if before:
+            save(folder, before)
+        killed = killed_at(nth, folder)
+        there = names(folder) if folder.exists() else []
+        found.append(load(folder) if "state.json" in there else 0)
+        assert (names(folder) if folder.exists() else []) == there  # who reads changes nothing
+        save(folder, 3)
+        assert load(folder) == 3 and names(folder) == NAMES
+        if not killed:
+            break
+        nth += 1
+    assert found == sorted(found) and set(found) == {before, 2} and nth > 8
+
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from transfer.pairs import save_pair
+for value in range(int(sys.argv[2]), 30, 2):
+    save_pair(Path(sys.argv[1]), "state", {"value": value}, {"x": torch.full((5,), float(value))})
+"""
+
+
+def test_two_writers_and_a_reader_never_meet_a_mixture(tmp_path: Path) -> None:
+    save(tmp_path, 0)
+    writers, seen = [python(WRITER, tmp_path, first) for first in (0, 1)], set()
+    while any(writer.poll() is None for writer in writers):
+        seen.add(load(tmp_path))
+    for writer in writers:
+        assert writer.wait() == 0, writer.communicate()[0]
+    assert len(seen) > 3
+    assert load(tmp_path) in (28, 29) and names(tmp_path) == NAMES
+
+
+def test_an_edit_of_either_file_is_noticed(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    tensors = tmp_path / "state.safetensors"
+    whole = tensors.read_bytes()
+    tensors.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(TransferError, match="state.safetensors was changed after it was saved"):
+        load(tmp_path)
+    tensors.write_bytes(whole)
+    text = (tmp_path / "state.json").read_text()
+    (tmp_path / "state.json").write_text(text.replace('"value": 1', '"value": 2'))
+    with pytest.raises(TransferError, match="state.json was edited"):
+        load(tmp_path)
+
+
+def test_sizes_are_checked_before_anything_of_them_is_read(tmp_path: Path) -> None:
+    """A file of a tebibyte, of which the disk holds a few bytes."""
+    save(tmp_path, 1)
+    file = tmp_path / "state.safetensors"
+    head = b'{"x":{"dtype":"F32","shape":[%d],"data_offsets":[0,%d]}}' % (2**38, 2**40)
+    file.write_bytes(len(head).to_bytes(8, "little") + head)
+    os.truncate(file, 8 + len(head) + 2**40)
+    wanted = declared({"x": torch.zeros(5)})
+    assert read_header(file)["x"].bytes == 2**40
+
+    def check(content: object, header: object) -> None:
+        if header != wanted:
+            raise TransferError("another size")
+
+    with pytest.raises(TransferError, match="another size"):
+        load_pair(tmp_path, "state", ("value",), check)

@@ -1,0 +1,57 @@
+"""Locks between processes. The system lets go of them when a process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transfer.errors import TransferError
+
+PATIENCE = 60.0  # seconds to wait for another process that saves into the same folder
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+
+def lock(handle: int) -> bool | None:
+    """Lock an open file or folder for this process alone, without waiting.
+
+    Returns:
+        True when it is locked now, False when another process holds it, None where there are no such locks.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return None
+    return True
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Inside, no other process or thread is inside for the same folder; the next one waits, up to a minute.
+
+    Does nothing where the system or the file system has no such locks.
+
+    Raises:
+        TransferError: another process did not come to an end.
+    """
+    handle, deadline, locked = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE, None
+    try:
+        while (locked := lock(handle)) is False:
+            if time.monotonic() > deadline:
+                raise TransferError(f"another process has been saving into {folder} for {PATIENCE:.0f} seconds.")
+            time.sleep(0.005)
+        yield
+    finally:
+        if locked:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a child process has the handle too
+        os.close(handle)
