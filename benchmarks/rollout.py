@@ -26,8 +26,9 @@ from benchmarks.measure import Row, rounds, seconds
 from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.players import Actor, Recompute
 from transfer import TransferModel
-from transfer.playing import Task, finish, make_crews
+from transfer.playing import finish, make_crews
 from transfer.rollout import Alone
+from transfer.slots import Slot, Task
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}
@@ -81,7 +82,6 @@ def _row(
     return Row(name, each["recomputed"], played, values=values)
 
 
-@torch.inference_mode()
 def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[float, float]:
     """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
     task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
@@ -89,7 +89,8 @@ def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[floa
     def group(rows: dict[str, int]) -> Alone:
         return Alone(model.stream(rows[""], context, "autoregressive"))
 
-    crews = make_crews({"": task}, {"": envs}, np.arange(len(envs)), group, model.device)
+    slots = [Slot(env, task.env_spec, False) for env in envs]
+    crews = make_crews({"": task}, {"": slots}, np.arange(len(envs)), group, model.device)
     with ThreadPoolExecutor(1) as simulator:
         return seconds(lambda: finish(crews, simulator, 0, None)), 3.0 * context * len(envs)
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transfer.adapter import Statistics
 from transfer.batch import Batch
 from transfer.calibration import Calibration
+from transfer.errors import TransferError
+from transfer.numbers import seen
 from transfer.specs import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -85,3 +87,17 @@ class PolicyModel(nn.Module, ABC):
         from transfer.policy import Policy
 
         return Policy(self, target, target_return, **options)
+
+
+def check_model(model: object, kind: type, caller: str) -> None:
+    """Raise TransferError unless a model is of the kind that a function takes."""
+    if isinstance(model, kind):
+        return
+    advice = {
+        "Adapter": "put it on its trunk: TransferModel(trunk, adapter)",
+        "AdaptResult": "its attribute model is one",
+        "PretrainResult": "its attribute model is one",
+        "MixedModel": "evaluate_together takes several adapters, model[name] is one",
+        "TransferModel": "evaluate takes it",
+    }.get(type(model).__name__, "adapt() and TransferModel(trunk, adapter) make one")
+    raise TransferError(f"{caller} takes a {kind.__name__}, got {seen(model)} ({type(model).__name__}): {advice}.")

@@ -13,6 +13,13 @@ from transfer.model import TransferModel
 DECODES = ("autoregressive", "parallel")
 
 
+def check_decode(decode: object) -> str:
+    """The way to choose the dimensions of an action. Raises TransferError for an unknown one."""
+    if not isinstance(decode, str) or decode not in DECODES:
+        raise unknown("decode", decode, DECODES)
+    return decode
+
+
 class Lane:
     """E environments of one adapter: their past, and how their next action comes about.
 
@@ -28,8 +35,7 @@ class Lane:
     """
 
     def __init__(self, model: TransferModel, decode: str, context: int) -> None:
-        if decode not in DECODES:
-            raise unknown("decode", decode, DECODES)
+        check_decode(decode)
         if context < 2:
             raise TransferError(f"context={context}: a stream needs at least 2 steps.")
         self.model, self.decode, self.context = model, decode, context

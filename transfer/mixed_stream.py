@@ -11,7 +11,8 @@ from transfer.decoder import in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, stacked, unstacked
-from transfer.playing import Group, Seen
+from transfer.playing import Group
+from transfer.waves import Seen
 
 
 class MixedStream:

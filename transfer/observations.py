@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.arrays import own
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import MOST_WIDTH, whole
 
@@ -42,9 +43,9 @@ class Slice:
     def read(self, observation: Any) -> NDArray[Any]:
         """The numbers (..., size) of an observation, a flat array (..., S) or a mapping of arrays (..., n)."""
         if not self.key:
-            return np.asarray(observation)
-        values = np.asarray(observation[self.key])
-        return values - np.asarray(observation[self.minus]) if self.minus else values
+            return _numbers(observation)
+        values = _numbers(observation[self.key])
+        return values - _numbers(observation[self.minus]) if self.minus else values
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Slice:
@@ -52,6 +53,10 @@ class Slice:
         check_keys("a slice of the observation", data, [f.name for f in fields(cls)])
         size = whole(data["size"], "size of a slice of the observation", least=1, most=MOST_WIDTH)
         return cls(str(data["name"]), size, str(data["key"]), str(data["minus"]))
+
+
+def _numbers(values: Any) -> NDArray[Any]:
+    return values if isinstance(values, np.ndarray) else own(values, "the observation's numbers", dtype=np.float64)
 
 
 Slices = tuple[Slice, ...]

@@ -2,87 +2,62 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.base import Actor, PolicyModel
+from transfer.base import Actor, PolicyModel, check_model
 from transfer.errors import TransferError
+from transfer.evaluation import Evaluation
 from transfer.freezing import evaluating
+from transfer.lane import check_decode
 from transfer.mixed import MixedModel
-from transfer.playing import FIRST_SEED, Played, Seen, Task, play
-from transfer.specs import EnvironmentSpec
+from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
+from transfer.observations import summary
+from transfer.playing import FIRST_SEED, Group, play
+from transfer.slots import Task
+from transfer.specs import EnvironmentSpec, as_spec
+from transfer.targets import return_to_ask
+from transfer.waves import Played, Seen
+
+OnEpisode = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a policy achieved.
+class Settings(NamedTuple):
+    """How much to play, and how: what `evaluate`, `evaluate_together` and `calibrate` have in common."""
 
-    Attributes:
-        returns: (N,) undiscounted return of each episode, raw.
-        lengths: (N,) steps of each episode.
-        seeds: (N,) environment seed of each episode.
-        target_return: what was asked for, raw.
-        decode: how action dimensions were chosen.
-        env_spec: the environment and its table of reference scores.
-        actions: (M, A) a sample of the actions taken, for histograms.
-        successes: (N,) whether info["success"] was true at least once; None where the environment says nothing of it.
-    """
-
-    returns: NDArray[np.float64]
-    lengths: NDArray[np.int64]
-    seeds: NDArray[np.int64]
-    target_return: float
+    num_episodes: int
+    num_envs: int
     decode: str
-    env_spec: EnvironmentSpec
-    actions: NDArray[np.float32]
-    successes: NDArray[np.bool_] | None = None
+    first_seed: int
+    on_episode: OnEpisode | None
 
-    @property
-    def success_rate(self) -> float | None:
-        """Share of the episodes that succeeded, None where the environment says nothing of it."""
-        return None if self.successes is None else float(self.successes.mean())
+    @classmethod
+    def of(
+        cls, num_episodes: object, num_envs: object, decode: object, first_seed: object, on_episode: OnEpisode | None
+    ) -> Settings:
+        """What a caller gave, as plain values.
 
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Normalised score of each episode, 100 = reference expert."""
-        return self.env_spec.reference.score(self.returns)
-
-    def to_json(self) -> dict[str, Any]:
-        """One entry of "evaluations" in a results file."""
-        score = self.env_spec.reference.score
-        return {
-            "target_return": self.target_return,
-            "target_score": float(score(self.target_return)),
-            "decode": self.decode,
-            "returns": self.returns.tolist(),
-            "lengths": self.lengths.tolist(),
-            "seeds": self.seeds.tolist(),
-            "mean_return": float(self.returns.mean()),
-            "mean_score": float(self.scores.mean()),
-            "mean_length": float(self.lengths.mean()),
-            "successes": None if self.successes is None else self.successes.tolist(),
-            "success_rate": self.success_rate,
-        }
-
-    def __str__(self) -> str:
-        spread = self.scores.std() if len(self.scores) > 1 else 0.0
-        success = "" if self.success_rate is None else f"success {self.success_rate:.2f}, "
-        return (
-            f"{self.env_spec.name}: {success}return {self.returns.mean():.1f}, {self.env_spec.reference.table} score "
-            f"{self.scores.mean():.1f} (spread over episodes {spread:.1f}), length {self.lengths.mean():.0f}, "
-            f"{len(self.returns)} episodes, target return {self.target_return:.0f}"
+        Raises:
+            TransferError: a value of a wrong type or size, an unknown decode.
+        """
+        if on_episode is not None and not callable(on_episode):
+            raise TransferError(f"on_episode={seen(on_episode)}: a function of the finished episodes, or None.")
+        return cls(
+            whole(num_episodes, "num_episodes", least=1, most=MOST_EPISODES),
+            whole(num_envs, "num_envs", least=1, most=MOST_ENVS),
+            check_decode(decode),
+            whole(first_seed, "first_seed", least=0, most=MOST_SEED - MOST_EPISODES),
+            on_episode,
         )
 
 
 def evaluate(
     model: PolicyModel,
-    env: EnvironmentSpec | None = None,
+    env: Any = None,
     num_episodes: int = 100,
     *,
     target: float | None = None,
@@ -92,55 +67,53 @@ def evaluate(
     first_seed: int = FIRST_SEED,
     trust: bool = False,
     any_body: bool = False,
-    on_episode: Callable[[int], None] | None = None,
+    on_episode: OnEpisode | None = None,
 ) -> Evaluation:
     """Roll a policy out, one batched forward per step and action dimension.
 
     Episode i has seed first_seed + i and its own slot: nothing is reset until all episodes of a wave are over, so short
-    episodes are not favoured. Environments that are done cost nothing.
+    episodes are not favoured. Environments that are done cost nothing. The policy acts with the weights that the model
+    has at the beginning of a wave, over the context that it was trained with.
 
     Args:
         model: trunk and adapter.
-        env: the environment; default: the adapter's.
+        env: where to play: an environment, a Gymnasium id or spec, or an `EnvironmentSpec`; default: the adapter's.
         num_episodes: N.
         target: score to ask for (100 = the reference expert).
         target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
             adapter's dataset.
-        num_envs: environments at a time.
+        num_envs: environments at a time; fewer than N play in waves.
         decode: see `transfer.streaming.Stream`.
         first_seed: of the environments.
-        trust: build an environment that a file names although this process does not know it.
+        trust: build an environment that the adapter's file names although this process does not know it.
         any_body: play another body than the adapter's, of the same sizes.
         on_episode: called with the number of finished episodes whenever it has grown.
 
     Raises:
-        TransferError: the environment's sizes are not the adapter's, it cannot be built, or two targets.
+        TransferError: a setting of a wrong type or size, an environment of another body or sizes, that cannot be built,
+            that fails, or that answers what is no finite number (with seed and step).
     """
-    env_spec = env or model.env_spec
-    _check_sizes(model, env_spec)
+    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
+    check_model(model, PolicyModel, "evaluate")
+    env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec)
+    _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return))
-    with evaluating(model), torch.inference_mode():
-        played = play(
-            {"": task},
-            lambda rows: Alone(model.stream(rows[""], model.context, decode)),
-            model.device,
-            num_episodes,
-            num_envs,
-            first_seed,
-            on_episode,
-        )
-    return _evaluation(task, played[""], first_seed, decode)
+    with evaluating(model):
+        played = _play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model, settings)
+    return _evaluation(model, task, played[""], settings)
 
 
 def evaluate_together(
     model: MixedModel,
     num_episodes: int = 100,
     *,
+    targets: Mapping[str, float] | None = None,
     target_returns: Mapping[str, float] | None = None,
     num_envs: int = 100,
     decode: str = "autoregressive",
     first_seed: int = FIRST_SEED,
-    on_episode: Callable[[int], None] | None = None,
+    trust: bool = False,
+    on_episode: OnEpisode | None = None,
 ) -> dict[str, Evaluation]:
     """Roll the policies of all adapters out in lockstep, on their one trunk.
 
@@ -149,51 +122,31 @@ def evaluate_together(
     Args:
         model: trunk and adapters.
         num_episodes: N for each adapter, in its own environment.
+        targets: scores to ask for, by name.
         target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
             the adapter's dataset.
         num_envs: environments of each adapter at a time.
         decode: see `transfer.streaming.Stream`.
         first_seed: of the environments.
+        trust: see `evaluate`.
         on_episode: called with the number of finished episodes, of all adapters, whenever it has grown.
 
     Returns:
         an evaluation for each name.
 
     Raises:
-        TransferError: a target for an unknown adapter, or an environment that cannot be built.
+        TransferError: a target for an unknown adapter, or what `evaluate` raises.
     """
-    asked = target_returns or {}
-    for name in asked:
-        model[name]  # an unknown name is an error
+    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
+    check_model(model, MixedModel, "evaluate_together")
+    scores, returns = (_by_name(model, given) for given in (targets, target_returns))
     tasks = {
-        name: Task(one.env_spec, asked.get(name, one.statistics.best_target)) for name, one in model.models.items()
+        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)))
+        for name, one in model.models.items()
     }
-    with evaluating(model), torch.inference_mode():
-        played = play(
-            tasks,
-            lambda rows: model.stream(rows, decode=decode),
-            model.device,
-            num_episodes,
-            num_envs,
-            first_seed,
-            on_episode,
-        )
-    return {name: _evaluation(task, played[name], first_seed, decode) for name, task in tasks.items()}
-
-
-def return_to_ask(
-    model: PolicyModel, env_spec: EnvironmentSpec, target: float | None, target_return: float | None
-) -> float:
-    """The raw return to ask for: that of a score, the one given, else the best that is known.
-
-    Raises:
-        TransferError: both are given.
-    """
-    if target is not None and target_return is not None:
-        raise TransferError("give target (a score) or target_return (a raw return), not both.")
-    if target is not None:
-        return float(env_spec.reference.returns(target))
-    return model.statistics.best_target if target_return is None else target_return
+    with evaluating(model):
+        played = _play(tasks, lambda rows: model.stream(rows, decode=decode), model, settings)
+    return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
 
 
 class Alone:
@@ -212,19 +165,57 @@ class Alone:
             self.actor.select(kept)
 
 
-def _evaluation(task: Task, played: Played, first_seed: int, decode: str) -> Evaluation:
+def _play(
+    tasks: Mapping[str, Task],
+    group: Callable[[dict[str, int]], Group],
+    model: PolicyModel | MixedModel,
+    settings: Settings,
+) -> dict[str, Played]:
+    how = settings
+    return play(tasks, group, model.device, how.num_episodes, how.num_envs, how.first_seed, how.on_episode)
+
+
+def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Targets by the names of adapters. Raises TransferError for an unknown one."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TransferError(f"targets={seen(given)}: a mapping from names to numbers is needed.")
+    for name in given or {}:
+        model[name]  # an unknown name is an error
+    return given or {}
+
+
+def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settings) -> Evaluation:
     # Some environments tell of success only when there is one.
-    known = None if (played.successes < 0).all() else played.successes > 0
-    seeds = first_seed + np.arange(len(played.returns))
-    target = float(task.target_return)
-    return Evaluation(played.returns, played.lengths, seeds, target, decode, task.env_spec, played.actions, known)
+    told = (played.successes >= 0).any() or _tells_success(model, task.env_spec)
+    seeds, successes = settings.first_seed + np.arange(len(played.returns)), played.successes > 0 if told else None
+    asked, actions = task.target_return, played.actions
+    return Evaluation(played.returns, played.lengths, seeds, asked, settings.decode, task.env_spec, actions, successes)
 
 
-def _check_sizes(model: PolicyModel, env_spec: EnvironmentSpec) -> None:
-    mine = model.env_spec
-    if (mine.state_size, mine.action_size) != (env_spec.state_size, env_spec.action_size):
+def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
+    """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
+    known = importlib.import_module("transfer.envs.specs").find(env_spec.gym_id)
+    calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
+    return bool(known and known.success) or (calibration is not None and calibration.success is not None)
+
+
+def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -> None:
+    """Raise TransferError unless an adapter's environment and the one to play are of one body and show the same."""
+    if (mine.state_size, mine.action_size) != (other.state_size, other.action_size):
         raise TransferError(
             f"the adapter is for '{mine.name}' ({mine.state_size} states, {mine.action_size} actions), the environment "
-            f"is '{env_spec.name}' ({env_spec.state_size} states, {env_spec.action_size} actions). Adapt one to it: "
+            f"is '{other.name}' ({other.state_size} states, {other.action_size} actions). Adapt one to it: "
             "transfer.adapt(trunk, episodes)."
+        )
+    if any_body:
+        return
+    if mine.body != other.body:
+        raise TransferError(
+            f"the adapter is for '{mine.name}' ({mine.gym_id}), the environment is '{other.name}' ({other.gym_id}): "
+            "another body, although of the same sizes. Adapt one to it, or play it on purpose with any_body=True."
+        )
+    if mine.slices != other.slices:
+        raise TransferError(
+            f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
+            "or in another order. To play all the same: any_body=True."
         )

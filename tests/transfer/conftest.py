@@ -171,7 +171,7 @@ def countdowns(monkeypatch: pytest.MonkeyPatch) -> list[Countdown]:
     """Every environment that is built in the test is a `Countdown`, and is put into this list."""
     made: list[Countdown] = []
 
-    def make(self: EnvironmentSpec, render_mode: str | None = None) -> Countdown:
+    def make(self: EnvironmentSpec, **options: Any) -> Countdown:
         made.append(Countdown())
         return made[-1]
 

@@ -1,8 +1,10 @@
 """Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from transfer.calibration import calibrate
 from transfer.envs.specs import environment
 from transfer.errors import TransferError
 from transfer.freezing import train_only
+from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.rollout import evaluate
+from transfer.policy import Policy
+from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
 
 MakeModel = Callable[..., TransferModel]
@@ -133,6 +138,7 @@ def test_the_result_is_scored_on_the_table_of_the_environment(asked: Asked, coun
     assert json["mean_score"] == pytest.approx(reference.score(4.0))
     assert json["target_score"] == pytest.approx(reference.score(50.0))
     assert "return 4.0" in str(result) and "5 episodes" in str(result)
+    assert repr(result) == f"<Evaluation {result}>" and "\n" not in repr(result)
 
 
 def test_an_environment_of_another_size_is_refused(make_model: MakeModel) -> None:
@@ -142,10 +148,81 @@ def test_an_environment_of_another_size_is_refused(make_model: MakeModel) -> Non
         evaluate(make_model("Hopper-v5"), environment("walker2d"), 1)
 
 
-@pytest.mark.parametrize("numbers", [{"num_episodes": 0}, {"num_envs": 0}])
-def test_nothing_to_play_is_refused(numbers: dict[str, int], make_model: MakeModel) -> None:
-    with pytest.raises(TransferError, match="must be at least 1"):
-        evaluate(make_model(), **numbers)
+def roads(model: TransferModel) -> dict[str, Callable[..., Any]]:
+    """Everything that plays."""
+    return {
+        "evaluate": partial(evaluate, model),
+        "evaluate_together": partial(evaluate_together, MixedModel(model.trunk, {"one": model.adapter})),
+        "calibrate": partial(calibrate, model),
+    }
+
+
+@pytest.mark.parametrize("road", ["evaluate", "evaluate_together", "calibrate"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("num_episodes", "num_envs") for value in (0, -1, 2.5, True, "3", None, 10**15)),
+        *(("num_episodes", value) for value in (float("nan"), float("inf"), [3], np.array([3, 4]))),
+        *(("decode", value) for value in ("paralel", None, 1, ["parallel"])),
+        ("on_episode", 3),
+    ],
+)
+def test_settings_of_a_wrong_type_or_size_are_refused(road: str, name: str, value: Any, make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match=name):
+        roads(make_model())[road](**{name: value})
+
+
+@pytest.mark.parametrize("road", ["evaluate", "evaluate_together"])
+@pytest.mark.parametrize("value", [-1, 1.5, "0", None, True, 2**64])
+def test_first_seeds_that_are_none_are_refused(road: str, value: Any, make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="first_seed"):
+        roads(make_model())[road](first_seed=value)
+
+
+def test_numpys_numbers_are_settings_too(make_model: MakeModel, countdowns: list[Any]) -> None:
+    numbers = {
+        "num_episodes": np.int64(3),
+        "num_envs": np.array(2),
+        "first_seed": np.int32(7),
+        "target": np.float32(50),
+    }
+    result = evaluate(make_model(), **numbers)  # type: ignore[arg-type]
+    assert result.to_json() == json.loads(json.dumps(result.to_json())) and result.seeds.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("name", ["target", "target_return"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "3000", True, 1e40, [1.0], np.nan])
+def test_targets_that_are_no_finite_numbers_are_refused(name: str, value: Any, make_model: MakeModel) -> None:
+    model, tried = make_model(), {name: value}
+    with pytest.raises(TransferError, match=name):
+        evaluate(model, num_episodes=1, **tried)
+    with pytest.raises(TransferError, match=name):
+        model.policy(**tried)
+    with pytest.raises(TransferError, match=name):
+        roads(model)["evaluate_together"](**{f"{name}s": {"one": value}})
+    if name == "target_return":
+        with pytest.raises(TransferError, match="targets"):
+            calibrate(model, [value])
+
+
+def test_decode_is_checked_where_it_makes_no_difference(asked: Asked) -> None:
+    for road in (partial(evaluate, asked), partial(calibrate, asked), asked.policy):
+        with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
+            road(decode="paralel")
+
+
+@pytest.mark.parametrize("road", [evaluate, calibrate, Policy])
+def test_what_is_no_model_is_refused(road: Callable[..., Any], make_model: MakeModel) -> None:
+    model = make_model()
+    for wrong, words in (
+        ("model", "got 'model' \\(str\\)"),
+        (model.adapter, "TransferModel\\(trunk, adapter\\)"),
+        (MixedModel(model.trunk, {"one": model.adapter}), "evaluate_together takes several adapters"),
+    ):
+        with pytest.raises(TransferError, match=words):
+            road(wrong)
+    with pytest.raises(TransferError, match="evaluate takes it"):
+        evaluate_together(model)
 
 
 @pytest.mark.parametrize("decode", ["autoregressive", "parallel"])

@@ -1,0 +1,137 @@
+"""One environment, and the episode that is played in it.
+
+An environment is other people's code: what goes wrong in it is told with the seed and the step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.answers import reward, success, vector
+from transfer.errors import TransferError
+from transfer.numbers import seen
+from transfer.specs import EnvironmentSpec
+from transfer.torch_modes import usual
+
+if TYPE_CHECKING:
+    import gymnasium
+
+log = logging.getLogger(__name__)
+INTERFACE = (
+    "Gymnasium's reset(seed=...) returns (observation, info) and its step (observation, reward, terminated, truncated, "
+    "info), with a dict as info; wrap an environment that speaks old Gym's interface."
+)
+ALONE = "With num_envs=1 there is one environment at a time, in the calling thread."
+
+
+class Task(NamedTuple):
+    """What a name plays: the environment, the raw return to ask for, and what builds it (default: the spec)."""
+
+    env_spec: EnvironmentSpec
+    target_return: float
+    make: Callable[[], gymnasium.Env[Any, Any]] | None = None
+
+
+class Slot:
+    """An environment; its episodes are played one after another.
+
+    Args:
+        env: shows state vectors (S,).
+        env_spec: what it is said to be.
+        alone: whether there is no other one beside it.
+
+    Raises:
+        TransferError: it does not take actions of the numbers that `env_spec` says.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], env_spec: EnvironmentSpec, alone: bool) -> None:
+        self.env, self.name, self.alone, self.seed, self.time = env, env_spec.name, alone, -1, 0
+        space: Any = env.action_space
+        self.low, self.high = getattr(space, "low", None), getattr(space, "high", None)
+        if np.shape(self.low) != (env_spec.action_size,):
+            raise TransferError(f"'{self.name}' takes {seen(space)}, the policy makes {env_spec.action_size} numbers.")
+
+    def reset(self, seed: int, state: NDArray[np.float32]) -> None:
+        """Open the episode of a seed; its first state is written into (S,)."""
+        self.seed, self.time = seed, 0
+        try:
+            answer = self.env.reset(seed=seed)
+            if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], Mapping):
+                raise TransferError(f"reset returned {seen(answer)}. {INTERFACE}")
+            write(answer[0], state)
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def step(self, action: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[bool, float, int]:
+        """Act, (A,); unless the episode is over, the next state is written into (S,).
+
+        Returns:
+            whether the episode goes on, what was paid, and what `transfer.answers.success` reads.
+        """
+        self.time += 1
+        try:
+            answer = self.env.step(action)
+            if len(answer) != 5 or not isinstance(answer[4], Mapping):
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            observation, paid, terminated, truncated, info = answer
+            going = not (terminated or truncated)
+            if going:
+                write(observation, state)
+            return going, reward(paid), success(info)
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def failed(self, error: Exception | str) -> TransferError:
+        """An error with the place in the episode."""
+        what = str(error)
+        if isinstance(error, Exception) and not isinstance(error, TransferError):
+            what = f"the environment raised {type(error).__name__}: {what.strip().rstrip('.')}.{self._hint(error)}"
+        return TransferError(f"'{self.name}', episode of seed {self.seed}, step {self.time}: {what}")
+
+    def _hint(self, error: Exception) -> str:
+        unpacked = isinstance(error, ValueError) and "values to unpack" in str(error)
+        seedless = isinstance(error, TypeError) and "seed" in str(error)
+        if unpacked or seedless:
+            return f" {INTERFACE}"
+        return "" if self.alone else f" {ALONE}"
+
+
+def write(observation: Any, state: NDArray[np.float32]) -> None:
+    """Write an observation into a state (S,)."""
+    plain = type(observation) is np.ndarray and observation.dtype.kind == "f" and observation.shape == state.shape
+    state[:] = observation if plain else vector(observation, len(state))
+
+
+@contextmanager
+def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
+    """A slot with an environment of its own, closed afterwards: what goes wrong then is logged and costs nothing.
+
+    Args:
+        task: what is played in it.
+        number: of those that were built before.
+        alone: whether there is no other one beside it.
+
+    Raises:
+        TransferError: it cannot be built.
+    """
+    env_spec = task.env_spec
+    try:
+        with usual():
+            env = (task.make or env_spec.make)()
+    except TransferError as error:
+        more = f" {number} were built before, so perhaps there can be one only. {ALONE}" if number else ""
+        raise TransferError(f"{error}{more}") from error
+    try:
+        yield Slot(env, env_spec, alone)
+    finally:
+        try:
+            with usual():
+                env.close()
+        except Exception as error:
+            log.warning("'%s' could not be closed: %s: %s", env_spec.name, type(error).__name__, error)

@@ -1,0 +1,100 @@
+"""One wave of episodes: an episode in each of some environments of one name, stepped one after another.
+
+Environments run as if none of PyTorch's modes were on, and get actions of their own. What one answers is read before
+the next is asked, which may answer in the same array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfer.answers import first_infinite
+from transfer.slots import Slot, Task
+from transfer.torch_modes import usual
+
+SAMPLED = 10  # every so many steps the actions are kept
+Seen = tuple[Tensor, Tensor, Tensor]
+"""What E environments show a policy: states (E, S), returns still wanted (E,), step numbers (E,)."""
+
+
+class Played(NamedTuple):
+    """Of N episodes the returns, lengths, successes (1, 0, or -1 where the environment never said), each (N,).
+
+    `actions` are every tenth of those taken, (M, A).
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    successes: NDArray[np.int8]
+    actions: NDArray[np.float32]
+
+
+class Wave:
+    """One episode in each of some environments; those that are over cost nothing.
+
+    Args:
+        slots: E of them.
+        seeds: (E,) of their episodes.
+        task: what is played.
+        device: where observations go.
+
+    Raises:
+        TransferError: an environment fails, does not speak Gymnasium's interface, or shows what is no state.
+    """
+
+    def __init__(self, slots: Sequence[Slot], seeds: NDArray[np.int64], task: Task, device: torch.device) -> None:
+        self.slots, self.task, self.device, self.time = slots, task, device, 0
+        self.alive = np.arange(len(slots))
+        self.returns, self.lengths = np.zeros(len(slots)), np.zeros(len(slots), np.int64)
+        self.successes = np.full(len(slots), -1, np.int8)
+        self.sample: list[NDArray[np.float32]] = []
+        self.states = np.empty((len(slots), task.env_spec.state_size), np.float32)
+        with usual(), np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is reported so
+            for slot, seed, state in zip(slots, seeds, self.states, strict=True):
+                slot.reset(int(seed), state)
+        self._check("the observation", self.states)
+
+    def seen(self) -> Seen:
+        """What the environments show that are not over."""
+        wanted = (self.task.target_return - self.returns[self.alive]).astype(np.float32)
+        times = torch.full((len(self.alive),), self.time, dtype=torch.int64, device=self.device)
+        return torch.from_numpy(self.states).to(self.device), torch.from_numpy(wanted).to(self.device), times
+
+    def step(self, actions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Act, (E, A); returns which of the E environments go on, (E,).
+
+        Raises:
+            TransferError: an action or an answer is not finite, or an environment fails.
+        """
+        self._check("the policy's action", actions)
+        actions = np.clip(actions, self.slots[0].low, self.slots[0].high)
+        if self.time % SAMPLED == 0:
+            self.sample.append(actions.copy())
+        self.time += 1
+        states, going = np.empty_like(self.states), np.empty(len(self.alive), np.bool_)
+        with usual(), np.errstate(over="ignore"):
+            for row, i in enumerate(self.alive):
+                going[row], paid, said = self.slots[i].step(actions[row], states[row])
+                self.returns[i] += paid
+                self.successes[i] = max(self.successes[i], said)
+        self.lengths[self.alive] += 1
+        going &= self.time != self.task.env_spec.max_episode_steps
+        self.states, self.alive = states[going], self.alive[going]
+        self._check("the observation", self.states)
+        return going
+
+    def _check(self, what: str, rows: NDArray[np.float32]) -> None:
+        """Raise TransferError unless the numbers (E, n), a row for each environment that goes on, are finite."""
+        if not np.isfinite(rows).all():
+            row = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
+            raise self.slots[self.alive[row]].failed(f"{what} is not finite: {first_infinite(rows[row])}.")
+
+    def played(self) -> Played:
+        """What came of it."""
+        return Played(self.returns, self.lengths, self.successes, np.concatenate(self.sample))
