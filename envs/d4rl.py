@@ -159,7 +159,7 @@ def _check_name(file: Path, env: str) -> None:
 
 def _fitting_spec(known: KnownEnvironment, arrays: Arrays) -> Any:
     """The Gymnasium spec of the environment whose observations and actions are as large as those of the file."""
-    from transfer.building import registered
+    from transfer.trust import registered
 
     fitting: dict[int, tuple[str, dict[str, Any]]] = {known.state_size: (known.gym_id, {})}
     if known.name == "ant":  # D4RL's has the contact forces of 14 bodies, the world's too; v5 leaves those out

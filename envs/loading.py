@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transfer.building import Spaces, quiet
+from transfer.building import Spaces
 from transfer.envs.download import fetch
 from transfer.envs.names import at_hand, data_path, is_local, local_ids, resolve
 from transfer.envs.packing import entry_path, open_entry, pack
@@ -17,6 +17,7 @@ from transfer.envs.reading import Source, check_file, scan
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.observations import ant_hint, summary, total
+from transfer.quieting import quiet
 from transfer.specs import describe, gym_spec_json
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.building import quiet
 from transfer.errors import TransferError
+from transfer.quieting import quiet
 
 Array = NDArray[np.float32]
 NUM_ENVS = 16  # one forward pass for all of them; more gives no speed, as MuJoCo then takes nearly all the time

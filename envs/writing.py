@@ -51,7 +51,7 @@ def write_dataset(folder: Path, dataset_id: str, spec: Any, episodes: Iterable[A
     import minari
     from minari.dataset.minari_storage import MinariStorage
 
-    from transfer.building import quiet
+    from transfer.quieting import quiet
 
     folder.mkdir()
     with quiet(), warnings.catch_warnings():

@@ -1,34 +1,28 @@
-"""Building environments from their Gymnasium specs, without the chatter of the packages that do it."""
+"""Building environments from their Gymnasium specs, and asking them what they show and take."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import logging
-import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfer.errors import TransferError
+from transfer.errors import NotAtHand, TransferError
 from transfer.observations import Slices, slices_of_space, vector_size
+from transfer.quieting import quiet
+from transfer.trust import TRUST, allowed, find_registered, id_in, parsed, said, told
+from transfer.wrappers import statistics_in, wrapped
 
 if TYPE_CHECKING:
     import gymnasium
     from gymnasium.envs.registration import EnvSpec
 
 logger = logging.getLogger(__name__)
-_lock = threading.Lock()
-_building = threading.local()
-_seen: dict[str, tuple[EnvSpec | None, Spaces]] = {}
+_spaces: dict[tuple[str, bool], tuple[EnvSpec | None, Spaces]] = {}
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-
-
-class NotAtHand(TransferError):
-    """An environment that cannot be built here; what needs none works all the same."""
 
 
 @dataclass(frozen=True)
@@ -68,106 +62,82 @@ def unbounded(action_size: int) -> Bounds:
     return (-np.inf,) * action_size, (np.inf,) * action_size
 
 
-def build(gym_spec: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """The environment of a Gymnasium `EnvSpec` as JSON.
+def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) -> gymnasium.Env[Any, Any]:
+    """The environment of a Gymnasium `EnvSpec` as JSON, whose wrappers keep no statistics of their own.
+
+    Args:
+        gym_spec: the spec.
+        render_mode: how it is going to be rendered, if at all; what the spec says about it does not count.
+        trust: import and call whatever the spec names; see `transfer.trust`.
 
     Raises:
-        NotAtHand: Gymnasium cannot build it.
+        NotAtHand: it cannot be built, or must not be.
     """
+    env = _built(gym_spec, render_mode, trust)
+    kept = statistics_in(env)
+    if not kept:
+        return env
+    reason = _about_statistics(kept, id_in(gym_spec))
+    if not said(trust):
+        env.close()
+        raise NotAtHand(f"{reason}. Evaluate in one without it (env=): adapters normalise states themselves. {TRUST}")
+    logger.warning("%s", reason)
+    return env
+
+
+def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
-    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    spec, options = allowed(gym_spec, trust), {} if render_mode is None else {"render_mode": render_mode}
     try:
         with quiet():
             # The checker only warns about the API, and costs a visible share of each step.
-            spec = gymnasium.envs.registration.EnvSpec.from_json(gym_spec)
-            return gymnasium.make(spec, disable_env_checker=True, **options)
-    except Exception as error:  # environments raise anything, and all of it ends in the same advice
-        gym_id = json.loads(gym_spec).get("id")
-        raise NotAtHand(
-            f"cannot build the environment {gym_id}: {type(error).__name__}: {error}. "
-            'Its packages may be missing: pip install "gymnasium[mujoco]" gymnasium-robotics'
-        ) from error
+            env = gymnasium.make(spec, disable_env_checker=True, **options)
+    except Exception as error:  # environments raise anything
+        raise NotAtHand(f"cannot build the environment {spec.id}: {_cause(error)}") from error
+    try:
+        return wrapped(env, parsed(gym_spec).additional_wrappers, told(gym_spec, trust))
+    except TransferError as error:
+        env.close()
+        raise type(error)(f"cannot build the environment {spec.id}: {error}") from error
 
 
-def spaces_of(gym_spec: str) -> Spaces:
+def _cause(error: BaseException) -> str:
+    """Why an environment was not built, and what helps: the module that is missing, where that is the reason."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, ModuleNotFoundError):
+        reason = reason.__cause__ or reason.__context__
+    if reason is None or not reason.name:
+        return f"{type(error).__name__}: {error}"
+    if reason.name.partition(".")[0] in ("mujoco", "gymnasium_robotics"):
+        return f'{reason}. Install it: pip install "gymnasium[mujoco]" gymnasium-robotics'
+    return (
+        f"{reason}. Install the package it belongs to; if the module is your own, import it first, or name it with "
+        f"transfer --import {reason.name}"
+    )
+
+
+def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
     """What the environment of a Gymnasium `EnvSpec` (JSON) shows and takes; it is built to be asked, once a process.
 
     Raises:
-        NotAtHand: it cannot be built.
+        NotAtHand: it cannot be built, or must not be.
         TransferError: its spaces are not vectors of real numbers.
     """
-    import gymnasium
-
-    gym_id = json.loads(gym_spec)["id"]
-    found = _seen.get(gym_spec)
-    # An id may be registered again, for another class.
-    if found is None or found[0] is not gymnasium.registry.get(gym_id):
-        with contextlib.closing(build(gym_spec)) as env:
-            spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
-        found = _seen[gym_spec] = gymnasium.registry.get(gym_id), spaces
+    gym_id = id_in(gym_spec)
+    key, known = (gym_spec, told(gym_spec, trust) is None), find_registered(gym_id)
+    found = _spaces.get(key)
+    if found is None or found[0] is not known:  # an id may be registered again, for another class
+        with contextlib.closing(_built(gym_spec, None, trust)) as env:
+            kept = statistics_in(env)
+            if kept:
+                logger.warning("%s", _about_statistics(kept, gym_id))
+            found = _spaces[key] = known, Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
     return found[1]
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Inside, what packages say while environments are built goes to this module's logger as debug messages.
-
-    gymnasium_robotics prints a notice about Adroit at its import, and MuJoCo 4 writes warnings about HalfCheetah's
-    model to stderr and to MUJOCO_LOG.TXT in the working folder unless a handler takes them. stderr stays as it is:
-    environments may hand it to a process, and what they print is theirs to print.
-    """
-    _forget_notices()
-    _take_mujoco_warnings()
-    depth = getattr(_building, "depth", 0)
-    _building.depth = depth + 1
-    try:
-        yield
-    finally:
-        _building.depth = depth
-
-
-@functools.cache
-def _forget_notices() -> None:
-    with contextlib.suppress(ImportError):
-        from farama_notifications import notifications
-
-        notifications.pop("gymnasium_robotics", None)
-
-
-def _take_mujoco_warnings() -> None:
-    """MuJoCo has one handler for all threads; ours stays, since its warnings come while it is stepped, too."""
-    try:
-        import mujoco
-    except ImportError:
-        return
-    with _lock:
-        if mujoco.get_mju_user_warning() is None:
-            mujoco.set_mju_user_warning(_log_warning)
-
-
-def _log_warning(message: str) -> None:
-    """Warnings about a model as it is built are for nobody; those of a running simulation are said once each."""
-    if getattr(_building, "depth", 0):
-        logger.debug("mujoco: %s", message)
-    else:
-        _say_once("mujoco: " + message)
-
-
-@functools.lru_cache(maxsize=256)
-def _say_once(message: str) -> None:
-    logger.warning("%s", message)
-
-
-def registered(gym_id: str) -> EnvSpec:
-    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics."""
-    import gymnasium
-
-    try:
-        return gymnasium.spec(gym_id)
-    except gymnasium.error.NameNotFound:
-        with quiet(), contextlib.suppress(ImportError):
-            import gymnasium_robotics
-
-            gymnasium.register_envs(gymnasium_robotics)
-        return gymnasium.spec(gym_id)
+def _about_statistics(kept: Sequence[str], gym_id: str) -> str:
+    return (
+        f"{', '.join(kept)} of the environment {gym_id} starts with empty statistics in every environment that is "
+        "built, so a score depends on how many are played at once"
+    )

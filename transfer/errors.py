@@ -11,6 +11,10 @@ class TransferError(Exception):
     """
 
 
+class NotAtHand(TransferError):
+    """An environment that cannot be built here, or must not be; what needs none works all the same."""
+
+
 def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> TransferError:
     """An error about a name that is not in a table, with the closest name first.
 

@@ -2,21 +2,23 @@
 
 import functools
 import importlib
-import json
 import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.building import Bounds, NotAtHand, Spaces, build, registered, spaces_of, unbounded
-from transfer.errors import TransferError, check_keys
-from transfer.numbers import MOST_STEPS, MOST_WIDTH, real, whole
+from transfer.building import Bounds, Spaces, build, spaces_of, unbounded
+from transfer.errors import NotAtHand, TransferError, check_keys
+from transfer.importing import import_named
+from transfer.numbers import MOST_STEPS, MOST_WIDTH, real, seen, whole
 from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
+from transfer.recording import to_json
+from transfer.trust import id_in, parsed, registered, vouch
 
 if TYPE_CHECKING:
     import gymnasium
@@ -172,7 +174,7 @@ class EnvironmentSpec:
     @property
     def gym_id(self) -> str:
         """The id inside `gym_spec`, such as "Hopper-v5"."""
-        return str(json.loads(self.gym_spec)["id"])
+        return id_in(self.gym_spec)
 
     @property
     def body(self) -> str:
@@ -198,6 +200,8 @@ class EnvironmentSpec:
             TransferError: a key is missing or not known, or a value is of a wrong type or size.
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
+        gym_spec = text(data["gym_spec"], "gym_spec")
+        id_in(gym_spec)
         low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
         return cls(
             name=text(data["name"], "name"),
@@ -206,7 +210,7 @@ class EnvironmentSpec:
             action_low=low,
             action_high=high,
             max_episode_steps=data["max_episode_steps"],
-            gym_spec=text(data["gym_spec"], "gym_spec"),
+            gym_spec=gym_spec,
             reference=ReferenceScores.from_json(data["reference"]),
             target_returns=tuple(_items(data, "target_returns")),
             slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
@@ -216,17 +220,19 @@ class EnvironmentSpec:
         """The state vector (..., S) of what the environment shows, Dict observations too; see `to_state`."""
         return to_state(self.slices, observation)
 
-    def make(self, render_mode: str | None = None) -> "gymnasium.Env[Any, Any]":
+    def make(self, render_mode: str | None = None, trust: bool = False) -> "gymnasium.Env[Any, Any]":
         """Builds the environment as the dataset describes it; its observations are state vectors (S,).
 
+        Args:
+            render_mode: how it is going to be rendered, if at all.
+            trust: import and call whatever the spec names, which may come from a file; see `transfer.trust`.
+
         Raises:
-            TransferError: Gymnasium cannot build it, for example because a package is missing, or its observations are
-                not those of the dataset (another version of the environment).
+            NotAtHand: Gymnasium cannot build it, for example because a package is missing, or it names other code than
+                what is registered here.
+            TransferError: its observations are not those of the dataset (another version of the environment).
         """
-        try:
-            env = build(self.gym_spec, render_mode)
-        except TransferError as error:
-            raise TransferError(f"'{self.name}': {error}") from error
+        env = build(self.gym_spec, render_mode, trust)
         try:
             return flattened(env, self.slices)
         except TransferError as error:
@@ -266,16 +272,16 @@ def describe(
         slices: what the state vector is made of; default: the observation as it is.
         bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
-    parsed = json.loads(gym_spec)
-    known = importlib.import_module(_TABLE).find(parsed["id"])
+    gym = parsed(gym_spec)
+    known = importlib.import_module(_TABLE).find(gym.id)
     reference = known.reference if known else None
     if reference is None:
         reference = ReferenceScores.of_returns(returns, known.least if known else None)
     # Gymnasium allows no limit at all; an evaluation still needs an end.
-    limit = int(parsed["max_episode_steps"] or 1000)
+    limit = gym.max_episode_steps or 1000
     low, high = bounds or bounds_at_hand(gym_spec, action_size)
     return EnvironmentSpec(
-        name=known.name if known else parsed["id"],
+        name=known.name if known else gym.id,
         state_size=int(state_size),
         action_size=int(action_size),
         action_low=low,
@@ -295,6 +301,7 @@ def as_spec(
     slices: Slices | None = None,
     action_size: int | None = None,
     like: EnvironmentSpec | None = None,
+    trust: bool = False,
 ) -> EnvironmentSpec:
     """The spec that an environment given by a user stands for, on every road that takes one.
 
@@ -305,6 +312,7 @@ def as_spec(
         slices: what the states at hand are made of, where there are some.
         action_size: A of the actions at hand.
         like: a spec whose scale and targets hold for this one too, if it is of the same body and in no table.
+        trust: import and call whatever a Gymnasium `EnvSpec` names; see `transfer.trust`.
 
     Raises:
         TransferError: no such environment, Discrete actions, images, or other sizes than the data have.
@@ -313,11 +321,13 @@ def as_spec(
         _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
         return env
     gym_spec = gym_spec_json(env)
-    gym_id = json.loads(gym_spec)["id"]
+    gym_id = id_in(gym_spec)
     if hasattr(env, "observation_space") and hasattr(env, "action_space"):
         spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+        vouch(gym_spec)
+        _spaces_at_hand(gym_spec, spaces.slices, len(spaces.low), trust)
     else:
-        spaces = _spaces_at_hand(gym_spec, slices, action_size)
+        spaces = _spaces_at_hand(gym_spec, slices, action_size, trust)
     _check_sizes(gym_id, spaces, slices, action_size)
     sizes = total(spaces.slices), len(spaces.low)
     scale = np.array([0.0, 1.0]) if returns is None else returns
@@ -327,10 +337,10 @@ def as_spec(
     return spec
 
 
-def _spaces_at_hand(gym_spec: str, slices: Slices | None, action_size: int | None) -> Spaces:
+def _spaces_at_hand(gym_spec: str, slices: Slices | None, action_size: int | None, trust: bool) -> Spaces:
     """What an environment shows and takes; what the data hold, where they are at hand and it is not."""
     try:
-        return spaces_of(gym_spec)
+        return spaces_of(gym_spec, trust)
     except NotAtHand as error:
         if slices is None or action_size is None:
             raise
@@ -362,8 +372,10 @@ def _check_sizes(gym_id: str, spaces: Spaces, slices: Slices | None, action_size
 def gym_spec_json(env: object) -> str:
     """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
 
+    What no file can hold, as a class for an entry point, is left to the registration: null stands for it.
+
     Raises:
-        TransferError: the id is not registered, or the spec holds something that JSON cannot.
+        TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.
     """
     import gymnasium
 
@@ -371,12 +383,17 @@ def gym_spec_json(env: object) -> str:
         if isinstance(env, str):
             module, _, gym_id = env.rpartition(":")
             if module:
-                importlib.import_module(module)
+                import_named(module)
             env = registered(gym_id)
-        spec = getattr(env, "spec", env)
-        return cast("gymnasium.envs.registration.EnvSpec", spec).to_json()
-    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
+        spec = env if isinstance(env, gymnasium.envs.registration.EnvSpec) else getattr(env, "spec", None)
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            raise TransferError("it is many environments in one; give one of them")
+        if not isinstance(spec, gymnasium.envs.registration.EnvSpec):
+            raise TransferError("it has no Gymnasium spec; register it and make it with gymnasium.make")
+        return to_json(spec)
+    except (gymnasium.error.Error, TransferError) as error:
+        reason = str(error).rstrip(".")
         raise TransferError(
-            f"no environment for {env!r}: {error}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if it is "
-            "your own, or as 'module:EnvId-v0'), an environment, a Gymnasium EnvSpec or an EnvironmentSpec."
+            f"no environment for {seen(env)}: {reason}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if "
+            "it is your own, or as 'module:EnvId-v0'), an environment, a Gymnasium EnvSpec or an EnvironmentSpec."
         ) from error

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from transfer.building import quiet
 from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
 from transfer.envs.names import command_for, data_path, is_local, resolve
 from transfer.envs.reading import again, check_file, opened
 from transfer.envs.specs import KnownEnvironment, find
 from transfer.errors import TransferError
 from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
+from transfer.quieting import quiet
 from transfer.specs import EnvironmentSpec, describe, gym_spec_json
 
 GOAL_RADIUS = 0.45  # gymnasium_robotics, maze_v4.py, compute_reward

@@ -34,7 +34,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    from transfer.building import quiet, registered
+    from transfer.quieting import quiet
+    from transfer.trust import registered
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

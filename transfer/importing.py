@@ -1,0 +1,68 @@
+"""Importing modules that a user names, so that the environments in them are registered."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def import_named(module: object) -> None:
+    """Import a module by its dotted name, as Python finds it.
+
+    Raises:
+        TransferError: no name of a module, no such module, one that it needs is missing, or it fails while it runs.
+    """
+    if not isinstance(module, str) or not _NAME.fullmatch(module):
+        raise TransferError(f"{seen(module)} is no name of a module, such as my_env or my_package.envs.")
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise _missing(module) from error
+        raise TransferError(f"module '{module}' needs another one: {error}. Install that, or put it there.") from error
+    except Exception as error:  # a user's module does anything
+        raise TransferError(f"module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def import_from_here(modules: Iterable[object]) -> None:
+    """Import a user's modules, searched in the working folder first, which stays on Python's path as its last entry.
+
+    Raises:
+        TransferError: as `import_named`.
+    """
+    with _working_folder():
+        for module in modules:
+            import_named(module)
+
+
+@contextlib.contextmanager
+def _working_folder() -> Iterator[None]:
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+        # What these modules import while they run may lie beside them; there it hides no installed package.
+        if here not in sys.path:
+            sys.path.append(here)
+
+
+def _missing(module: str) -> TransferError:
+    """Names the closest of the modules in the working folder, if that is searched."""
+    here = Path.cwd()
+    if not {"", str(here)} & set(sys.path):
+        return TransferError(f"no module named '{module}' is installed here or on Python's path")
+    packages = {path.parent.name for path in here.glob("*/__init__.py")}
+    beside = sorted(packages | {path.stem for path in here.glob("*.py")})
+    return unknown("module", module, beside, f"Neither installed nor in the working folder {here}")

@@ -1,0 +1,62 @@
+"""Writing down a Gymnasium spec so that a later process can build the environment from it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from transfer.errors import TransferError
+from transfer.numbers import seen
+from transfer.plain import plain, same, writable
+from transfer.trust import find_registered
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec, WrapperSpec
+
+
+def to_json(spec: EnvSpec) -> str:
+    """JSON of a spec, with Gymnasium's own keys.
+
+    An entry point that is a class, or lives in a script, is null: it is the one that is registered for the id. So are
+    arguments that JSON cannot hold and that were registered. `render_mode` is left out.
+
+    Raises:
+        TransferError: the entry point is not registered and cannot be named, or an argument cannot be written down.
+    """
+    known = find_registered(spec.id)
+    entry_point: Any = spec.entry_point
+    if not isinstance(entry_point, str) or entry_point.startswith("__main__:"):
+        if known is None:
+            raise TransferError(
+                f"the entry point of {seen(spec.id)} is {seen(entry_point)}, which only this process knows; register "
+                "the id with it: gymnasium.register(id, entry_point=...)"
+            )
+        entry_point = None
+    kept = {} if known is None else known.kwargs
+    kwargs = {
+        key: plain(value, f"{key} of {spec.id}")
+        for key, value in spec.kwargs.items()
+        if key != "render_mode" and not (key in kept and same(kept[key], value) and not writable(value))
+    }
+    vector = spec.vector_entry_point
+    return json.dumps(
+        {
+            "id": spec.id,
+            "entry_point": entry_point,
+            "reward_threshold": plain(spec.reward_threshold, f"reward_threshold of {spec.id}"),
+            "nondeterministic": spec.nondeterministic,
+            "max_episode_steps": plain(spec.max_episode_steps, f"max_episode_steps of {spec.id}"),
+            "order_enforce": spec.order_enforce,
+            "disable_env_checker": spec.disable_env_checker,
+            "kwargs": kwargs,
+            "additional_wrappers": [_wrapper(one) for one in spec.additional_wrappers],
+            "vector_entry_point": vector if isinstance(vector, str) else None,
+        }
+    )
+
+
+def _wrapper(wrapper: WrapperSpec) -> dict[str, Any]:
+    kwargs = wrapper.kwargs
+    if kwargs is not None:
+        kwargs = {key: plain(value, f"{key} of the wrapper {wrapper.name}") for key, value in kwargs.items()}
+    return {"name": wrapper.name, "entry_point": wrapper.entry_point, "kwargs": kwargs}

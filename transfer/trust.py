@@ -1,0 +1,278 @@
+"""What a file may have built: environments that are registered here, and Gymnasium's own wrappers with plain arguments.
+
+Checkpoints and datasets describe their environment as a Gymnasium `EnvSpec` in JSON, which names modules, functions and
+arguments. Nothing of that is imported or called because a file says so:
+
+    id           has to be registered with Gymnasium, in this process or by an installed package; no "module:" before it
+    entry_point  has to be the registered one, which is used; null stands for it
+    kwargs       plain values: numbers, words, lists and tables of such; no paths, no names of code
+    wrappers     Gymnasium's own by name with plain arguments, or what the registered entry point itself puts around
+
+Everything else takes a user's word: `trust=True`, `trusting` (the command's --trust), or the environment object itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from transfer.errors import NotAtHand, TransferError, unknown
+from transfer.numbers import MOST_STEPS, flag, real, seen, whole
+from transfer.plain import same, writable
+from transfer.quieting import quiet
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec, WrapperSpec
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+_WORD = re.compile(r"[\w+\- ]{0,100}|[\w\-]+\.xml")  # MuJoCo looks for a bare file name among Gymnasium's own models
+_MOST_NESTED = 20
+_EARLIER = ("autoreset", "apply_api_compatibility")  # keys of Gymnasium before 1.0, without a meaning now
+TRUST = "If you know where it comes from: trust=True, or --trust on the command line."
+_ADVICE = (
+    "Import the module that registers it first (transfer --import MODULE on the command line), or hand the environment "
+    f"in as env=. {TRUST}"
+)
+_say: Say | None = None
+_own: set[str] = set()
+
+
+@contextlib.contextmanager
+def trusting(say: Say) -> Iterator[None]:
+    """Inside, what files name is imported and called, in every thread; each call is told to `say` before it is made."""
+    global _say
+    before, told = _say, set[str]()
+
+    def once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
+    _say = once
+    try:
+        yield
+    finally:
+        _say = before
+
+
+def vouch(gym_spec: str) -> None:
+    """Remember for this process that a user handed in the environment of this spec as an object: its code ran here."""
+    _own.add(gym_spec)
+
+
+def told(gym_spec: str, trust: bool) -> Say | None:
+    """Who is told what is called, where everything that a spec names may be; None where it may not."""
+    if _say is not None:
+        return _say
+    if gym_spec in _own:
+        return logger.debug
+    return logger.warning if trust else None
+
+
+def said(trust: bool) -> bool:
+    """Whether somebody said so: the caller, or `trusting`. Handing in an object says it of its code alone."""
+    return trust or _say is not None
+
+
+def announce(say: Say, entry_point: object, arguments: Mapping[str, Any]) -> None:
+    """Tell that a function is about to be called with these arguments."""
+    given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    say(f"calling {place(entry_point)}({given})".encode("unicode_escape").decode())
+
+
+def place(entry_point: object) -> str:
+    """Where an entry point lives, as "module:name"."""
+    if isinstance(entry_point, str):
+        return entry_point
+    return f"{getattr(entry_point, '__module__', '?')}:{getattr(entry_point, '__qualname__', seen(entry_point))}"
+
+
+def id_in(gym_spec: str) -> str:
+    """The id in a spec in JSON. Raises TransferError if there is none."""
+    return _text(_fields(gym_spec)["id"], "id")
+
+
+def parsed(gym_spec: str) -> EnvSpec:
+    """A Gymnasium `EnvSpec` out of JSON, every value of the type that it has to have; nothing is imported.
+
+    Raises:
+        TransferError: no JSON, keys that are missing or not known, values of other types or sizes.
+    """
+    from gymnasium.envs.registration import EnvSpec
+    from gymnasium.error import Error
+
+    data = _fields(gym_spec)
+    try:
+        spec = EnvSpec(_text(data["id"], "id"), _entry_point(data["entry_point"]))
+    except Error as error:
+        raise TransferError(f"the environment's id is {seen(data['id'])}: {error}") from error
+    threshold, limit = data.get("reward_threshold"), data.get("max_episode_steps")
+    spec.reward_threshold = None if threshold is None else real(threshold, "reward_threshold of the environment")
+    if limit is not None:
+        spec.max_episode_steps = whole(limit, "max_episode_steps of the environment", least=1, most=MOST_STEPS)
+    for name in ("nondeterministic", "order_enforce", "disable_env_checker"):
+        setattr(spec, name, flag(data.get(name, getattr(spec, name)), f"{name} of the environment"))
+    spec.kwargs = _table(data.get("kwargs", {}), "kwargs")
+    wrappers = data.get("additional_wrappers", [])
+    if not isinstance(wrappers, list):
+        raise TransferError(f"additional_wrappers of the environment is {seen(wrappers)}; a list is needed.")
+    spec.additional_wrappers = tuple(map(_wrapper, wrappers))
+    return spec
+
+
+def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
+    """The spec to build an environment from, without wrappers: the registered entry point with the file's arguments.
+
+    Args:
+        gym_spec: Gymnasium `EnvSpec` as JSON.
+        trust: use the entry point that it names, whatever it is.
+
+    Raises:
+        NotAtHand: the id is not registered here, or the spec names other code or other arguments than may be used.
+        TransferError: it is no spec.
+    """
+    from gymnasium.envs.registration import EnvSpec
+
+    spec, say = parsed(gym_spec), told(gym_spec, trust)
+    known = find_registered(spec.id)
+    problem = _problem(spec, known)
+    if problem and say is None:
+        raise NotAtHand(problem)
+    entry_point, kwargs = (known.entry_point, known.kwargs) if known else (None, {})
+    if entry_point is None or (problem and spec.entry_point is not None):
+        entry_point, kwargs = spec.entry_point, {}
+    if entry_point is None:
+        raise NotAtHand(problem)
+    # What no file can hold comes from the registration.
+    kwargs = {key: value for key, value in kwargs.items() if not writable(value)} | spec.kwargs
+    new = EnvSpec(spec.id, entry_point, spec.reward_threshold, spec.nondeterministic)
+    new.max_episode_steps, new.order_enforce, new.disable_env_checker = spec.max_episode_steps, spec.order_enforce, True
+    # Rendering is asked for when it is wanted: "human" in a recording would open a window for each environment.
+    new.kwargs = {key: deepcopy(value) for key, value in kwargs.items() if key != "render_mode"}
+    if problem and say is not None:
+        announce(say, entry_point, new.kwargs)
+    return new
+
+
+def _problem(spec: EnvSpec, known: EnvSpec | None) -> str:
+    """Why a spec must not be used unless somebody says so, "" where it may."""
+    if known is None:
+        named = f" The spec names {seen(spec.entry_point)}, which is not imported for its sake." * bool(
+            spec.entry_point
+        )
+        return f"no environment {seen(spec.id)} is registered here.{named} {_ADVICE}"
+    # In place of a registered function, as for environments that left Gymnasium, nothing else is ever called.
+    if isinstance(known.entry_point, str | type) and spec.entry_point not in (None, place(known.entry_point)):
+        return (
+            f"the environment {spec.id} is registered as {place(known.entry_point)}; the spec names "
+            f"{seen(spec.entry_point)} for it, which is not called for its sake. {TRUST}"
+        )
+    return problem_of(spec.kwargs, f"the environment {spec.id}", known.kwargs)
+
+
+def registered(gym_id: str) -> EnvSpec:
+    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics.
+
+    Raises:
+        gymnasium.error.Error: there is none.
+    """
+    import gymnasium
+
+    try:
+        return gymnasium.spec(gym_id)
+    except gymnasium.error.NameNotFound:
+        with quiet(), contextlib.suppress(ImportError):
+            import gymnasium_robotics
+
+            gymnasium.register_envs(gymnasium_robotics)
+        return gymnasium.spec(gym_id)
+
+
+def find_registered(gym_id: str) -> EnvSpec | None:
+    """The spec of a registered id, None where there is none."""
+    import gymnasium
+
+    try:
+        return registered(gym_id)
+    except gymnasium.error.Error:
+        return None
+
+
+def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> str:
+    """Why arguments are no plain values: paths, names of code, lists nested deeply; "" where they are.
+
+    Args:
+        values: by their names.
+        where: what they are arguments of.
+        known: arguments that were registered, whose values are allowed as they are.
+    """
+    for key, value in values.items():
+        wrong = None if known and key in known and same(known[key], value) else _not_plain([key, value])
+        if wrong is not None:
+            return f"{where} is to be built with {seen(key)} = {seen(wrong)}: no plain number or word. {TRUST}"
+    return ""
+
+
+def _not_plain(value: Any, depth: int = 0) -> Any:
+    """The first part of a JSON value that is not plain, None where all are."""
+    if depth > _MOST_NESTED:
+        return "lists in lists"
+    if isinstance(value, str):
+        return None if _WORD.fullmatch(value) else value
+    if isinstance(value, list):
+        return next((wrong for one in value if (wrong := _not_plain(one, depth + 1)) is not None), None)
+    if isinstance(value, dict):
+        return _not_plain([*value, *value.values()], depth + 1)
+    return None
+
+
+def _fields(gym_spec: str) -> dict[str, Any]:
+    """The keys and values of a spec in JSON, those of earlier versions of Gymnasium left out."""
+    try:
+        data = json.loads(gym_spec)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TransferError(f"the environment's Gymnasium spec is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise TransferError(f"the environment's Gymnasium spec is {seen(data)}; an object is needed.")
+    known = (
+        *("id", "entry_point", "reward_threshold", "nondeterministic", "max_episode_steps", "order_enforce"),
+        *("disable_env_checker", "kwargs", "additional_wrappers", "vector_entry_point"),
+    )
+    for key in data:
+        if key not in known + _EARLIER:
+            raise unknown("key in the environment's Gymnasium spec", key, known)
+    if "id" not in data:
+        raise TransferError("the environment's Gymnasium spec has no id.")
+    return {"entry_point": None} | {key: value for key, value in data.items() if key not in _EARLIER}
+
+
+def _wrapper(data: Any) -> WrapperSpec:
+    from gymnasium.envs.registration import WrapperSpec
+
+    if not isinstance(data, dict) or set(data) != {"name", "entry_point", "kwargs"}:
+        raise TransferError(f"a wrapper of the environment is {seen(data)}; name, entry_point and kwargs are needed.")
+    kwargs = None if data["kwargs"] is None else _table(data["kwargs"], "kwargs of a wrapper")
+    return WrapperSpec(_text(data["name"], "name of a wrapper"), _text(data["entry_point"], "entry_point"), kwargs)
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise TransferError(f"{name} of the environment is {seen(value)}; a table is needed.")
+
+
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, str) and "\0" not in value:
+        return value
+    raise TransferError(f"{name} of the environment is {seen(value)}; text is needed.")
+
+
+def _entry_point(value: Any) -> str | None:
+    """The module and function that a spec names; None stands for the registered one, as what was in a script does."""
+    return None if value is None or _text(value, "entry_point").startswith("__main__:") else value

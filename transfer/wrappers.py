@@ -1,0 +1,151 @@
+"""Wrappers that a spec may put around an environment: Gymnasium's own by name, with plain arguments of known kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfer.errors import NotAtHand, TransferError
+from transfer.numbers import flag, real, seen, whole
+from transfer.trust import TRUST, Say, announce, problem_of
+
+if TYPE_CHECKING:
+    import gymnasium
+    from gymnasium.envs.registration import WrapperSpec
+
+
+_MOST = 10_000  # steps that one step may stand for, or frames that an observation may hold
+
+
+def _count(value: Any, name: str) -> int:
+    return whole(value, name, least=0, most=_MOST)
+
+
+def _numbers(value: Any, name: str) -> Any:
+    """A number, or the array that lists of numbers stand for; None where there is no bound."""
+    if isinstance(value, list):
+        try:
+            return np.array(value, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise TransferError(f"{name}={seen(value)}: numbers are needed.") from error
+    return value if value is None or value in (np.inf, -np.inf) else real(value, name)
+
+
+def _counts(value: Any, name: str) -> Any:
+    return tuple(_count(one, name) for one in value) if isinstance(value, list) else _count(value, name)
+
+
+def _words(value: Any, name: str) -> Any:
+    """Text, or a list of texts and numbers: keys of an observation, or the name of a kind."""
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str | int) for one in value)):
+        return value
+    raise TransferError(f"{name}={seen(value)}: text, or a list of it, is needed.")
+
+
+Kind = Callable[[Any, str], Any]
+_PLAIN: dict[str, dict[str, Kind]] = {
+    "Autoreset": {},
+    "ClipAction": {},
+    "ClipReward": {"min_reward": _numbers, "max_reward": _numbers},
+    "DelayObservation": {"delay": _count},
+    "DtypeObservation": {"dtype": _words},
+    "FilterObservation": {"filter_keys": _words},
+    "FlattenObservation": {},
+    "FrameStackObservation": {"stack_size": _count, "padding_type": _words},
+    "MaxAndSkipObservation": {"skip": _count},
+    "OrderEnforcing": {"disable_render_order_enforcing": flag},
+    "PassiveEnvChecker": {},
+    "RecordEpisodeStatistics": {"buffer_length": _count, "stats_key": _words},
+    "RepeatAction": {"num_repeats": _count},
+    "RescaleAction": {"min_action": _numbers, "max_action": _numbers},
+    "RescaleObservation": {"min_obs": _numbers, "max_obs": _numbers},
+    "ReshapeObservation": {"shape": _counts},
+    "StickyAction": {"repeat_action_probability": _numbers, "repeat_action_duration": _counts},
+    "TimeAwareObservation": {"flatten": flag, "normalize_time": flag, "dict_time_key": _words},
+    "TimeLimit": {"max_episode_steps": whole},
+    # Their statistics start empty in every environment that is built: `find_statistics` speaks of them.
+    "NormalizeObservation": {"epsilon": _numbers},
+    "NormalizeReward": {"gamma": _numbers, "epsilon": _numbers},
+}
+# They show or record what happens and leave it as it is; nobody asked to record again.
+_LEFT_OUT = {
+    *("HumanRendering", "RecordVideo", "RenderCollection", "AddWhiteNoise", "ObstructView"),
+    *("DataCollector", "DataCollectorV0", "Recorder"),
+}
+
+
+def wrapped(
+    env: gymnasium.Env[Any, Any], wrappers: tuple[WrapperSpec, ...], say: Say | None
+) -> gymnasium.Env[Any, Any]:
+    """An environment with the wrappers of its spec around it.
+
+    Args:
+        env: as its entry point made it, which may have put the first wrappers around it.
+        wrappers: all of them, the innermost first.
+        say: who is told before other code than Gymnasium's own is called; None where it must not be.
+
+    Raises:
+        NotAtHand: a wrapper that is not Gymnasium's own, or whose arguments are not plain.
+    """
+    made = env.spec.additional_wrappers if env.spec is not None else ()
+    first = [(one.name, one.entry_point) for one in wrappers[: len(made)]]
+    rest = wrappers[len(made) :] if first == [(one.name, one.entry_point) for one in made] else wrappers
+    for wrapper in rest:
+        env = _around(env, wrapper, say)
+    return env
+
+
+def _around(env: gymnasium.Env[Any, Any], wrapper: WrapperSpec, say: Say | None) -> gymnasium.Env[Any, Any]:
+    import gymnasium.wrappers
+    from gymnasium.envs.registration import load_env_creator
+
+    module = wrapper.entry_point.partition(":")[0]
+    if wrapper.name in _LEFT_OUT and module.partition(".")[0] in ("gymnasium", "minari", "transfer"):
+        return env
+    problem = _problem(wrapper)
+    if not problem:
+        make, kwargs = getattr(gymnasium.wrappers, wrapper.name), _arguments(wrapper)
+    elif say is None or wrapper.kwargs is None:
+        raise NotAtHand(problem)
+    else:
+        announce(say, wrapper.entry_point, wrapper.kwargs)
+        make, kwargs = load_env_creator(wrapper.entry_point), wrapper.kwargs
+    try:
+        return make(env, **kwargs)
+    except (TypeError, ValueError, AssertionError, gymnasium.error.Error) as error:
+        raise NotAtHand(f"the wrapper {wrapper.name} cannot be put around it: {error}") from error
+
+
+def _problem(wrapper: WrapperSpec) -> str:
+    """Why a wrapper must not be built unless somebody says so, "" where it may."""
+    where = f"the wrapper {seen(wrapper.name)} ({seen(wrapper.entry_point)})"
+    if wrapper.kwargs is None:
+        return (
+            f"{where} does not record its arguments, so nobody can build it again: let it inherit "
+            "gymnasium.utils.RecordConstructorArgs, or register an id whose entry point puts it around."
+        )
+    module, _, name = wrapper.entry_point.partition(":")
+    if not f"{module}.".startswith("gymnasium.wrappers.") or name != wrapper.name or name not in _PLAIN:
+        return f"{where} is none of Gymnasium's own that are allowed: {', '.join(_PLAIN)}. {TRUST}"
+    odd = [key for key in wrapper.kwargs if key not in _PLAIN[name]]
+    if odd:
+        return f"{where} has the argument {seen(odd[0])}; known: {', '.join(_PLAIN[name]) or 'none'}. {TRUST}"
+    return problem_of(wrapper.kwargs, where)
+
+
+def _arguments(wrapper: WrapperSpec) -> dict[str, Any]:
+    kinds, given = _PLAIN[wrapper.name], wrapper.kwargs or {}
+    return {key: kinds[key](value, f"{key} of the wrapper {wrapper.name}") for key, value in given.items()}
+
+
+def statistics_in(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
+    """Names of the wrappers around an environment that keep statistics of their own, which start empty when built."""
+    found, layer = [], env
+    while layer is not None and layer is not getattr(layer, "unwrapped", layer):
+        kept = (type(one).__name__ for one in vars(layer).values())
+        if any(name.startswith("Running") for name in kept):
+            found.append(type(layer).__name__)
+        layer = getattr(layer, "env", None)
+    return tuple(found)
