@@ -1,5 +1,7 @@
 """The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
 
+Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer.scales`).
+
 | class | tokens per step | a token stands for |
 |---|---|---|
 | `ActionEmbedding` | 1 | the whole action, by one linear map (the Decision Transformer) |
@@ -108,9 +110,8 @@ class _Spread(nn.Module, ABC):
         if readout == "categorical":
             if tokenizer is None:
                 raise TransferError("adapter.readout 'categorical' needs a fitted tokenizer.")
-            centers, used = torch.from_numpy(tokenizer.centers_.copy()), torch.from_numpy(tokenizer.n_used_.copy())
             self.readout: SpreadCategorical | SpreadRegression = SpreadCategorical(
-                width, action_size, knows, centers, used
+                width, action_size, knows, tokenizer.bins
             )
         else:
             self.readout = SpreadRegression(width, action_size, knows)
@@ -129,7 +130,7 @@ class _Spread(nn.Module, ABC):
             return None
         edges, rows, slope = self._lines()
         rows = rows if self.index is None else rows + self.index[:, None]
-        return ActionTables(edges, rows, slope, *self.readout.tables(self.action_size))
+        return ActionTables(edges, rows, slope, *self.readout.tables(self.action_size, self.bins))
 
     def encode(self, values: Tensor, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n)."""
@@ -144,13 +145,11 @@ class _Spread(nn.Module, ABC):
 
     def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
         """Hidden (..., n, D) at the positions that predict dimensions `first` to `first + n` -> values (..., n)."""
-        return self.readout.predict(hidden, first)
+        return self.readout.predict(hidden, first, self.bins)
 
     def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
-        if isinstance(self.readout, SpreadRegression):
-            return self.readout.loss(hidden, actions, mask)
-        return self.readout.loss(hidden, self.encode(actions), mask)
+        return self.readout.loss(hidden, actions, mask, self.bins)
 
 
 class ActionSpreadEmbedding(_Spread):

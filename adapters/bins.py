@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer.adapter import RANGES
-from transfer.adapters.tokenizers import Tokenizer
+from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
 from transfer.errors import unknown
 
 
@@ -17,19 +18,35 @@ def check_ranges(ranges: str) -> None:
 
 
 class Bins(nn.Module):
-    """The edges of a fitted tokenizer on the device of the model; encodes as the tokenizer does."""
+    """The tables of a fitted tokenizer on the device of the model; encodes as the tokenizer does.
+
+    They are buffers that are saved with the weights, and their one store: `tokenizer` reads them.
+    """
 
     edges: Tensor
+    centers: Tensor
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.register_buffer("edges", torch.from_numpy(tokenizer.edges_.copy()), persistent=False)  # (A, V-1)
+        self.register_buffer("edges", torch.from_numpy(tokenizer.edges_.copy()))  # (A, V-1), unused ones infinite
+        self.register_buffer("centers", torch.from_numpy(tokenizer.centers_.copy()))  # (A, V)
 
     def forward(self, values: Tensor, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n), 0 <= id < V."""
         n = values.shape[-1]
         columns = values.reshape(-1, n).T.contiguous()  # (n, N)
         return torch.searchsorted(self.edges[first : first + n], columns, right=True).T.reshape(values.shape)
+
+    def unused(self) -> Tensor:
+        """(A, V), which ids a dimension has no use for."""
+        return F.pad(self.edges.isinf(), (1, 0))
+
+    def tokenizer(self, kind: str) -> Tokenizer:
+        """The tokenizer of these tables."""
+        tokenizer = make_tokenizer(kind, self.centers.shape[1])
+        tokenizer.edges_, tokenizer.centers_ = (x.detach().cpu().numpy().copy() for x in (self.edges, self.centers))
+        tokenizer.n_used_ = (~self.unused()).sum(1).cpu().numpy()
+        return tokenizer
 
 
 class BinTable(nn.Module):

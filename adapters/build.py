@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.adapter import Adapter, AdapterConfig, Statistics
-from transfer.adapters.tokenizers import make_tokenizer
+from transfer.adapter import Adapter, AdapterConfig
+from transfer.adapters.measuring import check_bounds, measure
+from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.registry import resolve
+from transfer.scales import ActionRange, Scales, Statistics
 from transfer.trunk import TrunkConfig
-
-QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "max": 1.0}
 
 
 def build_adapter(
@@ -26,6 +28,7 @@ def build_adapter(
     ia3: bool = False,
     conditioning: bool = False,
     like: Adapter | None = None,
+    context: int = 20,
 ) -> Adapter:
     """A fresh adapter for the environment of some episodes.
 
@@ -39,32 +42,52 @@ def build_adapter(
         seed: of the weights.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own.
-        like: an adapter whose state statistics and bins are used where the sizes are equal, because parts that were
-            trained with them are going to be taken over.
+        like: an adapter whose state statistics, action bounds (where the environment has none) and bins are used where
+            the sizes are equal, because parts that were trained with them are going to be taken over.
+        context: T, steps of past that it is going to be trained with.
+
+    Raises:
+        TransferError: actions outside the environment's bounds, where the config refuses them.
     """
     config = config or AdapterConfig()
     statistics, tokenizer = measure(episodes), None
-    if like is not None and like.env_spec.state_size == episodes.state_size:
-        old = like.statistics
-        statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
-    if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
-        config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
-        tokenizer = like.tokenizer
-    elif resolve("action", config.action).tokenized or config.readout == "categorical":
-        tokenizer = make_tokenizer(config.tokenizer, config.bins).fit(episodes.actions)
+    if like is not None:
+        statistics = _shared(statistics, like, episodes)
+    check_bounds(episodes, statistics, config.out_of_bounds)
+    if resolve("action", config.action).tokenized or config.readout == "categorical":
+        if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
+            config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
+            tokenizer = like.tokenizer
+        else:
+            tokenizer = _fitted(config, episodes, statistics)
     sizes = trunk.width, trunk.depth
-    adapter = Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, seed)
+    adapter = Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, context, seed)
     adapter.record = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
     return adapter
 
 
-def measure(episodes: Episodes) -> Statistics:
-    """Mean and deviation of each state dimension, and quantiles of the episode returns."""
-    mean = episodes.states.mean(0, dtype=np.float64).astype(np.float32)
-    std = episodes.states.std(0, dtype=np.float64).astype(np.float32)
-    std = np.where(std < 1e-6, np.float32(1), std)
-    quantiles = {name: episodes.quantile(q) for name, q in QUANTILES.items()}
-    return Statistics(tuple(mean.tolist()), tuple(std.tolist()), quantiles)
+def _shared(statistics: Statistics, like: Adapter, episodes: Episodes) -> Statistics:
+    """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given."""
+    spec, old = episodes.env_spec, like.statistics
+    if like.env_spec.state_size == spec.state_size:
+        statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
+    if like.env_spec.action_size == spec.action_size:
+        low = np.where(np.isfinite(spec.action_low), statistics.action_low, old.action_low)
+        high = np.where(np.isfinite(spec.action_high), statistics.action_high, old.action_high)
+        statistics = replace(statistics, action_low=tuple(low.tolist()), action_high=tuple(high.tolist()))
+    return statistics
+
+
+def _fitted(config: AdapterConfig, episodes: Episodes, statistics: Statistics) -> Tokenizer:
+    """A tokenizer of the scaled actions."""
+    whole = Scales(statistics).action_range()
+
+    def columns() -> Iterator[NDArray[np.float32]]:
+        for i in range(episodes.action_size):
+            column = torch.from_numpy(np.ascontiguousarray(episodes.actions[:, i]))
+            yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
+
+    return make_tokenizer(config.tokenizer, config.bins).fit_columns(columns())
 
 
 def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:

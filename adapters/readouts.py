@@ -1,7 +1,9 @@
 """Readouts: hidden vectors at the positions that predict an action -> the action, and the loss.
 
 `WholeRegression` reads one vector per step, the two spread readouts one vector per action dimension. Losses are
-(sum, count) over real tokens, so padding and the split of a batch over processes never change their ratio.
+(sum, count) over real tokens, so padding and the split of a batch over processes never change their ratio. Actions are
+scaled, -1 to 1. Spread readouts are handed the `Bins` of their adapter, None where it has none; only the one over bins
+looks at them.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from transfer.adapters.bins import Bins
 
 
 def _squared_error(predicted: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,17 +52,17 @@ class SpreadRegression(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
         self.rows = nn.Parameter(torch.zeros(action_size, width)) if per_dimension else None
 
-    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+    def predict(self, hidden: Tensor, first: int = 0, bins: Bins | None = None) -> Tensor:
         """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
         weight = self.weight if self.rows is None else self.weight + self.rows[first : first + hidden.shape[-2]]
         return torch.tanh((hidden * weight).sum(-1) + self.bias)
 
-    def tables(self, action_size: int) -> tuple[Tensor, Tensor, None]:
+    def tables(self, action_size: int, bins: Bins | None = None) -> tuple[Tensor, Tensor, None]:
         """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
         own = self.weight.expand(action_size, -1) if self.rows is None else self.weight + self.rows
         return own[:, None], self.bias.expand(action_size, 1), None
 
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor, bins: Bins | None = None) -> tuple[Tensor, Tensor]:
         """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
         return _squared_error(self.predict(hidden), actions, mask)
 
@@ -72,40 +76,36 @@ class SpreadCategorical(nn.Module):
     are masked out.
     """
 
-    centers: Tensor
-    unused: Tensor
-
-    def __init__(self, width: int, action_size: int, per_dimension: bool, centers: Tensor, used: Tensor) -> None:
+    def __init__(self, width: int, action_size: int, per_dimension: bool, bins: int) -> None:
         super().__init__()
-        bins = centers.shape[1]
         self.weight = nn.Parameter(torch.randn(bins, width) * 0.02)
         self.bias = nn.Parameter(torch.zeros(bins))
         self.rows = nn.Parameter(torch.zeros(action_size, bins, width)) if per_dimension else None
-        self.register_buffer("centers", centers, persistent=False)  # (A, V)
-        self.register_buffer(
-            "unused", torch.arange(bins, device=used.device) >= used[:, None], persistent=False
-        )  # (A, V)
 
-    def logits(self, hidden: Tensor, first: int = 0) -> Tensor:
+    def logits(self, hidden: Tensor, first: int, bins: Bins | None) -> Tensor:
         """(..., n, D) -> (..., n, V)."""
+        assert bins is not None  # whoever reads over bins was built with a tokenizer
         n = hidden.shape[-2]
         logits = F.linear(hidden, self.weight, self.bias)
         if self.rows is not None:
             logits = logits + torch.einsum("...nd,nvd->...nv", hidden, self.rows[first : first + n])
-        return logits.masked_fill(self.unused[first : first + n], float("-inf"))
+        return logits.masked_fill(bins.unused()[first : first + n], float("-inf"))
 
-    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+    def predict(self, hidden: Tensor, first: int, bins: Bins | None) -> Tensor:
         """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
-        shares = self.logits(hidden, first).softmax(-1)  # (..., n, V)
-        return (shares * self.centers[first : first + hidden.shape[-2]]).sum(-1)
+        shares = self.logits(hidden, first, bins).softmax(-1)  # (..., n, V)
+        assert bins is not None
+        return (shares * bins.centers[first : first + hidden.shape[-2]]).sum(-1)
 
-    def tables(self, action_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def tables(self, action_size: int, bins: Bins | None) -> tuple[Tensor, Tensor, Tensor]:
         """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        assert bins is not None
         weights = self.weight.expand(action_size, -1, -1)
-        biases = self.bias.expand(action_size, -1).masked_fill(self.unused, float("-inf"))
-        return weights if self.rows is None else weights + self.rows, biases, self.centers
+        biases = self.bias.expand(action_size, -1).masked_fill(bins.unused(), float("-inf"))
+        return weights if self.rows is None else weights + self.rows, biases, bins.centers
 
-    def loss(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, A, D), bin ids (B, T, A), mask (B, T) -> (sum, count)."""
-        real = mask[..., None].expand_as(ids)
-        return F.cross_entropy(self.logits(hidden)[real], ids[real], reduction="sum"), real.sum()
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor, bins: Bins | None) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
+        assert bins is not None
+        ids, real = bins(actions), mask[..., None].expand_as(actions)
+        return F.cross_entropy(self.logits(hidden, 0, bins)[real], ids[real], reduction="sum"), real.sum()

@@ -9,6 +9,7 @@ a range cannot produce an id one too high.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -51,12 +52,20 @@ class Tokenizer(ABC):
         Raises:
             TransferError: fewer than 2 bins, no values, another number of axes, NaN or infinite values.
         """
-        if self.bins < 2:
-            raise TransferError(f"a tokenizer needs at least 2 bins, got bins={self.bins}")
-        data = _finite(values, "fit")
+        data = np.asarray(values)
         if data.ndim != 2 or data.size == 0:
             raise TransferError(f"a tokenizer is fitted on values of shape (N, A) with N, A >= 1, got {data.shape}")
-        self._store([self._fit_dimension(np.sort(column)) for column in data.T])
+        return self.fit_columns(data.T)
+
+    def fit_columns(self, columns: Iterable[npt.ArrayLike]) -> Self:
+        """`fit` from the values (N,) of one dimension after another, of which one is held at a time.
+
+        Raises:
+            TransferError: see `fit`.
+        """
+        if self.bins < 2:
+            raise TransferError(f"a tokenizer needs at least 2 bins, got bins={self.bins}")
+        self._store([self._fit_dimension(np.sort(_finite(column, "fit", i))) for i, column in enumerate(columns)])
         return self
 
     def encode(self, values: npt.ArrayLike) -> Int64:
@@ -105,7 +114,6 @@ class Tokenizer(ABC):
             "centers": [row[:n].tolist() for row, n in zip(self.centers_, used, strict=True)],
         }
 
-    @abstractmethod
     @abstractmethod
     def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
         """Inner edges (n - 1,) and decode values (n,), n <= bins, from the ascending values (N,) of one dimension."""
@@ -202,13 +210,15 @@ def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
     return tokenizer
 
 
-def _finite(values: npt.ArrayLike, action: str) -> Float32:
-    """Values as float32; raises on NaN, on infinities and on what float32 cannot hold."""
+def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
+    """Values, or those of one dimension, as float32; raises on NaN, infinities and what float32 cannot hold."""
     with np.errstate(over="ignore"):
         data: Float32 = np.asarray(values).astype(np.float32)
     if not np.isfinite(data).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(data))[0])
-        raise TransferError(f"cannot {action} values that are not finite in float32: {data[where]} at index {where}")
+        raise TransferError(
+            f"cannot {action} values that are not finite in float32: {data[where]} at index {(*where, *dimension)}"
+        )
     return data
 
 

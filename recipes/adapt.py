@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.build import build_adapter, inherit, measure
+from transfer.adapters.build import build_adapter, inherit
+from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.freezing import Selection, fingerprint
@@ -103,11 +104,11 @@ def adapt(
     config = config if steps is None else replace(config, steps=steps)
     trunk = trunk.to(device) if trunk is not None else None
     sizes = trunk.config if trunk is not None else trunk_config or TrunkConfig()
-    model, inherited = build_model(chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed)
+    model, inherited = build_model(
+        chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed, config.context
+    )
     model.to(device)
     before = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
-    if isinstance(model, TransferModel):
-        model.adapter.context = config.context  # what is played while it trains acts on as much
     result = fit(
         model,
         WindowSampler(episodes, config.context, config.batch_size, seed, device),
@@ -138,6 +139,7 @@ def build_model(
     source: Adapter | None,
     inherit_from_source: str,
     seed: int,
+    context: int = 20,
 ) -> tuple[Model, list[str]]:
     """The model of a mode before its first step, and what its adapter took over.
 
@@ -152,7 +154,8 @@ def build_model(
     whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
     if whole and source is None:
         raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
-    adapter = build_adapter(episodes, mine.config, config, seed, mode.ia3, mode.conditioning, _shared(mode, source))
+    extras, like = (mode.ia3, mode.conditioning), _shared(mode, source)
+    adapter = build_adapter(episodes, mine.config, config, seed, *extras, like, context)
     inherited = [name for part in whole for name in inherit(adapter, source, part)] if source is not None else []
     _check_untrained(mode, adapter, inherited)
     return TransferModel(mine, adapter), inherited

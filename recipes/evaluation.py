@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.adapter import Adapter, Statistics
+from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.errors import TransferError, unknown
 from transfer.files import read_json
@@ -25,6 +25,7 @@ from transfer.recipes.checks import find_device
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
 from transfer.rollout import evaluate
+from transfer.scales import Statistics
 from transfer.trunk import Trunk
 
 FRAMES_PER_SECOND = 30

@@ -72,8 +72,8 @@ def pretrain(
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
     """
     config, trunk = config or TrainConfig(), new_trunk(trunk_config or TrunkConfig(), seed)
-    model = TransferModel(trunk, build_adapter(episodes, trunk.config, adapter_config, seed)).to(device)
-    model.adapter.context = config.context  # what is played while it trains acts on as much
+    adapter = build_adapter(episodes, trunk.config, adapter_config, seed, context=config.context)
+    model = TransferModel(trunk, adapter).to(device)
     result = fit(
         model,
         WindowSampler(episodes, config.context, config.batch_size, seed, device),

@@ -69,7 +69,7 @@ def describe_adapter(folder: Path) -> dict[str, Any]:
         **taken(file, inner["statistics"], return_quantiles=dict),
         "calibration": inner["statistics"].get("calibration"),
         **weights,
-        "trainable": list(weights["parts"]),
+        "trainable": [part for part in weights["parts"] if part != "scales"],
     }
 
 

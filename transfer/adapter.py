@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.calibration import Calibration
-from transfer.errors import TransferError, check_keys, unknown
-from transfer.numbers import MOST_BINS, whole
+from transfer.errors import TransferError, unknown
+from transfer.numbers import MOST_BINS, MOST_CONTEXT, whole
+from transfer.scales import Scales, Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Gains, Trunk
 
 RANGES = ("per-dimension", "shared", "shared+index")
 READOUTS = ("regression", "categorical")
+OUT_OF_BOUNDS = ("clip", "refuse")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class AdapterConfig:
         bins: V, bins per action dimension.
         ranges: "per-dimension" (the paper's eq. 4), "shared" or "shared+index".
         readout: "regression" or, for spread embeddings, "categorical".
+        out_of_bounds: what becomes of the data's actions outside the environment's bounds: "clip" them, or "refuse".
     """
 
     state: str = "mlp"
@@ -41,6 +42,7 @@ class AdapterConfig:
     bins: int = 64
     ranges: str = "shared+index"
     readout: str = "regression"
+    out_of_bounds: str = "clip"
 
     def __post_init__(self) -> None:
         for part in ("state", "action", "tokenizer"):
@@ -48,60 +50,33 @@ class AdapterConfig:
         for name, known in (
             ("ranges", RANGES),
             ("readout", READOUTS),
+            ("out_of_bounds", OUT_OF_BOUNDS),
         ):
             if getattr(self, name) not in known:
                 raise unknown(f"adapter.{name}", getattr(self, name), known)
         object.__setattr__(self, "bins", whole(self.bins, "adapter.bins", 2, MOST_BINS))
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """What a dataset, and the policy's own episodes after its training, say about an environment.
-
-    Attributes:
-        state_mean, state_std: one number per state dimension; constant dimensions have a deviation of 1.
-        return_quantiles: {"p50": ..., "p95": ..., "max": ...} of the episode returns, raw.
-        calibration: asked against achieved returns; None before it was measured.
-    """
-
-    state_mean: tuple[float, ...]
-    state_std: tuple[float, ...]
-    return_quantiles: dict[str, float] = field(default_factory=dict)
-    calibration: Calibration | None = None
-
-    @property
-    def best_target(self) -> float:
-        """The raw return to ask for: the calibration's best, before that the 95th percentile of the dataset."""
-        return self.return_quantiles["p95"] if self.calibration is None else self.calibration.best
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Statistics:
-        """The inverse of `dataclasses.asdict`. Raises TransferError on a key that is missing or not known."""
-        check_keys("the statistics", data, [f.name for f in fields(cls)])
-        mean, std = (tuple(map(float, data[key])) for key in ("state_mean", "state_std"))
-        measured = data["calibration"]
-        calibration = None if measured is None else Calibration.from_json(measured)
-        return cls(mean, std, {str(k): float(v) for k, v in data["return_quantiles"].items()}, calibration)
-
-
 class Adapter(nn.Module):
-    """State embedding, action embedding and readout, optional IA3 vectors and return embedding, and statistics.
+    """State embedding, action embedding and readout, optional IA3 vectors and return embedding, and scales.
 
     Build one with `transfer.adapters.build.build_adapter`, or `Adapter.load`.
 
     Args:
         config: kinds of the parts.
-        env_spec: the environment, with the reference scores that scale returns.
+        env_spec: the environment.
         statistics: of the dataset the adapter was made for.
-        tokenizer: fitted on its actions; None when the action embedding needs none.
+        tokenizer: fitted on its scaled actions; None when the action embedding needs none.
         width, depth: of the trunk it plugs into.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own instead of the trunk's.
+        context: T, steps of past that it is trained with and acts on.
         seed: a part's weights are a function of (seed, name of the part), whatever other parts there are.
-    """
 
-    state_mean: Tensor
-    state_std: Tensor
+    Raises:
+        TransferError: statistics or a tokenizer of other sizes than the environment's or of another kind than the
+            config's, a context below 2.
+    """
 
     def __init__(
         self,
@@ -113,46 +88,61 @@ class Adapter(nn.Module):
         depth: int,
         ia3: bool = False,
         conditioning: bool = False,
+        context: int = 20,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.config, self.env_spec, self.statistics, self.tokenizer = config, env_spec, statistics, tokenizer
+        self.config, self.env_spec = config, env_spec
         self.width, self.depth = width, depth
+        self.context = whole(context, "context", 2, MOST_CONTEXT)
         self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
-        sizes = env_spec.state_size, env_spec.action_size
-        if len(statistics.state_mean) != sizes[0] or len(statistics.state_std) != sizes[0]:
-            raise TransferError(
-                f"statistics of {len(statistics.state_mean)} state numbers for '{env_spec.name}', which has {sizes[0]}."
-            )
+        check_sizes(statistics, env_spec)
+        _check_tokenizer(tokenizer, config, env_spec)
         with seeded(seed, "state"):
-            self.state = registry.resolve("state", config.state)(sizes[0], width)
+            self.state = registry.resolve("state", config.state)(env_spec.state_size, width)
         with seeded(seed, "action"):
             action = registry.resolve("action", config.action)
-            self.action = action(width, sizes[1], tokenizer, config.ranges, config.readout)
+            self.action = action(width, env_spec.action_size, tokenizer, config.ranges, config.readout)
         with seeded(seed, "conditioning"):
             self.conditioning = nn.Linear(1, width) if conditioning else None
         with seeded(seed, "ia3"):
             self.ia3 = registry.resolve("ia3", "ia3")(width, depth) if ia3 else None
-        mean, std = (torch.tensor(v, dtype=torch.float32) for v in (statistics.state_mean, statistics.state_std))
-        self.register_buffer("state_mean", mean, persistent=False)
-        self.register_buffer("state_std", std, persistent=False)
+        self.scales = Scales(statistics)
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts this adapter has, by name."""
-        return {name: module for name, module in self.named_children()}
+        """The parts this adapter has, by name; scales are none, for nothing in them trains."""
+        return {name: module for name, module in self.named_children() if name != "scales"}
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the dataset, as the buffers of `scales` hold them."""
+        return self.scales.statistics
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, as the buffers of the action part hold it; None where that needs none."""
+        bins = getattr(self.action, "bins", None)
+        return None if bins is None else bins.tokenizer(self.config.tokenizer)
 
     def embed_state(self, states: Tensor) -> Tensor:
         """Raw states (B, T, S) -> tokens (B, T, n, D)."""
-        if states.shape[-1] != self.env_spec.state_size:
-            raise TransferError(
-                f"states have {states.shape[-1]} numbers, the adapter for '{self.env_spec.name}' takes "
-                f"{self.env_spec.state_size}."
-            )
-        return self.state((states - self.state_mean) / self.state_std)
+        self._check_size("states", states, self.env_spec.state_size)
+        return self.state(self.scales.scale_states(states))
 
-    def scale_returns(self, returns: Tensor) -> Tensor:
-        """Raw returns -> parts of the reference span (max - min); no minimum is subtracted."""
-        return returns / self.env_spec.reference.span
+    def scale_actions(self, actions: Tensor) -> Tensor:
+        """The environment's actions (..., A) -> -1 to 1, what the action part takes and gives."""
+        self._check_size("actions", actions, self.env_spec.action_size)
+        return self.scales.scale_actions(actions)
+
+    def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
+        """Raw returns still wanted at some steps, both (...) -> parts of the span, see `transfer.scales`."""
+        return self.scales.scale_returns(returns, times)
+
+    def _check_size(self, what: str, values: Tensor, size: int) -> None:
+        if values.shape[-1] != size:
+            raise TransferError(
+                f"{what} have {values.shape[-1]} numbers, the adapter for '{self.env_spec.name}' takes {size}."
+            )
 
     def gains(self) -> Sequence[Gains] | None:
         """IA3 scales for the trunk, None without IA3."""
@@ -179,3 +169,28 @@ class Adapter(nn.Module):
         from transfer.checkpoint import load_adapter
 
         return load_adapter(folder, trunk, any_trunk)
+
+
+def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
+    """Raise TransferError unless statistics are of an environment's sizes."""
+    have = len(statistics.state_mean), len(statistics.action_low)
+    if have != (env_spec.state_size, env_spec.action_size):
+        raise TransferError(
+            f"statistics of {have[0]} state numbers and {have[1]} action numbers for '{env_spec.name}', which has "
+            f"{env_spec.state_size} and {env_spec.action_size}."
+        )
+
+
+def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: EnvironmentSpec) -> None:
+    """Raise TransferError unless a tokenizer is the one that a config describes, fitted on scaled actions."""
+    if tokenizer is None:
+        return
+    have = tokenizer.kind, tokenizer.bins, len(tokenizer.edges_)
+    wanted = config.tokenizer, config.bins, env_spec.action_size
+    if have != wanted:
+        raise TransferError(
+            f"a {have[0]} tokenizer of {have[1]} bins for {have[2]} action numbers; the adapter for '{env_spec.name}' "
+            f"needs a {wanted[0]} one of {wanted[1]} bins for {wanted[2]}."
+        )
+    if abs(tokenizer.centers_).max() > 1:
+        raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")

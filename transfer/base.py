@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from transfer.adapter import Statistics
 from transfer.batch import Batch
 from transfer.calibration import Calibration
 from transfer.errors import TransferError
 from transfer.numbers import seen
+from transfer.scales import Statistics
 from transfer.specs import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Actor(Protocol):
     """Acts in E environments in lockstep."""
 
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
+        """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
         ...
 
     def select(self, rows: Tensor) -> None:
@@ -70,6 +70,10 @@ class PolicyModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Sum of the loss over real tokens, and how many there were; what is padded never changes it."""
+
+    def forward(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """`loss`, so that `model(batch)` and what wraps modules (compilers, data parallelism) train it."""
+        return self.loss(batch, precision)
 
     @abstractmethod
     def stream(self, rows: int, context: int, decode: str) -> Actor:

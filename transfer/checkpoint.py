@@ -1,8 +1,8 @@
 """Trunks and adapters as folders that a person can read: JSON and safetensors, no pickle.
 
     trunk.json    {"config", "fingerprint", "record"}                                              + trunk.safetensors
-    adapter.json  {"config", "environment", "statistics", "tokenizer", "width", "depth", "extras", "fingerprint",
-                   "trunk", "record"}                                                              + adapter.safetensors
+    adapter.json  {"config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras",
+                   "fingerprint", "trunk", "record"}                                               + adapter.safetensors
     mlp.json      {"environment", "statistics", "hidden", "fingerprint"}                           + mlp.safetensors
 
 and what `transfer.pairs` adds to each. Loading is strict: no missing and no unexpected keys or tensors; what the JSON
@@ -11,6 +11,7 @@ says and what the tensors' file declares are compared before anything of their s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -21,12 +22,13 @@ import torch
 from torch import nn
 
 from transfer import registry
-from transfer.adapter import Adapter, AdapterConfig, Statistics
+from transfer.adapter import Adapter, AdapterConfig
 from transfer.errors import TransferError
 from transfer.files import as_path
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.pairs import load_pair, save_pair
+from transfer.scales import Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.tensors import check_header, declared
@@ -34,7 +36,7 @@ from transfer.trunk import Trunk, TrunkConfig
 
 TRUNK_KEYS = ("config", "fingerprint", "record")
 ADAPTER_KEYS = (
-    *("config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
+    *("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"),
     *("fingerprint", "trunk", "record"),
 )
 MLP_KEYS = ("environment", "statistics", "hidden", "fingerprint")
@@ -88,6 +90,7 @@ def load_adapter(folder: str | Path, trunk: Trunk | None = None, any_trunk: bool
             registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
             content["width"],
             content["depth"],
+            context=content["context"],
             **content["extras"],
         )
         adapter.record = {"trunk": content["trunk"], **content["record"]}
@@ -143,7 +146,22 @@ def _load(folder: Path, name: str, keys: tuple[str, ...], build: Callable[[dict[
         raise TransferError(
             f"{tensors_path} was changed after it was saved: its fingerprint is {found}, not {content['fingerprint']}."
         )
+    _check_said(module, content, path)
     return module.eval()
+
+
+def _check_said(module: nn.Module, content: dict[str, Any], path: Path) -> None:
+    """Raise TransferError unless the numbers that a person reads in the JSON are those that the tensors hold."""
+    held = {} if isinstance(module, Trunk) else {"statistics": asdict(module.statistics)}
+    if isinstance(module, Adapter):
+        held["tokenizer"] = _tables(module)
+    for key, value in held.items():
+        if json.loads(json.dumps(value)) != content[key]:
+            raise TransferError(f"{path} was edited: its {key} are not those of the tensors beside it.")
+
+
+def _tables(adapter: Adapter) -> dict[str, Any] | None:
+    return None if adapter.tokenizer is None else adapter.tokenizer.to_json()
 
 
 def check_trunk(adapter: Adapter, trunk: Trunk, name: str = "this adapter") -> None:
@@ -161,9 +179,10 @@ def _content(adapter: Adapter) -> dict[str, Any]:
         "config": asdict(adapter.config),
         "environment": adapter.env_spec.to_json(),
         "statistics": asdict(adapter.statistics),
-        "tokenizer": adapter.tokenizer.to_json() if adapter.tokenizer is not None else None,
+        "tokenizer": _tables(adapter),
         "width": adapter.width,
         "depth": adapter.depth,
+        "context": adapter.context,
         "extras": {"ia3": adapter.ia3 is not None, "conditioning": adapter.conditioning is not None},
     }
 

@@ -39,7 +39,10 @@ class Lane:
         if context < 2:
             raise TransferError(f"context={context}: a stream needs at least 2 steps.")
         self.model, self.decode, self.context = model, decode, context
-        self.past: list[tuple[Tensor, ...]] = []  # of each step states (E, S), returns (E,), times (E,), actions (E, A)
+        self.range = model.adapter.scales.action_range()
+        self.past: list[
+            tuple[Tensor, ...]
+        ] = []  # of each step states (E, S), returns, times (E,), scaled actions (E, A)
         self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
 
     @property
@@ -48,7 +51,7 @@ class Lane:
         return len(self.past) == self.context
 
     def act(self, states: Tensor, returns: Tensor, times: Tensor) -> Generator[Tensor, Tensor, Tensor]:
-        """Actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,).
+        """The environment's actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,).
 
         On the way yields tokens (E, n, D) and is sent what the trunk makes of them, (E, n, D); of the first ones that
         of the last token is enough. In "parallel" the others are not to be kept: they stand for actions yet unknown.
@@ -60,11 +63,12 @@ class Lane:
     def ask(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """What comes before an action: tokens (E, n, D) to read, the state's last, and the time's vector (E, 1, D)."""
         time = self.model.trunk.time(times[:, None])
-        head = [self.model.embed_return(returns[:, None])[:, 0], self.model.adapter.embed_state(states[:, None])[:, 0]]
-        return torch.cat([*self.unread, *(part + time for part in head)], 1), time
+        wanted = self.model.embed_return(returns[:, None], times[:, None])[:, 0]
+        state = self.model.adapter.embed_state(states[:, None])[:, 0]
+        return torch.cat([*self.unread, wanted + time, state + time], 1), time
 
     def keep(self, states: Tensor, returns: Tensor, times: Tensor, time: Tensor, actions: Tensor) -> Tensor:
-        """What comes after it: the step becomes past. Returns its actions (E, A)."""
+        """What comes after it: the step with its scaled actions (E, A) becomes past. Returns the environment's."""
         action = self.model.adapter.action
         if action.spread:
             known = 0 if self.decode == "parallel" else action.action_size - 1  # dimensions whose tokens are read
@@ -72,7 +76,7 @@ class Lane:
         else:
             self.unread = [action(actions[:, None])[:, 0] + time]
         self.past.append((states, returns, times, actions))
-        return actions
+        return self.range.outward(actions)
 
     def _choose(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
         """Actions from the hidden vector (E, 1, D) at the state token; goes on as `act` does."""

@@ -67,7 +67,7 @@ class MixedModel(nn.Module):
             raise TransferError(f"no batch was given. Known adapters: {', '.join(self.models)}.")
         models = [self[name] for name in batches]
         sequences = [
-            model.tokens(batch.states, batch.actions, batch.returns, batch.times)
+            model.tokens(batch.states, model.adapter.scale_actions(batch.actions), batch.returns, batch.times)
             for model, batch in zip(models, batches.values(), strict=True)
         ]
         gains = self.gains({name: len(batch.mask) for name, batch in batches.items()})
@@ -89,8 +89,9 @@ class MixedModel(nn.Module):
             TransferError: no batch, or one under an unknown name.
         """
         hidden = self.hidden(batches, precision)
+        adapters = {name: self[name].adapter for name in batches}
         return {
-            name: self[name].adapter.action.loss(hidden[name], batch.actions, batch.mask)
+            name: adapters[name].action.loss(hidden[name], adapters[name].scale_actions(batch.actions), batch.mask)
             for name, batch in batches.items()
         }
 

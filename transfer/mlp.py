@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer.adapter import Statistics
+from transfer.adapter import check_sizes
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
+from transfer.scales import Scales, Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 
 
 class MLPPolicy(PolicyModel):
-    """Two hidden layers with GELU from (normalised state, scaled return-to-go) to the action; squared error.
+    """Two hidden layers with GELU from (normalised state, scaled return-to-go) to the scaled action; squared error.
 
     Made as large as what another mode trains, so that the two differ in the trunk and not in size. Behaves as a
     `TransferModel` does in training and evaluation.
@@ -31,18 +31,14 @@ class MLPPolicy(PolicyModel):
         seed: of the weights.
     """
 
-    state_mean: Tensor
-    state_std: Tensor
-
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
-        self._env_spec, self._statistics, self.hidden = env_spec, statistics, hidden
+        check_sizes(statistics, env_spec)
+        self._env_spec, self.hidden, self.scales = env_spec, hidden, Scales(statistics)
         with seeded(seed, "mlp"):
             self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
             self.fc_2 = nn.Linear(hidden, hidden)
             self.out = nn.Linear(hidden, env_spec.action_size)
-        self.register_buffer("state_mean", torch.tensor(statistics.state_mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("state_std", torch.tensor(statistics.state_std, dtype=torch.float32), persistent=False)
 
     @staticmethod
     def hidden_for(env_spec: EnvironmentSpec, numbers: int) -> int:
@@ -67,7 +63,7 @@ class MLPPolicy(PolicyModel):
     @property
     def statistics(self) -> Statistics:
         """Of the dataset it learned from."""
-        return self._statistics
+        return self.scales.statistics
 
     @property
     def context(self) -> int:
@@ -76,7 +72,7 @@ class MLPPolicy(PolicyModel):
 
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store it with the statistics."""
-        self._statistics = replace(self._statistics, calibration=calibration)
+        self.scales.keep_calibration(calibration)
 
     @property
     def tokens_per_step(self) -> int:
@@ -87,16 +83,17 @@ class MLPPolicy(PolicyModel):
         """One part, `mlp`."""
         return {"mlp": self}
 
-    def forward(self, states: Tensor, returns: Tensor) -> Tensor:
-        """States (..., S) and returns still wanted (...) -> actions (..., A)."""
-        inputs = [(states - self.state_mean) / self.state_std, returns[..., None] / self.env_spec.reference.span]
-        x = F.gelu(self.fc_1(torch.cat(inputs, -1)))
+    def predict(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """States (..., S), returns still wanted (...) and step numbers (...) -> scaled actions (..., A), -1 to 1."""
+        wanted = self.scales.scale_returns(returns, times)
+        x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), wanted[..., None]], -1)))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Sum of squared errors over real steps and dimensions, and how many there were; always float32."""
-        error = (self(batch.states, batch.returns) - batch.actions).square() * batch.mask[..., None]
-        return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
+        predicted, actions = self.predict(batch.states, batch.returns, batch.times), batch.actions
+        error = (predicted - self.scales.scale_actions(actions)).square() * batch.mask[..., None]
+        return error.sum(), batch.mask.sum() * actions.shape[-1]
 
     def save(self, folder: Path) -> Path:
         """Write `mlp.json` and `mlp.safetensors`. See `transfer.checkpoint`."""
@@ -120,12 +117,11 @@ class MLPStream:
     """The interface of `transfer.streaming.Stream` for a policy without memory."""
 
     def __init__(self, model: MLPPolicy) -> None:
-        self.model = model
+        self.model, self.range = model, model.scales.action_range()
 
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (E, S) and returns (E,) -> actions (E, A)."""
-        actions: Tensor = self.model(states, returns)
-        return actions
+        """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
+        return self.range.outward(self.model.predict(states, returns, times))
 
     def select(self, rows: Tensor) -> None:
         """Nothing to drop."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from transfer.adapter import Adapter, Statistics
+from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
 from transfer.errors import TransferError
 from transfer.layout import Layout
+from transfer.scales import Statistics
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 
@@ -71,13 +71,11 @@ class TransferModel(PolicyModel):
     @property
     def context(self) -> int:
         """T, the steps of past that the adapter was trained with."""
-        trained = self.adapter.record.get("training", {})
-        context: int = getattr(self.adapter, "context", trained.get("context", 20))
-        return context
+        return self.adapter.context
 
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store it in the adapter."""
-        self.adapter.statistics = replace(self.adapter.statistics, calibration=calibration)
+        self.adapter.scales.keep_calibration(calibration)
 
     @property
     def tokens_per_step(self) -> int:
@@ -88,16 +86,23 @@ class TransferModel(PolicyModel):
         """Every selectable part by name: `trunk` and those of the adapter."""
         return {"trunk": self.trunk, **self.adapter.parts()}
 
-    def embed_return(self, returns: Tensor) -> Tensor:
-        """Raw returns (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
+    def embed_return(self, returns: Tensor, times: Tensor) -> Tensor:
+        """Raw returns and times (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
         embedding = self.trunk.returns if self.adapter.conditioning is None else self.adapter.conditioning
-        return embedding(self.adapter.scale_returns(returns)[..., None])[:, :, None]
+        return embedding(self.adapter.scale_returns(returns, times)[..., None])[:, :, None]
 
     def tokens(self, states: Tensor, actions: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """The sequence the trunk reads, (B, T*K, D), of states (B,T,S), actions (B,T,A), returns and times (B,T)."""
+        """The sequence the trunk reads, (B, T*K, D).
+
+        Args:
+            states: (B, T, S), raw.
+            actions: (B, T, A), scaled.
+            returns: (B, T), raw.
+            times: (B, T).
+        """
         time = self.trunk.time(times)[:, :, None]  # (B, T, 1, D)
         groups = {
-            "return": self.embed_return(returns) + time,
+            "return": self.embed_return(returns, times) + time,
             "state": self.adapter.embed_state(states) + time,
             "action": self.adapter.action(actions) + time,
         }
@@ -108,7 +113,8 @@ class TransferModel(PolicyModel):
 
         Padding stands behind the real steps, where no real step looks, so attention needs no padding mask.
         """
-        tokens = self.tokens(batch.states, batch.actions, batch.returns, batch.times)
+        actions = self.adapter.scale_actions(batch.actions)
+        tokens = self.tokens(batch.states, actions, batch.returns, batch.times)
         with torch.autocast(tokens.device.type, precision, enabled=precision != torch.float32):
             hidden, _ = self.trunk(tokens, self.adapter.gains(), pick=self._action_positions)
         return hidden.float().unflatten(1, (batch.mask.shape[1], -1))
@@ -124,7 +130,8 @@ class TransferModel(PolicyModel):
             batch: windows; what is padded never changes the result.
             precision: of the trunk's matrix products; embeddings and readout are float32.
         """
-        return self.adapter.action.loss(self.hidden(batch, precision), batch.actions, batch.mask)
+        actions = self.adapter.scale_actions(batch.actions)
+        return self.adapter.action.loss(self.hidden(batch, precision), actions, batch.mask)
 
     def stream(self, rows: int, context: int, decode: str) -> Stream:
         """Actions for E = `rows` environments, step by step; see `transfer.streaming.Stream`."""

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.build import build_adapter, inherit, measure
+from transfer.adapters.build import build_adapter, inherit
+from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.trunk import TrunkConfig

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from transfer.adapters.bins import Bins
 from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, WholeRegression
+from transfer.adapters.tokenizers import tokenizer_from_json
 
 WIDTH, A, BINS = 16, 3, 8
-USED = torch.tensor([8, 8, 3])
+USED = (8, 8, 3)
 
 
 @pytest.fixture
@@ -16,8 +18,10 @@ def mask() -> Tensor:
 
 
 @pytest.fixture
-def centers() -> Tensor:
-    return torch.linspace(-1, 1, BINS).repeat(A, 1) + torch.arange(A)[:, None] / 100
+def bins() -> Bins:
+    centers = [[(2 * i + 1) / BINS - 1 + a / 100 for i in range(used)] for a, used in enumerate(USED)]
+    edges = [[2 * i / BINS - 1 for i in range(1, used)] for used in USED]
+    return Bins(tokenizer_from_json({"kind": "uniform", "bins": BINS, "edges": edges, "centers": centers}))
 
 
 def hidden(tokens: int) -> Tensor:
@@ -58,13 +62,12 @@ def test_squared_error_is_summed_over_real_steps(per_dimension: bool, mask: Tens
 
 
 @pytest.mark.parametrize("per_dimension", [True, False])
-def test_cross_entropy_is_summed_over_real_steps(per_dimension: bool, mask: Tensor, centers: Tensor) -> None:
-    readout, h = SpreadCategorical(WIDTH, A, per_dimension, centers, USED), hidden(A)
+def test_cross_entropy_is_summed_over_real_steps(per_dimension: bool, mask: Tensor, bins: Bins) -> None:
+    readout, h = SpreadCategorical(WIDTH, A, per_dimension, BINS), hidden(A)
     if readout.rows is not None:
         torch.nn.init.normal_(readout.rows)
-    ids = torch.randint(0, 3, (2, 4, A), generator=torch.Generator().manual_seed(2))
-    total, count = readout.loss(h, ids, mask)
-    expected = torch.zeros(())
+    total, count = readout.loss(h, wanted(), mask, bins)
+    ids, expected = bins(wanted()), torch.zeros(())
     for b, t in mask.nonzero().tolist():
         for i in range(A):
             logits = readout.weight @ h[b, t, i] + readout.bias
@@ -76,31 +79,31 @@ def test_cross_entropy_is_summed_over_real_steps(per_dimension: bool, mask: Tens
     assert count == 4 * A
 
 
-def test_the_mean_of_the_distribution_is_predicted(centers: Tensor) -> None:
-    readout, h = SpreadCategorical(WIDTH, A, False, centers, USED), hidden(A)
+def test_the_mean_of_the_distribution_is_predicted(bins: Bins) -> None:
+    readout, h, centers = SpreadCategorical(WIDTH, A, False, BINS), hidden(A), bins.centers
     for i in range(A):
-        used = int(USED[i])
-        weights = readout.logits(h)[..., i, :used].exp()
+        used = USED[i]
+        weights = readout.logits(h, 0, bins)[..., i, :used].exp()
         expected = (weights * centers[i, :used]).sum(-1) / weights.sum(-1)
-        torch.testing.assert_close(readout.predict(h)[..., i], expected)
-        one_by_one = readout.predict(h[..., i : i + 1, :], i)[..., 0]
+        torch.testing.assert_close(readout.predict(h, 0, bins)[..., i], expected)
+        one_by_one = readout.predict(h[..., i : i + 1, :], i, bins)[..., 0]
         torch.testing.assert_close(one_by_one, expected)
     with torch.no_grad():
         readout.bias[1] += 1000  # a certain bin decodes to its value
-    torch.testing.assert_close(readout.predict(h), centers[:, 1].expand(2, 4, A))
+    torch.testing.assert_close(readout.predict(h, 0, bins), centers[:, 1].expand(2, 4, A))
 
 
-def test_bins_that_a_dimension_does_not_use_are_never_predicted(centers: Tensor) -> None:
-    readout = SpreadCategorical(WIDTH, A, False, centers, USED)
+def test_bins_that_a_dimension_does_not_use_are_never_predicted(bins: Bins) -> None:
+    readout = SpreadCategorical(WIDTH, A, False, BINS)
     with torch.no_grad():
         readout.bias[5:] = 100
-    ids = readout.logits(hidden(A)).argmax(-1)
+    ids = readout.logits(hidden(A), 0, bins).argmax(-1)
     assert (ids[..., :2] >= 5).all() and (ids[..., 2] < 3).all()
-    assert readout.predict(hidden(A))[..., 2].max() <= centers[2, 2]
+    assert readout.predict(hidden(A), 0, bins)[..., 2].max() <= bins.centers[2, 2]
 
 
-def test_padding_may_hold_anything(centers: Tensor, mask: Tensor) -> None:
-    readout, h, ids = SpreadCategorical(WIDTH, A, False, centers, USED), hidden(A), torch.zeros(2, 4, A).long()
-    before = readout.loss(h, ids, mask)[0]
-    ids[~mask] = 7  # unused in the last dimension: an infinite loss, were it counted
-    torch.testing.assert_close(readout.loss(h, ids, mask)[0], before)
+def test_padding_may_hold_anything(bins: Bins, mask: Tensor) -> None:
+    readout, h, actions = SpreadCategorical(WIDTH, A, False, BINS), hidden(A), torch.zeros(2, 4, A)
+    before = readout.loss(h, actions, mask, bins)[0]
+    actions[~mask] = torch.nan
+    torch.testing.assert_close(readout.loss(h, actions, mask, bins)[0], before)

@@ -87,11 +87,9 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
     ) -> Adapter:
         config = AdapterConfig(**{"bins": 8, **kinds})
         sizes = trunk.config if trunk is not None else SMALL
-        adapter = build_adapter(make_episodes(env), sizes, config, seed, ia3, conditioning)
+        adapter = build_adapter(make_episodes(env), sizes, config, seed, ia3, conditioning, context=context)
         if lively:
             enliven(adapter, seed)
-        if context != 20:
-            adapter.record["training"] = {"context": context}
         if trunk is not None:
             adapter.record["trunk"] = fingerprint(trunk)
         return adapter.eval()

@@ -135,11 +135,14 @@ def test_an_adapter_holds_no_tensor_of_the_trunk(make_model: MakeModel, tmp_path
     linear = [f"{name}.{kind}" for name in ("state.fc_1", "state.fc_2", "state.proj") for kind in ("weight", "bias")]
     action = ["index", "table.rows.weight", "readout.weight", "readout.bias", "readout.rows"]
     found = load_file(tmp_path / "adapter" / "adapter.safetensors")
+    bins, numbers = ("edges", "centers"), ("state_mean", "state_std", "action_low", "action_high")
+    scales = [*numbers, "return_span", "return_means", "return_every", "_extra_state"]
     expected = {*layers, *linear, *(f"action.{name}" for name in action), "conditioning.weight", "conditioning.bias"}
+    expected |= {*(f"action.bins.{name}" for name in bins), *(f"scales.{name}" for name in scales)}
     assert set(found) == expected
     assert set(json.loads((tmp_path / "adapter" / "adapter.json").read_text())) == {
         *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
-        *("fingerprint", "trunk", "record", "tensors", "checksum"),
+        *("context", "fingerprint", "trunk", "record", "tensors", "checksum"),
     }
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter.json", "adapter.safetensors"]
 
@@ -211,7 +214,15 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "a setting too few": ({"config__bins": None}, "AdapterConfig needs exactly"),
     "no settings at all": ({"config": 3}, "AdapterConfig needs exactly"),
     "another mean": ({"statistics__state_mean": [0.0] * 11}, UNSEALED),
-    "another number of means": ({"statistics__state_mean": [0.0] * 10}, "statistics of 10 state numbers"),
+    "another number of means": ({"statistics__state_mean": [0.0] * 10}, "have 10 and 11 numbers"),
+    "a mean of none of the tensors": (
+        {"statistics__state_mean": [0.5] * 11},
+        "statistics are not those of the te",
+    ),
+    "a mean that is no number": ({"statistics__state_mean": ["x"] * 11}, "finite numbers are needed"),
+    "a deviation below zero": ({"statistics__state_std": [-1.0] * 11}, "deviations are above 0"),
+    "bounds that cross": ({"statistics__action_low": [2.0] * 3}, "actions from 2.0 to 1.0"),
+    "another calibration": ({"statistics__return_quantiles": {"p95": 7.0}}, "scales._extra_state"),
     "another reference": ({"environment__reference__maximum": 4000.0}, UNSEALED),
     "another environment": ({"environment__gym_spec": "{}"}, UNSEALED),
     "another kind of bins": ({"tokenizer__kind": "uniform"}, UNSEALED),

@@ -158,7 +158,8 @@ def test_returns_are_conditioned_as_shares_of_the_reference_span(make_model: Mak
     model = make_model()
     span = model.env_spec.reference.span
     expected = model.trunk.returns(torch.tensor([[[0.0], [0.5], [1.0]]]))
-    torch.testing.assert_close(model.embed_return(torch.tensor([[0.0, 0.5, 1.0]]) * span)[:, :, 0], expected)
+    returns, times = torch.tensor([[0.0, 0.5, 1.0]]) * span, torch.tensor([[0, 7, 900]])
+    torch.testing.assert_close(model.embed_return(returns, times)[:, :, 0], expected)
 
 
 def test_states_are_normalised_by_the_statistics_of_their_dataset(make_model: MakeModel) -> None:
@@ -199,11 +200,13 @@ def test_an_adapter_for_another_trunk_shape_is_refused(
     assert model.env_spec.name == "hopper"
 
 
-def test_states_of_another_size_are_refused(make_model: MakeModel, make_batch: MakeBatch) -> None:
+def test_states_and_actions_of_another_size_are_refused(make_model: MakeModel, make_batch: MakeBatch) -> None:
     model = make_model("Hopper-v5")
-    walker = make_batch(make_model("Walker2d-v5"))
+    hopper, walker = make_batch(model), make_batch(make_model("Walker2d-v5"))
     with pytest.raises(TransferError, match="states have 17 numbers, the adapter for 'hopper' takes 11"):
-        model.loss(walker)
+        model.loss(replace(hopper, states=walker.states))
+    with pytest.raises(TransferError, match="actions have 6 numbers, the adapter for 'hopper' takes 3"):
+        model.loss(replace(hopper, actions=walker.actions))
 
 
 def test_parts_are_those_that_the_adapter_has(make_model: MakeModel) -> None:
