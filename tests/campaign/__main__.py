@@ -126,8 +126,9 @@ def report(failures: list[tuple[str, Trial, Verdict]], seed: int) -> Iterator[st
         some = [(one, trial, verdict) for one, trial, verdict in failures if fault in verdict.faults]
         yield f"# {fault}: {len(some)}\n" if some else ""
         for name, trial, verdict in some:
-            yield f"## {name}: {trial.name}\npython -m tests.campaign --seed {seed} --input {name}"
-            yield f"{verdict.faults[fault]}\n"
+            said = verdict.faults[fault].strip()
+            yield f"## {name}: {trial.name}\npython -m tests.campaign --seed {seed} --input '{name}'"
+            yield f"{said.splitlines()[-1]}\n\n{said}\n"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.campaign import toml_keys
+from tests.campaign import checkpoints, command_line, run_folders, toml_keys
 from tests.campaign.engine import Trial
 
 FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
     "toml": toml_keys.make,
+    "command line": command_line.make,
+    "checkpoints": checkpoints.make,
+    "run folders": run_folders.make,
 }
