@@ -78,11 +78,12 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A stream into a new file, which takes the place of `path` when the block ends well and is removed when not.
 
     Until then the file has a name beside `path` that nobody can foresee. A link at `path` is replaced, not followed: a
-    path that the user gave is to be resolved first. What processes left here that were killed is removed.
+    path that the user gave is to be resolved first. What processes left here that were killed is removed. `mode` is
+    the most that others may do with it, less what the user's umask takes away.
 
     Raises:
         TransferError: it cannot be written, or `path` is there and is no file.
@@ -91,7 +92,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
             raise TransferError(f"{path} cannot be written: it is there and is no file.")
         sweep(path.parent)
-        temporary, stream = _temporary(path)
+        temporary, stream = _temporary(path, mode)
         try:
             with stream:  # holds the lock until the file has its name
                 yield stream
@@ -104,12 +105,12 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         sync(path.parent)
 
 
-def _temporary(path: Path) -> tuple[Path, BinaryIO]:
+def _temporary(path: Path, mode: int) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, locked, so that `sweep` knows that its writer lives."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
         temporary = path.with_name(f".{path.name[:50].lstrip('.')}.{secrets.token_hex(8)}.new")
-        stream = os.fdopen(os.open(temporary, flags, 0o666), "wb")
+        stream = os.fdopen(os.open(temporary, flags, mode), "wb")
         lock(stream.fileno())
         if temporary.exists():  # else swept in the moment before it was locked
             return temporary, stream
@@ -135,9 +136,9 @@ def sync(folder: Path) -> None:
             os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Write a file as `writing` does."""
-    with writing(path) as stream:
+    with writing(path, mode) as stream:
         stream.write(content)
 
 

@@ -1,11 +1,12 @@
 """Building the C kernels: once for each processor, for narrow vectors too, and what happens without a compiler."""
 
+import hashlib
 import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from transfer import native
 from transfer.attention import causal_attention
 from transfer.errors import TransferError
+from transfer.native import compiled
 
 COMPARED = """
 import torch, torch.nn.functional as F
@@ -77,6 +79,98 @@ def test_a_library_is_built_once_and_found_again(fresh: Path) -> None:
     assert native.library() is not None and built.stat().st_mtime_ns == when
 
 
+@pytest.fixture(scope="module")
+def library(kernels: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kernels, compiled once for the tests below."""
+    return compiled._compile(["cc"], tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def compilations(library: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where a library would have been compiled to; it is copied there instead."""
+    made: list[Path] = []
+
+    def copy(compiler: list[str], scratch: Path) -> Path:
+        made.append(shutil.copy(library, scratch / "kernels.so"))
+        return made[-1]
+
+    monkeypatch.setattr(compiled, "_compile", copy)
+    return made
+
+
+def kept(folder: Path) -> Path:
+    """The one library in a cache folder, kept by a process before this one."""
+    assert native.library() is not None
+    native.library.cache_clear()
+    (built,) = folder.glob("*.so")
+    return built
+
+
+def cut_short(library: Path) -> None:
+    library.write_bytes(library.read_bytes()[:4000])
+
+
+def put_another_in_its_place(library: Path) -> None:
+    library.write_bytes(b"\x7fELF" + bytes(9000))
+
+
+@pytest.mark.parametrize("damage", [cut_short, put_another_in_its_place])
+def test_a_library_that_is_not_whole_is_built_again(
+    damage: Callable[[Path], None], fresh: Path, compilations: list[Path]
+) -> None:
+    damage(kept(fresh))
+    assert native.library() is not None and len(compilations) == 2
+    (again,) = fresh.glob("*.so")
+    assert again.stat().st_size > 9004
+    assert again.stem.endswith(hashlib.sha256(again.read_bytes()).hexdigest()[:32])
+
+
+def open_to_all(library: Path) -> None:
+    library.parent.chmod(0o777)
+
+
+def writable_by_the_group(library: Path) -> None:
+    library.chmod(0o664)
+
+
+def somebody_elses_folder(library: Path) -> None:
+    os.chown(library.parent, 54321, -1)
+
+
+def somebody_elses_file(library: Path) -> None:
+    os.chown(library, 54321, -1)
+
+
+def a_link(library: Path) -> None:
+    library.rename(library.with_name("elsewhere"))
+    library.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    "plant", [open_to_all, writable_by_the_group, somebody_elses_folder, somebody_elses_file, a_link]
+)
+def test_a_library_that_somebody_else_could_have_put_there_is_not_loaded(
+    plant: Callable[[Path], None],
+    fresh: Path,
+    compilations: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if plant.__name__.startswith("somebody") and os.geteuid() != 0:
+        pytest.skip("only an administrator gives files away")
+    plant(kept(fresh))
+    in_file = plant in (writable_by_the_group, somebody_elses_file, a_link)
+    loaded: list[str] = []
+    original = compiled.ctypes.CDLL
+    monkeypatch.setattr(compiled.ctypes, "CDLL", lambda path: loaded.append(path) or original(path))
+    with caplog.at_level(logging.WARNING, "transfer"):
+        assert native.library() is not None
+    assert len(compilations) == 2 and loaded[0].startswith(str(fresh)) == in_file
+    assert ("is passed over" if in_file else "every process compiles the C kernels anew") in caplog.text
+    if in_file:  # the one that was compiled took its place
+        assert not compiled.distrust(Path(loaded[0])) and not Path(loaded[0]).is_symlink()
+
+
 @pytest.mark.parametrize("flags", ["", "-DCACHED=20000", "-mno-avx512f", "-mno-avx"])
 def test_vectors_of_every_width_compute_the_same(flags: str, tmp_path: Path) -> None:
     compiler = shutil.which(os.environ.get("CC", "cc"))
@@ -96,7 +190,7 @@ def test_no_kernel_reads_or_writes_beyond_its_memory(flags: list[str], tmp_path:
     watch = ["-g", "-O1", "-fno-tree-vectorize", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).with_name("sanitized.c")
     watch += ["-DCACHED=65536"]  # a few of the small sequences there
-    command = [compiler, "-std=gnu11", *watch, *flags, f"-I{native.SOURCES}", str(source), "-lm", "-o", str(program)]
+    command = [compiler, "-std=gnu11", *watch, *flags, f"-I{compiled.SOURCES}", str(source), "-lm", "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True)
     if "cannot find" in built.stderr:
         pytest.skip("a compiler without sanitizers")
@@ -124,7 +218,7 @@ def test_without_a_compiler_pytorch_computes_and_the_log_says_so(
 def test_sources_that_do_not_compile_are_told_with_the_compilers_words(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "--no-such-flag"))
+    monkeypatch.setattr(compiled, "FLAGS", (*compiled.FLAGS, "--no-such-flag"))
     with caplog.at_level(logging.WARNING, "transfer"):
         assert native.library() is None
     assert "no-such-flag" in caplog.text

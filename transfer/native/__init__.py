@@ -6,22 +6,16 @@ They serve CPUs. Without a compiler, PyTorch's own operations take their place: 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import os
-import platform
-import shlex
 import subprocess
-import tempfile
 from functools import cache
-from pathlib import Path
 
 from torch import Tensor
 
 from transfer.errors import unknown
+from transfer.native import compiled
 
-SOURCES = Path(__file__).parent
-FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-shared", "-fPIC")
 SWITCH = "EMBEDDING_SWAP_KERNELS"  # environment variable: "on" (default) or "off"
 
 log = logging.getLogger(__name__)
@@ -40,12 +34,12 @@ def library() -> ctypes.CDLL | None:
     if wish == "off":
         return None
     try:
-        return ctypes.CDLL(str(_built()))
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return compiled.load()
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
         log.warning(
-            "the C kernels could not be built, so PyTorch computes attention and decoding, slower: %s. They need a C "
-            "compiler: set CC to one, or %s=off to do without.",
+            "the C kernels could not be built or loaded, so PyTorch computes attention and decoding, slower: %s. They "
+            "need a C compiler: set CC to one, or %s=off to do without.",
             said.strip().splitlines()[-1],
             SWITCH,
         )
@@ -79,36 +73,3 @@ def kernels() -> ctypes.CDLL:
 def address(x: Tensor) -> ctypes.c_void_p:
     """Of a tensor's first number."""
     return ctypes.c_void_p(x.data_ptr())
-
-
-def _built() -> Path:
-    """The shared library of these sources for this processor, compiled unless an earlier process has done it."""
-    compiler, key = shlex.split(os.environ.get("CC", "cc")), hashlib.sha256()
-    for part in (
-        *(path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]"))),
-        *map(str.encode, (*compiler, *FLAGS)),
-    ):
-        key.update(part)
-    key.update(_processor().encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embedding-swap"
-    target = folder / f"kernels-{key.hexdigest()[:16]}.so"
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / target.name
-        command = [*compiler, *FLAGS, str(SOURCES / "kernels.c"), "-lm", "-o", str(made)]
-        if subprocess.run([*command, "-march=native"], capture_output=True, timeout=120).returncode:
-            subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        os.replace(made, target)  # whoever builds at the same time finds all of it or nothing
-    return target
-
-
-def _processor() -> str:
-    """What tells processors apart that share a home folder: a library for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    features = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{platform.system()} {platform.machine()} {features}"
