@@ -16,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from transfer import registry
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_keys
+from transfer.numbers import MOST_BINS, seen, whole
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
+# How far beyond -1 and 1 rounding can take an action; more is no bounded one.
+ROUNDING = 1e-5
 # Gato's companding constants (arXiv 2205.06175, appendix B): sign(x) log(|x| mu + 1) / log(M mu + 1).
 MU, LARGEST = 100.0, 256.0
 
@@ -32,6 +35,9 @@ class Tokenizer(ABC):
     Args:
         bins: size of the vocabulary of one dimension, at least 2.
 
+    Raises:
+        TransferError: `bins` is no such number.
+
     After `fit`:
         edges_: (A, bins - 1) float32, ascending, unused entries +inf.
         centers_: (A, bins) float32, what an id decodes to; unused ids repeat the last used one.
@@ -41,7 +47,7 @@ class Tokenizer(ABC):
     kind: ClassVar[str] = ""
 
     def __init__(self, bins: int = 64) -> None:
-        self.bins = bins
+        self.bins = whole(bins, "bins", 2, MOST_BINS)
         self.edges_: Float32 = np.empty((0, 0), np.float32)
         self.centers_: Float32 = np.empty((0, 0), np.float32)
         self.n_used_: Int64 = np.empty(0, np.int64)
@@ -50,7 +56,7 @@ class Tokenizer(ABC):
         """Learn the edges of every dimension from values (N, A).
 
         Raises:
-            TransferError: fewer than 2 bins, no values, another number of axes, NaN or infinite values.
+            TransferError: no values, another number of axes, NaN or infinite values.
         """
         data = np.asarray(values)
         if data.ndim != 2 or data.size == 0:
@@ -63,8 +69,6 @@ class Tokenizer(ABC):
         Raises:
             TransferError: see `fit`.
         """
-        if self.bins < 2:
-            raise TransferError(f"a tokenizer needs at least 2 bins, got bins={self.bins}")
         self._store([self._fit_dimension(np.sort(_finite(column, "fit", i))) for i, column in enumerate(columns)])
         return self
 
@@ -114,6 +118,19 @@ class Tokenizer(ABC):
             "centers": [row[:n].tolist() for row, n in zip(self.centers_, used, strict=True)],
         }
 
+    def check(self) -> None:
+        """Raise TransferError unless it is fitted, its edges ascend and every id decodes to a value of its own bin."""
+        self._check_size((len(self.edges_),))
+        for edges, centers, used in zip(self.edges_, self.centers_, self.n_used_, strict=True):
+            inner, values = edges[: used - 1], centers[:used]
+            finite = np.isfinite(inner).all() and np.isposinf(edges[used - 1 :]).all() and np.isfinite(values).all()
+            own = np.searchsorted(inner, values, side="right") == np.arange(used)
+            if not finite or (np.diff(inner) <= 0).any() or not own.all():
+                raise TransferError(
+                    f"a {self.kind} tokenizer whose edges do not ascend or whose centers lie outside their bins: "
+                    f"edges {inner}, centers {values}"
+                )
+
     @abstractmethod
     def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
         """Inner edges (n - 1,) and decode values (n,), n <= bins, from the ascending values (N,) of one dimension."""
@@ -153,7 +170,7 @@ class QuantileTokenizer(Tokenizer):
         edges = _quantile_edges(data, self.bins)
         starts = np.concatenate([[0], np.searchsorted(data, edges, side="left")])
         stops = np.append(starts[1:], len(data))
-        means = np.add.reduceat(data.astype(np.float64), starts) / (stops - starts)
+        means = np.array([data[a:b].mean(dtype=np.float64) for a, b in zip(starts, stops, strict=True)])
         return edges, np.clip(means, data[starts], data[stops - 1])  # a sum may round an atom's mean away from it
 
 
@@ -169,15 +186,15 @@ class UniformTokenizer(Tokenizer):
 class MuLawTokenizer(Tokenizer):
     """Gato's tokens: bins of equal width on [-1, 1], after mu-law companding of values up to +-256.
 
-    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions) is not companded. The bins do not
-    depend on the data otherwise.
+    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions, but for rounding) is not companded. The
+    bins do not depend on the data otherwise.
     """
 
     kind = "mu-law"
 
     def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
         grid = np.linspace(-1.0, 1.0, 2 * self.bins + 1)
-        if np.abs(data).max() > 1.0:
+        if np.abs(data).max() > 1.0 + ROUNDING:
             grid = np.sign(grid) * np.expm1(np.abs(grid) * np.log1p(LARGEST * MU)) / MU
         return _grid(grid)
 
@@ -196,18 +213,40 @@ def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
     """The fitted tokenizer that `to_json` described, equal to the last bit.
 
     Raises:
-        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not fit together.
+        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not fit together, that are no
+            ascending numbers, or whose ids decode to values of other ids.
     """
-    if set(stored) != {"kind", "bins", "edges", "centers"}:
-        raise TransferError(f"a stored tokenizer has the keys kind, bins, edges, centers; got {', '.join(stored)}")
+    if not isinstance(stored, dict):
+        raise TransferError(f"a stored tokenizer has the keys kind, bins, edges, centers; got {seen(stored)}")
+    check_keys("the tokenizer", stored, ("kind", "bins", "edges", "centers"))
     tokenizer = make_tokenizer(stored["kind"], stored["bins"])
-    sizes = [(len(edges), len(centers)) for edges, centers in zip(stored["edges"], stored["centers"], strict=False)]
-    whole = len(stored["edges"]) == len(stored["centers"]) == len(sizes) > 0
-    if not whole or any(edges + 1 != centers or centers > tokenizer.bins for edges, centers in sizes):
+    edges, centers = ([_row(row, key) for row in _rows(stored[key], key)] for key in ("edges", "centers"))
+    sizes = [(len(row), len(values)) for row, values in zip(edges, centers, strict=False)]
+    fits = len(edges) == len(centers) and all(n + 1 == m <= tokenizer.bins for n, m in sizes)
+    if not fits:
         raise TransferError(f"a stored tokenizer with bins={tokenizer.bins} has tables of other sizes: {sizes}")
-    tables = zip(stored["edges"], stored["centers"], strict=True)
-    tokenizer._store([(np.array(edges, np.float32), np.array(centers, np.float64)) for edges, centers in tables])
+    tokenizer._store([(row, values.astype(np.float64)) for row, values in zip(edges, centers, strict=True)])
+    tokenizer.check()
     return tokenizer
+
+
+def _rows(table: Any, key: str) -> list[Any]:
+    if not isinstance(table, list) or not table:
+        raise TransferError(f"a stored tokenizer has {key}={seen(table)}; a list with one list per dimension is needed")
+    return table
+
+
+def _row(row: Any, key: str) -> Float32:
+    """One dimension's numbers in float32; an empty list holds none."""
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(row)
+            data: Float32 = numbers.astype(np.float32)
+    except (TypeError, ValueError, OverflowError):
+        numbers = data = np.array(np.nan, np.float32)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or not np.isfinite(data).all():
+        raise TransferError(f"a stored tokenizer has {key}={seen(row)}; finite numbers are needed")
+    return data
 
 
 def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
@@ -224,32 +263,52 @@ def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
 
 def _quantile_edges(data: Float32, bins: int) -> Float32:
     """Inner edges of the atom-aware quantile bins of ascending values (N,); every bin holds data."""
-    distinct, first, counts = np.unique(data, return_index=True, return_counts=True)  # (U,) each
-    atoms, starts = _blocks(counts, bins)
-    begin = np.append(first[starts], len(data))  # first value of each block in data, and the end
-    shares = _shares(np.diff(begin), atoms[starts], bins)
-    edges = [_between(distinct[starts[1:] - 1], distinct[starts[1:]])]
+    starts, single = _blocks(data, bins)
+    stops = np.append(starts[1:], len(data))
+    shares = _shares(stops - starts, single, bins)
+    edges = [_between(data[starts[1:] - 1], data[starts[1:]])]
     for block in np.flatnonzero(shares > 1):
-        inside = data[begin[block] : begin[block + 1]].astype(np.float64)
-        edges.append(np.percentile(inside, np.linspace(0, 100, shares[block] + 1)[1:-1]).astype(np.float32))
+        edges.append(_quantiles(data[starts[block] : stops[block]], int(shares[block])))
     ordered = np.sort(np.concatenate(edges))
     below, keep = np.unique(np.searchsorted(data, ordered, side="left"), return_index=True)
     return ordered[keep[(below > 0) & (below < len(data))]]  # two edges with no value between them are one
 
 
-def _blocks(counts: Int64, bins: int) -> tuple[npt.NDArray[np.bool_], Int64]:
-    """Which distinct values (U,) are atoms, and where blocks start: an atom is one, a run of others is one.
+def _blocks(data: Float32, bins: int) -> tuple[Int64, npt.NDArray[np.bool_]]:
+    """First index of each block of ascending values (N,), and which are atoms; what lies between two atoms is a block.
 
     Bins are intervals, so many atoms inside a continuous range can need more blocks than there are bins; then the
     lightest atoms are given up.
     """
-    atoms = counts * bins > counts.sum() if len(counts) > bins else np.ones(len(counts), bool)
+    first, stop = _atoms(data, bins)
     while True:
-        starts = np.flatnonzero(atoms | np.concatenate([[True], atoms[:-1]]))
+        starts = np.unique(np.concatenate([[0], first, stop[stop < len(data)]]))
         if len(starts) <= bins:
-            return atoms, starts
-        held = np.flatnonzero(atoms)
-        atoms[held[counts[held].argmin()]] = False
+            return starts, np.isin(starts, first)
+        lightest = (stop - first).argmin()
+        first, stop = np.delete(first, lightest), np.delete(stop, lightest)
+
+
+def _atoms(data: Float32, bins: int) -> tuple[Int64, Int64]:
+    """Where each atom of ascending values (N,) begins and ends; of no more values than bins each is one."""
+    changes = data[1:] != data[:-1]
+    if np.count_nonzero(changes) < bins:
+        first = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        return first, np.append(first[1:], len(data))
+    values = np.unique(data[:: len(data) // bins])  # one that is more than a step long lies on a step
+    first, stop = (np.searchsorted(data, values, side=side) for side in ("left", "right"))
+    atoms = (stop - first) * bins > len(data)
+    return first[atoms], stop[atoms]
+
+
+def _quantiles(data: Float32, parts: int) -> Float32:
+    """What divides ascending values (N,) into equal parts, (parts - 1,): `numpy.percentile` without copies."""
+    place = (len(data) - 1) * (np.linspace(0, 100, parts + 1)[1:-1] / 100)
+    before = place.astype(np.int64)
+    low, high = data[before].astype(np.float64), data[np.minimum(before + 1, len(data) - 1)].astype(np.float64)
+    share = place - before
+    from_low, from_high = low + (high - low) * share, high - (high - low) * (1 - share)
+    return np.where(share < 0.5, from_low, from_high).astype(np.float32)
 
 
 def _shares(mass: Int64, single: npt.NDArray[np.bool_], bins: int) -> Int64:

@@ -192,5 +192,6 @@ def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: Environmen
             f"a {have[0]} tokenizer of {have[1]} bins for {have[2]} action numbers; the adapter for '{env_spec.name}' "
             f"needs a {wanted[0]} one of {wanted[1]} bins for {wanted[2]}."
         )
+    tokenizer.check()
     if abs(tokenizer.centers_).max() > 1:
         raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")

@@ -1,6 +1,7 @@
 """Tokenizers: saturation, ties, tiny data, both tails, exact storage, and scikit-learn as the oracle."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from transfer import registry
 from transfer.adapters.tokenizers import (
     QuantileTokenizer,
     Tokenizer,
+    _quantiles,
     make_tokenizer,
     tokenizer_from_json,
 )
@@ -171,10 +173,65 @@ def test_storage_is_exact(kind: str) -> None:
 
 def test_damaged_storage_is_refused() -> None:
     stored = QuantileTokenizer(4).fit([[0.0], [1.0]]).to_json()
-    with pytest.raises(TransferError, match="has the keys"):
+    with pytest.raises(TransferError, match="unknown key in the tokenizer 'extra'"):
         tokenizer_from_json({**stored, "extra": 1})
     with pytest.raises(TransferError, match="other sizes"):
         tokenizer_from_json({**stored, "edges": [[0.1, 0.2]]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bins": 1}, "bins=1 is too small"),
+        ({"bins": 10**9}, "bins=1000000000 is too large"),
+        ({"bins": "4"}, "is text"),
+        ({"bins": True}, "whole number"),
+        ({"bins": 3}, "other sizes"),
+        ({"kind": "quantiles"}, "Did you mean 'quantile'"),
+        ({"edges": None}, "a list with one list per dimension"),
+        ({"edges": []}, "a list with one list per dimension"),
+        ({"edges": [0.5]}, "finite numbers are needed"),
+        ({"edges": [[float("nan"), 0.0, 0.5]]}, "finite numbers are needed"),
+        ({"edges": [[-0.5, 0.0, 1e300]]}, "finite numbers are needed"),
+        ({"edges": [[-0.5, 0.0, 10**400]]}, "finite numbers are needed"),
+        ({"edges": [[-0.5, "0", 0.5]]}, "finite numbers are needed"),
+        ({"edges": [[[-0.5], [0.0], [0.5]]]}, "finite numbers are needed"),
+        ({"edges": [[0.5, 0.0, -0.5]]}, "edges do not ascend"),
+        ({"edges": [[-0.5, 0.0, 1e-60]]}, "edges do not ascend"),
+        ({"centers": [[-0.75, -0.25, 0.25, float("inf")]]}, "finite numbers are needed"),
+        ({"centers": [[-0.75, -0.25, 0.25, 0.45]]}, "centers lie outside their bins"),
+        ({"centers": [[-0.75, 0.25, -0.25, 0.75]]}, "centers lie outside their bins"),
+    ],
+)
+def test_stored_tables_are_not_believed(change: dict[str, object], message: str) -> None:
+    stored = {"kind": "uniform", "bins": 4, "edges": [[-0.5, 0.0, 0.5]], "centers": [[-0.75, -0.25, 0.25, 0.75]]}
+    tokenizer_from_json(stored)
+    with pytest.raises(TransferError, match=message):
+        tokenizer_from_json({**stored, **change})
+
+
+@pytest.mark.parametrize("stored", [[], "quantile", 3, {"kind": "quantile"}])
+def test_what_is_no_stored_tokenizer_is_refused(stored: object) -> None:
+    with pytest.raises(TransferError, match="tokenizer"):
+        tokenizer_from_json(stored)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fitting_holds_one_dimension_at_a_time(kind: str) -> None:
+    values = np.random.default_rng(0).normal(size=(200_000, 8)).clip(-1.5, 1.5).astype(np.float32)
+    tracemalloc.start()
+    make_tokenizer(kind, 64).fit(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * values[:, 0].nbytes < values.nbytes
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    for size in (2, 3, 10, 997):
+        values = np.sort(np.random.default_rng(size).normal(size=size)).astype(np.float32)
+        for parts in (2, 3, 64):
+            wanted = np.percentile(values.astype(np.float64), np.linspace(0, 100, parts + 1)[1:-1])
+            np.testing.assert_array_equal(_quantiles(values, parts), wanted.astype(np.float32))
 
 
 def test_mu_law_compands_only_beyond_one() -> None:
@@ -182,6 +239,18 @@ def test_mu_law_compands_only_beyond_one() -> None:
     np.testing.assert_allclose(bounded, np.linspace(-1, 1, 9)[1:-1], atol=1e-7)
     companded = np.sign(wide) * np.log(np.abs(wide) * 100 + 1) / np.log(256 * 100 + 1)
     np.testing.assert_allclose(companded, np.linspace(-1, 1, 9)[1:-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mu-law", "uniform"])
+def test_one_value_a_rounding_beyond_one_uses_up_no_bins(kind: str) -> None:
+    values = clipped(0.1)
+    plain = make_tokenizer(kind, 64).fit(values)
+    values[7] = np.float32(1.0000001)
+    rounded = make_tokenizer(kind, 64).fit(values)
+    np.testing.assert_allclose(rounded.edges_, plain.edges_, atol=1e-6)
+    assert rounded.encode(values).max() == 63 and rounded.report(values)["mae"] == pytest.approx(
+        plain.report(values)["mae"], rel=1e-3
+    )
 
 
 def test_gato_top_value_stays_inside_the_vocabulary() -> None:
@@ -198,8 +267,8 @@ def test_fit_refuses_other_shapes(shape: tuple[int, ...]) -> None:
 def test_misuse_is_explained() -> None:
     with pytest.raises(TransferError, match="Did you mean 'quantile'"):
         make_tokenizer("quantiles")
-    with pytest.raises(TransferError, match="at least 2 bins"):
-        make_tokenizer("uniform", 1).fit([[0.0]])
+    with pytest.raises(TransferError, match="bins=1 is too small: at least 2"):
+        make_tokenizer("uniform", 1)
     with pytest.raises(TransferError, match="not fitted"):
         QuantileTokenizer().encode([[0.0]])
     fitted: Tokenizer = QuantileTokenizer(4).fit([[0.0, 1.0], [1.0, 0.0]])

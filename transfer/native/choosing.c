@@ -22,11 +22,11 @@ INLINE float dot(const float *a, const float *b, long n) {
     return sum(total);
 }
 
-/* The value of dimension i from the hidden vector that predicts it. */
-static float value_of(Tables a, long i, const float *hidden, long width) {
+/* The value of dimension i from the hidden vector that predicts it; `logits` is room for all outputs. */
+static float value_of(Tables a, long i, const float *hidden, long width, float *logits) {
     const float *weights = a.weights + i * a.outputs * width, *biases = a.biases + i * a.outputs;
     if (!a.centers) return tanhf(dot(hidden, weights, width) + *biases);
-    float top = -INFINITY, total = 0, mean = 0, logits[a.outputs];
+    float top = -INFINITY, total = 0, mean = 0;
     for (long v = 0; v < a.outputs; v++) {
         logits[v] = dot(hidden, weights + v * width, width) + biases[v];
         if (logits[v] > top) top = logits[v];
@@ -53,7 +53,7 @@ static void token_of(float *token, Tables a, long i, float value, const float *t
 static void choose(Model m, Tables a, const float *tokens, const float *times, float *actions, long known, long n,
                    long first, long count, float *room, float *hidden) {
     long width = m.heads * m.size;
-    float *next = hidden + count * width;
+    float *next = hidden + count * width, *logits = next + count * width;
     read_tokens(m, tokens, hidden, known, n, 1, first, count, room);
     for (long i = 0; i < a.size; i++) {
         if (i) {
@@ -61,7 +61,7 @@ static void choose(Model m, Tables a, const float *tokens, const float *times, f
                 token_of(next + s * width, a, i - 1, actions[s * a.size + i - 1], times + s * width, width);
             read_tokens(m, next, hidden, known + n + i - 1, 1, 1, first, count, room);
         }
-        for (long s = 0; s < count; s++) actions[s * a.size + i] = value_of(a, i, hidden + s * width, width);
+        for (long s = 0; s < count; s++) actions[s * a.size + i] = value_of(a, i, hidden + s * width, width, logits);
     }
 }
 
@@ -74,7 +74,8 @@ int decoder_choose(Model m, Tables a, const float *tokens, const float *times, f
     long few = CACHED / (length * m.depth * 2 * width * (long)sizeof(float));
     few = few >= ROWS ? ROWS : few >= FEWER ? FEWER : few > 1 ? few : 1;
     long read = together(few, n) * n;
-    float *room = room_for(m, read > few ? read : few, n, length), *hidden = malloc(2 * few * width * sizeof(float));
+    float *room = room_for(m, read > few ? read : few, n, length);
+    float *hidden = malloc((2 * few * width + a.outputs) * sizeof(float));
     if (room && hidden)
         for (long s = first; s < end; s += few)
             choose(m, a, tokens + s * n * width, times + s * width, actions + s * a.size, known, n, s,
