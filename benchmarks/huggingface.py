@@ -25,8 +25,10 @@ from torch import nn
 from benchmarks.measure import Row, Skip, interleave
 from benchmarks.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of, build, training_step
 from transfer.batch import Batch
+from transfer.devices import best_precision
 from transfer.memory import kept_memory
-from transfer.training import TrainConfig, best_precision, make_optimizer
+from transfer.training import TrainConfig
+from transfer.updates import make_optimizer
 
 LAYOUT = "Walker2d"
 

@@ -16,8 +16,10 @@ from transfer.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.batch import Batch
 from transfer.freezing import train_only
-from transfer.training import TrainConfig, _update, make_optimizer
+from transfer.seeding import step_noise
+from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
+from transfer.updates import make_optimizer, update
 
 SPREAD, WHOLE = "ActionTokenizedSpreadEmbedding", "ActionEmbedding"
 FULL, FROZEN = ("trunk", "state", "action"), ("state", "action")
@@ -126,7 +128,7 @@ def training_step(
     train_only(model, list(parts))
     config = TrainConfig()
     optimizer = make_optimizer(model, config)
-    return lambda: _update(model, model.loss, batch, optimizer, config, 0, 0, precision)
+    return lambda: update(model, model.loss, batch, optimizer, config, 0, step_noise(0), precision)
 
 
 def flops_of(model: TransferModel, batch: Batch) -> Flops:

@@ -18,10 +18,10 @@ from benchmarks.measure import Row, Skip
 from benchmarks.models import Size
 from benchmarks.sections import SECTIONS
 from transfer import native
+from transfer.devices import best_precision
 from transfer.files import write_json, write_text
 from transfer.recipes.facts import versions
 from transfer.recipes.plots import FROZEN, save_png
-from transfer.training import best_precision
 
 
 @dataclass(frozen=True)

@@ -7,38 +7,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from transfer.adapter import Adapter
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError
 from transfer.recipes.adapt import build_model
 from transfer.recipes.config import RunConfig
 from transfer.recipes.modes import Mode, new_trunk
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
-def find_device(name: str) -> torch.device:
-    """The device that "auto", "cpu", "cuda" or "cuda:1" means here.
-
-    Raises:
-        TransferError: an unknown kind, or one that this machine does not have.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.partition(":")[0] not in DEVICES:
-        raise unknown("device", name, DEVICES)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise TransferError(f"device '{name}' is not to be had here: {reason}. Try --device auto.") from error
-    return device
 
 
 def find_trunk(path: Path, seed: int) -> Path:

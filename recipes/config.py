@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 
 from transfer.adapter import AdapterConfig
+from transfer.devices import PRECISIONS
 from transfer.errors import TransferError, unknown
 from transfer.lane import DECODES
 from transfer.recipes.presets import find_config
@@ -19,8 +20,6 @@ from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import build, flatten, from_text, toml_key
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from transfer.adapter import Adapter
 from transfer.base import PolicyModel
+from transfer.devices import find_device
 from transfer.errors import TransferError, unknown
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
@@ -21,7 +22,6 @@ from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.progress import Progress
 from transfer.recipes.cells import next_command, policy_file
-from transfer.recipes.checks import find_device
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
 from transfer.rollout import evaluate

@@ -16,11 +16,12 @@ import torch
 from transfer import native
 from transfer.base import PolicyModel
 from transfer.calibration import Calibration
+from transfer.devices import find_precision
 from transfer.distributed import size
 from transfer.episodes import Episodes
 from transfer.recipes.config import RunConfig
 from transfer.rollout import Evaluation
-from transfer.training import FitResult, TrainConfig, best_precision
+from transfer.training import FitResult, TrainConfig
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari", "gymnasium-robotics")
 
@@ -94,8 +95,7 @@ def target_return(target: str, episodes: Episodes, model: PolicyModel) -> float:
 
 def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:
     """The dtype that "auto", "float32" or "bfloat16" means on a device."""
-    wanted = config.run.precision
-    return best_precision(device) if wanted == "auto" else getattr(torch, wanted)
+    return find_precision(config.run.precision, device)
 
 
 @functools.cache

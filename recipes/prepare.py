@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from transfer.devices import find_device
 from transfer.distributed import check_shares, own_device, rank
 from transfer.episodes import Episodes
-from transfer.recipes.checks import check_parts, find_device, missing_trunks
+from transfer.recipes.checks import check_parts, missing_trunks
 from transfer.recipes.config import RunConfig
 from transfer.recipes.datasets import check_playable, environment_of, load, make, named, obtain
 from transfer.recipes.folder import claim, settle, with_cells

@@ -99,6 +99,10 @@ class _Redirected(TorchDispatchMode):
     It works below `torch.nn.init` and `torch.nn.functional`, and in its own thread only.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler at the first draw, which takes most of a second
+
     def __init__(self, draws: Draws) -> None:
         super().__init__()
         self.draws = draws

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-import time
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from transfer.base import PolicyModel
-from transfer.batch import Batch
-from transfer.distributed import add_up, check_same, check_shares, first_process_first, rank, size
+from transfer.devices import find_precision
+from transfer.distributed import check_same, check_shares, first_process_first, rank, size
 from transfer.errors import TransferError
+from transfer.files import as_path
 from transfer.freezing import Selection, fingerprint, train_only
 from transfer.memory import kept_memory
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
 from transfer.process import isolated
+from transfer.resuming import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.sampler import WindowSampler
-from transfer.seeding import draws_by_itself, forked_noise, generator, step_noise
+from transfer.seeding import draws_by_itself, forked_noise, step_noise
+from transfer.updates import Clock, Meter, make_optimizer, noise_seed, update
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
@@ -102,49 +104,6 @@ class FitResult:
     tokens_per_second: float
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over what requires a gradient; tensors below two dimensions (biases, LayerNorms, IA3) are not decayed."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.999), fused=True)
-
-
-def best_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it faster than float32, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if capable else torch.float32
-
-
-class _Meter:
-    """Sums since the last report, kept on the device so that no step waits for the host."""
-
-    def __init__(self) -> None:
-        self.loss = self.count = self.norm = torch.zeros((), dtype=torch.float32)
-        self.steps, self.tokens = 0, 0
-        self.since = time.perf_counter()
-
-    def add(self, loss: torch.Tensor, count: torch.Tensor, norm: torch.Tensor, tokens: int) -> None:
-        self.loss, self.count, self.norm = self.loss + loss.detach(), self.count + count, self.norm + norm
-        self.steps, self.tokens = self.steps + 1, self.tokens + tokens
-
-    def read(self, rate: float) -> dict[str, float]:
-        """Means over the steps since the last report."""
-        seconds = max(time.perf_counter() - self.since, 1e-9)
-        values = {
-            "train/loss": float(self.loss) / max(float(self.count), 1.0),
-            "train/grad_norm": float(self.norm) / self.steps,
-            "train/lr": rate,
-            "train/tokens_per_second": self.tokens / seconds,
-        }
-        self.__init__()  # type: ignore[misc]
-        return values
-
-
 @kept_memory()
 @isolated()
 def fit(
@@ -153,9 +112,9 @@ def fit(
     config: TrainConfig,
     parts: list[str],
     *,
-    precision: torch.dtype | None = None,
+    precision: torch.dtype | str | None = None,
     compile: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
     on_step: OnStep | None = None,
@@ -170,33 +129,36 @@ def fit(
 
     While it runs, the process keeps memory that was freed, see `transfer.memory`.
 
+    What is not finite is never saved: loss, weights and moments are looked at before each save and at the end.
+
     Args:
         model: what trains.
         sampler: where the windows come from; its batch size and seed count.
         config: how.
         parts: names of the parts that train, see `transfer.freezing.train_only`.
-        precision: of the trunk's products; None chooses `best_precision`.
-        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step.
+        precision: of the trunk's products: "float32", "bfloat16" or the dtype; None or "auto" chooses the faster one.
+        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step. Its
+            noise is drawn from a fork of torch's own generators.
         checkpoint: folder for the state of the run, the last one too; one that is there already is resumed.
         on_start: called before the first step with what trains and the number of steps already done.
         on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
-        on_step: called after every step with its number, 1 for the first.
+        on_step: called after every step with its number, 1 for the first. The seconds of callbacks are not counted.
 
     Raises:
-        TransferError: nothing selected, a loss that is not finite, a checkpoint of another run, a batch that the
-            processes cannot share equally, processes that train different things.
+        TransferError: nothing selected, a loss or weights that are not finite, a checkpoint of another run, a batch
+            that the processes cannot share equally, processes that train different things.
     """
-    from transfer.resuming import load_progress, save_progress
-
     check_shares(sampler.batch_size)
     selection = train_only(model, parts)
-    precision = precision or best_precision(model.device)
+    dtype = find_precision(precision, model.device)
+    folder = as_path(checkpoint, "checkpoint") if checkpoint is not None else None
     optimizer = make_optimizer(model, config)
     optimizer.zero_grad(set_to_none=True)  # whatever the caller computed with the model before
     loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
-    identity = _identity(model, sampler, config, parts)
+    settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
+    identity = identity_of(model, sampler, settings)
     with first_process_first():
-        first, final_loss = load_progress(checkpoint, model, optimizer, identity) if checkpoint else (0, math.nan)
+        first, final_loss = load_progress(folder, model, optimizer, identity, config.steps) if folder else (0, math.nan)
     check_same("what is trained", {**identity, "steps done": first})
     if rank() > 0:
         on_start = on_log = on_step = None
@@ -204,83 +166,47 @@ def fit(
         on_start(selection, first)
     own = partial(step_noise, everything=draws_by_itself(model))
     noise_of = partial(forked_noise, device=model.device) if compile else own
-    meter, began, tokens = _Meter(), time.perf_counter(), 0
+    clock, tokens, kept = Clock(), 0, _Kept(folder, first)
+    meter = Meter(clock)
     for step in range(first, config.steps):
-        batch = sampler.batch(step, rank(), size())
+        batch, done = sampler.batch(step, rank(), size()), step + 1
         seen = size() * batch.mask.numel() * model.tokens_per_step
-        noise = noise_of(_noise_seed(sampler.seed, step))
-        meter.add(*_update(model, loss, batch, optimizer, config, step, noise, precision), seen)
+        noise = noise_of(noise_seed(sampler.seed, step))
+        meter.add(*update(model, loss, batch, optimizer, config, step, noise, dtype), seen)
         tokens += seen
-        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
+        if done % config.log_every == 0 or done == config.steps:
             values = meter.read(config.rate(step))
             final_loss = values["train/loss"]
-            _check_finite(final_loss, step, config)
+            if not math.isfinite(final_loss):
+                raise kept.error(f"the loss is {final_loss}", done, config)
             if on_log:
-                on_log(step + 1, values)
+                with clock.paused():
+                    on_log(done, values)
         # The last state too: whoever plays the model next and fails goes on from there without training again.
-        if checkpoint and rank() == 0 and ((step + 1) % config.save_every == 0 or step + 1 == config.steps):
-            save_progress(checkpoint, model, optimizer, identity, step + 1, final_loss)
+        if done % config.save_every == 0 or done == config.steps:
+            if name := first_not_finite(state_of(model, optimizer)):
+                raise kept.error(f"{name} holds NaN or infinity", done, config)
+            if folder and rank() == 0:
+                save_progress(folder, model, optimizer, identity, done, final_loss)
+                kept = _Kept(folder, done)
         if on_step:
-            on_step(step + 1)
+            with clock.paused():
+                on_step(done)
     check_same("the weights after training", fingerprint(model) if size() > 1 else "")
-    seconds = time.perf_counter() - began
+    seconds = clock.seconds()
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
 
 
-def _update(
-    model: PolicyModel,
-    loss_of: Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]],
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    step: int,
-    noise: AbstractContextManager[None],
-    precision: torch.dtype,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping.
+class _Kept(NamedTuple):
+    """The last state that was saved, for the message that ends a training."""
 
-    All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
-    """
-    torch.clear_autocast_cache()  # inside an autocast of the caller's, it would still hold the weights of the last step
-    with noise:
-        loss, count = loss_of(_noisy(batch, model, config.state_noise), precision)
-    add_up([count])
-    (loss / count).backward()
-    loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
-    add_up([loss, *(p.grad for p in trained if p.grad is not None)])
-    norm = nn.utils.clip_grad_norm_(trained, config.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = config.rate(step)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, count, norm
+    folder: Path | None
+    step: int
 
-
-def _noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
-    """The batch with noise on its states, that of this process's rows of the whole batch."""
-    if not amount:
-        return batch
-    rows = len(batch.states)
-    shape, device = (size() * rows, *batch.states.shape[1:]), batch.states.device
-    noise = torch.randn(shape, dtype=torch.float32, device=device, generator=generator(device))
-    deviation = torch.tensor(model.statistics.state_std, dtype=torch.float32, device=device)  # (S,)
-    return replace(batch, states=batch.states + amount * deviation * noise[rank() * rows : (rank() + 1) * rows])
-
-
-def _identity(model: PolicyModel, sampler: WindowSampler, config: TrainConfig, parts: list[str]) -> dict[str, object]:
-    """What a saved state must agree on: with another trunk, seed or dataset it would be the state of another run."""
-    run = {"config": asdict(config), "parts": list(parts), "start": fingerprint(model)}
-    return {**run, "seed": sampler.seed, "data": sampler.content_hash}
-
-
-def _noise_seed(seed: int, step: int) -> int:
-    """One 63-bit number for (seed, step)."""
-    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
-
-
-def _check_finite(loss: float, step: int, config: TrainConfig) -> None:
-    if not math.isfinite(loss):
-        raise TransferError(
-            f"the loss is {loss} at step {step + 1}. Lower the learning rate (lr={config.lr}) or check the data for "
-            "extreme values; the last checkpoint is from before."
+    def error(self, what: str, done: int, config: TrainConfig) -> TransferError:
+        """Training cannot go on after `done` steps."""
+        kept = f" The state of step {self.step} stays in {self.folder}." if self.folder and self.step else ""
+        return TransferError(
+            f"{what} at step {done}.{kept} Going on from a saved state takes the same steps again: train anew with a "
+            f"lower learning rate (lr={config.lr:g}) or clip={config.clip:g}, or look for extreme values in the data."
         )

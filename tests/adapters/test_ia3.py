@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from transfer.adapters.ia3 import IA3
-from transfer.training import TrainConfig, make_optimizer
+from transfer.training import TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
+from transfer.updates import make_optimizer
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 

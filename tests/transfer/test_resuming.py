@@ -1,6 +1,8 @@
 """A run that was killed and goes on ends in the same bytes as one that never stopped."""
 
+import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -14,12 +16,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 import transfer
 from transfer.adapter import AdapterConfig
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.model import TransferModel
+from transfer.pairs import checksum
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import pretrain
 from transfer.sampler import WindowSampler
@@ -45,8 +50,11 @@ def kill_at(step: int) -> Callable[..., None]:
     return on_step
 
 
+DEFAULTS: dict[str, Any] = {"trunk_config": TRUNK, "adapter_config": ADAPTER, "seed": 3}
+
+
 def run(episodes: Episodes, config: TrainConfig = CONFIG, **options: Any) -> Any:
-    return pretrain(episodes, config=config, trunk_config=TRUNK, adapter_config=ADAPTER, seed=3, **options)
+    return pretrain(episodes, config=config, **{**DEFAULTS, **options})
 
 
 def files(result: Any, folder: Path) -> dict[str, bytes]:
@@ -144,11 +152,41 @@ def test_a_process_that_was_really_killed_goes_on_to_the_same_bytes(
     assert files(result, tmp_path / "resumed") == files(run(episodes, config), tmp_path / "unbroken"), starts
 
 
-def test_another_way_of_training_does_not_go_on_with_it(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+def other_scale(episodes: Episodes) -> Episodes:
+    """The same numbers with other reference scores."""
+    scale = replace(episodes.env_spec.reference, maximum=episodes.env_spec.reference.maximum + 1)
+    return replace(episodes, env_spec=replace(episodes.env_spec, reference=scale))
+
+
+OTHERS: dict[str, Callable[[Episodes], Any]] = {
+    r"config\.lr was 0\.001, is 0\.0001": lambda e: run(e, replace(CONFIG, lr=1e-4)),
+    r"config\.steps was 12, is 24": lambda e: run(e, replace(CONFIG, steps=24)),
+    r"trunk\.heads was 2, is 4": lambda e: run(e, trunk_config=replace(TRUNK, heads=4)),
+    r"trunk\.dropout was 0\.2, is 0\.0": lambda e: run(e, trunk_config=replace(TRUNK, dropout=0.0)),
+    r"adapter\.tokenizer was 'quantile', is 'uniform'": lambda e: run(
+        e, adapter_config=replace(ADAPTER, tokenizer="uniform")
+    ),
+    r"adapter\.bins was 8, is 9": lambda e: run(e, adapter_config=replace(ADAPTER, bins=9)),
+    r"adapter\.state was 'mlp', is 'linear'": lambda e: run(e, adapter_config=replace(ADAPTER, state="linear")),
+    r"precision was 'torch\.float32', is 'torch\.bfloat16'": lambda e: run(e, precision="bfloat16"),
+    r"compile was False, is True": lambda e: run(e, compile=True),
+    r"environment\.scale\.maximum was": lambda e: run(other_scale(e)),
+    r"data was": lambda e: run(replace(e, rewards=e.rewards + 1)),
+    r"seed was 3, is 4": lambda e: run(e, seed=4),
+}
+
+
+@pytest.mark.parametrize("setting", OTHERS)
+def test_another_way_of_training_does_not_go_on_with_it(
+    setting: str, make_episodes: MakeEpisodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes = make_episodes()
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
-    with pytest.raises(TransferError, match="belongs to another training.*lr"):
-        run(make_episodes(), replace(CONFIG, lr=1e-4), checkpoint=tmp_path / "state")
+        run(episodes, precision="float32", checkpoint=tmp_path / "state", on_step=kill_at(4))
+    monkeypatch.setitem(DEFAULTS, "checkpoint", tmp_path / "state")
+    monkeypatch.setitem(DEFAULTS, "precision", "float32")
+    with pytest.raises(TransferError, match=f"belongs to another training: .*{setting}.*remove"):
+        OTHERS[setting](episodes)
 
 
 @pytest.mark.parametrize("other", [{"ia3": True}, {"state": "linear"}, {"bins": 4}, {"env": "Walker2d-v5"}])
@@ -191,6 +229,88 @@ def test_a_damaged_state_is_named(name: str, damage: str, make_episodes: MakeEpi
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(TransferError, match=name):
         run(make_episodes(), checkpoint=tmp_path / "state")
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Edit state.json and make its checksum fit again."""
+    head = json.loads((folder / "state.json").read_text())
+    change(head)
+    head["checksum"] = checksum(head)
+    (folder / "state.json").write_text(json.dumps(head))
+
+
+EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "step negative": lambda head: head.update(step=-1),
+    "step zero": lambda head: head.update(step=0),
+    "step before its moments": lambda head: head.update(step=1),
+    "step beyond the last": lambda head: head.update(step=13),
+    "step a float": lambda head: head.update(step=3.0),
+    "step a truth value": lambda head: head.update(step=True),
+    "step text": lambda head: head.update(step="3"),
+    "loss not finite": lambda head: head.update(loss=math.nan),
+    "loss text": lambda head: head.update(loss="low"),
+    "loss missing": lambda head: head.pop("loss"),
+    "identity a list": lambda head: head.update(identity=[]),
+    "identity of other kinds": lambda head: head["identity"].update(config=[1], seed={}),
+    "identity without the weights": lambda head: head["identity"].pop("weights"),
+    "more than there is": lambda head: head.update(more=1),
+    "another format": lambda head: head.update(format=1),
+    "another file's hash": lambda head: head.update(tensors="0" * 64),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_state_is_refused(edit: str, make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+    rewrite(tmp_path / "state", EDITS[edit])
+    with pytest.raises(TransferError, match=r"state.*remove \S+/state\.\* to start this training again"):
+        run(make_episodes(), checkpoint=tmp_path / "state")
+
+
+@pytest.mark.parametrize("change", [lambda t: t * math.nan, Tensor.half, lambda t: t[:1]], ids=["NaN", "half", "shape"])
+def test_tensors_that_were_exchanged_are_refused(
+    change: Callable[[Tensor], Tensor], make_episodes: MakeEpisodes, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+    file = tmp_path / "state" / "state.safetensors"
+    tensors = load_file(file)
+    name = "weights.trunk.ln_out.weight"
+    save_file({**tensors, name: change(tensors[name]).contiguous()}, file)
+    with pytest.raises(TransferError, match="state.safetensors was changed after|state of another model"):
+        run(make_episodes(), checkpoint=tmp_path / "state")
+    rewrite(tmp_path / "state", lambda head: head.update(tensors=hashlib.sha256(file.read_bytes()).hexdigest()))
+    with pytest.raises(TransferError, match="holds NaN|state of another model"):
+        run(make_episodes(), checkpoint=tmp_path / "state")
+
+
+def test_a_state_is_kept_where_it_was_typed(
+    make_episodes: MakeEpisodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in ("~/one", str(tmp_path / "two" / "deep")):
+        with pytest.raises(Killed):
+            run(make_episodes(), checkpoint=text, on_step=kill_at(4))
+    assert (tmp_path / "one" / "state.json").is_file() and (tmp_path / "two" / "deep" / "state.json").is_file()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "x" * 300, 5, "", "nul\0"])
+def test_a_place_that_cannot_hold_a_state_is_refused_before_the_first_step(
+    folder: Any, make_episodes: MakeEpisodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TransferError, match="checkpoint="):
+        run(make_episodes(), checkpoint=folder, on_step=kill_at(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_state_leaves_other_files_of_its_folder_alone(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(Killed):
+        run(make_episodes(), checkpoint=tmp_path, on_step=kill_at(7))
+    assert (tmp_path / "thesis.tex").read_text() == "mine" and (tmp_path / "state.json").is_file()
 
 
 def test_a_kill_between_the_renames_of_a_save_loses_nothing(make_episodes: MakeEpisodes, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from transfer.errors import TransferError
 from transfer.freezing import train_only
 from transfer.model import TransferModel
 from transfer.sampler import WindowSampler
-from transfer.training import TrainConfig, _noisy, fit, make_optimizer
+from transfer.training import TrainConfig, fit
+from transfer.updates import make_optimizer, noisy
 
 MakeModel = Callable[..., TransferModel]
 MakeEpisodes = Callable[..., Episodes]
@@ -156,7 +157,9 @@ def test_a_loss_that_is_not_finite_stops_training(
     make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Any
 ) -> None:
     model, reached = make_model(), []
-    with pytest.raises(TransferError, match="the loss is nan at step 4. Lower the learning rate"):
+    with pytest.raises(
+        TransferError, match=r"the loss is nan at step 4. The state of step 2 stays .* train anew with a lower"
+    ):
         train(model, Spoiled(make_episodes(), 5, 4), checkpoint=tmp_path / "state", on_step=reached.append)
     assert reached == [1, 2, 3]
     # the state on disk is from before
@@ -167,6 +170,66 @@ def test_a_loss_that_is_not_finite_stops_training(
     )
     assert starts == [2]
     assert all(p.isfinite().all() for p in healthy.parameters())
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_weights_that_are_not_finite_are_never_saved_nor_returned(
+    steps: int, make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Any
+) -> None:
+    """The loss of the only step is finite; what that step makes of the weights is not."""
+    config = TrainConfig(steps=steps, batch_size=4, context=5, lr=1e300, weight_decay=0, log_every=1, save_every=1)
+    with pytest.raises(
+        TransferError, match=r"weights\.\S+ holds NaN or infinity at step 1\. .*train anew with a lower"
+    ):
+        train(make_model(), sampler_of(make_episodes), config, checkpoint=tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_finite_state_stays_and_a_resumed_training_says_the_same(
+    make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moments overflow in the fourth step, while weights and losses are finite."""
+    step = torch.optim.AdamW.step
+
+    def spoil(optimizer: torch.optim.AdamW) -> None:
+        step(optimizer)
+        state = optimizer.state[optimizer.param_groups[0]["params"][0]]
+        if state["step"] == 4:
+            state["exp_avg_sq"].fill_(math.inf)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spoil)
+    starts: list[int] = []
+    for _ in range(2):
+        with pytest.raises(TransferError, match=r"exp_avg_sq\.\S+ holds .* at step 4. The state of step 2 stays in"):
+            train(
+                make_model(),
+                sampler_of(make_episodes),
+                checkpoint=tmp_path / "state",
+                on_start=lambda _, done: starts.append(done),
+            )
+    assert starts == [0, 2]
+
+
+def test_the_clock_stands_still_in_callbacks(
+    make_model: MakeModel, make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, logged = [0.0], []
+    monkeypatch.setattr("transfer.updates.time.perf_counter", lambda: now[0])
+
+    def on_log(step: int, values: dict[str, float]) -> None:
+        now[0] += 100
+        logged.append(values["train/tokens_per_second"])
+
+    def on_step(step: int) -> None:
+        now[0] += 1000
+
+    model, sampler = make_model(), sampler_of(make_episodes)
+    batch = sampler.batch
+    sampler.batch = lambda *args: [batch(*args), now.__setitem__(0, now[0] + 2)][0]  # two seconds a step
+    result = train(model, sampler, on_log=on_log, on_step=on_step)
+    tokens = QUICK.batch_size * QUICK.context * model.tokens_per_step
+    assert result.seconds == 2 * QUICK.steps
+    assert result.tokens_per_second == tokens / 2 and logged == [tokens / 2] * 3
 
 
 def states_seen(model: TransferModel, sampler: WindowSampler, config: TrainConfig) -> list[torch.Tensor]:
@@ -197,14 +260,14 @@ def test_processes_share_the_noise_of_one(
 ) -> None:
     model, batch = make_model(), sampler_of(make_episodes).batch(0)
     torch.manual_seed(1)
-    whole, parts = _noisy(batch, model, 0.5).states, []
+    whole, parts = noisy(batch, model, 0.5).states, []
     for number in range(2):
         torch.manual_seed(1)
-        monkeypatch.setattr("transfer.training.rank", lambda number=number: number)
-        monkeypatch.setattr("transfer.training.size", lambda: 2)
+        monkeypatch.setattr("transfer.updates.rank", lambda number=number: number)
+        monkeypatch.setattr("transfer.updates.size", lambda: 2)
         rows = slice(2 * number, 2 * number + 2)
         own = Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
-        parts.append(_noisy(own, model, 0.5).states)
+        parts.append(noisy(own, model, 0.5).states)
     assert torch.equal(torch.cat(parts), whole)
 
 
