@@ -18,7 +18,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
 from transfer import registry
@@ -28,6 +27,7 @@ from transfer.files import as_path
 from transfer.freezing import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.pairs import load_pair, save_pair
+from transfer.process import shapes_alone
 from transfer.scales import Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
@@ -133,7 +133,7 @@ def _load(folder: Path, name: str, keys: tuple[str, ...], build: Callable[[dict[
     path, tensors_path = folder / f"{name}.json", folder / f"{name}.safetensors"
 
     def check(content: dict[str, Any], header: dict[str, Any]) -> None:
-        with _building(path), torch.device("meta"), seeded(0, name):  # shapes without numbers
+        with _building(path), shapes_alone(), seeded(0, name):
             shapes = declared(build(content).state_dict())
         check_header(header, shapes, tensors_path)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 import torch
 
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+_shapes_alone: ContextVar[bool] = ContextVar("modules are built for their shapes alone", default=False)
 
 
 @contextmanager
@@ -24,6 +26,17 @@ def isolated() -> Iterator[None]:
         for kind in AUTOCAST:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type not in ("cpu", "meta"):  # "meta" is asked for to learn shapes alone
+        if torch.get_default_device() != torch.device("cpu") and not _shapes_alone.get():
             stack.enter_context(torch.device("cpu"))
         yield
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Inside, modules are built without numbers, on the device "meta", to learn what they would be made of."""
+    token = _shapes_alone.set(True)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        _shapes_alone.reset(token)
