@@ -46,17 +46,19 @@ class Checkup:
         return {"dataset_id": self.dataset_id, "wrong": self.wrong, "facts": self.facts, "findings": findings}
 
 
-def check_dataset(dataset_id: str) -> Checkup:
+def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Checkup:
     """Reads a dataset once and runs every check on it.
 
     Args:
         dataset_id: a Minari id on this machine, or a bundled name that stands for one dataset ("hopper/expert").
+        env: the environment to evaluate in, in place of the one that the metadata name; see `load_episodes`.
+        trust: import and call whatever the metadata name; see `transfer.trust`.
 
     Raises:
         TransferError: an unknown name, a dataset that is not on this machine, or files that cannot be read.
     """
     with np.errstate(all="ignore"):  # what is not finite is a finding
-        data = survey(dataset_id)
+        data = survey(dataset_id, env, trust)
         findings = [one for check in _CHECKS for one in check(data)]
         findings.sort(key=lambda one: SEVERITIES.index(one.severity))
         return Checkup(data.dataset_id, _facts(data), tuple(findings))

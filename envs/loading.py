@@ -1,43 +1,43 @@
 """From the name of some data to Episodes: on this machine first, packed once, memory-mapped from then on."""
 
-import json
 import logging
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from transfer.building import Spaces
 from transfer.envs.download import fetch
 from transfer.envs.names import at_hand, data_path, is_local, local_ids, resolve
 from transfer.envs.packing import entry_path, open_entry, pack
-from transfer.envs.reading import Source, check_file, scan
+from transfer.envs.reading import check_file, scan
+from transfer.envs.recorded import Recorded, environment_of, read_recorded
 from transfer.episodes import Episodes
-from transfer.errors import TransferError
-from transfer.observations import ant_hint, summary, total
-from transfer.quieting import quiet
-from transfer.specs import describe, gym_spec_json
+from transfer.packed import ARRAYS
+from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)
 __all__ = ["at_hand", "load_episodes", "local_ids"]
 
 
-def load_episodes(source: str | Sequence[str]) -> Episodes:
+def load_episodes(source: str | Sequence[str], env: Any = None, trust: bool = False) -> Episodes:
     """Loads one or more datasets of the same environment.
+
+    Arrays are read without building anything. The environment is built once, to ask it for the bounds of its actions;
+    where it cannot be, or must not, one line says why, and episodes come all the same.
 
     Args:
         source: Minari ids ("mujoco/hopper/expert-v0") and bundled names ("hopper/medium-expert"), comma-separated or
             as a sequence. What is not on this machine is downloaded; bundled datasets have to be made first.
+        env: the environment to evaluate in, in place of the one that the datasets name or lack: a Gymnasium id
+            ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment, a Gymnasium `EnvSpec` or an
+            `EnvironmentSpec`.
+        trust: import and call whatever the datasets name as their environment; see `transfer.trust`.
 
     Returns:
         All episodes in the order given, over read-only memory maps in the cache folder.
 
     Raises:
         TransferError: an unknown name, no dataset and no network (within 2 s), a damaged file, observations or actions
-            that are not vectors (or Dicts of such), data of another version than their environment, or datasets that
-            do not fit together. Nothing is cached then.
+            that are not vectors (or Dicts of such), data of another version than their environment, datasets that
+            name no environment without `env`, or that do not fit together. Nothing is cached then.
     """
     ids = resolve(source)
     missing = [one for one in ids if not is_local(one)]
@@ -46,70 +46,38 @@ def load_episodes(source: str | Sequence[str]) -> Episodes:
     files = [data_path(one) / "main_data.hdf5" for one in ids]
     for one, file in zip(ids, files, strict=True):
         check_file(file, one)
-        _log_version_notes(one)
+    recorded = [read_recorded(one, data_path(one)) for one in ids]
+    for each in recorded:
+        _log_version_notes(each)
+    specs = [environment_of(each, env, trust) for each in recorded]
     entry = entry_path(files)
-    return open_entry(entry) or pack([_look(one, file) for one, file in zip(ids, files, strict=True)], entry)
+    cached = open_entry(entry)
+    if cached is not None and cached.env_spec.slices == specs[0].slices:
+        return _in(cached, specs[0])
+    return pack([scan(*one) for one in zip(ids, files, specs, strict=True)], entry)
 
 
-def _look(dataset_id: str, file: Path) -> Source:
-    """What one dataset is, without its numbers: environment, sizes, lengths of its episodes."""
-    gym_spec, data, env = _spaces(dataset_id, file)
-    if (data.slices, len(data.low)) != (env.slices, len(env.low)):
-        raise TransferError(
-            f"dataset '{dataset_id}' has states of {summary(data.slices)} and actions of {len(data.low)}, but its "
-            f"environment {gym_spec.id} has {summary(env.slices)} and {len(env.low)}: another version of it made the "
-            f"data.{ant_hint(data.slices, env.slices)}"
-        )
-    # The scale of an unknown environment comes from all returns, which only packing sees.
-    sizes = total(data.slices), len(data.low)
-    spec = describe(gym_spec_json(gym_spec), *sizes, np.array([0.0, 1.0]), data.slices, (env.low, env.high))
-    return scan(dataset_id, file, spec)
+def _in(cached: Episodes, spec: EnvironmentSpec) -> Episodes:
+    """Cached arrays in the environment that is meant now; the one in the cache may be another."""
+    arrays = {key: getattr(cached, key) for key in ARRAYS}
+    return Episodes.over(arrays, spec, cached.dataset_ids, cached.content_hash)
 
 
-def _spaces(dataset_id: str, file: Path) -> tuple[Any, Spaces, Spaces]:
-    """The Gymnasium spec to evaluate in, recovered from the dataset; the spaces of the data, and of it."""
-    from minari import MinariDataset
-
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about versions: _log_version_notes says it in our words, once
-            dataset = MinariDataset(file.parent)
-            data = Spaces.of(dataset.observation_space, dataset.action_space, f"dataset '{dataset_id}'")
-            env = dataset.recover_environment(eval_env=True)
-        spec, spaces = env.spec, (env.observation_space, env.action_space)
-        env.close()
-        gym_spec_json(spec)
-    except TransferError:
-        raise
-    except Exception as error:  # Minari raises asserts, KeyErrors and worse on what it cannot read
-        raise TransferError(
-            f"dataset '{dataset_id}': {file.parent / 'metadata.json'} or {file.name} beside it cannot be used: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return spec, data, Spaces.of(*spaces, f"dataset '{dataset_id}'")
-
-
-def _log_version_notes(dataset_id: str) -> None:
+def _log_version_notes(recorded: Recorded) -> None:
     """Says which packages differ from those that the dataset was recorded with: its physics may differ a little."""
     import importlib.metadata
 
     from packaging.requirements import InvalidRequirement, Requirement
 
-    try:
-        wanted = json.loads((data_path(dataset_id) / "metadata.json").read_text()).get("requirements", [])
-    except (OSError, ValueError, AttributeError):
-        return  # reading the dataset itself reports this
-    for text in wanted:
+    wanted = recorded.metadata.get("requirements")
+    for text in wanted if isinstance(wanted, list) else ():
         try:
             requirement = Requirement(text)
             installed = importlib.metadata.version(requirement.name)
-        except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
+        except (InvalidRequirement, TypeError, importlib.metadata.PackageNotFoundError):
             continue
         if not requirement.specifier.contains(installed, prereleases=True):
             logger.warning(
                 "%s was recorded with %s, here is %s %s: the same actions may move the body a little differently",
-                dataset_id,
-                text,
-                requirement.name,
-                installed,
+                *(recorded.dataset_id, requirement, requirement.name, installed),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,11 +33,13 @@ class Spaces:
         slices: of the observation.
         low: (A,) smallest actions, minus infinity where there is no bound.
         high: (A,) largest actions.
+        statistics: names of wrappers that keep statistics of their own, which start empty when they are built.
     """
 
     slices: Slices
     low: tuple[float, ...]
     high: tuple[float, ...]
+    statistics: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, observation_space: Any, action_space: Any, name: str) -> Spaces:
@@ -132,7 +134,8 @@ def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
             kept = statistics_in(env)
             if kept:
                 logger.warning("%s", _about_statistics(kept, gym_id))
-            found = _spaces[key] = known, Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+            spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+            found = _spaces[key] = known, replace(spaces, statistics=kept)
     return found[1]
 
 

@@ -18,7 +18,7 @@ def to_json(spec: EnvSpec) -> str:
     """JSON of a spec, with Gymnasium's own keys.
 
     An entry point that is a class, or lives in a script, is null: it is the one that is registered for the id. So are
-    arguments that JSON cannot hold and that were registered. `render_mode` is left out.
+    arguments that JSON cannot hold and that were registered. `render_mode` and `vector_entry_point` are of no use.
 
     Raises:
         TransferError: the entry point is not registered and cannot be named, or an argument cannot be written down.
@@ -26,7 +26,7 @@ def to_json(spec: EnvSpec) -> str:
     known = find_registered(spec.id)
     entry_point: Any = spec.entry_point
     if not isinstance(entry_point, str) or entry_point.startswith("__main__:"):
-        if known is None:
+        if known is None and entry_point is not None:
             raise TransferError(
                 f"the entry point of {seen(spec.id)} is {seen(entry_point)}, which only this process knows; register "
                 "the id with it: gymnasium.register(id, entry_point=...)"
@@ -38,7 +38,6 @@ def to_json(spec: EnvSpec) -> str:
         for key, value in spec.kwargs.items()
         if key != "render_mode" and not (key in kept and same(kept[key], value) and not writable(value))
     }
-    vector = spec.vector_entry_point
     return json.dumps(
         {
             "id": spec.id,
@@ -50,7 +49,7 @@ def to_json(spec: EnvSpec) -> str:
             "disable_env_checker": spec.disable_env_checker,
             "kwargs": kwargs,
             "additional_wrappers": [_wrapper(one) for one in spec.additional_wrappers],
-            "vector_entry_point": vector if isinstance(vector, str) else None,
+            "vector_entry_point": None,
         }
     )
 

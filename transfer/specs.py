@@ -300,6 +300,7 @@ def as_spec(
     returns: NDArray[np.float64] | None = None,
     slices: Slices | None = None,
     action_size: int | None = None,
+    bounds: Bounds | None = None,
     like: EnvironmentSpec | None = None,
     trust: bool = False,
 ) -> EnvironmentSpec:
@@ -311,6 +312,7 @@ def as_spec(
         returns: (E,) returns of episodes that were made in it: the scale of an environment that is in no table.
         slices: what the states at hand are made of, where there are some.
         action_size: A of the actions at hand.
+        bounds: of the actions at hand, for an environment that cannot be built here.
         like: a spec whose scale and targets hold for this one too, if it is of the same body and in no table.
         trust: import and call whatever a Gymnasium `EnvSpec` names; see `transfer.trust`.
 
@@ -321,31 +323,38 @@ def as_spec(
         _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
         return env
     gym_spec = gym_spec_json(env)
-    gym_id = id_in(gym_spec)
     if hasattr(env, "observation_space") and hasattr(env, "action_space"):
-        spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+        spaces = Spaces.of(env.observation_space, env.action_space, f"environment {id_in(gym_spec)}")
+        _check_sizes(id_in(gym_spec), spaces, slices, action_size)
+        slices, action_size, bounds = spaces.slices, len(spaces.low), (spaces.low, spaces.high)
         vouch(gym_spec)
-        _spaces_at_hand(gym_spec, spaces.slices, len(spaces.low), trust)
-    else:
-        spaces = _spaces_at_hand(gym_spec, slices, action_size, trust)
-    _check_sizes(gym_id, spaces, slices, action_size)
-    sizes = total(spaces.slices), len(spaces.low)
-    scale = np.array([0.0, 1.0]) if returns is None else returns
-    spec = describe(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
+    spec = spec_of(gym_spec, returns=returns, slices=slices, action_size=action_size, bounds=bounds, trust=trust)
     if like is not None and like.body == spec.body and spec.reference.table == like.reference.table == "dataset":
         spec = replace(spec, reference=like.reference, target_returns=like.target_returns)
     return spec
 
 
-def _spaces_at_hand(gym_spec: str, slices: Slices | None, action_size: int | None, trust: bool) -> Spaces:
-    """What an environment shows and takes; what the data hold, where they are at hand and it is not."""
+def spec_of(
+    gym_spec: str,
+    *,
+    returns: NDArray[np.float64] | None = None,
+    slices: Slices | None = None,
+    action_size: int | None = None,
+    bounds: Bounds | None = None,
+    trust: bool = False,
+) -> EnvironmentSpec:
+    """The spec of the environment that a Gymnasium `EnvSpec` in JSON describes; arguments and errors as `as_spec`."""
     try:
-        return spaces_of(gym_spec, trust)
+        spaces = spaces_of(gym_spec, trust)
     except NotAtHand as error:
         if slices is None or action_size is None:
             raise
         _warn_once(f"{error} Training works without it, scores do not.")
-        return Spaces(slices, *unbounded(action_size))
+        spaces = Spaces(slices, *(bounds or unbounded(action_size)))
+    _check_sizes(id_in(gym_spec), spaces, slices, action_size)
+    scale = np.array([0.0, 1.0]) if returns is None else returns
+    sizes = total(spaces.slices), len(spaces.low)
+    return describe(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
 
 
 def bounds_at_hand(gym_spec: str, action_size: int) -> Bounds:

@@ -33,6 +33,11 @@ def _numbers(value: Any, name: str) -> Any:
     return value if value is None or value in (np.inf, -np.inf) else real(value, name)
 
 
+def _bounds(value: Any, name: str) -> Any:
+    found = _numbers(value, name)  # float32, as action spaces are: Gymnasium warns of anything else
+    return found if isinstance(found, np.ndarray) else np.float32(found)
+
+
 def _counts(value: Any, name: str) -> Any:
     return tuple(_count(one, name) for one in value) if isinstance(value, list) else _count(value, name)
 
@@ -59,7 +64,7 @@ _PLAIN: dict[str, dict[str, Kind]] = {
     "PassiveEnvChecker": {},
     "RecordEpisodeStatistics": {"buffer_length": _count, "stats_key": _words},
     "RepeatAction": {"num_repeats": _count},
-    "RescaleAction": {"min_action": _numbers, "max_action": _numbers},
+    "RescaleAction": {"min_action": _bounds, "max_action": _bounds},
     "RescaleObservation": {"min_obs": _numbers, "max_obs": _numbers},
     "ReshapeObservation": {"shape": _counts},
     "StickyAction": {"repeat_action_probability": _numbers, "repeat_action_duration": _counts},

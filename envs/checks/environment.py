@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
+from transfer.envs.recorded import differ
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -21,8 +22,8 @@ def no_environment(data: Data) -> list[Finding]:
     """Without one there is training, but no result."""
     if not data.problem:
         return []
-    message = f"the environment '{data.gym_id or 'none'}' cannot be built: {data.problem}"
-    advice = 'Install its packages (pip install "gymnasium[mujoco]" gymnasium-robotics), or add an env_spec.'
+    message = f"there is no environment '{data.gym_id}' to evaluate in: {data.problem}"
+    advice = "Name one with --env (load_episodes(..., env=) in Python); training works without."
     return [Finding("no-environment", "error", message, advice)]
 
 
@@ -32,6 +33,25 @@ def other_environment(data: Data) -> list[Finding]:
         return []
     advice = "Evaluate in the version that made the data (the env_spec of its metadata), or use data of this version."
     return [Finding("other-environment", "error", f"{data.gym_id}: {data.mismatch}", advice)]
+
+
+def other_bounds(data: Data) -> list[Finding]:
+    """One of the two rescales actions, or the data were made in another version."""
+    if data.spaces is None or data.spec is None or not differ((data.layout.low, data.layout.high), data.spaces):
+        return []
+    message = f"the data have actions between {list(data.layout.low)} and {list(data.layout.high)}, "
+    message += f"{data.gym_id} between {list(data.spaces.low)} and {list(data.spaces.high)}"
+    advice = "If one of them rescales actions, a policy plays other ones than the data hold: name the right one."
+    return [Finding("other-bounds", "warning", message, advice)]
+
+
+def own_statistics(data: Data) -> list[Finding]:
+    """A score would depend on how many environments are played at once."""
+    if data.spaces is None or not data.spaces.statistics:
+        return []
+    message = f"{', '.join(data.spaces.statistics)} around {data.gym_id} starts with empty statistics when it is built"
+    advice = "Record without it (adapters normalise states themselves), or evaluate in another environment (--env)."
+    return [Finding("own-statistics", "error", message, advice)]
 
 
 def unknown_environment(data: Data) -> list[Finding]:
@@ -172,6 +192,7 @@ def success_unknown(data: Data) -> list[Finding]:
 
 
 CHECKS = (
-    no_environment, other_environment, unknown_environment, evaluation_differs, longer_than_limit, mujoco_version,
-    requirement_differs, no_reference_scores, reference_scores_differ, success_unknown,
+    no_environment, other_environment, other_bounds, own_statistics, unknown_environment, evaluation_differs,
+    longer_than_limit, mujoco_version, requirement_differs, no_reference_scores, reference_scores_differ,
+    success_unknown,
 )  # fmt: skip

@@ -29,6 +29,8 @@ CODES: dict[str, str] = {
     # the environment, its versions and its scores
     "no-environment": "the environment cannot be recovered, so nothing can be evaluated",
     "other-environment": "the environment shows or takes other numbers than the data hold",
+    "other-bounds": "data and environment have other bounds of actions",
+    "own-statistics": "wrappers of the environment keep statistics of their own, which start empty",
     "unknown-environment": "the environment is not in this library's table",
     "evaluation-differs": "the evaluation has other settings than the collection had",
     "longer-than-limit": "episodes longer than an evaluation is",

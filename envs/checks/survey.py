@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from transfer.building import Spaces, spaces_of
 from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
 from transfer.envs.names import command_for, data_path, is_local, resolve
 from transfer.envs.reading import again, check_file, opened
+from transfer.envs.recorded import Recorded, read_recorded
 from transfer.envs.specs import KnownEnvironment, find
-from transfer.errors import TransferError
+from transfer.errors import NotAtHand, TransferError
 from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
-from transfer.quieting import quiet
-from transfer.specs import EnvironmentSpec, describe, gym_spec_json
+from transfer.specs import EnvironmentSpec, as_spec, describe
 
 GOAL_RADIUS = 0.45  # gymnasium_robotics, maze_v4.py, compute_reward
 D4RL_RADIUS = 0.5  # D4RL, locomotion/goal_reaching_env.py and maze_env.py
@@ -38,6 +38,7 @@ class Data:
         unsupported: why observations or actions cannot be used, a sentence each.
         problem: why the environment cannot be built; "" where it can.
         mismatch: how its spaces differ from the data's; "" where they do not.
+        spaces: what it shows and takes, None where that is not known.
         spec: as the library describes the environment; None where data or environment do not allow it.
         episodes: in the order of the file.
     """
@@ -50,6 +51,7 @@ class Data:
     unsupported: tuple[str, ...]
     problem: str
     mismatch: str
+    spaces: Spaces | None
     spec: EnvironmentSpec | None
     episodes: tuple[Measured, ...]
 
@@ -102,27 +104,32 @@ class Data:
         return [one.success for one in self.episodes if one.success is not None]
 
 
-def survey(source: str) -> Data:
+def survey(source: str, env: Any = None, trust: bool = False) -> Data:
     """Reads a dataset that lies on this machine; never uses the network.
 
+    Args:
+        source: a Minari id or a bundled name of one dataset.
+        env: the environment to evaluate in, in place of the one that the metadata name; see `as_spec`.
+        trust: import and call whatever the metadata name; see `transfer.trust`.
+
     Raises:
-        TransferError: an unknown name, a dataset that is not here, a file that is not whole, or metadata that Minari
-            cannot read.
+        TransferError: an unknown name, a dataset that is not here, a file that is not whole, or metadata that cannot
+            be read.
     """
     dataset_id, file = _locate(source)
-    metadata = _metadata(dataset_id, file.with_name("metadata.json"))
-    layout, unsupported, env, problem = _spaces(dataset_id, file)
+    recorded = read_recorded(dataset_id, file.parent)
+    played = recorded.played_in if env is None else as_spec(env, trust=trust).gym_spec
+    spaces, problem, mismatch = _ask(played, trust)
+    layout, unsupported = _layout(recorded, spaces)
     with opened(dataset_id, file) as groups:
         episodes = measure_file(groups, layout)
-    collected = json.loads(metadata.get("env_spec") or "{}")
+    usable = spaces is not None and not unsupported
     data = Data(
-        dataset_id, metadata, collected, json.loads(metadata.get("eval_env_spec") or "{}") or collected, layout,
-        unsupported, problem, _mismatch(env, layout) if env and not unsupported else "", None, episodes,
+        dataset_id, dict(recorded.metadata), json.loads(recorded.collected_in or "{}"), json.loads(played or "{}"),
+        layout, unsupported, problem, (mismatch or _mismatch(spaces, layout)) if usable or mismatch else "",
+        spaces, None, episodes,
     )  # fmt: skip
-    if env is None or unsupported:
-        return data
-    spec = _describe(data, gym_spec_json(env.spec))
-    return replace(data, spec=spec)
+    return replace(data, spec=_describe(data, played)) if usable else data
 
 
 def _locate(source: str) -> tuple[str, Path]:
@@ -138,36 +145,30 @@ def _locate(source: str) -> tuple[str, Path]:
     return ids[0], file
 
 
-def _metadata(dataset_id: str, path: Path) -> dict[str, Any]:
+def _ask(gym_spec: str, trust: bool) -> tuple[Spaces | None, str, str]:
+    """What the environment shows and takes, or None; why it cannot be built, and why it cannot be used, "" each."""
+    if not gym_spec:
+        return None, "the metadata name none", ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return dict(found)
-    except (OSError, ValueError, TypeError) as error:
+        return spaces_of(gym_spec, trust), "", ""
+    except NotAtHand as error:
+        return None, str(error), ""
+    except TransferError as error:
+        return None, "", str(error)
+
+
+def _layout(recorded: Recorded, spaces: Spaces | None) -> tuple[Layout, tuple[str, ...]]:
+    """The layout that the metadata declare; where they do not, what the environment shows and takes."""
+    if recorded.observation_space is not None and recorded.action_space is not None:
+        return layout_of(recorded.observation_space, recorded.action_space)
+    if spaces is None:
         raise TransferError(
-            f"dataset '{dataset_id}': {path} is not valid JSON: {error}. {again(dataset_id)}"
-        ) from error
-
-
-def _spaces(dataset_id: str, file: Path) -> tuple[Layout, tuple[str, ...], Any, str]:
-    """Layout, what is not supported in it, the closed environment of the evaluation (or None) and why there is none."""
-    from minari import MinariDataset
-
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about versions, of which a check speaks
-        try:
-            dataset = MinariDataset(file.parent)
-            layout, unsupported = layout_of(dataset.observation_space, dataset.action_space)
-        except Exception as error:  # Minari raises asserts, KeyErrors and worse on what it cannot read
-            raise TransferError(
-                f"dataset '{dataset_id}': {file.with_name('metadata.json')} cannot be used: {type(error).__name__}: "
-                f"{error}. {again(dataset_id)}"
-            ) from error
-        try:
-            env = dataset.recover_environment(eval_env=True)
-            env.close()
-            return layout, unsupported, env, ""
-        except Exception as error:  # environments raise anything
-            return layout, unsupported, None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+            f"dataset '{recorded.dataset_id}': {recorded.file} cannot be used: it declares no spaces, and there is no "
+            f"environment to ask. {again(recorded.dataset_id)}"
+        )
+    shapes = {f"observations/{one.key}".rstrip("/"): (one.size,) for one in spaces.slices}
+    shapes |= {"rewards": (), "actions": (len(spaces.low),)}
+    return Layout(spaces.slices, shapes, np.array(spaces.low), np.array(spaces.high)), ()
 
 
 def layout_of(observation_space: Any, action_space: Any) -> tuple[Layout, tuple[str, ...]]:
@@ -187,15 +188,14 @@ def layout_of(observation_space: Any, action_space: Any) -> tuple[Layout, tuple[
     return Layout(slices, shapes, low, high), tuple(unsupported)
 
 
-def _mismatch(env: Any, layout: Layout) -> str:
+def _mismatch(spaces: Spaces | None, layout: Layout) -> str:
     """How the spaces of the environment differ from the data's, "" where they do not."""
-    found, unsupported = layout_of(env.observation_space, env.action_space)
-    if unsupported or found.slices is None or layout.slices is None:
-        return "; ".join(unsupported)
-    if found.slices != layout.slices:
-        hint = ant_hint(found.slices, layout.slices)
-        return f"it shows {summary(found.slices)}, the data hold {summary(layout.slices)}.{hint}"
-    here, there = len(found.low), len(layout.low)
+    if spaces is None or layout.slices is None:
+        return ""
+    if spaces.slices != layout.slices:
+        hint = ant_hint(spaces.slices, layout.slices)
+        return f"it shows {summary(spaces.slices)}, the data hold {summary(layout.slices)}.{hint}"
+    here, there = len(spaces.low), len(layout.low)
     return f"it takes {here} action numbers, the data hold {there}" if here != there else ""
 
 

@@ -134,6 +134,13 @@ def serialized(space: Any) -> str:
 IMAGES = spaces.Box(0, 255, (8, 8, 3), np.uint8)
 WALLS = [[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 0, 1, 0, 1], [1, "g", 0, "r", 1], [1, 1, 1, 1, 1]]
 GOALS = [[1, 1, 1, 1, 1], [1, "r", 0, 0, 1], [1, 1, 1, 0, 1], [1, "g", 0, 0, 1], [1, 1, 1, 1, 1]]
+RESCALE, NORMALIZE = (
+    {"name": name, "entry_point": f"gymnasium.wrappers:{name}", "kwargs": kwargs}
+    for name, kwargs in (
+        ("RescaleAction", {"min_action": -2.0, "max_action": 2.0}),
+        ("NormalizeObservation", {"epsilon": 1e-8}),
+    )
+)
 CASES = [
     Case("no-episodes", "error", "hopper", drop_all),
     Case("empty-episodes", "error", "hopper", arrays(cut(0)), "1 of 11 .9.09 %.*; first episode_0$"),
@@ -160,11 +167,14 @@ CASES = [
     Case("constant-actions", "warning", "hopper", arrays(put("actions", np.s_[:, 1], 0.5), None), "1 of 3.*: 1$"),
     Case("constant-states", "note", "hopper", arrays(put("observations", np.s_[:, 3:6], 0), None), "3 of 11.*: 3-5$"),
     Case("constant-rewards", "warning", "hopper", arrays(put("rewards", slice(None), 0), None), "every reward is 0$"),
-    Case("no-environment", "error", "hopper", lambda f: metadata(f, env_spec=None), "env_spec is None"),
+    Case("no-environment", "error", "hopper", lambda f: metadata(f, env_spec=None), "the metadata name none"),
     Case("no-environment", "error", "hopper", lambda f: spec(f, entry_point="no_such:Thing"), "no_such"),
     Case("other-environment", "error", "hopper", lambda f: metadata(f, env_spec=gym_spec_json("Walker2d-v5"))),
     Case("other-environment", "error", "antmaze", lambda f: metadata(f, env_spec=gym_spec_json("AntMaze_UMaze-v5")),
          "105 observation.*27 observation.*contact forces"),
+    Case("other-bounds", "warning", "hopper", lambda f: spec(f, additional_wrappers=[RESCALE]), "1.0.*2.0"),
+    Case("own-statistics", "error", "hopper", lambda f: spec(f, additional_wrappers=[NORMALIZE]), "^Normalize"),
+    Case("no-environment", "error", "hopper", lambda f: spec(f, id="Mine-v0"), "'Mine-v0' is registered.*trust"),
     Case("unknown-environment", "note", "hopper", lambda f: spec(f, id="Mine-v0"), "'Mine-v0'"),
     Case("evaluation-differs", "note", "hopper", lambda f: spec(f, "eval_env_spec", max_episode_steps=77), "77$"),
     Case("evaluation-differs", "note", "antmaze", lambda f: spec(f, "eval_env_spec", kwargs={"maze_map": WALLS}),

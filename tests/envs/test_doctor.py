@@ -269,11 +269,18 @@ def test_columns_are_named_in_ranges(columns: list[int], text: str) -> None:
     assert ranges(columns) == text
 
 
-def test_the_registry_is_not_needed_for_an_environment_of_its_own(copied: Path) -> None:
+def test_an_environment_that_is_not_registered_takes_a_word(copied: Path) -> None:
     spec(copied / IDS["hopper"], id="Mine-v0")
     with pytest.raises(gymnasium.error.NameNotFound):
         gymnasium.spec("Mine-v0")
-    assert not check_dataset(IDS["hopper"]).wrong
+    assert check_dataset(IDS["hopper"]).wrong
+    assert not check_dataset(IDS["hopper"], trust=True).wrong
+    assert not check_dataset(IDS["hopper"], env="Hopper-v5").wrong
+
+
+def test_spaces_that_are_not_declared_are_those_of_the_environment(copied: Path) -> None:
+    metadata(copied / IDS["hopper"], observation_space=None, action_space=None)
+    assert set(found(check_dataset(IDS["hopper"]))) == ALWAYS["hopper"]
 
 
 def test_every_code_is_documented() -> None:

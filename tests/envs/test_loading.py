@@ -225,7 +225,7 @@ def test_spaces_that_are_not_vectors_are_refused(
 
 def test_a_dataset_without_environment_is_refused(minari_dataset: Callable[..., str]) -> None:
     minari_dataset("mine-v0", buffer=one_episode(FLOATS, FLOATS[:3]), observation_space=BOX, action_space=BOX)
-    with pytest.raises(TransferError, match="'mine-v0'.*metadata.json.*env_spec is None"):
+    with pytest.raises(TransferError, match="'mine-v0'.*metadata.json.*names no environment. Name it where you load"):
         load_episodes("mine-v0")
 
 
@@ -246,7 +246,7 @@ def test_data_of_another_size_than_its_environment_is_refused(minari_dataset: Ca
     minari_dataset("mine-v0", buffer=buffer, env="Hopper-v5", observation_space=box)
     with pytest.raises(
         TransferError,
-        match="'mine-v0' has states of 9 state numbers and actions of 3.*Hopper-v5 has 11 state numbers and 3",
+        match="'mine-v0': the data have states of 9 state numbers and actions of 3.*Hopper-v5 has 11",
     ):
         load_episodes("mine-v0")
 
