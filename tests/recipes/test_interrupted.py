@@ -208,7 +208,7 @@ def test_a_damaged_state_is_named_with_the_way_out(
     tensors = (state / "state.safetensors").read_bytes()
     (state / "state.safetensors").write_bytes(tensors[:-100])
     result = go("--resume")
-    assert result.exit_code == 2 and f"remove {state} to start this training again" in result.stderr
+    assert result.exit_code == 2 and f"remove {state}/state.* to start this training again" in result.stderr
     (state / "state.safetensors").write_bytes(tensors)
     head = json.loads((state / "state.json").read_text())
     for edited in ({**head, "step": "4"}, {"step": 4}, {**head, "identity": 3}, {**head, "identity": {}}, []):
