@@ -1,4 +1,4 @@
-"""Making an adapter for a dataset, and taking over parts of another one."""
+"""Making an adapter for a dataset."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.measuring import check_bounds, measure
 from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
 from transfer.episodes import Episodes
-from transfer.errors import TransferError
 from transfer.registry import resolve
 from transfer.scales import ActionRange, Scales, Statistics
 from transfer.trunk import TrunkConfig
@@ -88,54 +86,3 @@ def _fitted(config: AdapterConfig, episodes: Episodes, statistics: Statistics) -
             yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
 
     return make_tokenizer(config.tokenizer, config.bins).fit_columns(columns())
-
-
-def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:
-    """Copy what another adapter has learned into a part of a new one.
-
-    Of the action part, a shared-range table and a readout that is the same for all dimensions are copied whole; of rows
-    that belong to a dimension (index vectors, readout offsets) those of the dimensions that both have, and the others
-    stay new; tables with a range per dimension (eq. 4) only between equal numbers of dimensions.
-
-    Args:
-        target: the new adapter, changed in place.
-        source: the adapter that came with the trunk.
-        part: "action" or "state".
-
-    Returns:
-        names of the tensors that were copied, with the number of rows where it was not all of them.
-
-    Raises:
-        TransferError: the two parts have no tensor of a fitting shape in common.
-    """
-    mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
-    kinds = [_kind(adapter, part) for adapter in (target, source)]
-    common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
-    copied = [_copy(f"{part}.{name}", mine[name], theirs[name], target, source) for name in common]
-    copied = [name for name in copied if name]
-    if not copied:
-        raise TransferError(
-            f"nothing to inherit for the {part} part of '{target.env_spec.name}' ({kinds[0]}; "
-            f"{target.env_spec.state_size} states, {target.env_spec.action_size} actions) from "
-            f"'{source.env_spec.name}' ({kinds[1]}; {source.env_spec.state_size} states, "
-            f"{source.env_spec.action_size} actions)."
-        )
-    return copied
-
-
-def _kind(adapter: Adapter, part: str) -> str:
-    config = adapter.config
-    return config.state if part == "state" else f"{config.action}, ranges {config.ranges}"
-
-
-def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:
-    """Copy one tensor, or the rows of common dimensions; returns what was copied, "" for nothing."""
-    per_dimension = name in ("action.index", "action.readout.rows")
-    dims = min(target.env_spec.action_size, source.env_spec.action_size)
-    fits = mine.shape[1:] == theirs.shape[1:] if per_dimension else mine.shape == theirs.shape
-    if not fits:
-        return ""
-    rows = dims if per_dimension else len(mine)
-    with torch.no_grad():
-        mine[:rows] = theirs[:rows]
-    return name if rows == len(mine) else f"{name}[:{rows}]"

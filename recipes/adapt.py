@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.build import build_adapter, inherit
+from transfer.adapters.build import build_adapter
+from transfer.adapters.inheriting import BY_VALUE, inherit
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
@@ -84,7 +85,7 @@ def adapt(
         trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
-        inherit_from_source: "none" or "action", see `transfer.adapters.build.inherit`.
+        inherit_from_source: "none" or "action", see `transfer.adapters.inheriting.inherit`.
         seed: of weights, windows and noise.
         device: where to train.
         precision: of the trunk's products; None chooses the fastest that the device has.
@@ -167,12 +168,13 @@ def _shared(mode: Mode, source: Adapter | None) -> Adapter | None:
 
 
 def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None:
-    """Refuse a mode that would run a part that neither trains nor was taken over whole."""
+    """Refuse a mode that would run a part that neither trains nor was taken over whole, at whatever bins."""
+    taken = {name.removesuffix(BY_VALUE) for name in inherited}
     for part, module in adapter.parts().items():
         names = {f"{part}.{name}" for name, _ in module.named_parameters()}
-        if part not in mode.parts and not names <= set(inherited):
+        if part not in mode.parts and not names <= taken:
             raise TransferError(
-                f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - set(inherited)))}: the source "
+                f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
                 f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
             )
 

@@ -1,12 +1,17 @@
 """Small data for the tests of the adapters' parts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from transfer.adapter import Adapter, AdapterConfig
+from transfer.adapters.build import build_adapter
 from transfer.adapters.tokenizers import QuantileTokenizer
 from transfer.episodes import Episodes
+from transfer.trunk import TrunkConfig
 
 SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}
 
@@ -32,3 +37,29 @@ def tokenizer() -> QuantileTokenizer:
     values = np.clip(np.random.default_rng(0).normal(0.0, 0.8, (500, 3)), -1, 1)
     values[:, 2] = np.round(values[:, 2])
     return QuantileTokenizer(8).fit(values)
+
+
+@pytest.fixture
+def build(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapter]:
+    """build("Walker2d-v5", seed=0, ia3=False, conditioning=False, like=None, **kinds of parts)"""
+
+    def build(env: str = "Hopper-v5", seed: int = 0, **options: Any) -> Adapter:
+        extras = {name: options.pop(name) for name in ("ia3", "conditioning", "like") if name in options}
+        trunk, config = TrunkConfig(width=16, depth=2, heads=2), AdapterConfig(**{"bins": 8, **options})
+        return build_adapter(make_episodes(env), trunk, config, seed, **extras)
+
+    return build
+
+
+@pytest.fixture
+def trained(build: Callable[..., Adapter]) -> Callable[..., Adapter]:
+    """The same, with every parameter changed, as training would."""
+
+    def train(*args: Any, **options: Any) -> Adapter:
+        adapter = build(*args, **options)
+        with torch.no_grad():
+            for p in adapter.parameters():
+                p += 1 + torch.rand(p.shape)
+        return adapter
+
+    return train

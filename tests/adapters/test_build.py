@@ -1,14 +1,13 @@
-"""Building an adapter for a dataset, and taking over what another one has learned."""
+"""Building an adapter for a dataset."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.build import build_adapter, inherit
+from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
@@ -17,31 +16,6 @@ from transfer.trunk import TrunkConfig
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeEpisodes = Callable[..., Episodes]
 Build = Callable[..., Adapter]
-
-
-@pytest.fixture
-def build(make_episodes: MakeEpisodes) -> Build:
-    """build("Walker2d-v5", seed=0, ia3=False, conditioning=False, like=None, **kinds of parts)"""
-
-    def build(env: str = "Hopper-v5", seed: int = 0, **options: Any) -> Adapter:
-        extras = {name: options.pop(name) for name in ("ia3", "conditioning", "like") if name in options}
-        return build_adapter(make_episodes(env), SMALL, AdapterConfig(**{"bins": 8, **options}), seed, **extras)
-
-    return build
-
-
-@pytest.fixture
-def trained(build: Build) -> Build:
-    """The same, with every parameter changed, as training would."""
-
-    def train(*args: Any, **options: Any) -> Adapter:
-        adapter = build(*args, **options)
-        with torch.no_grad():
-            for p in adapter.parameters():
-                p += 1 + torch.rand(p.shape)
-        return adapter
-
-    return train
 
 
 def numbers(adapter: Adapter, name: str) -> torch.Tensor:
@@ -106,77 +80,6 @@ def test_weights_do_not_depend_on_earlier_draws(build: Build) -> None:
 def test_unknown_kinds_are_answered_with_the_closest(setting: str, value: object, message: str) -> None:
     with pytest.raises(TransferError, match=message):
         AdapterConfig(**{setting: value})  # type: ignore[arg-type]
-
-
-def test_shared_tensors_are_inherited_whole_and_rows_of_common_dimensions(build: Build, trained: Build) -> None:
-    source, target, fresh = trained("Hopper-v5"), build("Walker2d-v5"), build("Walker2d-v5")
-    copied = inherit(target, source, "action")
-    whole = ["action.table.rows.weight", "action.readout.weight", "action.readout.bias"]
-    assert sorted(copied) == sorted([*whole, "action.index[:3]", "action.readout.rows[:3]"])
-    for name in whole:
-        assert torch.equal(numbers(target, name), numbers(source, name)), name
-    for name in ("action.index", "action.readout.rows"):
-        assert torch.equal(numbers(target, name)[:3], numbers(source, name)), name
-        assert torch.equal(numbers(target, name)[3:], numbers(fresh, name)[3:]), name
-
-
-def test_fewer_dimensions_take_the_first_rows(build: Build, trained: Build) -> None:
-    source, target = trained("Walker2d-v5"), build("Hopper-v5")
-    copied = inherit(target, source, "action")
-    assert {"action.index", "action.readout.rows"} <= set(copied)
-    assert torch.equal(numbers(target, "action.index"), numbers(source, "action.index")[:3])
-
-
-def test_equal_sizes_inherit_everything(build: Build, trained: Build) -> None:
-    for ranges in ("per-dimension", "shared", "shared+index"):
-        source, target = trained("HalfCheetah-v5", ranges=ranges), build("Walker2d-v5", ranges=ranges)
-        for part in ("state", "action"):
-            names = [f"{part}.{name}" for name, _ in target.parts()[part].named_parameters()]
-            assert inherit(target, source, part) == names
-            assert all(torch.equal(numbers(target, name), numbers(source, name)) for name in names)
-
-
-def test_tables_with_a_range_per_dimension_stay_at_home(build: Build, trained: Build) -> None:
-    source, target = trained("Hopper-v5", ranges="per-dimension"), build("Walker2d-v5", ranges="per-dimension")
-    before = numbers(target, "action.table.rows.weight")
-    assert not [name for name in inherit(target, source, "action") if "table" in name]
-    assert torch.equal(numbers(target, "action.table.rows.weight"), before)
-
-
-def test_of_a_state_part_only_what_fits_is_taken(build: Build, trained: Build) -> None:
-    source, target = trained("Hopper-v5"), build("Walker2d-v5")
-    before = numbers(target, "state.fc_1.weight")
-    assert "state.fc_1.weight" not in inherit(target, source, "state")
-    assert torch.equal(numbers(target, "state.fc_1.weight"), before)
-    assert torch.equal(numbers(target, "state.proj.weight"), numbers(source, "state.proj.weight"))
-
-
-def test_inheriting_copies(build: Build, trained: Build) -> None:
-    source, target = trained("HalfCheetah-v5"), build("Walker2d-v5")
-    inherit(target, source, "action")
-    before = numbers(source, "action.index")
-    with torch.no_grad():
-        target.action.index.zero_()
-    assert torch.equal(numbers(source, "action.index"), before)
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs"),
-    [
-        ({"action": "ActionTokenizedSpreadEmbedding"}, {"action": "ActionEmbedding"}),
-        ({"ranges": "shared"}, {"ranges": "shared+index"}),
-    ],
-)
-def test_nothing_to_inherit_is_an_error(
-    mine: dict[str, str], theirs: dict[str, str], build: Build, trained: Build
-) -> None:
-    with pytest.raises(TransferError, match="nothing to inherit for the action part of 'walker2d'.*from 'hopper'"):
-        inherit(build("Walker2d-v5", **mine), trained("Hopper-v5", **theirs), "action")
-
-
-def test_another_state_kind_has_nothing_to_inherit(build: Build, trained: Build) -> None:
-    with pytest.raises(TransferError, match="nothing to inherit for the state part"):
-        inherit(build(state="linear"), trained(state="mlp"), "state")
 
 
 def test_like_takes_statistics_and_bins_where_sizes_are_equal(build: Build, make_episodes: MakeEpisodes) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import Adapter, AdapterConfig
+from transfer.adapters.inheriting import BY_VALUE
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
@@ -192,10 +193,12 @@ def test_the_action_part_is_inherited_when_asked(source: tuple[Trunk, Adapter], 
     still = TrainConfig(steps=1, batch_size=2, context=4, lr=1e-30, weight_decay=0.0)
     result = run(source, walker, "embeddings", config=still, inherit_from_source="action")
     theirs = dict(source[1].named_parameters())
-    assert set(result.inherited) == {name for name in theirs if name.startswith("action.")}
+    taken = {name.removesuffix(BY_VALUE): name for name in result.inherited}
+    assert set(taken) == {name for name in theirs if name.startswith("action.")}
+    assert [name for name, said in taken.items() if said != name] == ["action.table.rows.weight"]
     assert list(result.inherited) == result.adapter.record["inherited"]
     for name, p in result.adapter.named_parameters():
-        assert torch.equal(p, theirs[name]) == name.startswith("action."), name
+        assert torch.equal(p, theirs[name]) == (taken.get(name) == name), name
 
 
 @pytest.mark.parametrize("mode", ["state", "ia3", "random-trunk:ia3", "shuffled-trunk:state"])
@@ -238,7 +241,9 @@ def test_a_shared_action_part_serves_another_number_of_dimensions(
     trunk = make_trunk()
     hopper = make_adapter("Hopper-v5", trunk=trunk, ranges="shared")
     result = adapt(trunk, walker, "state", config=CONFIG, source=hopper)
-    assert torch.equal(result.adapter.action.table.rows.weight, hopper.action.table.rows.weight)
+    readout = {"action.readout.weight", "action.readout.bias"}
+    assert set(result.inherited) == {"action.table.rows.weight (by value)", *readout}
+    assert torch.equal(result.adapter.action.readout.weight, hopper.action.readout.weight)
     assert result.adapter.action.tokens == 6
 
 

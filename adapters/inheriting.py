@@ -1,0 +1,133 @@
+"""Taking over what another adapter has learned into parts of a new one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfer.adapter import Adapter
+from transfer.adapters.bins import Bins
+from transfer.errors import TransferError, unknown
+
+BY_VALUE = " (by value)"
+
+
+def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:
+    """Copy what another adapter has learned into a part of a new one.
+
+    Of the action part, a shared-range table and a readout that is the same for all dimensions are copied whole; of rows
+    that belong to a dimension (index vectors, readout offsets) those of the dimensions that both have, and the others
+    stay new; tables with a range per dimension (eq. 4) only between equal numbers of dimensions.
+
+    A row that belongs to a bin stands for an action. Where the bins of the two adapters are not the same, a row is made
+    of the two whose actions lie on either side, linear in between.
+
+    Args:
+        target: the new adapter, changed in place.
+        source: the adapter that came with the trunk.
+        part: a part that both have: "action", "state", "ia3" or "conditioning".
+
+    Returns:
+        names of the tensors that were copied, with the number of rows where it was not all of them, and `BY_VALUE`
+        where rows were made anew.
+
+    Raises:
+        TransferError: an adapter without that part, or two parts that have no tensor of a fitting shape in common.
+    """
+    for adapter in (target, source):
+        if part not in adapter.parts():
+            raise unknown("part", part, adapter.parts(), f"The adapter for '{adapter.env_spec.name}' has no other.")
+    mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
+    kinds = [_kind(adapter, part) for adapter in (target, source)]
+    common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
+    copied = [_copy(f"{part}.{name}", mine[name], theirs[name], target, source) for name in common]
+    copied = [name for name in copied if name]
+    if not copied:
+        raise TransferError(
+            f"nothing to inherit for the {part} part of '{target.env_spec.name}' ({kinds[0]}; "
+            f"{target.env_spec.state_size} states, {target.env_spec.action_size} actions) from "
+            f"'{source.env_spec.name}' ({kinds[1]}; {source.env_spec.state_size} states, "
+            f"{source.env_spec.action_size} actions)."
+        )
+    return copied
+
+
+def _kind(adapter: Adapter, part: str) -> str:
+    config = adapter.config
+    kinds = {"state": config.state, "action": f"{config.action}, ranges {config.ranges}"}
+    return kinds.get(part, part)
+
+
+def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:
+    """Copy one tensor, or the rows of common dimensions; returns what was copied, "" for nothing."""
+    moved = _at_bins_of(target, source, name, theirs)
+    per_dimension = name in ("action.index", "action.readout.rows")
+    fits = mine.shape[1:] == moved.shape[1:] if per_dimension else mine.shape == moved.shape
+    if not fits:
+        return ""
+    rows = min(len(mine), len(moved))
+    with torch.no_grad():
+        mine[:rows] = moved[:rows].to(mine.device)
+    said = name if rows == len(mine) else f"{name}[:{rows}]"
+    return said if moved is theirs else f"{said}{BY_VALUE}"
+
+
+def _at_bins_of(target: Adapter, source: Adapter, name: str, theirs: Tensor) -> Tensor:
+    """A tensor of the source's action part with its rows, one a bin, at the bins of the target.
+
+    The tensor itself where the bins are the same or it has no rows of that kind.
+    """
+    bins, others = (getattr(adapter.action, "bins", None) for adapter in (target, source))
+    per_bin = name == "action.table.rows.weight"
+    if target.config.readout == source.config.readout == "categorical":
+        per_bin |= name in ("action.readout.weight", "action.readout.bias", "action.readout.rows")
+    if not per_bin or bins is None or others is None or _same(bins, others):
+        return theirs
+    theirs = theirs.detach()
+    if name == "action.table.rows.weight" and source.config.ranges == "per-dimension":
+        each = theirs.unflatten(0, (len(others.edges), -1))  # (A, V, D)
+        return theirs[:0] if len(bins.edges) != len(each) else _moved(bins, others, each).flatten(0, 1)
+    return _moved(bins, others, theirs) if name == "action.readout.rows" else _row_between(bins, others, theirs)
+
+
+def _same(bins: Bins, others: Bins) -> bool:
+    both = zip(bins.buffers(), others.buffers(), strict=True)
+    return all(torch.equal(mine.cpu(), theirs.cpu()) for mine, theirs in both)
+
+
+def _moved(bins: Bins, others: Bins, each: Tensor) -> Tensor:
+    """Rows (A', V', D) of each dimension's own bins, as (A, V, D) for the dimensions that both have."""
+    dims = min(len(bins.edges), len(each))
+    return torch.stack([_row_between(bins, others, each[i], i) for i in range(dims)])
+
+
+def _row_between(bins: Bins, others: Bins, rows: Tensor, dimension: int | None = None) -> Tensor:
+    """Rows (V', ...) of the others' bins -> (V, ...), each of the two whose actions lie on either side of its own.
+
+    Args:
+        bins: the target's.
+        others: the source's.
+        rows: one for each of the source's ids.
+        dimension: whose actions the ids stand for; None where all dimensions share them: their mean action then.
+    """
+    wanted, have = _actions(bins, dimension), _actions(others, dimension)
+    known = np.flatnonzero(np.isfinite(have))
+    values, first = np.unique(have[known], return_index=True)
+    known = known[first]
+    place = np.interp(np.nan_to_num(wanted), values, np.arange(len(values)))
+    before = np.floor(place).astype(np.int64)
+    low, high = (torch.from_numpy(known[i]).to(rows.device) for i in (before, np.ceil(place).astype(np.int64)))
+    share = torch.from_numpy((place - before).astype(np.float32)).to(rows.device)
+    return torch.lerp(rows[low], rows[high], share.view(-1, *(1,) * (rows.dim() - 1)))
+
+
+def _actions(bins: Bins, dimension: int | None) -> NDArray[np.float64]:
+    """(V,), the action that each id stands for; NaN for an id that is not in use."""
+    picked = slice(None) if dimension is None else slice(dimension, dimension + 1)
+    used = (~bins.unused()[picked]).cpu().numpy()
+    centers = bins.centers[picked].cpu().numpy().astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = (centers * used).sum(0) / used.sum(0)
+    return means
