@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ RUN = Path("runs/good")
 HOMES = {"trunk": RUN / "trunk/0/trunk", "adapter": RUN / "embeddings/0/adapter", "mlp": RUN / "mlp/0/mlp"}
 PLAYED = {"trunk": "embeddings", "adapter": "embeddings", "mlp": "mlp"}
 # Provenance and labels: read by people, decide nothing.
-FREE = ("library", "record", "checksum", "fingerprint")
+FREE = ("library", "record", "checksum", "fingerprint", "tensors")
 PAYLOAD = "import pathlib\npathlib.Path('canary').touch()\ndef boom(*args, **kwargs):\n    raise RuntimeError('boom')\n"
 TOUCH = {"entry_point": "pathlib:Path.touch", "kwargs": {"self": "canary"}}
 # Environments of a file that name code of their own.
@@ -228,17 +229,20 @@ def save_again(home: Path, part: str) -> None:
 
 
 def sign(home: Path, part: str, indent: int | None = 1) -> None:
-    """Make checksum and fingerprint those of the files, as whoever edits them on purpose would do."""
-    from transfer import checkpoint, fingerprint
-
-    def write() -> None:
-        content["checksum"] = checkpoint._checksum(content)
-        (home / f"{part}.json").write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    """Make hashes, checksum and fingerprint those of the files, as whoever edits them on purpose would do."""
+    from transfer import TransferError
+    from transfer.pairs import checksum
 
     content = read(home, part)
-    write()
-    kept, checkpoint._check = checkpoint._check, lambda *given, **more: None
-    with contextlib.suppress(Exception):  # what cannot be built has no fingerprint
-        content["fingerprint"] = fingerprint(loaded(home, part))
-        write()
-    checkpoint._check = kept
+    tensors = home / f"{part}.safetensors"
+    for _ in range(2):  # the fingerprint is known when the rest fits
+        content["tensors"] = hashlib.sha256(tensors.read_bytes()).hexdigest()
+        content["checksum"] = checksum(content)
+        (home / f"{part}.json").write_text(json.dumps(content, indent=indent), encoding="utf-8")
+        try:
+            loaded(home, part)
+        except TransferError as error:
+            found = re.search(r"fingerprint is (\w+), not", str(error))
+            content["fingerprint"] = found.group(1) if found else content["fingerprint"]
+        except Exception:  # the trial meets it again, and there it counts
+            return

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.campaign import checkpoints, command_line, run_folders, toml_keys
+from tests.campaign import checkpoints, command_line, datasets, run_folders, toml_keys
 from tests.campaign.engine import Trial
 
 FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
@@ -14,4 +14,5 @@ FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
     "command line": command_line.make,
     "checkpoints": checkpoints.make,
     "run folders": run_folders.make,
+    "datasets": datasets.make,
 }

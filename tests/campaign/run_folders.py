@@ -17,7 +17,8 @@ from tests.campaign.shop import RUNS
 
 RUN, STOPPED = Path("runs/good"), Path("runs/stopped")
 CELL, STATE = RUN / "embeddings/0", STOPPED / "trunk/0/checkpoint"
-LOST = ("missing", "a link to nowhere", "a link to itself")  # a file that is not there is made again, or not needed
+# A file that is not there is made again, or not needed.
+LOST = ("missing", "a link to nowhere", "a link to itself", "a folder in its place")
 REPORTS = tuple(f"work/{RUN}/report.{suffix}" for suffix in ("md", "csv", "png"))
 
 

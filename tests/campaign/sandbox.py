@@ -60,8 +60,17 @@ class Place:
         tempfile.tempdir = None
         os.chdir(self.work)
 
-    def transfer(self, *arguments: object) -> str:
-        """Run the command as a shell does; its stdout. Raises Refusal on exit code 2, Failure on any other but 0."""
+    def transfer(self, *arguments: object, found: bool = False) -> str:
+        """Run the command as a shell does; its stdout.
+
+        Args:
+            arguments: behind `transfer`.
+            found: exit code 1 says that something was found to be wrong, as `data check` does.
+
+        Raises:
+            Refusal: exit code 2, or 1 with `found`.
+            Failure: any other but 0, or a traceback.
+        """
         from transfer.recipes.cli import cli
 
         with captured(self.root.parent) as streams:
@@ -70,6 +79,8 @@ class Place:
         if code == 2 and "Traceback" not in stderr and not stdout:
             found = MESSAGE.search(stderr)
             raise Refusal(found.group(1).strip() if found else "")
+        if code == 1 and found and "Traceback" not in stderr:
+            raise Refusal(stdout)
         if code or "Traceback" in stderr:
             raise Failure(f"exit code {code}, stdout {stdout[-300:]!r}\n{stderr[-1200:]}")
         return stdout

@@ -9,6 +9,7 @@ SHOP/facts.json           what valid inputs have to give
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.campaign.sandbox import Failure, Place, fork
 PRESET = "hopper-to-walker2d"
 HOPPER, WALKER = "hopper/medium-expert", "walker2d/medium-expert"
 DATASET = "bundled/walker2d/expert-v0"
+OWN = "own/hopper-v0"
 DATA, RUNS = ("datasets",), ("datasets", "work")
 # A whole run in a second.
 TINY: dict[str, dict[str, Any]] = {
@@ -39,15 +41,10 @@ def toml(sections: dict[str, dict[str, Any]] = TINY) -> str:
     return "\n".join(lines)
 
 
-def sets(**changes: Any) -> list[str]:
-    """The tiny config as options of `transfer run`."""
-    return [f"--set={s}.{k}={json.dumps(v)}" for s, values in TINY.items() for k, v in values.items()]
-
-
 def open_shop(folder: Path) -> Path:
     """Fill a folder; each step in a fork, so that this process stays as it was."""
     place = Place(folder)
-    for step in (make_data, make_runs, measure):
+    for step in (make_data, make_own_data, make_runs, measure):
         error, status = fork(lambda step=step: step(place), 120)  # type: ignore[misc]
         if error or status:
             raise Failure(f"{step.__name__}: status {status}, {error}")
@@ -66,6 +63,24 @@ def make_data(place: Place) -> None:
         short = long.replace(r"\"max_episode_steps\": 1000", r"\"max_episode_steps\": 20")
         assert short != long
         file.write_text(short, encoding="utf-8")
+
+
+def make_own_data(place: Place) -> None:
+    """Five episodes of Hopper's sizes."""
+    import gymnasium
+    import minari
+    import numpy as np
+
+    from transfer.envs.writing import episode_buffer
+
+    place.enter()
+    rng, buffers = np.random.default_rng(0), []
+    for steps in (12, 12, 9, 12, 12):
+        seen, done = rng.standard_normal((steps + 1, 11)), rng.uniform(-1, 1, (steps, 3)).astype(np.float32)
+        buffers.append(episode_buffer(seen, done, rng.uniform(0, 3, steps), terminated=steps == 9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(OWN, buffers, env=gymnasium.spec("Hopper-v5"))
 
 
 def make_runs(place: Place) -> str | None:
@@ -102,8 +117,8 @@ def measure(place: Place) -> None:
         name: json.loads(place.transfer("eval", f"runs/good/{name}/0", "--episodes", 2, "--json", *more))
         for name, *more in (("embeddings",), ("mlp",), ("trunk",))
     }
-    facts["hash"] = {name: load_episodes(name).content_hash for name in (HOPPER, WALKER, DATASET)}
-    facts["steps"] = {name: load_episodes(name).num_steps for name in (HOPPER, WALKER, DATASET)}
+    facts["hash"] = {name: load_episodes(name).content_hash for name in (HOPPER, WALKER, DATASET, OWN)}
+    facts["steps"] = {name: load_episodes(name).num_steps for name in (HOPPER, WALKER, DATASET, OWN)}
     (place.root / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
