@@ -1,4 +1,4 @@
-"""Packing datasets into arrays on disk, memory-mapped from then on.
+"""Packing datasets into arrays on disk, memory-mapped from then on; `transfer.envs.entries` says when they hold.
 
 Letters: N steps altogether, E episodes, S state size, A action size.
 """
@@ -6,51 +6,98 @@ Letters: N steps altogether, E episodes, S state size, A action size.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
 import itertools
-import json
 import logging
 import os
+import re
 import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.envs.reading import Source, episodes_of
+from transfer.caches import own_folder
+from transfer.envs.entries import State, entry_path, map_arrays, read_entry, write_index
+from transfer.envs.located import Located
+from transfer.envs.reading import Source, blocks_of, scan
+from transfer.envs.staging import staged, sweep
 from transfer.episodes import Episodes, check_joinable
 from transfer.errors import TransferError
-from transfer.observations import Slice
-from transfer.packed import ARRAYS, content_hash, episode_returns
-from transfer.specs import bounds_from_json, describe
+from transfer.packed import ARRAYS, content_hash
+from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)
-_FORMAT = 3  # raise it when the packed arrays or the index change, so that old entries are not read
+_STAGED = ".writing-"
+_OLD_ENTRY = re.compile("[0-9a-f]{24}")  # of formats before the fourth
 
 
-def pack(sources: Sequence[Source], entry: Path) -> Episodes:
-    """All episodes of some datasets, in the order given, written to a cache entry and mapped from there.
+def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Episodes:
+    """The episodes of some datasets over read-only memory maps: from the cache, or packed now.
 
-    One episode at a time passes through memory. Where the cache cannot be written the arrays stay in memory.
+    Args:
+        located: the datasets, in their order.
+        specs: the environment that each is of; the scale of an unknown one comes from all returns.
 
     Raises:
-        TransferError: the datasets do not fit together, or one of them is damaged. There is no entry then.
+        TransferError: the datasets do not fit together, one of them is damaged or is being written to, or there is
+            room for them neither on the disk nor in memory. There is no entry then.
     """
-    for source in sources[1:]:
-        check_joinable((sources[0].spec, [sources[0].dataset_id]), (source.spec, [source.dataset_id]))
+    for one, spec in zip(located[1:], specs[1:], strict=True):
+        check_joinable((specs[0], [located[0].dataset_id]), (spec, [one.dataset_id]))
+    entry = entry_path(located, specs[0].slices)
+    found = open_entry(entry, located, specs[0])
+    return _pack(located, specs, entry) if found is None else found
+
+
+def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: Path) -> Episodes:
+    """Written to a cache entry and mapped from there; where it cannot be written the arrays stay in memory."""
+    states = [State.of(one.file) for one in located]
+    sources = [scan(one.dataset_id, one.file, spec, one.indices) for one, spec in zip(located, specs, strict=True)]
     try:
-        with _staging(entry) as folder:
+        _check_room(entry.parent, sources)
+        with staged(entry.parent, _STAGED, 0o700) as folder:
+            if why := own_folder(entry.parent):
+                raise OSError(f"{entry.parent}: {why}")
             _write_arrays(folder, sources)
-            arrays = _map(folder)
-            _write_index(folder, sources, content_hash(arrays))
-        return _opened(entry)
+            _check_unchanged(states)
+            write_index(folder, _index(folder, sources), states)
+            _publish(folder, entry)
+        opened = open_entry(entry, located, specs[0])
+        if opened is not None:
+            return opened
+        raise OSError("what was written could not be read back")
     except OSError as error:
-        logger.warning("no cache for %s: %s", ", ".join(one.dataset_id for one in sources), error)
+        _say_once(f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
         return _in_memory(sources)
+
+
+def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -> Episodes | None:
+    """Episodes over read-only memory maps, None when the entry is missing, damaged, or of other files."""
+    try:
+        found = read_entry(entry, [one.file for one in located])
+        if found is None:
+            return None
+        return Episodes.over(found[1], spec, _once(one.dataset_id for one in located), found[0]["content_hash"])
+    except FileNotFoundError:
+        if entry.exists():
+            logger.warning("the cache entry %s is not whole and is made again", entry)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TransferError) as error:
+        logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
+        return None
+
+
+def _once(ids: Iterable[str]) -> list[str]:
+    """The ids in their order; parts of one dataset have the same."""
+    return list(dict.fromkeys(ids))
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
@@ -65,113 +112,96 @@ def offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
     return np.cumsum([0, *(length for source in sources for length in source.lengths.values())], dtype=np.int64)
 
 
+def _bytes(sources: Sequence[Source]) -> int:
+    return sum(4 * int(np.prod(shape, dtype=np.float64)) for shape in shapes(sources).values())
+
+
+def _check_room(folder: Path, sources: Sequence[Source]) -> None:
+    """Raises OSError unless the packed arrays fit on the disk."""
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    needed, free = _bytes(sources), shutil.disk_usage(existing).free
+    if needed > free:
+        raise OSError(f"it takes {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free")
+
+
 def _write_arrays(folder: Path, sources: Sequence[Source]) -> None:
     """Plain appending: a full disk is then an OSError, where writing to a map would kill the process."""
     with contextlib.ExitStack() as stack:
         files = {}
         for key, shape in shapes(sources).items():
-            files[key] = stack.enter_context((folder / f"{key}.npy").open("wb"))
+            files[key] = stack.enter_context(_new_file(folder / f"{key}.npy"))
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(files[key], header)
-        for episode in itertools.chain.from_iterable(map(episodes_of, sources)):
-            for key, values in episode.items():
+        for block in itertools.chain.from_iterable(map(blocks_of, sources)):
+            for key, values in block.items():
                 files[key].write(np.ascontiguousarray(values, "<f4").data)
-    np.save(folder / "offsets.npy", offsets(sources))
+        np.save(stack.enter_context(_new_file(folder / "offsets.npy")), offsets(sources))
 
 
-def _write_index(folder: Path, sources: Sequence[Source], digest: str) -> None:
-    spec = sources[0].spec
-    index = {
-        "gym_spec": spec.gym_spec,
-        "state_size": spec.state_size,
-        "action_size": spec.action_size,
-        "action_low": spec.to_json()["action_low"],
-        "action_high": spec.to_json()["action_high"],
-        "slices": spec.to_json()["slices"],
-        "dataset_ids": [source.dataset_id for source in sources],
-        "content_hash": digest,
-    }
-    (folder / "index.json").write_text(json.dumps(index, indent=1))
+def _new_file(path: Path) -> Any:
+    """A new file that only this user reads and writes, whatever the umask."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _index(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
+    ids = [source.dataset_id for source in sources]
+    return {"dataset_ids": ids, "content_hash": content_hash(map_arrays(folder))}
+
+
+def _check_unchanged(states: Sequence[State]) -> None:
+    """Raises TransferError if a data file was written to while it was read."""
+    for before in states:
+        if State.of(Path(before.path), content=False).stamp != before.stamp:
+            raise TransferError(f"{before.path} was written to while it was read. Let its writer finish first.")
+
+
+def _publish(folder: Path, entry: Path) -> None:
+    """Puts a finished entry in the place of one of earlier files; what older versions and killed processes left goes.
+
+    Another process that packs the same files may be a moment ahead: then its entry, which is equal, stays.
+    """
+    new = folder / "entry"
+    files = list(folder.iterdir())
+    new.mkdir(mode=0o700)
+    for file in files:
+        file.rename(new / file.name)
+    with contextlib.suppress(FileNotFoundError):
+        entry.rename(folder / "before")
+    try:
+        new.rename(entry)
+    except OSError:
+        if not entry.exists():
+            raise
+    sweep(entry.parent, _STAGED)
+    for old in entry.parent.iterdir():
+        if _OLD_ENTRY.fullmatch(old.name):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _in_memory(sources: Sequence[Source]) -> Episodes:
     """The same without a cache."""
+    needed, free = _bytes(sources), _free_memory()
+    if free is not None and needed > free:
+        ids = ", ".join(one.dataset_id for one in sources)
+        raise TransferError(
+            f"{ids} takes {needed / 1e9:.1f} GB as float32, more than the {free / 1e9:.1f} GB of memory that are free. "
+            "Set XDG_CACHE_HOME to a folder with room, from where it is mapped."
+        )
     arrays: dict[str, NDArray[Any]] = {key: np.empty(shape, ARRAYS[key]) for key, shape in shapes(sources).items()}
     arrays["offsets"] = offsets(sources)
-    everything = itertools.chain.from_iterable(map(episodes_of, sources))
-    for start, episode in zip(arrays["offsets"], everything, strict=False):
-        for key, values in episode.items():
-            arrays[key][start : start + len(values)] = values
-    spec, ids = sources[0].spec, tuple(source.dataset_id for source in sources)
-    returns = episode_returns(arrays["rewards"], arrays["offsets"])
-    bounds = (spec.action_low, spec.action_high)
-    spec = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
-    return Episodes.over(arrays, spec, ids)
+    start = 0
+    for block in itertools.chain.from_iterable(map(blocks_of, sources)):
+        end = start + len(block["rewards"])
+        for key, values in block.items():
+            arrays[key][start:end] = values
+        start = end
+    return Episodes.over(arrays, sources[0].spec, _once(source.dataset_id for source in sources))
 
 
-@contextlib.contextmanager
-def _staging(entry: Path) -> Iterator[Path]:
-    """A hidden folder that becomes the entry when the block ends well; else it and new folders above it are removed."""
-    new = [folder for folder in entry.parents if not folder.exists()]
+def _free_memory() -> int | None:
+    """Bytes of memory that are free, None where the system does not say."""
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=entry.parent, ignore_cleanup_errors=True) as name:
-            folder = Path(name) / "entry"
-            folder.mkdir()
-            yield folder
-            for old in entry.parent.glob("[!.]*"):  # of earlier versions of the same files, or damaged
-                shutil.rmtree(old, ignore_errors=True)
-            folder.rename(entry)
-        for left in entry.parent.glob(".writing-*"):  # of a process that was killed
-            if time.time() - left.stat().st_mtime > 86_400:
-                shutil.rmtree(left, ignore_errors=True)
-    finally:
-        for folder in new:
-            with contextlib.suppress(OSError):  # not empty, or never made
-                folder.rmdir()
-
-
-def cache_root() -> Path:
-    """$XDG_CACHE_HOME/embedding-swap, by default ~/.cache/embedding-swap."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embedding-swap"
-
-
-def entry_path(files: Sequence[Path]) -> Path:
-    """The cache entry of these data files: a folder by their paths, in it one by their sizes and times of change."""
-    paths, states = [], []
-    for file in files:
-        paths.append(str(file.resolve()))
-        for one in (file, file.with_name("metadata.json")):
-            stat = one.stat()
-            states.append((stat.st_size, stat.st_mtime_ns))
-    return cache_root() / _digest(paths) / _digest([_FORMAT, states])
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
-
-
-def open_entry(entry: Path) -> Episodes | None:
-    """Episodes over read-only memory maps, None when the entry is missing or damaged."""
-    try:
-        return _opened(entry)
-    except (OSError, ValueError, KeyError, TransferError) as error:
-        if entry.exists():
-            logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
         return None
-
-
-def _opened(entry: Path) -> Episodes:
-    index = json.loads((entry / "index.json").read_text())
-    arrays = _map(entry)
-    returns = episode_returns(arrays["rewards"], arrays["offsets"])
-    slices = tuple(map(Slice.from_json, index["slices"]))
-    bounds = bounds_from_json(index["action_low"], index["action_high"])
-    spec = describe(index["gym_spec"], index["state_size"], index["action_size"], returns, slices, bounds)
-    ids = tuple(index["dataset_ids"])
-    return Episodes.over(arrays, spec, ids, index["content_hash"])
-
-
-def _map(folder: Path) -> dict[str, NDArray[Any]]:
-    # Plain views: slicing np.memmap objects costs several times as much.
-    return {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="r")) for key in ARRAYS}

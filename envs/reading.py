@@ -1,11 +1,10 @@
-"""Reading Minari's HDF5 files, one episode at a time, so that a large dataset never lies in memory twice.
+"""Reading Minari's HDF5 files in blocks of steps, so that neither a large dataset nor a long episode lies in memory.
 
 Letters: E episodes, S state size, A action size, T steps of an episode.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.envs.names import bundled_name, command_for
-from transfer.errors import TransferError
+from transfer.envs.hdf5 import Arrays, again, episode_names, opened
+from transfer.errors import TransferError, unknown
 from transfer.packed import first_not_finite
 from transfer.specs import EnvironmentSpec
 
-Arrays = dict[str, NDArray[np.float32]]
+Packed = dict[str, NDArray[np.float32]]
+_BLOCK = 1 << 25  # bytes of observations that are read at once
 
 
 @dataclass(frozen=True)
@@ -39,55 +39,52 @@ class Source:
     lengths: dict[str, int]
 
 
-def scan(dataset_id: str, file: Path, spec: EnvironmentSpec) -> Source:
+def scan(dataset_id: str, file: Path, spec: EnvironmentSpec, indices: tuple[int, ...] | None = None) -> Source:
     """Looks at the shapes of every episode.
 
     Minari stores T + 1 observations and T of the rest for each episode; Dict observations are a group of arrays.
+
+    Args:
+        dataset_id: Minari id.
+        file: the HDF5 file.
+        spec: what an episode has to hold.
+        indices: numbers of the episodes that are meant, in their order; default: all.
 
     Raises:
         TransferError: the file is not whole HDF5, has no episodes, or an episode is not what `spec` says.
     """
     with opened(dataset_id, file) as groups:
-        lengths = {
-            name: _length(groups[name], f"dataset '{dataset_id}', {name} of {file}", spec)
-            for name in sorted((key for key in groups if key.startswith("episode_")), key=lambda key: int(key[8:]))
-        }
-    if not lengths:
-        raise TransferError(f"dataset '{dataset_id}' has no episodes in {file}. {again(dataset_id)}")
-    return Source(dataset_id, file, spec, lengths)
+        arrays, (names, odd) = Arrays(groups, file), episode_names(groups)
+        where = f"dataset '{dataset_id}', {{}} of {file}"
+        if odd:
+            raise TransferError(f"{where.format(odd[0])} is no episode; they are called episode_0, episode_1 and so on")
+        if not names:
+            raise TransferError(f"dataset '{dataset_id}' has no episodes in {file}. {again(dataset_id)}")
+        chosen = names if indices is None else [f"episode_{index}" for index in indices]
+        for name in chosen:
+            if name not in groups:
+                raise unknown(f"episode in dataset '{dataset_id}'", name, names[:20])
+        return Source(
+            dataset_id, file, spec, {name: _length(arrays, name, where.format(name), spec) for name in chosen}
+        )
 
 
-def episodes_of(source: Source) -> Iterator[Arrays]:
-    """Each episode as {"states": (T, S), "actions": (T, A), "rewards": (T,)}, float32; the infos are left alone.
+def blocks_of(source: Source) -> Iterator[Packed]:
+    """The steps in order, as {"states": (n, S), "actions": (n, A), "rewards": (n,)} of n steps of one episode each.
+
+    All are float32; the infos are left alone.
 
     Raises:
         TransferError: a number is not finite, or the file cannot be read to its end.
     """
+    rows = max(1, _BLOCK // (8 * source.spec.state_size))
     with opened(source.dataset_id, source.file) as groups:
-        for index, name in enumerate(source.lengths):
-            episode = _read(groups[name], source.spec)
-            for key, values in episode.items():
-                _check_finite(values, f"{source.dataset_id}: {key} of episode {index}")
-            yield episode
-
-
-@contextlib.contextmanager
-def opened(dataset_id: str, file: Path) -> Iterator[Any]:
-    """The HDF5 file; what h5py raises while it is open becomes a TransferError that names dataset and file."""
-    import h5py
-
-    try:
-        with h5py.File(file, "r") as groups:
-            yield groups
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise TransferError(
-            f"dataset '{dataset_id}': {file} is not a whole Minari HDF5 file: {error}. {again(dataset_id)}"
-        ) from error
-
-
-def again(dataset_id: str) -> str:
-    """How to bring a dataset back, as a sentence."""
-    return f"{'Make' if bundled_name([dataset_id]) else 'Get'} it again: {command_for(dataset_id)}"
+        for index, (name, steps) in enumerate(source.lengths.items()):
+            for start in range(0, steps, rows):
+                block = _read(groups[name], source.spec, slice(start, min(start + rows, steps)))
+                for key, values in block.items():
+                    _check_finite(values, f"{source.dataset_id}: {key} of episode {index}", start)
+                yield block
 
 
 def check_file(path: Path, dataset_id: str) -> None:
@@ -99,30 +96,44 @@ def check_file(path: Path, dataset_id: str) -> None:
         )
 
 
-def _length(group: Any, where: str, spec: EnvironmentSpec) -> int:
-    """T of one episode, whose arrays must fit together and fit the spec."""
-    _check_keys(group, where, spec)
+def _length(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> int:
+    """T of one episode, whose arrays must be of numbers, fit together and fit the spec."""
+    _check_keys(arrays, name, where, spec)
     sizes = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
-    for key, size in {**sizes, "actions": spec.action_size}.items():
-        shape = tuple(getattr(group[key], "shape", ()))
+    found = {path: _numbers(arrays, name, path, where) for path in (*sizes, "actions", "rewards")}
+    for path, size in {**sizes, "actions": spec.action_size}.items():
+        shape = found[path].shape
         if len(shape) != 2 or shape[1] != size:
-            raise TransferError(f"{where}: {key} has shape {shape}; (steps, {size}) wanted, only flat vectors")
-    steps = len(group["rewards"])
+            raise TransferError(f"{where}: {path} has shape {shape}; (steps, {size}) wanted, only flat vectors")
+    steps = int(found["actions"].shape[0])
     wanted = {**dict.fromkeys(sizes, steps + 1), "actions": steps, "rewards": steps}
-    if group["rewards"].ndim != 1 or any(len(group[key]) != count for key, count in wanted.items()):
-        counts = ", ".join(f"{len(group[key])} {key}" for key in wanted)
+    if found["rewards"].ndim != 1 or any(len(found[path]) != count for path, count in wanted.items()):
+        counts = ", ".join(f"{found[path].shape[0] if found[path].shape else 'no'} {path}" for path in wanted)
         raise TransferError(f"{where} has {counts}; wanted T+1, T, T")
     if not steps:
         raise TransferError(f"{where} has no steps; every episode needs one. Remove it from the dataset")
     return steps
 
 
-def _check_keys(group: Any, where: str, spec: EnvironmentSpec) -> None:
+def _numbers(arrays: Arrays, name: str, path: str, where: str) -> Any:
+    """The array at a path of an episode, which must hold real numbers."""
+    array = arrays.get(f"{name}/{path}")
+    dtype = getattr(array, "dtype", None)
+    if dtype is None or not hasattr(array, "ndim"):
+        raise TransferError(f"{where}: {path} is no array")
+    if dtype.kind not in "fiu":
+        raise TransferError(f"{where}: {path} hold {dtype}, real numbers wanted")
+    return array
+
+
+def _check_keys(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> None:
     """Raises TransferError unless an episode has its arrays, and observations of the kind that the spec has."""
-    missing = [key for key in ("observations", "actions", "rewards") if key not in group]
+    have = arrays.keys(name)
+    missing = [key for key in ("observations", "actions", "rewards") if key not in have]
     if missing:
         raise TransferError(f"{where} lacks {', '.join(missing)}")
-    keys = set(group["observations"]) if hasattr(group["observations"], "keys") else {""}
+    stored = arrays.get(f"{name}/observations")
+    keys = set(stored) if hasattr(stored, "keys") else {""}
     if keys != set(_observation_sizes(spec)):
         kind = f"Dict observations with {', '.join(sorted(keys)) or 'no keys'}" if keys != {""} else "flat observations"
         raise TransferError(
@@ -136,15 +147,18 @@ def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
     return sizes | {one.minus: one.size for one in spec.slices if one.minus and one.minus not in sizes}
 
 
-def _read(group: Any, spec: EnvironmentSpec) -> Arrays:
+def _read(group: Any, spec: EnvironmentSpec, rows: slice) -> Packed:
+    """Some steps of an episode that `scan` has looked at."""
     stored = group["observations"]
-    observations = {key: stored[key][()] for key in stored} if hasattr(stored, "keys") else stored[()]
+    observations = {key: stored[key][rows] for key in stored} if hasattr(stored, "keys") else stored[rows]
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
-        actions, rewards = (group[key][()].astype(np.float32) for key in ("actions", "rewards"))
-    return {"states": spec.to_state(observations)[:-1], "actions": actions, "rewards": rewards}
+        actions, rewards = (group[key][rows].astype(np.float32) for key in ("actions", "rewards"))
+    return {"states": spec.to_state(observations), "actions": actions, "rewards": rewards}
 
 
-def _check_finite(values: NDArray[np.float32], where: str) -> None:
+def _check_finite(values: NDArray[np.float32], where: str, start: int) -> None:
     step = first_not_finite(values)
     if step is not None:
-        raise TransferError(f"{where}, step {step}, are not finite: {values[step]}. Remove or repair that episode.")
+        raise TransferError(
+            f"{where}, step {start + step}, are not finite: {values[step]}. Remove or repair that episode."
+        )

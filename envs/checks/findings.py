@@ -8,6 +8,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 CODES: dict[str, str] = {
     # of any dataset: what is stored
     "no-episodes": "the data file holds no episode",
+    "odd-names": "the data file holds something that is called like an episode and is none (episode_x, episode_-1)",
     "empty-episodes": "episodes without a single step",
     "arrays-missing": "episodes lack observations, actions or rewards, or what is there is no numbers",
     "unsupported-spaces": "observations or actions are not vectors of real numbers (Discrete, images)",

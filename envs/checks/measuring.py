@@ -7,7 +7,6 @@ for the whole episode are kept, its rewards, its first few steps and, in a maze,
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.envs.hdf5 import Arrays, episode_names
 from transfer.errors import TransferError
 from transfer.observations import Slices, to_state
 
@@ -95,21 +95,28 @@ def distances(way: Array) -> Array:
     return np.linalg.norm(way[:, :2] - way[:, 2:], axis=1)
 
 
-def measure_file(file: Any, layout: Layout) -> tuple[Measured, ...]:
-    """Measures each episode of an open HDF5 file (groups "episode_<i>")."""
-    found = [key for key in file if re.fullmatch(r"episode_\d+", key)]
-    return tuple(_measure(key, file[key], layout) for key in sorted(found, key=lambda key: int(key[8:])))
+def measure_file(arrays: Arrays, layout: Layout) -> tuple[Measured, ...]:
+    """Measures each episode of an open HDF5 file (groups "episode_<i>").
+
+    Raises:
+        TransferError: an array lies in another file, or is larger than the file can hold.
+    """
+    names, _ = episode_names(arrays.groups)
+    return tuple(_measure(name, arrays, layout) for name in names)
 
 
-def _measure(name: str, group: Any, layout: Layout) -> Measured:
-    stored = _stored(group)
+def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
+    stored = _stored(name, arrays)
     sizes = {path: one.shape for path, one in stored.items()}
     values = {path: stored[path][()] for path in (*layout.shapes, *FLAGS) if path in stored}
     whole = {path: value for path, value in values.items() if value.shape[1:] == layout.shapes.get(path, ())}
     read = {"states": _states(whole, layout.slices), "actions": whole.get("actions")}
     tables: dict[str, Array] = {key: table for key, table in read.items() if table is not None}
     rewards = np.asarray(whole.get("rewards", ()), dtype=np.float64)
-    flags = [whole[key].astype(bool) for key in FLAGS if key in whole]
+    flags = {key: whole[key] for key in FLAGS if key in whole}
+    ends = [(flag != 0) & (flag == flag) for flag in flags.values()]  # a NaN is no end
+    # The observation after the last action is in no training window.
+    seen = {key: table[: len(rewards)] if key == "states" else table for key, table in tables.items()}
     return Measured(
         name=name,
         missing=tuple(path for path in layout.shapes if path not in stored),
@@ -118,23 +125,25 @@ def _measure(name: str, group: Any, layout: Layout) -> Measured:
         rewards=rewards,
         opening=tables["states"][1 : OPENING + 1] if "states" in tables else np.zeros((0, 0)),
         way=_way(whole),
-        **_columns(tables, rewards),
-        ended=any(bool(one[-1]) for one in flags if len(one)),
-        early=sum(int(one[:-1].sum()) for one in flags),
+        **_columns(seen, rewards, flags),
+        ended=any(bool(one[-1]) for one in ends if len(one)),
+        early=sum(int(one[:-1].sum()) for one in ends),
         digest=_digest(tables.values()) if len(tables) == 2 else b"",
         **_bounds(tables.get("actions"), layout),
-        success=_success(group),
+        success=_success(name, arrays),
     )
 
 
-def _stored(group: Any) -> dict[str, Any]:
+def _stored(name: str, arrays: Arrays) -> dict[str, Any]:
     """The arrays of numbers in an episode, not read yet, by path; infos left out."""
     found: dict[str, Any] = {}
     for key in ("observations", "actions", "rewards", *FLAGS):
-        item = group.get(key)
-        parts = {f"{key}/{name}": part for name, part in item.items()} if hasattr(item, "items") else {key: item}
-        arrays = {path: part for path, part in parts.items() if len(getattr(part, "shape", None) or ())}
-        found |= {path: array for path, array in arrays.items() if array.dtype.kind in "fiub"}
+        item = arrays.get(f"{name}/{key}")
+        parts = {f"{key}/{part}": arrays.get(f"{name}/{key}/{part}") for part in getattr(item, "keys", list)()}
+        held = {path: part for path, part in (parts or {key: item}).items() if getattr(part, "shape", None)}
+        found |= {
+            path: array for path, array in held.items() if array.dtype.kind in ("fiub" if key in FLAGS else "fiu")
+        }
     return found
 
 
@@ -158,14 +167,15 @@ def _way(values: Mapping[str, Array]) -> Array | None:
     return np.concatenate(parts, axis=1)
 
 
-def _columns(tables: Mapping[str, Array], rewards: Array) -> dict[str, Any]:
+def _columns(tables: Mapping[str, Array], rewards: Array, flags: Mapping[str, Array]) -> dict[str, Any]:
     """Extremes of each column, and how many steps hold a number that float32 cannot."""
     filled = {key: table for key, table in {**tables, "rewards": rewards[:, None]}.items() if len(table)}
     low, high = ({key: extreme(table, axis=0) for key, table in filled.items()} for extreme in (np.min, np.max))
     fine = {key: (low[key] >= -_LARGEST) & (high[key] <= _LARGEST) for key in filled}  # not so when one is NaN
     wrong = [key for key in filled if not fine[key].all()]
     unreal = {key: int((~(np.abs(filled[key]) <= _LARGEST)).any(axis=1).sum()) for key in wrong}
-    return {"low": low, "high": high, "unreal": unreal}
+    ends = {key: int((~np.isfinite(flag)).sum()) for key, flag in flags.items() if flag.dtype.kind == "f"}
+    return {"low": low, "high": high, "unreal": unreal | {key: count for key, count in ends.items() if count}}
 
 
 def _bounds(actions: Array | None, layout: Layout) -> dict[str, Any]:
@@ -188,8 +198,7 @@ def _digest(tables: Iterable[Array]) -> bytes:
     return digest.digest()
 
 
-def _success(group: Any) -> bool | None:
-    infos = group.get("infos", {})
-    told = infos["success"] if "success" in infos else None
+def _success(name: str, arrays: Arrays) -> bool | None:
+    told = arrays.get(f"{name}/infos/success")
     known = getattr(told, "dtype", np.dtype("O")).kind in "fiub"
     return bool(np.any(told[()])) if known and told is not None else None

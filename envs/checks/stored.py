@@ -22,6 +22,15 @@ def no_episodes(data: Data) -> list[Finding]:
     return [Finding("no-episodes", "error", "no episode in the data file", "Write or download the dataset again.")]
 
 
+def odd_names(data: Data) -> list[Finding]:
+    """What is no episode, however it is called, would be passed over."""
+    if not data.odd:
+        return []
+    message = f"{', '.join(data.odd[:5])}: {len(data.odd)} in the data file called like episodes, and no episodes"
+    advice = "Call episodes episode_0, episode_1 and so on, or remove what is none."
+    return [Finding("odd-names", "error", message, advice)]
+
+
 def empty_episodes(data: Data) -> list[Finding]:
     """Episodes of no steps."""
     return _where(data, "empty-episodes", "without a step", lambda one: one.lengths.get("rewards") == 0)
@@ -146,6 +155,7 @@ def _where(data: Data, code: str, what: str, wrong: Callable[[Measured], bool], 
 
 
 CHECKS = (
-    no_episodes, empty_episodes, arrays_missing, unsupported_spaces, observations_not_t_plus_1, lengths_disagree,
-    sizes_differ, counts_disagree, not_finite, flags_inside, no_end_flag, duplicate_episodes, tiny_episodes,
+    no_episodes, odd_names, empty_episodes, arrays_missing, unsupported_spaces, observations_not_t_plus_1,
+    lengths_disagree, sizes_differ, counts_disagree, not_finite, flags_inside, no_end_flag, duplicate_episodes,
+    tiny_episodes,
 )  # fmt: skip

@@ -13,8 +13,9 @@ import numpy as np
 
 from transfer.building import Spaces, spaces_of
 from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
-from transfer.envs.names import command_for, data_path, is_local, resolve
-from transfer.envs.reading import again, check_file, opened
+from transfer.envs.hdf5 import Arrays, again, episode_names, opened
+from transfer.envs.names import check_known, command_for, data_path, is_local, resolve
+from transfer.envs.reading import check_file
 from transfer.envs.recorded import Recorded, read_recorded
 from transfer.envs.specs import KnownEnvironment, find
 from transfer.errors import NotAtHand, TransferError
@@ -41,6 +42,7 @@ class Data:
         spaces: what it shows and takes, None where that is not known.
         spec: as the library describes the environment; None where data or environment do not allow it.
         episodes: in the order of the file.
+        odd: names in the file that only look like episodes.
     """
 
     dataset_id: str
@@ -54,6 +56,7 @@ class Data:
     spaces: Spaces | None
     spec: EnvironmentSpec | None
     episodes: tuple[Measured, ...]
+    odd: tuple[str, ...]
 
     @property
     def gym_id(self) -> str:
@@ -122,12 +125,12 @@ def survey(source: str, env: Any = None, trust: bool = False) -> Data:
     spaces, problem, mismatch = _ask(played, trust)
     layout, unsupported = _layout(recorded, spaces)
     with opened(dataset_id, file) as groups:
-        episodes = measure_file(groups, layout)
+        episodes, odd = measure_file(Arrays(groups, file), layout), episode_names(groups)[1]
     usable = spaces is not None and not unsupported
     data = Data(
         dataset_id, dict(recorded.metadata), json.loads(recorded.collected_in or "{}"), json.loads(played or "{}"),
         layout, unsupported, problem, (mismatch or _mismatch(spaces, layout)) if usable or mismatch else "",
-        spaces, None, episodes,
+        spaces, None, episodes, tuple(odd),
     )  # fmt: skip
     return replace(data, spec=_describe(data, played)) if usable else data
 
@@ -138,6 +141,7 @@ def _locate(source: str) -> tuple[str, Path]:
     if len(ids) > 1:
         each = " && ".join(f"transfer data check {one}" for one in ids)
         raise TransferError(f"'{source}' stands for {len(ids)} datasets; check each: {each}")
+    check_known(ids)
     file = data_path(ids[0]) / "main_data.hdf5"
     if not is_local(ids[0]):
         raise TransferError(f"dataset '{ids[0]}' is not on this machine. Get it: {command_for(ids[0])}")

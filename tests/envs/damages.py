@@ -62,6 +62,26 @@ def copy_episodes(*targets: int) -> Callable[[Path], None]:
     return damage
 
 
+def move(before: str, after: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+            file.move(before, after)
+
+    return damage
+
+
+def cast(path: str, dtype: Any) -> Callable[[dict[str, np.ndarray]], None]:
+    def change(values: dict[str, np.ndarray]) -> None:
+        values[path] = values[path].astype(dtype)
+
+    return change
+
+
+def nan_ends(values: dict[str, np.ndarray]) -> None:
+    values["terminations"] = values["terminations"].astype(np.float64)
+    values["terminations"][4] = np.nan
+
+
 def drop_all(folder: Path) -> None:
     with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
         for name in list(file):
@@ -143,17 +163,24 @@ RESCALE, NORMALIZE = (
 )
 CASES = [
     Case("no-episodes", "error", "hopper", drop_all),
+    Case("odd-names", "error", "hopper", move("episode_3", "episode_x"), "^episode_x: 1 in"),
+    Case("odd-names", "error", "hopper", move("episode_3", "episode_-1"), "^episode_-1: 1 in"),
+    Case("odd-names", "error", "hopper", move("episode_3", "episode_03"), "^episode_03: 1 in"),
     Case("empty-episodes", "error", "hopper", arrays(cut(0)), "1 of 11 .9.09 %.*; first episode_0$"),
     Case("arrays-missing", "error", "hopper", arrays(lambda values: values.pop("rewards"), 2), "2 of 11.*rewards"),
     Case("arrays-missing", "error", "antmaze", arrays(lambda values: values.pop("observations/desired_goal"))),
     Case("unsupported-spaces", "error", "hopper", lambda f: metadata(f, action_space=serialized(spaces.Discrete(2)))),
     Case("unsupported-spaces", "error", "hopper", lambda f: metadata(f, observation_space=serialized(IMAGES))),
+    Case("arrays-missing", "error", "hopper", arrays(cast("rewards", complex)), "1 of 11.*rewards"),
+    Case("arrays-missing", "error", "hopper", arrays(cast("actions", "S8")), "1 of 11.*actions"),
+    Case("arrays-missing", "error", "hopper", arrays(cast("rewards", bool)), "1 of 11.*rewards"),
     Case("observations-not-t-plus-1", "error", "hopper", arrays(take("observations", slice(-1))), "1 of 11"),
     Case("observations-not-t-plus-1", "error", "antmaze", arrays(take("observations/achieved_goal", slice(-1)))),
     Case("lengths-disagree", "error", "hopper", arrays(take("actions", slice(-1))), "1 of 11"),
     Case("sizes-differ", "error", "hopper", arrays(take("observations", np.s_[:, :10])), r"\(10,\) instead of \(11,\)"),
     Case("counts-disagree", "warning", "hopper", lambda f: metadata(f, total_steps=200), "200 steps, the file .* 132"),
     Case("not-finite", "error", "hopper", arrays(put("rewards", 3, np.nan), 2), "2 of 11.*2 steps of rewards"),
+    Case("not-finite", "error", "hopper", arrays(nan_ends), "1 of 11.*1 steps of terminations"),
     Case("not-finite", "error", "hopper", arrays(put("observations", 3, 1e39)), "1 steps of states"),
     Case("flags-inside", "error", "hopper", arrays(put("truncations", [3, 5], True)), "2 ends before the last step"),
     Case("no-end-flag", "warning", "hopper", arrays(put("terminations", -1, False)), "1 of 11"),

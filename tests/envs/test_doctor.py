@@ -238,10 +238,15 @@ def test_the_report_has_a_line_for_each_finding_errors_first(copied: Path) -> No
     [
         ("mine/hopper-v2", lambda f: (f / "data/main_data.hdf5").write_text("no"), "'mine/hopper-v2': .*not a whole"),
         ("mine/hopper-v2", lambda f: truncate(f / "data/main_data.hdf5"), "main_data.hdf5 is not a whole Minari HDF5"),
-        ("mine/hopper-v2", lambda f: (f / "data/main_data.hdf5").unlink(), "lacks its data file.*minari download mine"),
+        (
+            "mine/hopper-v2",
+            lambda f: (f / "data/main_data.hdf5").unlink(),
+            "lacks its data file.*from a copy, or record it",
+        ),
         ("mine/hopper-v2", lambda f: (f / "data/metadata.json").write_text("{"), "metadata.json is not valid JSON"),
         ("mine/hopper-v2", lambda f: (f / "data/metadata.json").write_text("{}"), "metadata.json cannot be used"),
-        ("mine/other-v0", lambda f: None, "'mine/other-v0' is not on this machine.*minari download mine/other-v0"),
+        ("mine/other-v0", lambda f: None, "unknown dataset 'mine/other-v0'. Did you mean 'mine/"),
+        ("D4RL/pen/human-v2", lambda f: None, "is not on this machine. Get it: minari download D4RL/pen/human-v2"),
         ("hopper/medium", lambda f: None, "not on this machine. Get it: transfer data make hopper/medium$"),
         ("hopper/medium-expert", lambda f: None, "2 datasets.*transfer data check bundled/hopper/medium-v0"),
         ("hoper/medium", lambda f: None, "unknown dataset 'hoper/medium'. Did you mean 'hopper/medium'"),
