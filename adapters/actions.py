@@ -26,6 +26,7 @@ from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, Whol
 from transfer.adapters.tokenizers import Tokenizer
 from transfer.errors import TransferError, unknown
 from transfer.tables import ActionTables
+from transfer.untouched import changes, forwards
 
 
 def _linear(inputs: int, width: int) -> nn.Linear:
@@ -126,7 +127,7 @@ class _Spread(nn.Module, ABC):
 
     def tables(self) -> ActionTables | None:
         """The same tokens and values as tables, for kernels; None where anything is added to the parts of this file."""
-        if not all(map(_plain, self.modules())):
+        if any(changes(self, _KNOWN)) or any(x.dtype != torch.float32 for x in self.parameters()):
             return None
         edges, rows, slope = self._lines()
         rows = rows if self.index is None else rows + self.index[:, None]
@@ -189,9 +190,13 @@ class ActionTokenizedSpreadEmbedding(_Spread):
         return edges, rows.transpose(0, 1), None
 
 
-def _plain(part: nn.Module) -> bool:
-    """Whether a part computes what its class says, in float32: not one that fine-tuning wrapped, no hooks."""
-    known = ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding, SpreadRegression, SpreadCategorical
-    hooks = part._forward_hooks or part._forward_pre_hooks
-    numbers = all(x.dtype == torch.float32 for x in part.parameters())
-    return type(part) in (*known, Bins, BinTable, nn.Embedding, nn.Linear) and not hooks and numbers
+_KNOWN = forwards(
+    ActionSpreadEmbedding,
+    ActionTokenizedSpreadEmbedding,
+    SpreadRegression,
+    SpreadCategorical,
+    Bins,
+    BinTable,
+    nn.Embedding,
+    nn.Linear,
+)

@@ -67,6 +67,10 @@ class Cache:
         self.storage.filled = self.length + tokens
         return Cache(self.storage, self.length + tokens)
 
+    def first(self, length: int) -> Cache:
+        """The cache of the first `length` tokens."""
+        return Cache(self.storage, length)
+
     def select(self, rows: Tensor) -> Cache:
         """The cache of some rows, (R,) indices or a (B,) boolean mask, with storage of its own."""
         storage = _Storage(self.storage.keys[:, rows], self.storage.values[:, rows], self.length)

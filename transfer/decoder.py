@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,18 @@ from torch import Tensor, nn
 
 from transfer import native
 from transfer.attention import causal_attention
+from transfer.dropout import Dropout
 from transfer.errors import TransferError
 from transfer.linear import Linear
 from transfer.native.decoder import Blocks, Choices
-from transfer.trunk import Block, Gains, Trunk
+from transfer.process import shapes_alone
+from transfer.seeding import seeded
+from transfer.trunk import Attention, Block, FeedForward, Gains, TimeEmbedding, Trunk, TrunkConfig
+from transfer.untouched import changes, forwards
+
+KNOWN = forwards(
+    Trunk, TimeEmbedding, Block, Attention, FeedForward, Linear, nn.Linear, nn.LayerNorm, nn.ModuleList, Dropout
+)
 
 
 @dataclass(frozen=True)
@@ -31,16 +40,6 @@ class _Layer:
     @classmethod
     def of(cls, block: Block, gains: Gains | None) -> _Layer:
         attn, mlp = block.attn, block.mlp
-        for name, part in (
-            ("q", attn.q),
-            ("k", attn.k),
-            ("v", attn.v),
-            ("o", attn.o),
-            ("fc", mlp.fc),
-            ("proj", mlp.proj),
-        ):
-            if type(part) is not Linear:
-                raise TransferError(f"'{name}' of the trunk is a {type(part).__name__}, a decoder reads Linear only.")
         scale = (attn.q.in_features // attn.heads) ** -0.5
         weights = [attn.q.weight * scale, attn.k.weight, attn.v.weight]
         biases, proj = [attn.q.bias * scale, attn.k.bias, attn.v.bias], mlp.proj.weight
@@ -53,10 +52,10 @@ class _Layer:
         return cls(
             _norm(block.ln_1),
             (_turned(torch.cat(weights)), torch.cat(biases)),
-            (_turned(attn.o.weight), attn.o.bias),
+            (_turned(attn.o.weight), attn.o.bias.clone()),
             _norm(block.ln_2),
-            (_turned(mlp.fc.weight), mlp.fc.bias),
-            (_turned(proj), mlp.proj.bias),
+            (_turned(mlp.fc.weight), mlp.fc.bias.clone()),
+            (_turned(proj), mlp.proj.bias.clone()),
         )
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -65,11 +64,11 @@ class _Layer:
 
 
 def _norm(norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-    return norm.weight, norm.bias
+    return norm.weight.clone(), norm.bias.clone()
 
 
 def _turned(weight: Tensor) -> Tensor:
-    return weight.t().contiguous()
+    return weight.t().clone(memory_format=torch.contiguous_format)
 
 
 def in_kernels(trunk: Trunk) -> bool:
@@ -77,6 +76,36 @@ def in_kernels(trunk: Trunk) -> bool:
     weight, config = trunk.ln_in.weight, trunk.config
     plain = weight.device.type == "cpu" and weight.dtype == torch.float32
     return plain and native.fits(config.width // config.heads)
+
+
+def changed(trunk: Trunk) -> str:
+    """Why a decoder cannot read in place of this trunk, in words; "" where it can.
+
+    It knows what the library's own modules compute, and nothing of what somebody hooked, wrapped or put in their place.
+    """
+    found = next(iter(changes(trunk, KNOWN)), "") or _misshapen(trunk)
+    return f"trunk: {found}" if found else ""
+
+
+def _misshapen(trunk: Trunk) -> str:
+    """What is of another shape, dtype or setting than the trunk's config says."""
+    fresh = _shapes(trunk.config)
+    found = {name: tuple(x.shape) for name, x in trunk.named_parameters()}
+    names = [name for name in {**found, **fresh} if found.get(name) != fresh.get(name)]
+    if names:
+        return f"'{names[0]}' has the shape {found.get(names[0])}, the config says {fresh.get(names[0])}"
+    if len({(x.dtype, x.device) for x in trunk.parameters()}) > 1:
+        return "parts have different dtypes or devices"
+    if len({m.eps for m in trunk.modules() if isinstance(m, nn.LayerNorm)}) > 1:
+        return "LayerNorms have a different eps"
+    heads = {m.heads for m in trunk.modules() if isinstance(m, Attention)}
+    return "" if heads == {trunk.config.heads} else f"blocks have {heads} heads"
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes(config: TrunkConfig) -> dict[str, tuple[int, ...]]:
+    with shapes_alone(), seeded(0, "shapes"):
+        return {name: tuple(x.shape) for name, x in Trunk(config).named_parameters()}
 
 
 class Decoder:
@@ -92,11 +121,13 @@ class Decoder:
         capacity: tokens that a sequence may have.
 
     Raises:
-        TransferError: gains of single rows, or layers that something was wrapped around: what it adds would be lost.
+        TransferError: gains of single rows, or a trunk that something was changed in: what that adds would be lost.
     """
 
     @torch.no_grad()
     def __init__(self, trunk: Trunk, gains: Sequence[Gains] | None, rows: int, capacity: int) -> None:
+        if why := changed(trunk):
+            raise TransferError(f"{why}: a decoder reads the library's own trunk only.")
         self.heads, self.ends = trunk.config.heads, (*_norm(trunk.ln_in), *_norm(trunk.ln_out))
         self.eps = trunk.ln_in.eps
         self.layers = [_Layer.of(b, gains[i] if gains is not None else None) for i, b in enumerate(trunk.blocks)]  # type: ignore[arg-type]

@@ -40,10 +40,13 @@ class Lane:
             raise TransferError(f"context={context}: a stream needs at least 2 steps.")
         self.model, self.decode, self.context = model, decode, context
         self.range = model.adapter.scales.action_range()
-        self.past: list[
-            tuple[Tensor, ...]
-        ] = []  # of each step states (E, S), returns, times (E,), scaled actions (E, A)
+        self.dtype = model.trunk.ln_in.weight.dtype
+        self.past: list[tuple[Tensor, ...]] = []  # of each step states (E, S), returns (E,), times (E,), actions (E, A)
         self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
+
+    def taken(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What environments show, in the dtype of the weights."""
+        return states.to(self.dtype), returns.to(self.dtype), times
 
     @property
     def full(self) -> bool:

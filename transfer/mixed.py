@@ -100,17 +100,7 @@ class MixedModel(nn.Module):
 
         Rows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
         """
-        own = [(self[name].adapter.gains(), count) for name, count in rows.items()]
-        if all(gains is None for gains, _ in own):
-            return None
-        weight = self.trunk.ln_in.weight
-        ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
-        layers = []
-        for layer in range(self.trunk.config.depth):
-            each = [(ones if gains is None else gains[layer], count) for gains, count in own]
-            columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
-            layers.append(Gains(*(torch.cat(column) for column in columns)))
-        return layers
+        return gains_of_rows(self.trunk, [(self[name].adapter.gains(), count) for name, count in rows.items()])
 
     def stream(
         self, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
@@ -119,6 +109,20 @@ class MixedModel(nn.Module):
         from transfer.mixed_stream import MixedStream
 
         return MixedStream(self, rows, context, decode)
+
+
+def gains_of_rows(trunk: Trunk, own: Sequence[tuple[Sequence[Gains] | None, int]]) -> Sequence[Gains] | None:
+    """IA3 scales of some adapters, each for a number of rows, as `MixedModel.gains` gives them."""
+    if all(gains is None for gains, _ in own):
+        return None
+    weight = trunk.ln_in.weight
+    ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
+    layers = []
+    for layer in range(trunk.config.depth):
+        each = [(ones if gains is None else gains[layer], count) for gains, count in own]
+        columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
+        layers.append(Gains(*(torch.cat(column) for column in columns)))
+    return layers
 
 
 def stacked(sequences: Sequence[Tensor]) -> Tensor:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transfer.decoder import in_kernels
+from transfer.decoder import changed, in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
-from transfer.mixed import MixedModel, stacked, unstacked
+from transfer.mixed import MixedModel, gains_of_rows, stacked, unstacked
 from transfer.playing import Group
+from transfer.process import acting
+from transfer.snapshot import snapshots
 from transfer.waves import Seen
 
 
@@ -19,7 +21,7 @@ class MixedStream:
     """Actions for the environments of several adapters in lockstep, as `transfer.streaming.Stream` gives for each.
 
     Args:
-        model: in eval mode.
+        model: trunk and adapters; what the stream acts with are copies of then.
         rows: environments of each adapter, by its name.
         context: T, steps, the window grows to T, then restarts from the newest T/2; default: that of each adapter.
         decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
@@ -35,11 +37,12 @@ class MixedStream:
             raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
         self.names = list(rows)
         contexts = {name: model[name].context if context is None else context for name in rows}
-        alone = in_kernels(model.trunk) or len(set(contexts.values())) > 1
+        alone = in_kernels(model.trunk) or len(set(contexts.values())) > 1 or changed(model.trunk)
         self.group: Group = (_Each if alone else _OneForward)(model, dict(rows), contexts, decode)
 
+    @acting
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
-        """Actions (E, A) of each adapter, for what its environments show.
+        """The environment's actions (E, A) of each adapter, for what its environments show.
 
         Raises:
             TransferError: `seen` is not of exactly the adapters that still have environments.
@@ -49,6 +52,7 @@ class MixedStream:
             raise TransferError(f"the stream goes on with {', '.join(self.names) or 'nothing'}, but was shown {shown}.")
         return self.group.step(seen)
 
+    @acting
     def select(self, rows: Mapping[str, Tensor]) -> None:
         """Go on with some of the environments, (E,) boolean for each adapter; one without any left is over."""
         self.names = [name for name in self.names if rows[name].any()]
@@ -58,7 +62,7 @@ class MixedStream:
 class _Each:
     """A stream for each adapter: the kernels read every row by itself, so nothing is gained by joining them.
 
-    Without kernels too where windows restart at different steps.
+    Without kernels too where windows restart at different steps, or a trunk is not as the library makes it.
     """
 
     def __init__(self, model: MixedModel, rows: dict[str, int], contexts: dict[str, int], decode: str) -> None:
@@ -85,22 +89,27 @@ class _OneForward:
     which hold one.
     """
 
+    @acting
     def __init__(self, model: MixedModel, rows: dict[str, int], contexts: dict[str, int], decode: str) -> None:
-        self.model, self.decode = model, decode
-        self.lanes = {name: Lane(model[name], decode, contexts[name]) for name in rows}
-        (context,) = set(contexts.values())
+        copies = snapshots([model[name] for name in rows])
+        self.trunk, self.decode, (context,) = copies[0].trunk, decode, set(contexts.values())
+        self.lanes = {name: Lane(copy, decode, context) for name, copy in zip(rows, copies, strict=True)}
         self.slots = context * max(model[name].tokens_per_step for name in rows)
         self._enter(rows)
         self.forget()
 
     def _enter(self, rows: dict[str, int]) -> None:
-        self.rows, self.gains = rows, self.model.gains(rows)
+        self.rows = rows
+        self.gains = gains_of_rows(
+            self.trunk, [(self.lanes[name].model.adapter.gains(), n) for name, n in rows.items()]
+        )
 
     def forget(self) -> None:
         """Begin anew."""
         count = sum(self.rows.values())
-        self.cache = self.model.trunk.empty_cache(count, self.slots)
-        self.used = torch.ones(count, 0, dtype=torch.bool, device=self.model.device)
+        weight = self.trunk.ln_in.weight
+        self.cache = self.trunk.empty_cache(count, self.slots, weight.dtype)
+        self.used = torch.ones(count, 0, dtype=torch.bool, device=weight.device)
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
         """Read what the lanes yield, all that still ask at once, until each has its action."""
@@ -108,7 +117,7 @@ class _OneForward:
             self.forget()
             for lane in self.lanes.values():
                 lane.restart()
-        acting = {name: lane.act(*seen[name]) for name, lane in self.lanes.items()}
+        acting = {name: lane.act(*lane.taken(*seen[name])) for name, lane in self.lanes.items()}
         tokens, actions = {name: next(lane) for name, lane in acting.items()}, {}
         keep = True
         while tokens:
@@ -123,14 +132,14 @@ class _OneForward:
 
     def read(self, tokens: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
         """Hidden vectors of new tokens (E, n, D) of some adapters; what is not kept is as if never read."""
-        nothing = torch.zeros(0, self.model.trunk.config.width, device=self.model.device)
+        nothing = self.trunk.ln_in.weight.new_zeros(0, self.trunk.config.width)
         asked = [tokens.get(name, nothing.expand(count, -1, -1)) for name, count in self.rows.items()]
         x = stacked(asked)  # (B, n, D)
         slots = torch.arange(x.shape[1], device=x.device)
         new = torch.cat([(slots < part.shape[1]).expand(len(part), -1) for part in asked])  # (B, n)
         used = torch.cat([self.used, new], 1)  # (B, past + n)
         causal = used.new_ones(x.shape[1], used.shape[1]).tril(self.used.shape[1])  # (n, past + n)
-        hidden, cache = self.model.trunk(x, self.gains, used[:, None, None] & causal, self.cache)
+        hidden, cache = self.trunk(x, self.gains, used[:, None, None] & causal, self.cache)
         if keep:
             assert cache is not None  # one was given
             self.cache, self.used = cache, used

@@ -13,8 +13,10 @@ from transfer.adapter import check_sizes
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
+from transfer.process import acting
 from transfer.scales import Scales, Statistics
 from transfer.seeding import seeded
+from transfer.snapshot import snapshot
 from transfer.specs import EnvironmentSpec
 
 
@@ -110,7 +112,7 @@ class MLPPolicy(PolicyModel):
 
     def stream(self, rows: int, context: int, decode: str) -> MLPStream:
         """Actions step by step; nothing is remembered."""
-        return MLPStream(self)
+        return MLPStream(snapshot(self))
 
 
 class MLPStream:
@@ -119,9 +121,11 @@ class MLPStream:
     def __init__(self, model: MLPPolicy) -> None:
         self.model, self.range = model, model.scales.action_range()
 
+    @acting
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
         """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
-        return self.range.outward(self.model.predict(states, returns, times))
+        dtype = self.model.out.weight.dtype
+        return self.range.outward(self.model.predict(states.to(dtype), returns.to(dtype), times))
 
     def select(self, rows: Tensor) -> None:
         """Nothing to drop."""

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.slots import Slot, opened
-from transfer.torch_modes import acting
-from transfer.waves import Played, Seen, Task, Wave
+from transfer.process import acting
+from transfer.slots import Slot, Task, opened
+from transfer.waves import Played, Seen, Wave
 
 FIRST_SEED = 10_000
 WORTH_HALVING = 8  # environments of a name; with fewer, two small forwards cost more than the simulators

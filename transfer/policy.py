@@ -15,8 +15,8 @@ from transfer.answers import reward as paid
 from transfer.base import PolicyModel, check_model
 from transfer.errors import TransferError
 from transfer.lane import check_decode
+from transfer.process import acting
 from transfer.targets import return_to_ask
-from transfer.torch_modes import acting
 
 log = logging.getLogger(__name__)
 

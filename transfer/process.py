@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 _shapes_alone: ContextVar[bool] = ContextVar("modules are built for their shapes alone", default=False)
 
@@ -40,3 +44,19 @@ def shapes_alone() -> Iterator[None]:
             yield
     finally:
         _shapes_alone.reset(token)
+
+
+def acting(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Runs a function that acts in environments: in inference mode, without the caller's autocast.
+
+    Something is acted at every step of an environment, so this does less than `isolated`: what runs in it names the
+    device of what it makes.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        cast = any(map(torch.is_autocast_enabled, AUTOCAST))
+        with isolated() if cast else nullcontext(), torch.inference_mode():
+            return function(*args, **kwargs)
+
+    return wrapped

@@ -12,7 +12,6 @@ from torch import Tensor
 from transfer.base import Actor, PolicyModel, check_model
 from transfer.errors import TransferError
 from transfer.evaluation import Evaluation
-from transfer.freezing import evaluating
 from transfer.lane import check_decode
 from transfer.mixed import MixedModel
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
@@ -95,11 +94,11 @@ def evaluate(
     """
     settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
     check_model(model, PolicyModel, "evaluate")
-    env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec)
+    env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
+    flag(trust, "trust")
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
-    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return))
-    with evaluating(model):
-        played = _play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model, settings)
+    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
+    played = _play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model, settings)
     return _evaluation(model, task, played[""], settings)
 
 
@@ -141,11 +140,10 @@ def evaluate_together(
     check_model(model, MixedModel, "evaluate_together")
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
     tasks = {
-        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)))
+        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)
         for name, one in model.models.items()
     }
-    with evaluating(model):
-        played = _play(tasks, lambda rows: model.stream(rows, decode=decode), model, settings)
+    played = _play(tasks, lambda rows: model.stream(rows, decode=decode), model, settings)
     return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
 
 

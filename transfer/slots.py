@@ -6,7 +6,7 @@ An environment is other people's code: what goes wrong in it is told with the se
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from transfer.answers import reward, success, vector
 from transfer.errors import TransferError
 from transfer.numbers import seen
+from transfer.process import isolated
 from transfer.specs import EnvironmentSpec
-from transfer.torch_modes import usual
 
 if TYPE_CHECKING:
     import gymnasium
@@ -31,11 +31,11 @@ ALONE = "With num_envs=1 there is one environment at a time, in the calling thre
 
 
 class Task(NamedTuple):
-    """What a name plays: the environment, the raw return to ask for, and what builds it (default: the spec)."""
+    """What a name plays: the environment, the raw return to ask for, and whether to build whatever the spec names."""
 
     env_spec: EnvironmentSpec
     target_return: float
-    make: Callable[[], gymnasium.Env[Any, Any]] | None = None
+    trust: bool = False
 
 
 class Slot:
@@ -122,8 +122,8 @@ def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
     """
     env_spec = task.env_spec
     try:
-        with usual():
-            env = (task.make or env_spec.make)()
+        with isolated():
+            env = env_spec.make(trust=task.trust)
     except TransferError as error:
         more = f" {number} were built before, so perhaps there can be one only. {ALONE}" if number else ""
         raise TransferError(f"{error}{more}") from error
@@ -131,7 +131,7 @@ def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
         yield Slot(env, env_spec, alone)
     finally:
         try:
-            with usual():
+            with isolated():
                 env.close()
         except Exception as error:
             log.warning("'%s' could not be closed: %s: %s", env_spec.name, type(error).__name__, error)

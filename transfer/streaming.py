@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from transfer.decoder import Decoder
+from transfer.decoder import Decoder, changed
 from transfer.lane import Lane
 from transfer.model import TransferModel
 from transfer.native.decoder import Choices
+from transfer.process import acting
+from transfer.reading import Reader
+from transfer.snapshot import snapshot
 from transfer.tables import tables_of
 
 
@@ -21,7 +24,9 @@ class Stream:
     So what the trunk sees is always a window as in training, and each token is computed at most twice. A sliding cache
     would combine keys that no training window ever saw together.
 
-    It acts with copies of the weights of then: after training, make a new one.
+    It acts with a copy of the model of then: after training, make a new one. The model itself may meanwhile train, be
+    swapped or change its mode. A trunk that is not as the library makes it (a hook, a class of somebody's own) is read
+    by its own `forward`, slower.
 
     Args:
         model: whose weights to act with.
@@ -34,17 +39,24 @@ class Stream:
     """
 
     def __init__(self, model: TransferModel, rows: int, context: int, decode: str = "autoregressive") -> None:
-        self.lane = Lane(model, decode, context)
-        self.decoder = Decoder(model.trunk, model.adapter.gains(), rows, context * model.tokens_per_step)
-        ours = self.decoder.blocks is not None and decode == "autoregressive"
-        tables = tables_of(model.adapter.action) if ours else None
-        self.choices = Choices(tables) if tables is not None else None  # C chooses all dimensions in one call
+        mine = snapshot(model)
+        trunk, gains, room = mine.trunk, mine.adapter.gains(), context * model.tokens_per_step
+        self.lane = Lane(mine, decode, context)
+        why = changed(trunk)
+        self.decoder = Reader(trunk, gains, rows, room, why) if why else Decoder(trunk, gains, rows, room)
+        self.choices = None
+        if not why:
+            trunk.blocks = nn.ModuleList()  # the decoder has their weights, laid out anew
+            tables = tables_of(mine.adapter.action) if self.decoder.blocks and decode == "autoregressive" else None
+            self.choices = Choices(tables) if tables is not None else None  # C chooses all dimensions in one call
 
+    @acting
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """Actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,)."""
+        """The environment's actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,)."""
         if self.lane.full:
             self.lane.restart()
             self.decoder.forget(0)
+        states, returns, times = self.lane.taken(states, returns, times)
         if self.choices is None:
             return self._converse(self.lane.act(states, returns, times))
         tokens, time = self.lane.ask(states, returns, times)
@@ -63,6 +75,7 @@ class Stream:
             actions: Tensor = over.value
             return actions
 
+    @acting
     def select(self, rows: Tensor) -> None:
         """Go on with some of the environments, (E,) boolean."""
         self.lane.select(rows)

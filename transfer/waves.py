@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfer.answers import first_infinite
+from transfer.process import isolated
 from transfer.slots import Slot, Task
-from transfer.torch_modes import usual
 
 SAMPLED = 10  # every so many steps the actions are kept
 Seen = tuple[Tensor, Tensor, Tensor]
@@ -55,7 +55,7 @@ class Wave:
         self.successes = np.full(len(slots), -1, np.int8)
         self.sample: list[NDArray[np.float32]] = []
         self.states = np.empty((len(slots), task.env_spec.state_size), np.float32)
-        with usual(), np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is reported so
+        with isolated(), np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is reported so
             for slot, seed, state in zip(slots, seeds, self.states, strict=True):
                 slot.reset(int(seed), state)
         self._check("the observation", self.states)
@@ -78,7 +78,7 @@ class Wave:
             self.sample.append(actions.copy())
         self.time += 1
         states, going = np.empty_like(self.states), np.empty(len(self.alive), np.bool_)
-        with usual(), np.errstate(over="ignore"):
+        with isolated(), np.errstate(over="ignore"):
             for row, i in enumerate(self.alive):
                 going[row], paid, said = self.slots[i].step(actions[row], states[row])
                 self.returns[i] += paid

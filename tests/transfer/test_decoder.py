@@ -96,7 +96,7 @@ def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
 
 def test_a_wrapped_layer_is_refused(trunk: Trunk) -> None:
     trunk.blocks[1].attn.k = torch.nn.Sequential(trunk.blocks[1].attn.k, torch.nn.Dropout(0.1))
-    with pytest.raises(TransferError, match="'k' of the trunk is a Sequential"):
+    with pytest.raises(TransferError, match="'blocks.1.attn.k' is a Sequential"):
         Decoder(trunk, None, 1, 4)
 
 

@@ -97,9 +97,9 @@ def test_each_adapter_acts_as_in_a_stream_of_its_own(decode: str, mixed: MixedMo
 @pytest.mark.parametrize("reader", ["one forward"], indirect=True)
 def test_a_step_costs_the_forwards_of_its_longest_action(mixed: MixedModel, batches: dict[str, Batch]) -> None:
     read: list[tuple[int, ...]] = []
-    mixed.trunk.register_forward_pre_hook(lambda trunk, inputs: read.append(tuple(inputs[0].shape[:2])))
     rows = {name: torch.arange(len(batch.mask)) for name, batch in batches.items()}
     stream = mixed.stream({name: len(index) for name, index in rows.items()}, CONTEXT)
+    stream.group.trunk.register_forward_pre_hook(lambda _, inputs: read.append(tuple(inputs[0].shape[:2])))
     longest = max(
         model.adapter.action.action_size if model.adapter.action.spread else 1 for model in mixed.models.values()
     )

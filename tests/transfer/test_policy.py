@@ -151,7 +151,7 @@ def test_observations_of_the_types_in_use_are_vectors(kind: Any, make_model: Mak
 def test_another_adapter_is_acted_with_from_the_next_reset_on(make_model: MakeModel, make_adapter: Any) -> None:
     model, (first, second) = make_model(), observations(2)
     other = make_adapter("Hopper-v5", 7, model.trunk)
-    other.statistics = replace(other.statistics, calibration=Calibration((7.0,), (1.0,), None, 1))
+    other.scales.keep_calibration(Calibration((7.0,), (1.0,), None, 1))
     policy = model.policy()
     assert policy.target_return == model.statistics.return_quantiles["p95"]
     policy.act(first)
@@ -170,6 +170,19 @@ def test_a_score_is_a_return_of_the_adapter_that_acts(make_model: MakeModel, mak
     policy.reset()
     assert policy.target_return == pytest.approx(walker.env_spec.reference.returns(50.0))
     assert policy.act(np.zeros(17)).shape == (6,)
+
+
+def test_what_was_learned_since_counts_from_the_next_reset_on(make_model: MakeModel) -> None:
+    model, (first, second) = make_model(), observations(2)
+    policy, twin = model.policy(), make_model().policy()
+    for one in (policy, twin):
+        one.act(first)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    np.testing.assert_array_equal(policy.act(second, 1.0), twin.act(second, 1.0))
+    policy.reset()
+    assert np.abs(policy.act(first) - make_model().policy().act(first)).max() > 1e-3
 
 
 def test_a_spec_with_keys_wants_a_mapping_or_the_state_by_its_name(make_model: MakeModel) -> None:

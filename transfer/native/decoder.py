@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,8 +57,20 @@ class Choices:
             None if x is None else x.detach().float().clone(memory_format=torch.contiguous_format) for x in parts
         ]
         self.size, bins = tables.rows.shape[:2]
-        pointers = [None if x is None else x.data_ptr() for x in self.kept]
-        self.struct = _Tables(*pointers, self.size, bins, tables.weights.shape[1])
+        self.sizes = self.size, bins, tables.weights.shape[1]
+        self._find()
+
+    def _find(self) -> None:
+        """Where the tensors lie: C knows addresses alone."""
+        self.struct = _Tables(*(None if x is None else x.data_ptr() for x in self.kept), *self.sizes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without addresses, which mean nothing in a copy or another process."""
+        return {key: value for key, value in vars(self).items() if key != "struct"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._find()
 
 
 class Blocks:
@@ -70,11 +83,15 @@ class Blocks:
     """
 
     def __init__(self, layers: Sequence[Sequence[Tensor]], ends: Sequence[Tensor], eps: float) -> None:
-        self.kept = [[x.detach().contiguous() for x in layer] for layer in (*layers, ends)]  # C knows addresses alone
+        self.kept = [[x.detach().contiguous() for x in layer] for layer in (*layers, ends)]
         self.eps, self.depth = eps, len(layers)
-        pointers = [x.data_ptr() for layer in self.kept[:-1] for x in layer]
+        pointers = [x.data_ptr() for layer in self.kept[:-1] for x in layer]  # C knows addresses alone
         assert len(pointers) == POINTERS * self.depth
         self.layers = (ctypes.c_void_p * len(pointers))(*pointers)
+
+    def __reduce__(self) -> tuple[type[Blocks], tuple[Any, ...]]:
+        """A copy has addresses of its own."""
+        return Blocks, (self.kept[:-1], self.kept[-1], self.eps)
 
     def read(self, tokens: Tensor, past: Tensor, known: int, wanted: int) -> Tensor:
         """Hidden vectors (E, wanted, D) of the last of tokens (E, n, D).

@@ -1,0 +1,42 @@
+"""Teacher forcing: what one forward over a window, as in training, makes of actions that were chosen one by one."""
+
+import torch
+from torch import Tensor
+
+from transfer.batch import Batch
+from transfer.model import TransferModel
+
+
+def decode(model: TransferModel, batch: Batch, context: int, how: str) -> Tensor:
+    """Actions (B, N, A) chosen one step after another, for the states, returns and times of a batch."""
+    stream = model.stream(len(batch.mask), context, how)
+    steps = range(batch.mask.shape[1])
+    chosen = [stream.step(batch.states[:, t], batch.returns[:, t], batch.times[:, t]) for t in steps]
+    return torch.stack(chosen, 1)
+
+
+def window_start(t: int, context: int) -> int:
+    """First step of the window in which step t is decoded: it grows to `context` steps, then keeps the newest half."""
+    start = 0
+    for step in range(t + 1):
+        if step - start == context:
+            start = step - context // 2
+    return start
+
+
+def forced(model: TransferModel, batch: Batch, actions: Tensor, t: int, context: int) -> Tensor:
+    """Action (B, A) at step t from one forward over its window, in which the actions (B, N, A) are given."""
+    part = slice(window_start(t, context), t + 1)
+    window = Batch(
+        batch.states[:, part], actions[:, part], *(x[:, part] for x in (batch.returns, batch.times, batch.mask))
+    )
+    return model.adapter.action.predict(model.hidden(window))[:, -1]
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def check_forced(model: TransferModel, batch: Batch, chosen: Tensor, context: int) -> None:
+    for t in range(chosen.shape[1]):
+        close(chosen[:, t], forced(model, batch, chosen, t, context))

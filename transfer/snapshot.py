@@ -1,0 +1,63 @@
+"""Copies of modules to act with: what is trained, swapped or set to another mode meanwhile does not reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from transfer.process import isolated
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def snapshot(module: Module) -> Module:
+    """See `snapshots`."""
+    return snapshots([module])[0]
+
+
+def snapshots(modules: Sequence[Module]) -> list[Module]:
+    """Twins of modules, in eval mode, with tensors of their own; what several of them share is copied once.
+
+    Everything else is the original's: hooks and whatever they remember, tokenizers, settings. Half precision becomes
+    float32, or all is float64 where a parameter is: numbers of other precision do not multiply.
+    """
+    double = any(p.dtype == torch.float64 for module in modules for p in module.parameters())
+    copies = _Copies(torch.float64 if double else torch.float32)
+    with isolated(), torch.no_grad():
+        return [copies.module(module) for module in modules]
+
+
+class _Copies:
+    """Of modules and tensors, by the id of the original."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.made: dict[int, Any] = {}
+
+    def module(self, module: Module) -> Module:
+        if id(module) not in self.made:
+            twin = self.made[id(module)] = object.__new__(type(module))
+            parts = {
+                "_parameters": {name: self.parameter(p) for name, p in module._parameters.items()},
+                "_buffers": {name: self.tensor(b) for name, b in module._buffers.items()},
+                "_modules": {name: None if m is None else self.module(m) for name, m in module._modules.items()},
+            }
+            vars(twin).update(vars(module), **parts, training=False)
+        twin_of: Module = self.made[id(module)]
+        return twin_of
+
+    def parameter(self, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        copied = self.tensor(parameter)
+        return None if copied is None else nn.Parameter(copied, requires_grad=False)
+
+    def tensor(self, tensor: Tensor | None) -> Tensor | None:
+        if tensor is None:
+            return None
+        if id(tensor) not in self.made:
+            narrow = tensor.is_floating_point() and tensor.element_size() < self.dtype.itemsize
+            self.made[id(tensor)] = tensor.detach().to(self.dtype if narrow else tensor.dtype, copy=True)
+        copied: Tensor = self.made[id(tensor)]
+        return copied
