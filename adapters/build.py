@@ -27,6 +27,7 @@ def build_adapter(
     conditioning: bool = False,
     like: Adapter | None = None,
     context: int = 20,
+    any_body: bool = False,
 ) -> Adapter:
     """A fresh adapter for the environment of some episodes.
 
@@ -41,8 +42,10 @@ def build_adapter(
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own.
         like: an adapter whose state statistics, action bounds (where the environment has none) and bins are used where
-            the sizes are equal, because parts that were trained with them are going to be taken over.
+            the sizes are equal, because parts that were trained with them are going to be taken over; the state
+            statistics of the same body only.
         context: T, steps of past that it is going to be trained with.
+        any_body: use the state statistics of `like` for another body too.
 
     Raises:
         TransferError: actions outside the environment's bounds, where the config refuses them.
@@ -50,7 +53,7 @@ def build_adapter(
     config = config or AdapterConfig()
     statistics, tokenizer = measure(episodes), None
     if like is not None:
-        statistics = _shared(statistics, like, episodes)
+        statistics = _shared(statistics, like, episodes, any_body)
     check_bounds(episodes, statistics, config.out_of_bounds)
     if resolve("action", config.action).tokenized or config.readout == "categorical":
         if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
@@ -64,10 +67,10 @@ def build_adapter(
     return adapter
 
 
-def _shared(statistics: Statistics, like: Adapter, episodes: Episodes) -> Statistics:
+def _shared(statistics: Statistics, like: Adapter, episodes: Episodes, any_body: bool) -> Statistics:
     """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given."""
     spec, old = episodes.env_spec, like.statistics
-    if like.env_spec.state_size == spec.state_size:
+    if like.env_spec.state_size == spec.state_size and (like.env_spec.body == spec.body or any_body):
         statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
     if like.env_spec.action_size == spec.action_size:
         low = np.where(np.isfinite(spec.action_low), statistics.action_low, old.action_low)

@@ -10,11 +10,12 @@ from torch import Tensor
 from transfer.adapter import Adapter
 from transfer.adapters.bins import Bins
 from transfer.errors import TransferError, unknown
+from transfer.identity import check_siblings
 
 BY_VALUE = " (by value)"
 
 
-def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:
+def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False) -> list[str]:
     """Copy what another adapter has learned into a part of a new one.
 
     Of the action part, a shared-range table and a readout that is the same for all dimensions are copied whole; of rows
@@ -28,14 +29,17 @@ def inherit(target: Adapter, source: Adapter, part: str) -> list[str]:
         target: the new adapter, changed in place.
         source: the adapter that came with the trunk.
         part: a part that both have: "action", "state", "ia3" or "conditioning".
+        any_trunk: copy between adapters of two trunks.
 
     Returns:
         names of the tensors that were copied, with the number of rows where it was not all of them, and `BY_VALUE`
         where rows were made anew.
 
     Raises:
-        TransferError: an adapter without that part, or two parts that have no tensor of a fitting shape in common.
+        TransferError: an adapter without that part, two parts that have no tensor of a fitting shape in common, or
+            adapters of two trunks.
     """
+    check_siblings(target, source, any_trunk)
     for adapter in (target, source):
         if part not in adapter.parts():
             raise unknown("part", part, adapter.parts(), f"The adapter for '{adapter.env_spec.name}' has no other.")

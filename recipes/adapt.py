@@ -14,7 +14,8 @@ from transfer.adapters.inheriting import BY_VALUE, inherit
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.freezing import Selection, fingerprint
+from transfer.freezing import Selection
+from transfer.identity import check_body, check_pair, fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.process import isolated
@@ -64,6 +65,8 @@ def adapt(
     trunk_config: TrunkConfig | None = None,
     source: Adapter | None = None,
     inherit_from_source: str = "none",
+    any_trunk: bool = False,
+    any_body: bool = False,
     seed: int = 0,
     device: str = "cpu",
     precision: torch.dtype | None = None,
@@ -86,6 +89,8 @@ def adapt(
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
         inherit_from_source: "none" or "action", see `transfer.adapters.inheriting.inherit`.
+        any_trunk: take a `source` that was made on another trunk of the same shape.
+        any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes.
         seed: of weights, windows and noise.
         device: where to train.
         precision: of the trunk's products; None chooses the fastest that the device has.
@@ -96,7 +101,8 @@ def adapt(
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
 
     Raises:
-        TransferError: an unknown mode, a mode whose untrained parts cannot be inherited, a trunk that changed.
+        TransferError: an unknown mode, a mode whose untrained parts cannot be inherited, a source of another trunk or
+            body, a trunk that changed.
     """
     chosen = find_modes([mode])
     if len(chosen) > 1:
@@ -105,8 +111,10 @@ def adapt(
     config = config if steps is None else replace(config, steps=steps)
     trunk = trunk.to(device) if trunk is not None else None
     sizes = trunk.config if trunk is not None else trunk_config or TrunkConfig()
+    if source is not None:
+        _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
     model, inherited = build_model(
-        chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed, config.context
+        chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed, config.context, any_body
     )
     model.to(device)
     before = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
@@ -141,6 +149,7 @@ def build_model(
     inherit_from_source: str,
     seed: int,
     context: int = 20,
+    any_body: bool = False,
 ) -> tuple[Model, list[str]]:
     """The model of a mode before its first step, and what its adapter took over.
 
@@ -156,10 +165,20 @@ def build_model(
     if whole and source is None:
         raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
     extras, like = (mode.ia3, mode.conditioning), _shared(mode, source)
-    adapter = build_adapter(episodes, mine.config, config, seed, *extras, like, context)
+    adapter = build_adapter(episodes, mine.config, config, seed, *extras, like, context, any_body)
     inherited = [name for part in whole for name in inherit(adapter, source, part)] if source is not None else []
     _check_untrained(mode, adapter, inherited)
     return TransferModel(mine, adapter), inherited
+
+
+def _check_source(
+    mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
+) -> None:
+    """Refuse a source adapter that means nothing to this trunk, or whose state embedding is for another body."""
+    if trunk is not None and mode.needs_pretraining:
+        check_pair(trunk, source, any_trunk, "the source adapter")
+    if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:
+        check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
 
 
 def _shared(mode: Mode, source: Adapter | None) -> Adapter | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from transfer.errors import TransferError, unknown
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
 from transfer.trunk import Trunk, TrunkConfig

@@ -11,7 +11,8 @@ import torch
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
-from transfer.freezing import Selection, fingerprint
+from transfer.freezing import Selection
+from transfer.identity import fingerprint
 from transfer.model import TransferModel
 from transfer.process import isolated
 from transfer.recipes.hooks import with_model

@@ -8,7 +8,7 @@ from typing import Any
 
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.progress import Progress

@@ -58,7 +58,7 @@ _HOMES = {
     "calibrate": "transfer.calibration",
     "evaluate": "transfer.rollout",
     "evaluate_together": "transfer.rollout",
-    "fingerprint": "transfer.freezing",
+    "fingerprint": "transfer.identity",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
     "train_only": "transfer.freezing",
@@ -70,7 +70,8 @@ if _TYPE_CHECKING:
     from transfer.envs.loading import load_episodes
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
-    from transfer.freezing import fingerprint, train_only
+    from transfer.freezing import train_only
+    from transfer.identity import fingerprint
     from transfer.mixed import MixedModel
     from transfer.model import TransferModel
     from transfer.policy import Policy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,7 @@ class Adapter(nn.Module):
         self.width, self.depth = width, depth
         self.context = whole(context, "context", 2, MOST_CONTEXT)
         self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
+        self.any_trunk = False  # its user has said that it may be put on another one
         check_sizes(statistics, env_spec)
         _check_tokenizer(tokenizer, config, env_spec)
         with seeded(seed, "state"):
@@ -112,6 +113,11 @@ class Adapter(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """The parts this adapter has, by name; scales are none, for nothing in them trains."""
         return {name: module for name, module in self.named_children() if name != "scales"}
+
+    def decides(self) -> dict[str, Any]:
+        """What the shapes of its tensors do not tell; for its fingerprint."""
+        kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
+        return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
 
     @property
     def statistics(self) -> Statistics:
@@ -161,7 +167,7 @@ class Adapter(nn.Module):
         Args:
             folder: where `save` wrote it.
             trunk: the trunk it is going to be used with; its fingerprint must be the one the adapter was made on.
-            any_trunk: accept another trunk of the same shape.
+            any_trunk: accept another trunk of the same shape, here and wherever it is put on one.
 
         Raises:
             TransferError: missing, truncated or edited files, another trunk.

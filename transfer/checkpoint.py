@@ -24,7 +24,7 @@ from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.errors import TransferError
 from transfer.files import as_path
-from transfer.freezing import fingerprint
+from transfer.identity import check_pair, fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.pairs import load_pair, save_pair
 from transfer.process import shapes_alone
@@ -97,8 +97,9 @@ def load_adapter(folder: str | Path, trunk: Trunk | None = None, any_trunk: bool
         return adapter
 
     adapter = _load(folder, "adapter", ADAPTER_KEYS, build)
-    if trunk is not None and not any_trunk:
-        check_trunk(adapter, trunk, str(folder))
+    adapter.any_trunk = any_trunk
+    if trunk is not None:
+        check_pair(trunk, adapter, any_trunk, str(folder))
     return adapter
 
 
@@ -162,16 +163,6 @@ def _check_said(module: nn.Module, content: dict[str, Any], path: Path) -> None:
 
 def _tables(adapter: Adapter) -> dict[str, Any] | None:
     return None if adapter.tokenizer is None else adapter.tokenizer.to_json()
-
-
-def check_trunk(adapter: Adapter, trunk: Trunk, name: str = "this adapter") -> None:
-    """Raise TransferError unless the adapter was made on exactly this trunk."""
-    have = fingerprint(trunk)
-    if adapter.record.get("trunk") != have:
-        raise TransferError(
-            f"{name} was made on the trunk {adapter.record.get('trunk')}, this trunk is {have}. Load the trunk it "
-            "belongs to, or pass any_trunk=True if you want this one all the same."
-        )
 
 
 def _content(adapter: Adapter) -> dict[str, Any]:

@@ -32,19 +32,22 @@ class MixedModel(nn.Module):
     Args:
         trunk: the shared transformer.
         adapters: by names of your own; several may be for the same environment.
+        any_trunk: take adapters that were made on another trunk of the same shape.
 
     Raises:
-        TransferError: no adapter, or one that was made for a trunk of another shape.
+        TransferError: no adapter, or one that was made on another trunk, or for one of another shape.
     """
 
-    def __init__(self, trunk: Trunk, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(self, trunk: Trunk, adapters: Mapping[str, Adapter], any_trunk: bool = False) -> None:
         super().__init__()
-        if not adapters:
+        if not isinstance(adapters, Mapping) or not adapters:
             raise TransferError("a mixed model needs at least one adapter: MixedModel(trunk, {'hopper': adapter}).")
         self.trunk = trunk
+        self.adapters = nn.ModuleList()
         # Not modules of this one: trunk and adapters are, once each, and these put them together.
-        self.models: dict[str, TransferModel] = {name: TransferModel(trunk, each) for name, each in adapters.items()}
-        self.adapters = nn.ModuleList(adapters.values())
+        self.models: dict[str, TransferModel] = {
+            name: _Member(trunk, each, any_trunk, self.adapters) for name, each in adapters.items()
+        }
 
     @property
     def device(self) -> torch.device:
@@ -56,6 +59,12 @@ class MixedModel(nn.Module):
         if name not in self.models:
             raise unknown("adapter", name, self.models)
         return self.models[name]
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Every selectable part by name: `trunk`, and those of each adapter as NAME.PART."""
+        parts = {name: model.adapter.parts() for name, model in self.models.items()}
+        own = {f"{name}.{part}": module for name, each in parts.items() for part, module in each.items()}
+        return {"trunk": self.trunk, **own}
 
     def hidden(self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """For each name what `TransferModel.hidden` gives, (B, T, n, D) float32, from one forward of the trunk.
@@ -123,6 +132,23 @@ def gains_of_rows(trunk: Trunk, own: Sequence[tuple[Sequence[Gains] | None, int]
         columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
         layers.append(Gains(*(torch.cat(column) for column in columns)))
     return layers
+
+
+class _Member(TransferModel):
+    """The policy of one adapter in a mixed model: what it swaps in, the mixed model has too."""
+
+    def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool, adapters: nn.ModuleList) -> None:
+        self._place = adapters, len(adapters)  # in a tuple, so that the list is no module of this one
+        super().__init__(trunk, adapter, any_trunk)
+
+    def swap(self, adapter: Adapter, any_trunk: bool = False) -> None:
+        """Plug in another adapter, here and in the mixed model; raises TransferError as `TransferModel.swap`."""
+        super().swap(adapter, any_trunk)
+        adapters, position = self._place
+        if position < len(adapters):
+            adapters[position] = self.adapter
+        else:
+            adapters.append(self.adapter)
 
 
 def stacked(sequences: Sequence[Tensor]) -> Tensor:

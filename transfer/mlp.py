@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +82,10 @@ class MLPPolicy(PolicyModel):
     def tokens_per_step(self) -> int:
         """One: a step is seen as a whole."""
         return 1
+
+    def decides(self) -> dict[str, Any]:
+        """What the shapes of its tensors do not tell; for its fingerprint."""
+        return {"slices": [asdict(one) for one in self.env_spec.slices]}
 
     def parts(self) -> dict[str, nn.Module]:
         """One part, `mlp`."""

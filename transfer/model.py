@@ -11,7 +11,7 @@ from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
-from transfer.errors import TransferError
+from transfer.identity import check_pair
 from transfer.layout import Layout
 from transfer.scales import Statistics
 from transfer.specs import EnvironmentSpec
@@ -31,25 +31,24 @@ class TransferModel(PolicyModel):
     Args:
         trunk: the shared transformer.
         adapter: for one environment; `swap` exchanges it.
+        any_trunk: take an adapter that was made on another trunk of the same shape.
+
+    Raises:
+        TransferError: as `swap`.
     """
 
-    def __init__(self, trunk: Trunk, adapter: Adapter) -> None:
+    def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> None:
         super().__init__()
         self.trunk = trunk
-        self.swap(adapter)
+        self.swap(adapter, any_trunk)
 
-    def swap(self, adapter: Adapter) -> None:
+    def swap(self, adapter: Adapter, any_trunk: bool = False) -> None:
         """Plug in another adapter; the trunk stays as it is.
 
         Raises:
-            TransferError: the adapter was made for a trunk of another shape.
+            TransferError: the adapter was made on another trunk, or for one of another shape.
         """
-        config = self.trunk.config
-        if (adapter.width, adapter.depth) != (config.width, config.depth):
-            raise TransferError(
-                f"an adapter for width {adapter.width} and depth {adapter.depth} does not fit a trunk of width "
-                f"{config.width} and depth {config.depth}."
-            )
+        check_pair(self.trunk, adapter, any_trunk)
         self.adapter = adapter.to(self.device)
         self.layout = Layout((("return", 1), ("state", adapter.state.tokens), ("action", adapter.action.tokens)))
 

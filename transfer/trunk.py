@@ -180,6 +180,10 @@ class Trunk(nn.Module):
         self.apply(_initialise)
         nn.init.normal_(self.time.linear.weight, std=0.02 / 8)  # else time would drown the other embeddings at start
 
+    def decides(self) -> dict[str, Any]:
+        """What the shapes of its tensors do not tell; for its fingerprint."""
+        return {"heads": self.config.heads}
+
     def forward(
         self,
         x: Tensor,

@@ -16,7 +16,7 @@ import transfer.files
 import transfer.pairs
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.model import TransferModel
 from transfer.rollout import evaluate
 from transfer.specs import EnvironmentSpec

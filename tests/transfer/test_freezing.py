@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from transfer.errors import TransferError
-from transfer.freezing import evaluating, fingerprint, train_only
+from transfer.freezing import evaluating, train_only
+from transfer.identity import fingerprint
 from transfer.model import TransferModel
 
 MakeModel = Callable[..., TransferModel]

@@ -11,7 +11,7 @@ from transfer.adapter import AdapterConfig
 from transfer.envs.specs import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes import pretrain as pretraining
