@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from transfer.recipes.canvas import figure
 from transfer.recipes.ceiling_report import CeilingReport
-from transfer.recipes.plots import CONTROL, FROZEN, SOURCE, TRAINED, save_png
+from transfer.recipes.escaping import drawn
+from transfer.recipes.plots import CONTROL, FROZEN, SOURCE, TRAINED
 from transfer.recipes.replay import HOLD
 
 # Lines may lie on each other, so they differ in more than their colour.
@@ -17,23 +16,19 @@ STYLES = ((FROZEN, "o", 7), (TRAINED, "s", 5), (SOURCE, "^", 3), (CONTROL, "D", 
 
 
 def save_ceiling(file: Path, report: CeilingReport) -> None:
-    """Write a PNG with the open-loop scores, and beside them the held ones where there are any.
-
-    The figure is made without pyplot, so no window, global state or display is involved.
-    """
+    """Write a PNG with the open-loop scores, and beside them the held ones where there are any."""
     panels = [("without looking", "score", "lost_error")]
     if report.replayed.held_score is not None:
         panels.insert(0, (f"put back every {HOLD} steps", "held_score", "held_error"))
-    figure = Figure(figsize=(4.5 * len(panels), 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(f"{report.environment}: score of encoded and decoded actions", x=0.01, ha="left")
-    for position, (title, score, error) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), position + 1)
-        draw(axes, report, score, error)
-        axes.set_title(title, loc="left", fontsize="medium")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    save_png(figure, file)
+    with figure(file, (4.5 * len(panels), 3.8)) as paper:
+        paper.suptitle(drawn(f"{report.environment}: score of encoded and decoded actions"), x=0.01, ha="left")
+        for position, (title, score, error) in enumerate(panels):
+            axes = paper.add_subplot(1, len(panels), position + 1)
+            draw(axes, report, score, error)
+            axes.set_title(title, loc="left", fontsize="medium")
+        handles, labels = axes.get_legend_handles_labels()
+        # Two lines where the picture is too narrow for one.
+        paper.legend(handles, labels, loc="outside lower center", ncols=3 * len(panels), frameon=False)
 
 
 def draw(axes: Any, report: CeilingReport, score: str, error: str) -> None:

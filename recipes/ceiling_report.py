@@ -12,6 +12,8 @@ from typing import Any
 from transfer.errors import check_keys
 from transfer.files import write_json, write_text
 from transfer.recipes.ceiling_text import notes, table
+from transfer.recipes.escaping import csv_field, markdown
+from transfer.recipes.trouble import plot_or_warn
 from transfer.specs import ReferenceScores
 
 
@@ -114,7 +116,7 @@ class CeilingReport:
 
     def markdown(self) -> str:
         """A whole file: the table, then how to read it."""
-        title = f"# Tokenizer ceiling of {self.environment}"
+        title = f"# Tokenizer ceiling of {markdown(self.environment)}"
         return "\n".join([title, "", table(self), "", *(f"- {note}" for note in notes(self)), ""])
 
     def csv(self) -> str:
@@ -123,7 +125,7 @@ class CeilingReport:
         writer = csv.writer(stream, lineterminator="\n")
         names = [one.name for one in fields(CeilingRow)]
         writer.writerow(names)
-        writer.writerows([getattr(row, name) for name in names] for row in self.lines)
+        writer.writerows([csv_field(getattr(row, name)) for name in names] for row in self.lines)
         return stream.getvalue()
 
     def plot(self, path: Path) -> None:
@@ -138,6 +140,6 @@ def write(report: CeilingReport, folder: Path) -> Path:
     """Write ceiling.md, ceiling.json, ceiling.csv and ceiling.png into a folder; returns the path of ceiling.md."""
     write_json(folder / "ceiling.json", report.to_json())
     write_text(folder / "ceiling.csv", report.csv())
-    report.plot(folder / "ceiling.png")
     write_text(folder / "ceiling.md", report.markdown())
+    plot_or_warn(folder / "ceiling.png", lambda: report.plot(folder / "ceiling.png"))
     return folder / "ceiling.md"

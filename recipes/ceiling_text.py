@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from transfer.recipes.escaping import markdown
 from transfer.recipes.replay import HOLD
 from transfer.recipes.report import number
 
@@ -46,10 +47,10 @@ def notes(report: CeilingReport) -> list[str]:
     """What was measured, on what, and how to read it; last, the versions."""
     scale, skipped = report.reference, report.skipped
     lines = [
-        f"Score of {report.environment}: 0 at a return of {scale.minimum:g}, 100 at {scale.maximum:g}, table "
-        f"{scale.table}.",
-        f"Data: {', '.join(report.dataset_ids)} (content {report.content_hash[:12]}), {report.episodes} episodes "
-        f"replayed in {report.gym_id}, each over its own length.",
+        f"Score of {markdown(report.environment)}: 0 at a return of {scale.minimum:g}, 100 at {scale.maximum:g}, table "
+        f"{markdown(scale.table)}.",
+        f"Data: {markdown(', '.join(report.dataset_ids))} (content {report.content_hash[:12]}), {report.episodes} "
+        f"episodes replayed in {markdown(report.gym_id)}, each over its own length.",
     ]
     if skipped:
         reasons = "; ".join(f"{reason} ({count})" for reason, count in skipped.items())

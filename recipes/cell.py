@@ -22,10 +22,11 @@ from transfer.files import read_json, sweep, write_json
 from transfer.freezing import Selection
 from transfer.progress import Progress
 from transfer.recipes.boards import Board
-from transfer.recipes.cells import FORMAT, PROBE, misfits
 from transfer.recipes.config import RunConfig
 from transfer.recipes.facts import outcome, target_return, timing
 from transfer.recipes.folder import resume_command
+from transfer.recipes.results import FORMAT, PROBE
+from transfer.recipes.shapes import misfits, whole
 from transfer.recipes.text import selection_table
 from transfer.rollout import Evaluation, evaluate
 from transfer.training import FitResult, TrainConfig
@@ -214,8 +215,7 @@ class Cell:
 def read_probes(file: Path, done: int) -> list[dict[str, Any]]:
     """The probes of a training that was stopped, up to the step from which it goes on."""
     probes = read_json(file).get("probes") if file.is_file() else []
-    kinds = {"step": int, **PROBE}
-    if not isinstance(probes, list) or not all(isinstance(p, dict) and not misfits("", p, kinds) for p in probes):
+    if misfits({"probes": probes}, {"probes": [{"step": whole, "episodes": whole, **PROBE}]}):
         raise TransferError(f"{file} was edited; remove {file.parent} to start this training again.")
     return [probe for probe in probes if probe["step"] <= done]
 

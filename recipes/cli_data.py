@@ -16,7 +16,9 @@ def data() -> None:
 @data.command("ls")
 def list_data() -> None:
     """List local Minari datasets and the bundled names, made or not."""
-    click.echo("\n".join(data_lines()))
+    from transfer.recipes.escaping import plain
+
+    click.echo("\n".join(map(plain, data_lines())))
 
 
 @data.command("make")

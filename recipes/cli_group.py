@@ -1,6 +1,5 @@
 """The group behind the `transfer` command: the one place where errors become messages and exit codes."""
 
-import errno
 import os
 import shlex
 import threading
@@ -11,6 +10,9 @@ from typing import Any
 import click
 
 from transfer.errors import TransferError
+from transfer.recipes.stopping import exit_code, stoppable
+from transfer.recipes.terminal import lasting_streams
+from transfer.recipes.trouble import machine, trouble
 
 
 class Mistake(click.ClickException):
@@ -22,6 +24,11 @@ class Mistake(click.ClickException):
 class Commands(click.Group):
     """Commands in the order of work, whose mistakes are one message and exit code 2."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command of a process, with streams that last and signals that interrupt."""
+        with lasting_streams(), stoppable():
+            return super().main(*args, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Commands in the order of work, not of the alphabet."""
         return list(self.commands)
@@ -32,24 +39,22 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. Mistakes and a full disk exit with 2, an interruption with 130."""
+        """Run a command. Mistakes and trouble of the machine exit with 2, an interruption with 130."""
         args: list[str] = ctx.meta["transfer.args"]
         try:
             check_alone(args)
             with one_report():
                 return super().invoke(ctx)
         except TransferError as error:
-            full = disk_full(error.__cause__)
-            raise Mistake(f"{error} Make room, then: {again(args)}" if full else str(error)) from error
-        except KeyboardInterrupt:
+            hint = f" When that is put right: {again(args)}" if machine(error) else ""
+            raise Mistake(f"{error}{hint}") from error
+        except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":  # each process that torchrun started is interrupted
-                click.echo(interrupted(args), err=True)
-            ctx.exit(130)
+                click.echo(interrupted(args, error), err=True)
+            ctx.exit(exit_code(error))
         except Exception as error:
-            if disk_full(error):
-                raise Mistake(f"the disk is full ({error}). Make room, then: {again(args)}") from error
-            if isinstance(error, PermissionError):
-                raise Mistake(f"no permission for {error.filename}: {error.strerror}") from error
+            if reason := trouble(error):
+                raise Mistake(f"{reason}. When that is put right: {again(args)}") from error
             raise
 
 
@@ -65,23 +70,16 @@ def check_alone(args: Sequence[str]) -> None:
 
 @contextmanager
 def one_report() -> Iterator[None]:
-    """Inside, a full disk is reported once.
+    """Inside, trouble of the machine is reported once.
 
     TensorBoard writes in a thread, which hands its error to the main thread, and Python would print it as well.
     """
     before = threading.excepthook
-    threading.excepthook = lambda args: None if disk_full(args.exc_value) else before(args)
+    threading.excepthook = lambda args: None if args.exc_value and trouble(args.exc_value) else before(args)
     try:
         yield
     finally:
         threading.excepthook = before
-
-
-def disk_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a full disk; safetensors and HDF5 report it in the text alone."""
-    text = str(error)
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    return full or "os error 28" in text or "errno = 28" in text
 
 
 def again(args: Sequence[str]) -> str:
@@ -90,7 +88,7 @@ def again(args: Sequence[str]) -> str:
     return shlex.join(["transfer", *resumed])
 
 
-def interrupted(args: Sequence[str]) -> str:
-    """The line for a command stopped from the keyboard."""
+def interrupted(args: Sequence[str], error: KeyboardInterrupt) -> str:
+    """The line for a command stopped from the keyboard or by a signal."""
     word = "Go on" if args[:1] == ["run"] else "Start again"
-    return f"\nInterrupted. {word} with: {again(args)}"
+    return f"\nInterrupted{f' by {error}' if str(error) else ''}. {word} with: {again(args)}"

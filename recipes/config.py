@@ -15,6 +15,7 @@ from transfer.adapter import AdapterConfig
 from transfer.devices import PRECISIONS
 from transfer.errors import TransferError, unknown
 from transfer.lane import DECODES
+from transfer.numbers import seen
 from transfer.recipes.presets import find_config
 from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import build, flatten, from_text, toml_key
@@ -170,18 +171,28 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
             bad TOML, or `quick` without a `[quick]` table.
     """
-    text, _ = find_config(name_or_path)
-    table = parse_toml(text, name_or_path)
+    settings = find_config(name_or_path)
+    table = parse_toml(settings.text, settings.place)
     table.pop("used", None)  # what another run came to use; this one looks for itself
-    overrides = flatten(table.pop("quick", {}))
+    try:
+        overrides = quick_table(table.pop("quick", {}))
+        plain = config_table(build(RunConfig, table))
+        # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
+        shortened = apply(plain, overrides)
+        build(RunConfig, shortened)
+    except TransferError as error:
+        raise TransferError(f"{settings.place}: {error}") from error
     if quick and not overrides:
-        raise TransferError(f"--quick: {name_or_path} has no [quick] table. Shorten it with --set adapt.steps=1000")
-    plain = config_table(build(RunConfig, table))
-    # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-    shortened = apply(plain, overrides)
-    build(RunConfig, shortened)
+        raise TransferError(f"--quick: {settings.place} has no [quick] table. Shorten it with --set adapt.steps=1000")
     changes = dict(read_set(item) for item in sets)
     return build(RunConfig, apply(shortened if quick else plain, changes))
+
+
+def quick_table(values: object) -> dict[str, object]:
+    """The `[quick]` table as dotted keys. Raises TransferError when it is none."""
+    if not isinstance(values, Mapping):
+        raise TransferError(f"'quick' is a section, not a value: write quick.adapt.steps = 1000; got {seen(values)}")
+    return flatten(values)
 
 
 def read_set(item: str) -> tuple[str, object]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.files import sweep, write_text
-from transfer.recipes.cells import read_results
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
+from transfer.recipes.results import read_results
 from transfer.recipes.typed import flatten
 from transfer.recipes.used import Used, dump_used
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from transfer.files import writing
+from transfer.recipes.canvas import figure
+from transfer.recipes.escaping import drawn
 from transfer.recipes.rows import Row
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any common colour blindness.
@@ -16,32 +15,20 @@ LEGEND = {FROZEN: "frozen trunk", TRAINED: "everything trained", CONTROL: "contr
 
 
 def save_plot(file: Path, rows: Sequence[Row], title: str) -> None:
-    """Write a PNG with a horizontal bar per row, its interval where there is one, and a dot per episode.
-
-    The figure is made without pyplot, so no window, global state or display is involved.
-    """
-    figure = Figure(figsize=(8, 1.6 + 0.5 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for position, row in enumerate(rows):
-        draw(axes, position, row)
-    axes.set_yticks(range(len(rows)), labels(rows))
-    axes.invert_yaxis()
-    axes.axvline(100, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xlabel("score (100 = reference expert)")
-    axes.set_title(title, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    used = dict.fromkeys(colour(row) for row in rows)
-    handles = [axes.barh(0, 0, color=shade, label=LEGEND[shade]) for shade in used]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    save_png(figure, file)
-
-
-def save_png(figure: Figure, file: Path) -> None:
-    """Write a figure as PNG; one that cannot be drawn leaves what was there before."""
-    with writing(file) as stream:
-        # Without the version of matplotlib in it, equal results give an equal file.
-        figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
+    """Write a PNG with a horizontal bar per row, its interval where there is one, and a dot per episode."""
+    with figure(file, (8, 1.6 + 0.5 * len(rows))) as paper:
+        axes = paper.add_subplot()
+        for position, row in enumerate(rows):
+            draw(axes, position, row)
+        axes.set_yticks(range(len(rows)), labels(rows))
+        axes.invert_yaxis()
+        axes.axvline(100, color="black", linewidth=0.8, linestyle=":")
+        axes.set_xlabel("score (100 = reference expert)")
+        axes.set_title(drawn(title), loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        used = dict.fromkeys(colour(row) for row in rows)
+        handles = [axes.barh(0, 0, color=shade, label=LEGEND[shade]) for shade in used]
+        paper.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 
 
 def draw(axes, position: int, row: Row) -> None:  # noqa: ANN001
@@ -75,4 +62,4 @@ def labels(rows: Sequence[Row]) -> list[str]:
     # The source environment always asks for another score: only several targets of one environment need the label.
     several = len({row.target_score for row in adapted}) > 1
     shown = [values for name, values in parts.items() if len(set(values)) > 1 and (name != "asked" or several)]
-    return [", ".join([row.mode, *(values[i] for values in shown)]) for i, row in enumerate(rows)]
+    return [drawn(", ".join([row.mode, *(values[i] for values in shown)])) for i, row in enumerate(rows)]

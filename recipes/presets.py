@@ -1,9 +1,11 @@
 """Shipped presets, and the text behind a name. Nothing here is slow to import."""
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from transfer.errors import TransferError, unknown
+from transfer.files import as_path
 from transfer.recipes.toml import read_toml
 
 OFF = "# Off in this copy, because it stands for the data above and not for yours; take away the # to use it.\n"
@@ -36,23 +38,40 @@ def own_copy(name: str) -> str:
     return "".join(lines)
 
 
-def find_config(name_or_path: str) -> tuple[str, str]:
-    """The text of a preset, a TOML file or a run folder's config.toml, and the name its run gets by default.
+@dataclass(frozen=True)
+class Settings:
+    """Where the settings of a run are from.
+
+    Attributes:
+        text: TOML.
+        place: the preset's name or the path of the file, for messages.
+        name: what a run of them is called by default.
+    """
+
+    text: str
+    place: str
+    name: str
+
+
+def find_config(name_or_path: str) -> Settings:
+    """The settings of a preset, a TOML file or a run folder.
 
     Raises:
-        TransferError: neither a preset nor a file; the closest preset is named.
+        TransferError: neither a preset nor a file that can be read; the closest preset is named.
     """
     if name_or_path in presets():
-        return preset_text(name_or_path), name_or_path
-    path = Path(name_or_path)
-    path = path / "config.toml" if (path / "config.toml").is_file() else path
-    if path.is_file():
-        name = path.resolve().parent.name if path.name == "config.toml" else path.stem
-        return read_toml(path), name
+        return Settings(preset_text(name_or_path), name_or_path, name_or_path)
+    path = as_path(name_or_path, "PRESET_OR_TOML")
+    path = path / "config.toml" if (path / "config.toml").exists() else path
     if path.is_dir():
         raise TransferError(f"{path} is a folder without a config.toml, so not a run. What is at hand: transfer ls")
-    if path.suffix == ".toml" or len(path.parts) > 1:
-        raise TransferError(f"no file {path}. Make one from a preset: transfer cp {presets()[0]} {path.stem}.toml")
+    if path.exists():
+        name = path.resolve().parent.name if path.name == "config.toml" else path.stem
+        return Settings(read_toml(path), str(path), name)
+    if path.suffix == ".toml":
+        raise TransferError(f"no file {path}. Make one from a preset: transfer cp {presets()[0]} {path.name}")
+    if len(path.parts) > 1:
+        raise TransferError(f"no run and no file {path}. What is at hand: transfer ls")
     raise unknown("preset", name_or_path, presets(), "List them with: transfer ls")
 
 
@@ -68,9 +87,10 @@ def run_folder(name_or_path: str, name: str | None, runs_dir: Path, suffix: str)
     Raises:
         TransferError: a name that is not the name of a folder.
     """
-    if name is None and name_or_path not in presets() and (Path(name_or_path) / "config.toml").is_file():
-        return Path(name_or_path)
-    name = find_config(name_or_path)[1] + suffix if name is None else name
+    path = as_path(name_or_path, "PRESET_OR_TOML")
+    if name is None and name_or_path not in presets() and (path / "config.toml").is_file():
+        return path
+    name = find_config(name_or_path).name + suffix if name is None else name
     if not name or name.startswith(".") or name != Path(name).name:
         raise TransferError(f"--name '{name}' is not the name of a folder. Where runs lie is --runs-dir ({runs_dir}).")
     return runs_dir / name

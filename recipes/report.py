@@ -11,7 +11,10 @@ from transfer.files import write_text
 from transfer.progress import duration
 from transfer.recipes.cells import Cell, configured, read_cells, unfinished
 from transfer.recipes.differences import Pair, pairs
+from transfer.recipes.escaping import csv_field, markdown
+from transfer.recipes.labels import labels
 from transfer.recipes.rows import Row, make_rows
+from transfer.recipes.trouble import plot_or_warn
 from transfer.recipes.used import read_used
 
 Interval = tuple[float, float] | None
@@ -40,10 +43,12 @@ def report(runs: Sequence[Path]) -> Report:
     """
     cells = read_cells(runs)
     rows = make_rows(cells)
-    title = ", ".join(dict.fromkeys(cell.run for cell in cells)) or "report"
-    missing = [f"{run.resolve().name}/{cell}" for run in runs for cell in unfinished(run)]
-    notes = [*conditions(cells), *(line for run in runs for line in replaced(run)), *remarks(rows, missing)]
-    lines = [f"# {title}", "", table(rows), *differences(pairs(rows)), ""]
+    called = labels(runs)
+    title = ", ".join(called.values())
+    missing = [f"{label}/{cell}" for run, label in called.items() for cell in unfinished(run)]
+    notes = [*conditions(cells), *(line for run, label in called.items() for line in replaced(run, label))]
+    notes += remarks(rows, missing)
+    lines = [f"# {markdown(title)}", "", table(rows), *differences(pairs(rows)), ""]
     text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     return Report(title, tuple(rows), text, to_csv(rows))
 
@@ -59,12 +64,17 @@ def write_report(folder: Path, result: Report | None = None) -> Path:
         The path of report.md.
     """
     result = report([folder]) if result is None else result
+    write_text(folder / "report.csv", result.csv)
+    write_text(folder / "report.md", result.markdown)
+    plot_or_warn(folder / "report.png", lambda: plot(folder / "report.png", result))
+    return folder / "report.md"
+
+
+def plot(file: Path, result: Report) -> None:
+    """Write the plot. matplotlib is loaded here, so that whatever is wrong with it does not cost the numbers."""
     from transfer.recipes.plots import save_plot
 
-    write_text(folder / "report.csv", result.csv)
-    save_plot(folder / "report.png", result.rows, result.title)
-    write_text(folder / "report.md", result.markdown)
-    return folder / "report.md"
+    save_plot(file, result.rows, result.title)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -116,7 +126,7 @@ def lay_out(columns: Sequence[tuple[str, Callable[[Line], str], bool]], lines: S
     left = ("run", "environment", "mode", "less", "decode", "training", "trunk unchanged")
     wanted = [column for column in columns if column[2]]
     written = [[head for head, _, _ in wanted], ["---" if head in left else "---:" for head, _, _ in wanted]]
-    written += [[cell(line) for _, cell, _ in wanted] for line in lines]
+    written += [[markdown(cell(line)) for _, cell, _ in wanted] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in written)
 
 
@@ -140,29 +150,30 @@ def conditions(cells: Sequence[Cell]) -> list[str]:
     lines = []
     for name, reference in dict.fromkeys((cell.environment, cell.reference) for cell in cells):
         lines.append(
-            f"Score of {name}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
-            f"table {reference.table}."
+            f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
+            f"table {markdown(reference.table)}."
         )
     for cell in {cell.results["content_hash"]: cell for cell in cells}.values():
         ids = ", ".join(cell.results["dataset_ids"])
-        lines.append(f"Data of {cell.environment}: {ids} (content {cell.results['content_hash'][:12]}).")
+        content = cell.results["content_hash"][:12]
+        lines.append(markdown(f"Data of {cell.environment}: {ids} (content {content})."))
     versions: dict[str, set[str]] = {}
     for cell in cells:
-        for package, version in cell.results.get("versions", {}).items():
-            versions.setdefault(package, set()).add(str(version))
+        for package, version in cell.results["versions"].items():
+            versions.setdefault(package, set()).add(version)
     if versions:
         listed = ", ".join(f"{package} {' and '.join(sorted(seen))}" for package, seen in versions.items())
-        lines.append(f"Versions: {listed}.")
+        lines.append(markdown(f"Versions: {listed}."))
     return lines
 
 
-def replaced(run: Path) -> list[str]:
+def replaced(run: Path, label: str) -> list[str]:
     """A line for each section of a run whose data were not those it asked for."""
     return [
-        f"{run.resolve().name} asked for {', '.join(asked)} under [{section}]; not to be had, so the fallback was "
-        f"used: {', '.join(one.data)}."
+        f"{markdown(label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the fallback "
+        f"was used: {markdown(', '.join(one.data))}."
         for section, one in read_used(run).items()
-        if (asked := configured(run, f"{section}.data")) and asked != list(one.data)
+        if (asked := [str(name) for name in configured(run, f"{section}.data")]) and asked != list(one.data)
     ]
 
 
@@ -182,7 +193,7 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
     if any(row.trunk == "NO" for row in rows):
         lines.append("**A frozen trunk has changed: do not use these results.**")
     if missing:
-        lines.append(f"Not finished: {', '.join(missing)}.")
+        lines.append(markdown(f"Not finished: {', '.join(missing)}."))
     return lines
 
 
@@ -200,5 +211,6 @@ def to_csv(rows: Sequence[Row]) -> str:
         head = [row.run, row.environment, row.mode, row.decode, row.target_score, row.calibrated]
         head += [score.runs, score.episodes]
         tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
-        writer.writerow([*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail])
+        fields = [*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail]
+        writer.writerow(map(csv_field, fields))
     return stream.getvalue()

@@ -20,7 +20,7 @@ class Row:
     Attributes:
         target: the raw return that was asked for, as text, or "calibrated": what did best in each seed's calibration.
         target_score: the score that was asked for, mean over seeds where each was calibrated.
-        success: share of episodes that succeeded, mean over seeds; None where there is no success.
+        success: share of episodes that succeeded, mean over seeds; None where the environment tells nothing of it.
         score, returns: over seeds and episodes, last checkpoint.
         by_seed: score of every episode, by training seed.
         best: mean over seeds of the best probe or last score; None without probes, and where the target was calibrated
@@ -71,6 +71,7 @@ class Row:
 def make_rows(cells: Sequence[Cell]) -> list[Row]:
     """Rows in the order of the cells."""
     groups: dict[Key, list[tuple[Cell, int]]] = {}
+    succeeding = {cell.environment for cell in cells for one in cell.results["evaluations"] if told(one) is not None}
     for cell in cells:
         for index, played in enumerate(cell.results["evaluations"]):
             if played["checkpoint"] == "last":
@@ -78,7 +79,7 @@ def make_rows(cells: Sequence[Cell]) -> list[Row]:
                 target = "calibrated" if played.get("target") == "calibrated" else f"{played['target_return']:.4f}"
                 key = (cell.run, cell.environment, cell.mode, str(played["decode"]), target)
                 groups.setdefault(key, []).append((cell, index))
-    rows = {key: make_row(key, members) for key, members in groups.items()}
+    rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
     return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
 
 
@@ -101,8 +102,14 @@ def shared_seeds(one: Row, other: Row) -> list[int]:
     return sorted(set(one.seeds) & set(other.seeds))
 
 
-def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
-    """One row from the cells of its seeds, each with the index of its evaluation."""
+def make_row(key: Key, members: Sequence[tuple[Cell, int]], succeeds: bool) -> Row:
+    """One row from the cells of its seeds, each with the index of its evaluation.
+
+    Args:
+        key: of the row.
+        members: its cells.
+        succeeds: whether its environment is known to tell of success.
+    """
     run, environment, mode, decode, target = key
     first, index = members[0]
     returns = {cell.seed: np.asarray(evaluation(cell, i)["returns"], dtype=np.float64) for cell, i in members}
@@ -119,7 +126,7 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
         target=target,
         target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
         seeds=tuple(sorted(scores)),
-        success=mean_success([evaluation(cell, i) for cell, i in members]),
+        success=mean_success([evaluation(cell, i) for cell, i in members]) if succeeds else None,
         score=summary,
         returns=summarise(returns),
         by_seed={seed: tuple(scores[seed].tolist()) for seed in sorted(scores)},
@@ -132,10 +139,15 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]]) -> Row:
     )
 
 
-def mean_success(played: Sequence[dict[str, Any]]) -> float | None:
-    """Mean success rate over seeds, None where one of them has none."""
-    rates = [one["success_rate"] for one in played if one.get("success_rate") is not None]
-    return float(np.mean(rates)) if len(rates) == len(played) else None
+def mean_success(played: Sequence[dict[str, Any]]) -> float:
+    """Mean success rate over seeds; some environments tell of success only when there is one, so silence is none."""
+    return float(np.mean([told(one) or 0.0 for one in played]))
+
+
+def told(played: dict[str, Any]) -> float | None:
+    """The success rate of an evaluation, None where nothing was said of it."""
+    rate: float | None = played.get("success_rate")
+    return rate
 
 
 def evaluation(cell: Cell, index: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 from transfer.errors import TransferError
 from transfer.files import read_json
 from transfer.pairs import tensors_path
-from transfer.recipes.cells import next_command, policy_file, read_results, run_of, trained, unfinished
+from transfer.recipes.cells import next_command, policy_file, run_of, trained, unfinished
+from transfer.recipes.results import read_results
 from transfer.tensors import read_header
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfer.recipes.escaping import plain
 from transfer.recipes.presets import preset_text, presets
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ def render(facts: Mapping[str, Any]) -> str:
     if facts["kind"] == "cell":
         blocks = [render(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
         if "results" in facts:
-            blocks.append(f"result       {result_line(facts['results'])}")
+            blocks.append(f"result       {plain(result_line(facts['results']))}")
         if "next" in facts:
-            blocks.append(facts["next"])
+            blocks.append(plain(facts["next"]))
         return "\n\n".join(blocks)
     lines = [f"{facts['kind']:<12} {facts['path']}", f"fingerprint  {facts['fingerprint']}"]
     if facts["kind"] == "adapter":
@@ -39,7 +40,7 @@ def render(facts: Mapping[str, Any]) -> str:
     trainable = facts["trainable"]
     lines.append(f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}")
     lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def part_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -66,7 +67,7 @@ def render_run(facts: Mapping[str, Any]) -> str:
         lines.append(f"not finished {', '.join(rest)}")
     if "next" in facts:
         lines.append(facts["next"])
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def result_line(cell: Mapping[str, Any]) -> str:
@@ -96,12 +97,13 @@ def file_size(size: int) -> str:
 def render_evaluation(result: Mapping[str, Any]) -> str:
     """One line per target return of an evaluation."""
     entries: Sequence[Mapping[str, Any]] = result["evaluations"]
-    return "\n".join(
+    lines = [
         f"{entry['path']}: asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
         f"{success(entry)}score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, "
         f"length {entry['mean_length']:.0f}, {len(entry['returns'])} episodes"
         for entry in entries
-    )
+    ]
+    return "\n".join(map(plain, lines))
 
 
 def listing(runs_dir: Path) -> str:
@@ -122,7 +124,7 @@ def listing(runs_dir: Path) -> str:
     # A name that begins with a dot is half a folder, of a run that was killed while it wrote.
     whole = [str(path.parent) for path in files if not path.parent.name.startswith(".")]
     found = whole or ["none yet: transfer run hopper-to-walker2d --quick"]
-    return "\n".join([*lines, *(f"  {name}" for name in found)])
+    return "\n".join(map(plain, [*lines, *(f"  {name}" for name in found)]))
 
 
 def selection_table(title: str, selection: "Selection") -> str:

@@ -152,8 +152,8 @@ def test_names_and_paths(tmp_path: Path) -> None:
     run = tmp_path / "walk"
     run.mkdir()
     (run / "config.toml").write_text(preset_text("hopper-to-walker2d"), encoding="utf-8")
-    assert find_config(str(run))[1] == find_config(str(run / "config.toml"))[1] == "walk"
-    assert find_config(write(tmp_path, ""))[1] == "my"
+    assert find_config(str(run)).name == find_config(str(run / "config.toml")).name == "walk"
+    assert find_config(write(tmp_path, "")).name == "my"
 
 
 def test_configs_cannot_be_edited() -> None:

@@ -1,0 +1,68 @@
+"""Trouble that is the machine's and nobody's mistake: a full disk, no permission, no memory; each as one line."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk is full: your quota is used up",
+    errno.EFBIG: "a file is larger than this process may write (ulimit -f)",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "the disk is read-only",
+    errno.EIO: "the disk fails",
+    errno.EMFILE: "this process has too many files open (ulimit -n): play fewer environments at once",
+    errno.ENFILE: "this machine has too many files open",
+    errno.ENOMEM: "there is not enough memory",
+    errno.EAGAIN: "this machine starts no more threads or processes (ulimit -u)",
+}
+# safetensors and HDF5 say the number in their text alone, PyTorch only words.
+WRITTEN = {form.format(code): reason for code, reason in REASONS.items() for form in ("os error {}", "errno = {},")}
+MEMORY = ("not enough memory", "out of memory")
+
+
+def trouble(error: BaseException) -> str:
+    """What the machine could not do, with what it said; "" where an error, and what it came from, is something else."""
+    for one in causes(error):
+        if isinstance(one, OSError) and one.errno is not None:
+            where = f"{one.filename}: " if one.filename else ""
+            said = one.strerror or str(one)
+            return f"{REASONS[one.errno]} ({where}{said})" if one.errno in REASONS else f"{where}{said}"
+        text = str(one)
+        if isinstance(one, MemoryError) or (isinstance(one, RuntimeError) and any(word in text for word in MEMORY)):
+            return f"{REASONS[errno.ENOMEM]} ({text.splitlines()[0] if text else 'MemoryError'})"
+        for words, reason in WRITTEN.items():
+            if words in text:
+                return f"{reason} ({text})"
+    return ""
+
+
+def machine(error: BaseException) -> bool:
+    """Whether an error comes from a machine that has run out of something, so that the same may work later."""
+    lacks = set(REASONS) - {errno.EACCES, errno.EPERM}
+    return any(isinstance(one, OSError) and one.errno in lacks for one in causes(error))
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, then what it was raised from, and so on."""
+    one: BaseException | None = error
+    for _ in range(20):
+        if one is None:
+            return
+        yield one
+        one = one.__cause__
+
+
+def plot_or_warn(file: Path, plot: Callable[[], None]) -> None:
+    """Draw a plot; one that cannot be drawn is a warning, because the numbers in it are written already."""
+    try:
+        plot()
+    except Exception as error:  # matplotlib raises anything, by its own settings and by its user's
+        if trouble(error):
+            raise
+        logger.warning("%s is not drawn: %s: %s", file, type(error).__name__, error)
