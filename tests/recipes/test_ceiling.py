@@ -208,7 +208,7 @@ def test_episodes_are_spread_evenly(tiny_data: Path, monkeypatch: pytest.MonkeyP
     ("changes", "words"),
     [
         ({"bins": ()}, "needs bins"),
-        ({"bins": (1,)}, "at least 2 bins"),
+        ({"bins": (1,)}, "bins=1 is too small: at least 2"),
         ({"tokenizers": ("quantil",)}, "Did you mean 'quantile'"),
         ({"episodes": 0}, "at least 1 episode"),
     ],
