@@ -1,5 +1,6 @@
 """Whatever the caller's process is set to, the library computes what it does in a fresh one, and changes nothing."""
 
+import copy
 import os
 import random
 import signal
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,20 @@ import pytest
 import torch
 from torch import nn
 
+from tests.toys import toy
 from transfer.adapter import AdapterConfig
+from transfer.adapters.build import build_adapter
+from transfer.adapters.measuring import measure
+from transfer.base import PolicyModel
+from transfer.calibration import calibrate
 from transfer.episodes import Episodes
+from transfer.mixed import MixedModel
+from transfer.mlp import MLPPolicy
+from transfer.model import TransferModel
 from transfer.recipes.adapt import adapt
+from transfer.recipes.modes import new_trunk
 from transfer.recipes.pretrain import pretrain
+from transfer.rollout import evaluate, evaluate_together
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
 
@@ -187,3 +199,79 @@ def test_threads_train_what_runs_one_after_the_other_do(episodes: dict[str, Epis
     with ThreadPoolExecutor(len(seeds)) as pool:
         assert list(pool.map(together, seeds)) == in_turn
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(scope="module", params=["kernels", "PyTorch"])
+def models(request: pytest.FixtureRequest) -> Iterator[dict[str, PolicyModel]]:
+    """A policy of each kind for a toy of two actions in [-2, 2], in every way of decoding."""
+    rng, spec = np.random.default_rng(0), toy(3, 2, -2.0, 2.0)
+    data = Episodes.from_arrays(
+        rng.normal(size=(30, 3)), rng.uniform(-2, 2, (30, 2)), rng.normal(size=30), (15, 15), spec
+    )
+    trunk = new_trunk(TrunkConfig(width=32, depth=2, heads=2), 0)
+    kinds = {kind: replace(ADAPTER, action=kind) for kind in ("ActionTokenizedSpreadEmbedding", "ActionEmbedding")}
+    made: dict[str, PolicyModel] = {
+        kind: TransferModel(trunk, build_adapter(data, trunk.config, config, ia3=True, context=4))
+        for kind, config in kinds.items()
+    }
+    made["mlp"] = MLPPolicy(data.env_spec, measure(data), 8)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "PyTorch":
+            patch.setattr("transfer.native.fits", lambda size: False)
+        yield made
+
+
+def play(models: dict[str, PolicyModel], episodes: int = 9) -> Outcome:
+    """What all that acts comes to: evaluations in halves and together, calibrations, and loops of one's own."""
+    results = {name: evaluate(model, num_episodes=episodes, target_return=-3) for name, model in models.items()}
+    adapters = {name: model.adapter for name, model in models.items() if isinstance(model, TransferModel)}
+    mixed = MixedModel(next(m.trunk for m in models.values() if isinstance(m, TransferModel)), adapters)
+    results |= {f"{name} together": one for name, one in evaluate_together(mixed, 3).items()}
+    outcome: Outcome = {name: (one.to_json(), one.actions.tobytes()) for name, one in results.items()}
+    for name, model in models.items():
+        policy = model.policy(target_return=-3)
+        acted = [policy.act(np.full(3, t), -1.0 if t else None) for t in range(6)]
+        outcome[f"{name} alone"] = np.stack(acted).tobytes(), calibrate(copy.deepcopy(model), [-2.0, -1.0], 2).to_json()
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def played(models: dict[str, PolicyModel]) -> Outcome:
+    return play(models)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@pytest.mark.parametrize("name", PROCESSES)
+def test_evaluation_plays_what_it_does_in_a_fresh_process_and_changes_no_setting(
+    name: str, models: dict[str, PolicyModel], played: Outcome
+) -> None:
+    with PROCESSES[name]():
+        before = settings()
+        result = play(models)
+        assert settings() == before
+    assert result == played
+
+
+def test_threads_play_what_runs_one_after_the_other_does(models: dict[str, PolicyModel], played: Outcome) -> None:
+    start = threading.Barrier(3)
+
+    def together(_: int) -> Outcome:
+        start.wait()
+        return play(models)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(together, range(3))) == [played] * 3
+
+
+def test_the_number_of_threads_may_change_in_an_episode(models: dict[str, PolicyModel]) -> None:
+    for model in models.values():
+        policies = [model.policy(target_return=-3) for _ in range(2)]
+        try:
+            for t in range(9):
+                seen = np.full(3, t), -1.0 if t else None
+                alone = policies[0].act(*seen)
+                torch.set_num_threads(1 + t % 3)
+                np.testing.assert_allclose(policies[1].act(*seen), alone, atol=1e-5)
+                torch.set_num_threads(1)
+        finally:
+            torch.set_num_threads(1)
