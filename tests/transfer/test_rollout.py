@@ -1,5 +1,6 @@
 """Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from transfer.freezing import train_only
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.observations import Slice
 from transfer.policy import Policy
 from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
@@ -146,6 +149,47 @@ def test_an_environment_of_another_size_is_refused(make_model: MakeModel) -> Non
         TransferError, match=r"for 'hopper' \(11 states, 3 actions\).*'walker2d' \(17 states, 6 actions"
     ):
         evaluate(make_model("Hopper-v5"), environment("walker2d"), 1)
+
+
+def test_an_environment_is_an_id_an_object_a_spec_or_ours(make_model: MakeModel) -> None:
+    model = make_model()
+    wanted = evaluate(model, num_episodes=2).to_json()
+    with contextlib.closing(gymnasium.make("Hopper-v5")) as env:
+        for given in ("Hopper-v5", env, gymnasium.spec("Hopper-v5"), environment("hopper")):
+            assert evaluate(model, given, 2).to_json() == wanted
+        env.reset(seed=0)
+        env.step(env.action_space.sample())  # it was not closed
+    for wrong in ("Hoper-v5", 3, [], object()):
+        with pytest.raises(TransferError, match="no environment for"):
+            evaluate(model, wrong, 2)
+
+
+def test_another_body_of_the_same_sizes_is_played_on_purpose_only(make_model: MakeModel) -> None:
+    """HalfCheetah and Walker2d: 17 states and 6 actions each."""
+    walker = make_model("Walker2d-v5")
+    with pytest.raises(TransferError, match=r"'walker2d'.*'halfcheetah'.*any_body=True"):
+        evaluate(walker, environment("halfcheetah"), 1)
+    result = evaluate(walker, replace(environment("halfcheetah"), max_episode_steps=3), 1, any_body=True)
+    assert result.env_spec.name == "halfcheetah"
+    assert evaluate(walker, replace(environment("walker2d"), max_episode_steps=3), 1).lengths.tolist() == [3]
+    other = replace(walker.env_spec, slices=(Slice("b", 9, "b"), Slice("a", 8, "a")))
+    with pytest.raises(TransferError, match="reads 17 state numbers, the environment shows 9 b \\+ 8 a numbers"):
+        evaluate(walker, other, 1)
+
+
+def test_what_a_file_names_is_built_with_trust_only(make_model: MakeModel) -> None:
+    model = make_model()
+    spec = json.loads(model.env_spec.gym_spec) | {"id": "Unknown-v0", "entry_point": "tests.toys:Toy", "kwargs": {}}
+    spec["kwargs"] = {"state_size": 11, "action_size": 3}
+    model.adapter.env_spec = replace(model.env_spec, gym_spec=json.dumps(spec), max_episode_steps=2)
+    mixed = MixedModel(model.trunk, {"one": model.adapter})
+    with pytest.raises(TransferError, match="trust"):
+        evaluate(model, num_episodes=1)
+    with pytest.raises(TransferError, match="trust"):
+        evaluate_together(mixed, 1)
+    assert evaluate(model, num_episodes=1, trust=True).lengths.tolist() == [2]
+    assert evaluate_together(mixed, 1, trust=True)["one"].lengths.tolist() == [2]
+    assert calibrate(model, [1.0], 1, trust=True).asked == (1.0,)
 
 
 def roads(model: TransferModel) -> dict[str, Callable[..., Any]]:
