@@ -44,7 +44,7 @@ def build(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapter]:
     """build("Walker2d-v5", seed=0, ia3=False, conditioning=False, like=None, **kinds of parts)"""
 
     def build(env: str = "Hopper-v5", seed: int = 0, **options: Any) -> Adapter:
-        extras = {name: options.pop(name) for name in ("ia3", "conditioning", "like") if name in options}
+        extras = {name: options.pop(name) for name in ("ia3", "conditioning", "like", "any_body") if name in options}
         trunk, config = TrunkConfig(width=16, depth=2, heads=2), AdapterConfig(**{"bins": 8, **options})
         return build_adapter(make_episodes(env), trunk, config, seed, **extras)
 
