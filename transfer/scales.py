@@ -52,16 +52,8 @@ class Statistics:
         for name in _NUMBERS:
             value = np.float32(_finite(getattr(self, name), name, single=name in _SINGLE))  # as buffers hold them
             object.__setattr__(self, name, tuple(value.tolist()) if value.ndim else float(value))
-        quantiles = {str(key): _finite(value, f"return_quantiles['{key}']") for key, value in self._quantiles().items()}
-        object.__setattr__(self, "return_quantiles", quantiles)
+        object.__setattr__(self, "return_quantiles", _quantiles(self.return_quantiles))
         self._check()
-
-    def _quantiles(self) -> Mapping[Any, Any]:
-        if not isinstance(self.return_quantiles, Mapping):
-            raise TransferError(
-                f"statistics: return_quantiles is {self.return_quantiles!r:.80}, it maps names to returns."
-            )
-        return self.return_quantiles
 
     def _check(self) -> None:
         """Raise TransferError where the numbers contradict each other."""
@@ -83,8 +75,16 @@ class Statistics:
 
     @property
     def best_target(self) -> float:
-        """The raw return to ask for: the calibration's best, before that the 95th percentile of the dataset."""
-        return self.return_quantiles["p95"] if self.calibration is None else self.calibration.best
+        """The raw return to ask for: the calibration's best, before that the 95th percentile of the dataset.
+
+        Raises:
+            TransferError: neither is known.
+        """
+        if self.calibration is not None:
+            return self.calibration.best
+        if "p95" not in self.return_quantiles:
+            raise TransferError("the statistics name no return to ask for: give one as target_return.")
+        return self.return_quantiles["p95"]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Statistics:
@@ -101,14 +101,21 @@ class Statistics:
 def _finite(value: Any, name: str, single: bool = True) -> Any:
     """A number as a float, or several as a tuple of floats, all finite and within float32."""
     try:
-        numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(value)
+        numbers = given.astype(np.float64) if given.dtype.kind in "iuf" else np.array(np.nan)
+    except (TypeError, ValueError, OverflowError):
         numbers = np.array(np.nan)
     if numbers.ndim != (0 if single else 1) or not (np.abs(numbers) <= np.finfo(np.float32).max).all():
         raise TransferError(
             f"statistics: {name} is {value!r:.80}; {'a finite number is' if single else 'finite numbers are'} needed."
         )
     return float(numbers) if single else tuple(numbers.tolist())
+
+
+def _quantiles(given: Any) -> dict[str, float]:
+    if not isinstance(given, Mapping):
+        raise TransferError(f"statistics: return_quantiles is {given!r:.80}, it maps names to returns.")
+    return {str(key): _finite(value, f"return_quantiles['{key}']") for key, value in given.items()}
 
 
 class ActionRange(NamedTuple):
