@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.d4rl_file import Arrays, observations, opened
-from transfer.envs.names import is_local, resolve
 from transfer.envs.specs import ENVIRONMENTS, KnownEnvironment, known_environment
-from transfer.envs.writing import episode_buffer, publish, staging, write_dataset
+from transfer.envs.writing import check_new_id, episode_buffer, new_id_of, publish, staging, write_dataset
 from transfer.errors import TransferError
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def import_d4rl(
             that is damaged, empty, not finite, of another environment or not laid out as D4RL's are.
     """
     family, known = _checked_version(file.stem, env)
-    new_id = _checked_id(file.stem, dataset_id, overwrite)
+    new_id = check_new_id(dataset_id or new_id_of(file.stem, "imported"), overwrite, "Replace it with --overwrite")
     with opened(file, goals=family is _ANTMAZE) as arrays:
         spec = _fitting_spec(known, arrays)
         _check_name(file, env)
@@ -124,27 +123,6 @@ def _checked_version(stem: str, env: str) -> tuple[_Family, KnownEnvironment]:
     if not found:
         logger.warning("%s names no version. Make sure that it is -v%d: %s", stem, family.version, family.errors)
     return family, known
-
-
-def _checked_id(stem: str, dataset_id: str, overwrite: bool) -> str:
-    """The id to write: of Minari's grammar, and free or to be overwritten."""
-    name = re.sub(r"[^-a-z0-9_]", "-", stem.lower())
-    new_id = dataset_id or f"imported/{name}{'' if re.search(r'.-v[0-9]+$', name) else '-v0'}"
-    try:
-        known = resolve(new_id) == (new_id,)
-    except TransferError:
-        known = False
-    namespace = new_id.rpartition("/")[0]  # Minari has none of one letter
-    if not known or len(namespace) == 1 or namespace.split("/")[0] == "bundled":
-        raise TransferError(
-            f"'{new_id}' is no id for an import. Wanted: letters, digits, - and _, a version at the end, and a "
-            "namespace of two letters or more, not 'bundled', as in imported/hopper-medium-v2."
-        )
-    if is_local(new_id) and not overwrite:
-        raise TransferError(
-            f"dataset '{new_id}' is there already. Replace it with --overwrite, or choose another --id."
-        )
-    return new_id
 
 
 def _check_name(file: Path, env: str) -> None:

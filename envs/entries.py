@@ -109,6 +109,8 @@ def read_entry(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], dic
     for path in (folder.parent, folder, *(folder / name for name in (INDEX, *(f"{key}.npy" for key in ARRAYS)))):
         if why := distrust(path):
             raise TransferError(f"{path.name}: {why}")
+        if path.suffix and not path.is_file():  # a pipe or a device never ends
+            raise TransferError(f"{path.name} is no plain file")
     stored = read_json(folder / INDEX)
     index = dict(stored["index"])
     if stored["sha256"] != _digest(index):

@@ -1,5 +1,6 @@
 """From what a user writes to Minari dataset ids, and where those lie on this machine; quick to import."""
 
+import contextlib
 import difflib
 import os
 import re
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer.envs.remote import REMOTE, is_minaris_own
+from transfer.envs.staging import recover
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
@@ -22,6 +24,7 @@ BUNDLED: dict[str, tuple[str, ...]] = {
 _DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _LONGEST = 255  # bytes of one part of a path
 _GRAMMAR = "A Minari id ends in its version, as mujoco/hopper/expert-v0; `transfer data ls` lists what is at hand."
+MAKING = ".making-"  # begins the names of folders in which datasets are put together
 _PICTURES = ("atari/", "minigrid/")
 
 
@@ -133,7 +136,16 @@ def data_path(dataset_id: str) -> Path:
 
 def is_local(dataset_id: str) -> bool:
     """Whether the dataset lies on this machine. A folder without metadata is a download that broke off."""
-    return (data_path(dataset_id) / "metadata.json").is_file()
+    metadata = data_path(dataset_id) / "metadata.json"
+    if not metadata.is_file():
+        _recover()
+    return metadata.is_file()
+
+
+def _recover() -> None:
+    """Brings back datasets that a process was replacing when it was killed."""
+    with contextlib.suppress(TransferError, OSError):
+        recover(datasets_root(), MAKING)
 
 
 def at_hand(source: str | Sequence[str]) -> bool:
@@ -147,6 +159,7 @@ def at_hand(source: str | Sequence[str]) -> bool:
 
 def local_ids() -> list[str]:
     """Ids of the datasets on this machine, sorted; none for a user without a home folder."""
+    _recover()
     try:
         root = datasets_root()
         found = [path.parent.parent.relative_to(root).as_posix() for path in root.glob("**/data/metadata.json")]

@@ -85,7 +85,7 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
         if entry.exists():
             logger.warning("the cache entry %s is not whole and is made again", entry)
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, TransferError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
         logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
         return None
 

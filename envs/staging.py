@@ -16,6 +16,7 @@ from pathlib import Path
 
 from transfer.locks import lock
 
+_ASIDE = "before"
 _DAY = 86_400  # seconds after which a folder is left over where there are no locks
 
 
@@ -73,3 +74,30 @@ def _locked_folder(root: Path, prefix: str) -> tuple[Path, int]:
         if lock(handle) is not False and folder.exists():
             return folder, handle
         os.close(handle)
+
+
+def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
+    """Moves what is at a place below `root` into a staged folder, from where `recover` knows its way back.
+
+    Returns:
+        Where it is now; None if there was nothing.
+    """
+    if not place.exists():
+        return None
+    before = folder / _ASIDE / place.relative_to(root)
+    before.parent.mkdir(parents=True)
+    place.rename(before)
+    return before
+
+
+def recover(root: Path, prefix: str) -> None:
+    """Brings back what killed processes had set aside and not replaced yet, and removes the rest that they left."""
+    for folder in left_over(root, prefix):
+        aside = folder / _ASIDE
+        for data in sorted(aside.glob("**/data")):
+            old = data.parent
+            place = root / old.relative_to(aside)
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                old.rename(place)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Small bundled datasets, made once in real MuJoCo, and a fresh home for each test."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,3 +63,19 @@ def minari_dataset(home: Path) -> Callable[..., str]:
         return dataset_id
 
     return write
+
+
+def forked(work: Callable[[], str]) -> tuple[int, str]:
+    """Runs something in a process of its own; returns how that ended (0, or the signal) and the text it gave."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        try:
+            os.write(writer, work().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        said = stream.read().decode()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) * -1, said

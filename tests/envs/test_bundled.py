@@ -1,15 +1,23 @@
 """Bundled datasets: real rollouts, repeatable, unbiased, and never half-written."""
 
 import logging
+import os
+import resource
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 
+from tests.envs.conftest import forked
+from transfer.envs import staging
 from transfer.envs.bundled import make_dataset
 from transfer.envs.loading import load_episodes, local_ids
+from transfer.envs.names import is_local
 from transfer.envs.rollout import NOISE, Behaviour, Trajectory, rollout
 from transfer.errors import TransferError
 
@@ -132,14 +140,74 @@ def test_an_interrupted_make_leaves_nothing(home: Path, steps: int) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_an_error_while_writing_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object, **options: object) -> None:
-        raise OSError("disk full")
+@pytest.mark.parametrize("size", [0, 100, 20_000])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_full_disk_is_an_error_and_leaves_everything_as_it_was(
+    size: int, overwrite: bool, home: Path, made: Path
+) -> None:
+    """In a process of its own, because HDF5 ends the process where it cannot write."""
+    if overwrite:
+        shutil.copytree(made, home / "datasets")
+    files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
-    monkeypatch.setattr("minari.dataset._storages.hdf5_storage._add_episode_to_group", fail)
-    with pytest.raises(OSError, match="disk full"):
-        make_dataset("hopper/medium", steps=50)
-    assert list(home.iterdir()) == []
+    def make() -> str:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        try:
+            make_dataset("hopper/expert", steps=50, overwrite=True)
+        except TransferError as error:
+            return str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        return "no error"
+
+    status, said = forked(make)
+    assert status == 0
+    assert "cannot write datasets to" in said and "File too large" in said and "are as they were" in said
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == files
+    assert not list(home.rglob(".making-*"))
+
+
+def end(*args: object, **options: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_aside_and_end(*args: Any) -> None:
+    staging.set_aside(*args)
+    end()
+
+
+def killed(name: str, where: str, how: Callable[..., None] = end) -> None:
+    """Another process overwrites a dataset and is killed in a function of `transfer.envs`."""
+
+    def make() -> str:
+        pytest.MonkeyPatch().setattr(f"transfer.envs.{where}", how)
+        make_dataset(name, steps=50, seed=3, overwrite=True)
+        return ""
+
+    assert forked(make)[0] == signal.SIGKILL
+
+
+@pytest.mark.parametrize("where", ["writing.write_json", "bundled.publish"])
+def test_what_a_killed_make_left_goes_with_the_next_one(where: str, datasets: Path) -> None:
+    before = load_episodes("hopper/expert").content_hash
+    killed("hopper/expert", where)
+    assert len(list(datasets.glob(".making-*"))) == 1
+    assert load_episodes("hopper/expert").content_hash == before
+    with staging.staged(datasets, ".making-") as living:  # of a process that still works
+        make_dataset("walker2d/expert", steps=50)
+        assert list(datasets.glob(".making-*")) == [living]
+
+
+@pytest.mark.parametrize("look", [is_local, lambda name: name in local_ids()])
+def test_a_dataset_whose_overwriting_was_killed_between_two_renames_is_back(
+    look: Callable[[str], bool], datasets: Path
+) -> None:
+    before = load_episodes("hopper/expert").content_hash
+    killed("hopper/expert", "writing.set_aside", set_aside_and_end)
+    assert not (datasets / "bundled/hopper/expert-v0").exists()
+    assert look("bundled/hopper/expert-v0")
+    assert load_episodes("hopper/expert").content_hash == before
+    assert not list(datasets.glob(".making-*"))
 
 
 def test_an_interrupted_overwrite_keeps_the_old_data(datasets: Path) -> None:

@@ -312,7 +312,7 @@ def test_any_id_of_minari_can_be_given(write: Callable[..., Path], dataset_id: s
 def test_ids_that_minari_or_we_could_not_keep_are_refused(
     home: Path, write: Callable[..., Path], dataset_id: str
 ) -> None:
-    with pytest.raises(TransferError, match="is no id for an import"):
+    with pytest.raises(TransferError, match="is no id for a dataset"):
         import_d4rl(write("hopper-v2", arrays()), "hopper", dataset_id)
     assert nothing_left(home)
 

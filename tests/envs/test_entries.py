@@ -56,6 +56,16 @@ def edit_hash(entry: Path) -> None:
     (entry / "index.json").write_text(text.replace(wanted, "0" * 64))
 
 
+def pipe(entry: Path) -> None:
+    (entry / "states.npy").unlink()
+    os.mkfifo(entry / "states.npy", 0o600)
+
+
+def endless(entry: Path) -> None:
+    (entry / "states.npy").unlink()
+    (entry / "states.npy").symlink_to("/dev/zero")
+
+
 def pickled(entry: Path) -> None:
     np.save(entry / "offsets.npy", np.array([object()]), allow_pickle=True)
 
@@ -66,6 +76,7 @@ def pickled(entry: Path) -> None:
         flip("states.npy"), flip("actions.npy"), flip("rewards.npy"), flip("offsets.npy"), cut("states.npy"),
         edit_hash, pickled, lambda entry: (entry / "index.json").write_text("[" * 10_000),
         lambda entry: (entry / "index.json").write_text("7"), lambda entry: (entry / "rewards.npy").unlink(),
+        pipe, lambda entry: (entry / "states.npy").write_bytes(b""), endless,
         lambda entry: (entry / "states.npy").chmod(0o666), lambda entry: entry.chmod(0o777),
     ],
 )  # fmt: skip
