@@ -20,8 +20,9 @@ from benchmarks.sections import SECTIONS
 from transfer import native
 from transfer.devices import best_precision
 from transfer.files import write_json, write_text
+from transfer.recipes.canvas import save_png
 from transfer.recipes.facts import versions
-from transfer.recipes.plots import FROZEN, save_png
+from transfer.recipes.plots import FROZEN
 
 
 @dataclass(frozen=True)
