@@ -112,7 +112,8 @@ def environment_of(recorded: Recorded, env: Any = None, trust: bool = False) -> 
     if env is None and not recorded.played_in:
         raise TransferError(
             f"dataset '{recorded.dataset_id}': {recorded.file} names no environment. Name it where you load: "
-            f"load_episodes('{recorded.dataset_id}', env=...), with a Gymnasium id or an environment."
+            f"load_episodes('{recorded.dataset_id}', env=...) with a Gymnasium id or an environment, --env, or "
+            '[target] env = "my_env:MyEnv-v0" in the TOML of a run.'
         )
     try:
         spec = spec_of(recorded.played_in, **known) if env is None else as_spec(env, **known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ def ceiling(
     tokenizers: Sequence[str] = ("quantile", "uniform", "mu-law"),
     episodes: int = 20,
     on_progress: Progress | None = None,
+    env: Any = None,
+    trust: bool = False,
 ) -> CeilingReport:
     """Replays episodes of a dataset with encoded and decoded actions, and reports the return that this costs.
 
@@ -53,6 +55,8 @@ def ceiling(
         tokenizers: kinds to try, by their names in `transfer.registry`; each is fitted on all actions.
         episodes: how many to replay, evenly spread over the data; all where there are fewer.
         on_progress: called with (episodes done, episodes in all).
+        env: the environment to replay in where the datasets name none; see `load_episodes`.
+        trust: import and call whatever the datasets name; see `transfer.trust`.
 
     Raises:
         TransferError: as `load_episodes`; nothing to try; an unknown tokenizer; no episode whose start comes back.
@@ -62,10 +66,11 @@ def ceiling(
             f"a ceiling needs bins, tokenizers and at least 1 episode, got bins {list(bins)}, tokenizers "
             f"{list(tokenizers)} and {episodes} episodes"
         )
-    data = load_episodes(source)
+    data = load_episodes(source, env, trust)
     keys: list[Key] = [(kind, size) for kind in dict.fromkeys(tokenizers) for size in sorted(set(bins))]
     fitted = {key: make_tokenizer(key[0], int(key[1] or 0)).fit(data.actions) for key in keys}
-    played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress or (lambda done, total: None))
+    on_progress = on_progress or (lambda done, total: None)
+    played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress, trust)
     if not played:
         raise _no_start(data.dataset_ids, skipped)
     from transfer.recipes.facts import versions
@@ -87,7 +92,7 @@ def ceiling(
 
 
 def _play(
-    chosen: Sequence[Recording], fitted: Mapping[Key, Tokenizer], on_progress: Progress
+    chosen: Sequence[Recording], fitted: Mapping[Key, Tokenizer], on_progress: Progress, trust: bool
 ) -> tuple[list[Recording], Outcomes, Counter[str]]:
     """The recordings whose start came back, what each way of playing them brought, and why the others were skipped."""
     played: list[Recording] = []
@@ -99,7 +104,7 @@ def _play(
             on_progress(done, len(chosen))
             gym_spec = recording.spec.gym_spec
             if gym_spec not in envs:
-                envs[gym_spec] = stack.enter_context(contextlib.closing(recording.spec.make()))
+                envs[gym_spec] = stack.enter_context(contextlib.closing(recording.spec.make(trust=trust)))
             found, reason = replay(envs[gym_spec], recording, fitted)
             if reason:
                 skipped[reason] += 1

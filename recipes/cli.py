@@ -14,6 +14,7 @@ import click
 from transfer.errors import TransferError
 from transfer.recipes.cli_data import data, names
 from transfer.recipes.cli_group import Commands
+from transfer.recipes.cli_own import environment, importing, trusting
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -29,6 +30,7 @@ def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> 
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
 )
+@importing
 def cli() -> None:
     """Carry a pretrained trunk to another robot body by swapping its embeddings."""
 
@@ -53,6 +55,8 @@ def ls(runs_dir: Path) -> None:
 @click.option("--device", help="auto, cpu, cuda or cuda:1, in place of run.device.")
 @click.option("--threads", help="CPU threads, in place of run.threads.")
 @click.option("--runs-dir", default="runs", type=click.Path(file_okay=False, path_type=Path), help="Where runs lie.")
+@importing
+@trusting
 def run(
     preset_or_toml: str,
     name: str | None,
@@ -65,6 +69,7 @@ def run(
     """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
     from transfer.distributed import connected, first_process_first, rank
     from transfer.recipes.config import load_config
+    from transfer.recipes.own import import_named
     from transfer.recipes.presets import run_folder
     from transfer.recipes.run import run as run_recipe
 
@@ -73,6 +78,7 @@ def run(
     with connected():
         with first_process_first():  # of a mistake only the first one tells
             config = load_config(preset_or_toml, [*sets, *given], quick)
+            import_named(config, preset_or_toml)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
         first = rank() == 0
         report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)
@@ -131,6 +137,9 @@ def show(path: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 leaves the number alone.")
+@environment
+@importing
+@trusting
 def evaluate(
     paths: tuple[Path, ...],
     episodes: int,
@@ -144,6 +153,7 @@ def evaluate(
     as_json: bool,
     device: str,
     threads: int,
+    env: str | None,
 ) -> None:
     """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several at once."""
     from transfer.recipes.config import EvalConfig
@@ -152,6 +162,8 @@ def evaluate(
     if len(paths) > 1 and not together:
         raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
     check_video(video, together)
+    if together and env is not None:
+        raise TransferError("--env is for one adapter: leave --together out and name one path.")
     for path in paths:
         if not path.exists():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
@@ -167,7 +179,7 @@ def evaluate(
 
         result = evaluate_paths(paths, config, device, trunk, any_trunk)
     else:
-        result = evaluate_path(paths[0], config, device, video, trunk, any_trunk)
+        result = evaluate_path(paths[0], config, device, video, trunk, any_trunk, env)
     click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
 
 

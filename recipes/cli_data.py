@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from transfer.errors import TransferError
+from transfer.recipes.cli_own import environment, importing, trusting
 
 
 @click.group()
@@ -58,12 +59,15 @@ def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
 @data.command("check")
 @click.argument("dataset")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@environment
 @click.pass_context
-def check(ctx: click.Context, dataset: str, as_json: bool) -> None:
+@importing
+@trusting
+def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> None:
     """Look for known faults before training; exit code 1 when one of them would make results wrong."""
     from transfer.envs.doctor import check_dataset, render
 
-    found = check_dataset(dataset)
+    found = check_dataset(dataset, env)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else render(found))
     ctx.exit(1 if found.wrong else 0)
 
@@ -75,14 +79,20 @@ def check(ctx: click.Context, dataset: str, as_json: bool) -> None:
 @click.option("--episodes", default=20, type=click.IntRange(1), help="Episodes to replay.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for table, CSV, JSON and plot.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def ceiling(dataset: str, bins: str, tokenizers: str, episodes: int, out: Path | None, as_json: bool) -> None:
+@environment
+@importing
+@trusting
+def ceiling(
+    dataset: str, bins: str, tokenizers: str, episodes: int, out: Path | None, as_json: bool, env: str | None
+) -> None:
     """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
     from transfer.progress import Progress
     from transfer.recipes.ceiling import ceiling as measure
     from transfer.recipes.ceiling import write
 
     with Progress(episodes, dataset, "episodes") as progress:
-        report = measure(dataset, whole_numbers("--bins", bins), names(tokenizers), episodes, progress.update)
+        tried = whole_numbers("--bins", bins), names(tokenizers)
+        report = measure(dataset, *tried, episodes, progress.update, env)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.markdown())
     if out is not None:
         click.echo(f"Written to {write(report, out)}", err=True)

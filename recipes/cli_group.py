@@ -58,10 +58,21 @@ class Commands(click.Group):
             raise
 
 
+def command_of(args: Sequence[str]) -> str:
+    """The command among the arguments of `transfer`, whose own options may come first."""
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--import":
+            next(rest, None)
+        elif not arg.startswith("-"):
+            return arg
+    return ""
+
+
 def check_alone(args: Sequence[str]) -> None:
     """Raise TransferError when torchrun started several processes of a command that has no work to share."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1 and args[:1] != ["run"]:
+    if size > 1 and command_of(args) != "run":
         raise TransferError(
             f"torchrun started {size} processes, and only `transfer run` shares its work among several. Start it "
             f"alone: {again(args)}"
@@ -84,11 +95,11 @@ def one_report() -> Iterator[None]:
 
 def again(args: Sequence[str]) -> str:
     """The command that goes on with what these arguments began."""
-    resumed = [*args, "--resume"] if args[:1] == ["run"] and "--resume" not in args else list(args)
+    resumed = [*args, "--resume"] if command_of(args) == "run" and "--resume" not in args else list(args)
     return shlex.join(["transfer", *resumed])
 
 
 def interrupted(args: Sequence[str], error: KeyboardInterrupt) -> str:
     """The line for a command stopped from the keyboard or by a signal."""
-    word = "Go on" if args[:1] == ["run"] else "Start again"
+    word = "Go on" if command_of(args) == "run" else "Start again"
     return f"\nInterrupted{f' by {error}' if str(error) else ''}. {word} with: {again(args)}"

@@ -28,11 +28,13 @@ class DataConfig:
     """Where episodes come from: `data` when at hand or downloadable, else a `fallback` of the same environment.
 
     `data` is empty only where nothing is needed: as `[source]`, when `pretrain.from` names a trunk or when no
-    mode uses one.
+    mode uses one. `env` is the id of the environment to play in, as "Hopper-v5" or "my_env:MyEnv-v0", in place of the
+    one that the data name or lack.
     """
 
     data: tuple[str, ...] = ()
     fallback: str = ""
+    env: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,17 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone."""
+    """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone.
+
+    `imports` are modules of the user's own, in the working folder or installed, that are imported first.
+    """
 
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
     threads: int = 0
     precision: str = "auto"
     compile: bool = False
+    imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises TransferError on no seed, a seed twice or below zero, or an unknown precision."""

@@ -83,7 +83,7 @@ def unmade(names: Sequence[str]) -> list[str]:
     return [one for one in each if one in BUNDLED and not at_hand(one)]
 
 
-def environment_of(names: Sequence[str]) -> EnvironmentSpec:
+def environment_of(names: Sequence[str], env: str = "") -> EnvironmentSpec:
     """The environment of some data; nothing is made or downloaded for it.
 
     Raises:
@@ -96,7 +96,7 @@ def environment_of(names: Sequence[str]) -> EnvironmentSpec:
             f"{', '.join(names)} cannot be had, and its environment is in no table of this library; no fallback is "
             "known to be of the same one."
         )
-    return environment(later[0]) if later else load_episodes(names).env_spec
+    return environment(later[0]) if later else load_episodes(names, env or None).env_spec
 
 
 def make(names: Sequence[str], say: Say) -> None:
@@ -107,13 +107,13 @@ def make(names: Sequence[str], say: Say) -> None:
             make_dataset(name, on_progress=progress.update)
 
 
-def load(section: str, names: Sequence[str], before: Used | None, say: Say) -> Episodes:
+def load(section: str, names: Sequence[str], before: Used | None, say: Say, env: str = "") -> Episodes:
     """Episodes of a section, with a line that says what they are.
 
     Raises:
         TransferError: see `transfer.envs.loading.load_episodes`; episodes that are not those that the run began with.
     """
-    episodes = load_episodes(names)
+    episodes = load_episodes(names, env or None)
     if before is not None and before.content != episodes.content_hash:
         raise TransferError(
             f"the data of [{section}], {', '.join(names)}, changed since this run began: content "

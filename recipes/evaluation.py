@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.devices import find_device
-from transfer.errors import TransferError, unknown
+from transfer.errors import NotAtHand, TransferError, unknown
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
@@ -46,6 +46,7 @@ def evaluate_path(
     video: Path | None = None,
     trunk: Path | None = None,
     any_trunk: bool = False,
+    env: str | None = None,
 ) -> dict[str, Any]:
     """Play episodes.
 
@@ -56,6 +57,7 @@ def evaluate_path(
         video: write a GIF of one episode of the first target here.
         trunk: folder of the adapter's trunk, where it does not lie in the adapter's run.
         any_trunk: take `trunk` even when the adapter was made on another one of the same size.
+        env: id of the environment to play in; default: the adapter's own.
 
     Returns:
         {"evaluations": [...]}: an entry of a results file for each policy and target, with its "path".
@@ -73,6 +75,7 @@ def evaluate_path(
             with Progress(config.episodes, str(player.home), "episodes") as progress:
                 result = evaluate(
                     player.model,
+                    env,
                     num_episodes=config.episodes,
                     target_return=target,
                     num_envs=config.envs,
@@ -183,6 +186,8 @@ def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.
                 frames.append(np.asarray(env.render()))
             state, gained, terminated, truncated, _ = env.step(policy.act(state, reward))
             reward, over = float(gained), terminated or truncated
+    except NotAtHand:
+        raise
     except Exception as error:  # rendering raises whatever the graphics library does
         return [], f"{type(error).__name__}: {str(error).rstrip('.')}"
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from transfer.errors import TransferError
 from transfer.files import sweep, write_text
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
+from transfer.recipes.own import named_modules, resuming
 from transfer.recipes.results import read_results
 from transfer.recipes.typed import flatten
 from transfer.recipes.used import Used, dump_used
@@ -97,7 +97,8 @@ def differences(before: RunConfig, now: RunConfig) -> list[str]:
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in a folder, in backquotes."""
-    return f"`{shlex.join(['transfer', 'run', str(folder), '--resume'])}`"
+    modules = named_modules(load_config(str(folder))) if (folder / "config.toml").is_file() else []
+    return f"`{resuming(modules, str(folder))}`"
 
 
 def claim(folder: Path, config: RunConfig, used: Mapping[str, Used]) -> None:

@@ -11,11 +11,13 @@ import torch
 from transfer.devices import find_device
 from transfer.distributed import check_shares, own_device, rank
 from transfer.episodes import Episodes
+from transfer.importing import import_from_here
 from transfer.recipes.checks import check_parts, missing_trunks
 from transfer.recipes.config import RunConfig
 from transfer.recipes.datasets import check_playable, environment_of, load, make, named, obtain
 from transfer.recipes.folder import claim, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
+from transfer.recipes.own import named_modules
 from transfer.recipes.used import SECTIONS, Used, read_used
 from transfer.sampler import check_context
 
@@ -52,6 +54,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     Raises:
         TransferError: as `transfer.recipes.run.run`. Nothing is written then.
     """
+    import_from_here(named_modules(config))
     modes = find_modes(config.adapt.modes)
     device = find_device(own_device(config.run.device))
     config = with_cells(with_whole_origin(config), [mode.name for mode in modes], config.run.seeds)
@@ -63,7 +66,8 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
         key = TRAINING[section]
         check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
     meant = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
-    check_parts(config, modes, folder, *(environment_of(meant[name]) for name in reversed(sections)))
+    envs = {name: getattr(config, name).env for name in SECTIONS}
+    check_parts(config, modes, folder, *(environment_of(meant[name], envs[name]) for name in reversed(sections)))
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     episodes: dict[str, Episodes] = {}
@@ -71,7 +75,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
         meant[section] = obtain(section, getattr(config, section), before.get(section), say)
         make(meant[section], say)
     for section in sections:
-        episodes[section] = load(section, meant[section], before.get(section), say)
+        episodes[section] = load(section, meant[section], before.get(section), say, envs[section])
         check_context(episodes[section], getattr(config, TRAINING[section]).context, f"{TRAINING[section]}.context")
     check_playable(episodes)
     if rank() == 0:

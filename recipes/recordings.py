@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.names import data_path
+from transfer.envs.recorded import read_recorded
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.specs import EnvironmentSpec
@@ -70,9 +71,8 @@ def recordings(episodes: Episodes, count: int) -> list[Recording]:
 
 def recording_spec(dataset_id: str, spec: EnvironmentSpec) -> EnvironmentSpec:
     """The environment that recorded a dataset, without time limit; evaluation may use another (AntMaze: other map)."""
-    metadata = json.loads((data_path(dataset_id) / "metadata.json").read_text(encoding="utf-8"))
-    recorded = json.loads(metadata.get("env_spec") or spec.gym_spec)
-    return replace(spec, gym_spec=json.dumps(recorded | {"max_episode_steps": None}))
+    recorded = read_recorded(dataset_id, data_path(dataset_id)).collected_in or spec.gym_spec
+    return replace(spec, gym_spec=json.dumps(json.loads(recorded) | {"max_episode_steps": None}))
 
 
 def _recording(group: Any, episodes: Episodes, index: int, spec: EnvironmentSpec) -> Recording:

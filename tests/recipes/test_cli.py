@@ -219,7 +219,7 @@ def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp
     assert result.exit_code == 0, result.output
     assert "score 20.0, return 200, length 100, 2 episodes" in result.stdout
     ((path, config, device, *rest),) = seen
-    assert (path, device, rest) == (tmp_path, "cpu", [None, None, False])
+    assert (path, device, rest) == (tmp_path, "cpu", [None, None, False, None])
     assert (config.episodes, config.targets, config.envs, config.decode) == (2, ("max", "3000"), 2, "parallel")
     assert json.loads(call("eval", tmp_path, "--json").stdout) == found
     assert "p95" in call("eval", tmp_path, "--targets", "best").stderr

@@ -1,0 +1,73 @@
+"""Options about a user's own code: `--import`, `--trust` and `--env`."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+_import = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import a module from the working folder first, so that its environments are registered; may be repeated.",
+)
+_trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Import and call what the files read here name as their environment; each call is printed before it is made.",
+)
+environment = click.option(
+    "--env",
+    metavar="ID",
+    help="Environment to play in, as Hopper-v5 or my_env:MyEnv-v0.  [default: the one that the files name]",
+)
+
+
+def importing(command: Command) -> Command:
+    """Adds `--import` to a command or group."""
+
+    @_import
+    @functools.wraps(command)
+    def with_modules(*args: Any, modules: tuple[str, ...], **options: Any) -> Any:
+        import_modules([*modules, *filter(None, [module_of(options.get("env"))])])
+        return command(*args, **options)
+
+    return with_modules
+
+
+def trusting(command: Command) -> Command:
+    """Adds `--trust` to a command."""
+
+    @_trust
+    @functools.wraps(command)
+    def with_word(*args: Any, trust: bool, **options: Any) -> Any:
+        from transfer.trust import trusting as on_this_word
+
+        with on_this_word(say) if trust else nullcontext():
+            return command(*args, **options)
+
+    return with_word
+
+
+def import_modules(modules: Iterable[str]) -> None:
+    """Import modules that a user named. Raises TransferError for one that cannot be."""
+    if modules := list(modules):
+        from transfer.importing import import_from_here
+
+        import_from_here(modules)
+
+
+def module_of(env: str | None) -> str:
+    """The module in an id such as "my_env:MyEnv-v0", "" where there is none."""
+    return (env or "").rpartition(":")[0]
+
+
+def say(line: str) -> None:
+    """Print a line of the first process that torchrun started, or of the only one."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(line, err=True)
