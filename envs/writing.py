@@ -71,7 +71,12 @@ def check_new_id(dataset_id: Any, overwrite: bool, advice: str) -> str:
 
 
 def write_dataset(
-    folder: Path, dataset_id: str, spec: Any, episodes: Iterable[Any], metadata: dict[str, Any], env: Any = None
+    folder: Path,
+    dataset_id: str,
+    spec: Any,
+    episodes: Iterable[Any],
+    metadata: dict[str, Any],
+    spaces: tuple[Any, Any] | None = None,
 ) -> None:
     """Writes one dataset.
 
@@ -83,7 +88,7 @@ def write_dataset(
         spec: Gymnasium `EnvSpec` of the environment that made it, and that evaluates; or that spec as JSON.
         episodes: of `episode_buffer`; taken one at a time.
         metadata: what else to say about it.
-        env: an environment with the spaces of the data; default: one is built from the spec.
+        spaces: of the observations and actions; default: those of an environment that is built from the spec.
 
     Raises:
         TransferError: the disk is full, or cannot be written to.
@@ -92,7 +97,7 @@ def write_dataset(
     from minari.serialization import serialize_space
 
     text = spec if isinstance(spec, str) else spec.to_json()
-    observation_space, action_space = _spaces(text) if env is None else (env.observation_space, env.action_space)
+    observation_space, action_space = spaces or _spaces(text)
     data = folder / "data"
     with _said():
         data.mkdir(parents=True)

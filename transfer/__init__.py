@@ -21,6 +21,7 @@ __all__ = [
     "Episodes",
     "MixedModel",
     "Policy",
+    "Recorder",
     "ReferenceScores",
     "TrainConfig",
     "TransferError",
@@ -36,6 +37,7 @@ __all__ = [
     "fingerprint",
     "load_episodes",
     "pretrain",
+    "save_dataset",
     "train_only",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "Episodes": "transfer.episodes",
     "MixedModel": "transfer.mixed",
     "Policy": "transfer.policy",
+    "Recorder": "transfer.envs.recorder",
     "ReferenceScores": "transfer.specs",
     "TrainConfig": "transfer.training",
     "TransferError": "transfer.errors",
@@ -61,6 +64,7 @@ _HOMES = {
     "fingerprint": "transfer.identity",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
+    "save_dataset": "transfer.envs.saving",
     "train_only": "transfer.freezing",
 }
 
@@ -68,6 +72,8 @@ if _TYPE_CHECKING:
     from transfer.adapter import Adapter, AdapterConfig
     from transfer.calibration import calibrate
     from transfer.envs.loading import load_episodes
+    from transfer.envs.recorder import Recorder
+    from transfer.envs.saving import save_dataset
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
     from transfer.freezing import train_only
