@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.campaign import checkpoints, command_line, datasets, run_folders, toml_keys
+from tests.campaign import arrays, checkpoints, command_line, datasets, library, run_folders, toml_keys
 from tests.campaign.engine import Trial
 
 FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
@@ -15,4 +15,6 @@ FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
     "checkpoints": checkpoints.make,
     "run folders": run_folders.make,
     "datasets": datasets.make,
+    "arrays": arrays.make,
+    "library": library.make,
 }
