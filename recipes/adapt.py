@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.adapters.inheriting import BY_VALUE, inherit
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type, unknown
 from transfer.freezing import Selection
 from transfer.identity import check_body, check_pair, fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.numbers import flag
 from transfer.process import isolated
-from transfer.recipes.hooks import with_model
-from transfer.recipes.modes import Mode, find_modes, prepare_trunk
-from transfer.sampler import WindowSampler
-from transfer.training import FitResult, OnLog, TrainConfig, fit
+from transfer.recipes.arguments import MAKE_EPISODES, MAKE_TRUNK, Training
+from transfer.recipes.kinds import kinds_for
+from transfer.recipes.modes import Mode, find_modes, prepare_trunk, trained_last
+from transfer.training import FitResult, OnLog, TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
 
 Model = TransferModel | MLPPolicy
 
 
-@dataclass(frozen=True)
+INHERITED = ("none", "action")
+EXTRAS = ("conditioning", "ia3")  # parts that an adapter can do without
+
+
+@dataclass(frozen=True, repr=False)
 class AdaptResult:
     """What adapting leaves behind.
 
     Attributes:
-        model: ready to evaluate; `model.trunk` is the very trunk that was given where the mode freezes it.
+        model: ready to evaluate; `model.trunk` is the very trunk that was given where the mode freezes it and it lies
+            on the device that was asked for.
         fit: what trained, for how long, and the loss at the end.
         before, after: fingerprints of the model's trunk; None for `mlp`.
         inherited: tensors taken over from the source adapter.
@@ -52,6 +61,10 @@ class AdaptResult:
             raise TransferError("mode 'mlp' trains a policy without trunk and adapter.")
         return self.model.adapter
 
+    def __repr__(self) -> str:
+        """One line."""
+        return f"AdaptResult({self.model.env_spec.name}: {self.fit})"
+
 
 @isolated()
 def adapt(
@@ -68,10 +81,11 @@ def adapt(
     any_trunk: bool = False,
     any_body: bool = False,
     seed: int = 0,
-    device: str = "cpu",
-    precision: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    precision: str | torch.dtype | None = None,
     compile: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
     on_step: Callable[[int, Model], None] | None = None,
@@ -79,12 +93,13 @@ def adapt(
     """Train an adapter for the environment of some episodes around a trunk.
 
     Args:
-        trunk: pretrained; a frozen mode leaves it untouched, which is checked. None for `scratch-*`.
+        trunk: pretrained; a frozen mode leaves it untouched, which is checked. None for `scratch-*` and `mlp`.
         episodes: the target environment's data.
         mode: see `transfer.recipes.modes.MODES`.
         steps: updates, in place of `config.steps`.
         config: how to train.
-        adapter_config: kinds of the adapter's parts; default: those of `source`, or the library's.
+        adapter_config: kinds of the adapter's parts; default: those of `source`, else those that the trunk was trained
+            with, else the library's. A layout of tokens that the trunk never saw is taken, and logged.
         trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
@@ -92,51 +107,86 @@ def adapt(
         any_trunk: take a `source` that was made on another trunk of the same shape.
         any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes.
         seed: of weights, windows and noise.
-        device: where to train.
-        precision: of the trunk's products; None chooses the fastest that the device has.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one. A trunk that
+            lies elsewhere is copied there.
+        precision: of the trunk's products: "float32", "bfloat16", the dtype, or "auto" (None) for the faster one.
         compile: see `transfer.training.fit`.
         checkpoint: folder for the state of an unfinished run.
+        progress: show a bar on stderr.
         on_start: see `transfer.training.fit`.
         on_log: see `transfer.training.fit`.
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
 
     Raises:
-        TransferError: an unknown mode, a mode whose untrained parts cannot be inherited, a source of another trunk or
-            body, a trunk that changed.
+        TransferError: an argument of a wrong type or value, data and settings that do not fit together, a mode whose
+            untrained parts cannot be inherited, a source of another trunk or body, a loss or weights that are not
+            finite, a trunk that changed.
     """
     chosen = find_modes([mode])
     if len(chosen) > 1:
         raise TransferError(f"'{mode}' stands for {' and '.join(m.name for m in chosen)}; adapt() takes one of them.")
-    config = config or TrainConfig()
-    config = config if steps is None else replace(config, steps=steps)
-    trunk = trunk.to(device) if trunk is not None else None
-    sizes = trunk.config if trunk is not None else trunk_config or TrunkConfig()
+    hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
+    training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
+    check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
+    given, sizes = _given(trunk, trunk_config, training.device)
+    kinds = kinds_for(given, adapter_config, source)
     if source is not None:
-        _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
-    model, inherited = build_model(
-        chosen[0], trunk, episodes, sizes, adapter_config, source, inherit_from_source, seed, config.context, any_body
-    )
-    model.to(device)
-    before = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
-    result = fit(
-        model,
-        WindowSampler(episodes, config.context, config.batch_size, seed, device),
-        config,
-        list(chosen[0].parts),
-        precision=precision,
-        compile=compile,
-        checkpoint=checkpoint,
-        on_log=on_log,
-        **with_model(model, on_start, on_step),
-    )
-    model.eval()
-    after = fingerprint(model.trunk) if isinstance(model, TransferModel) else None
+        any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
+        _check_source(chosen[0], given, source, episodes, any_trunk, any_body)
+    facts = training.facts(mode)
+    with _given_back(given):
+        model, inherited = build_model(
+            *(chosen[0], given, episodes, sizes, kinds, source, inherit_from_source, training.seed),
+            *(facts["context"], any_body),
+        )
+        model.to(training.device)
+        before = _trunk_of(model)
+        result = training.run(model, episodes, list(chosen[0].parts), f"adapt {mode}")
+        after = _trunk_of(model)
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
     if isinstance(model, TransferModel):
-        training = {"mode": mode, "seed": seed, "steps": config.steps, "context": config.context}
-        model.adapter.record |= {"trunk": after, "training": training, "inherited": list(inherited)}
+        model.adapter.record |= {"trunk": after, "training": facts, "inherited": list(inherited)}
+        if not chosen[0].frozen:
+            model.trunk.record = trained_last(model.trunk.record, episodes, kinds, facts, str(before))
     return AdaptResult(model, result, before, after, tuple(inherited))
+
+
+def _given(
+    trunk: Trunk | None, trunk_config: TrunkConfig | None, device: torch.device
+) -> tuple[Trunk | None, TrunkConfig]:
+    """A caller's trunk on the device, a copy where it lies elsewhere, and the size of a trunk.
+
+    Raises:
+        TransferError: something of another type, or a size that is not the trunk's.
+    """
+    sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
+    if trunk is None:
+        return None, sizes
+    check_type(trunk, Trunk, "trunk", MAKE_TRUNK)
+    if trunk_config is not None and trunk_config != trunk.config:
+        raise TransferError(f"trunk_config={trunk_config} is not that of the trunk, {trunk.config}. Leave it out.")
+    here = trunk.ln_in.weight.device
+    return (trunk if here == torch.empty(0, device=device).device else deepcopy(trunk).to(device)), trunk.config
+
+
+@contextmanager
+def _given_back(module: nn.Module | None) -> Iterator[None]:
+    """After the block, what trains in a module and which of its parts are in training mode are as before."""
+    parameters = [] if module is None else [(p, p.requires_grad) for p in module.parameters()]
+    modes = [] if module is None else [(part, part.training) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for p, trains in parameters:
+            p.requires_grad_(trains)
+        for part, mode in modes:
+            part.training = mode
+
+
+def _trunk_of(model: Model) -> str | None:
+    """Fingerprint of a model's trunk, where it has one."""
+    return fingerprint(model.trunk) if isinstance(model, TransferModel) else None
 
 
 def build_model(
@@ -156,7 +206,9 @@ def build_model(
     Raises:
         TransferError: see `adapt`.
     """
-    config = config or (source.config if source is not None else AdapterConfig())
+    if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
+        raise unknown("inherit_from_source", inherit_from_source, INHERITED)
+    config = config or kinds_for(trunk, None, source)
     if mode.trunk == "none":
         return _mlp(episodes, config, sizes, seed), []
     mine = prepare_trunk(mode, trunk, sizes, seed)
@@ -164,9 +216,15 @@ def build_model(
     whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
     if whole and source is None:
         raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
-    extras, like = (mode.ia3, mode.conditioning), _shared(mode, source)
-    adapter = build_adapter(episodes, mine.config, config, seed, *extras, like, context, any_body)
-    inherited = [name for part in whole for name in inherit(adapter, source, part)] if source is not None else []
+    # Parts that stay as they are were fitted to the source's scales and bins, and trained together with its extras.
+    like = source if mode.inherits else None
+    beside = [part for part in EXTRAS if like is not None and part in like.parts()]
+    extras = {part: part in mode.parts or part in beside for part in EXTRAS}
+    adapter = build_adapter(
+        episodes, mine.config, config, seed, **extras, like=like, context=context, any_body=any_body
+    )
+    taken = (*whole, *beside)
+    inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
     _check_untrained(mode, adapter, inherited)
     return TransferModel(mine, adapter), inherited
 
@@ -179,11 +237,6 @@ def _check_source(
         check_pair(trunk, source, any_trunk, "the source adapter")
     if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:
         check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
-
-
-def _shared(mode: Mode, source: Adapter | None) -> Adapter | None:
-    """The adapter whose statistics and bins a new one must share, because parts fitted to them stay as they are."""
-    return source if mode.inherits else None
 
 
 def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None:

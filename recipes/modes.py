@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
+from transfer.adapter import AdapterConfig
+from transfer.episodes import Episodes
 from transfer.errors import TransferError, unknown
 from transfer.identity import fingerprint
+from transfer.numbers import seen, whole
 from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
 from transfer.trunk import Trunk, TrunkConfig
@@ -89,10 +93,10 @@ def find_modes(names: Sequence[str]) -> list[Mode]:
     Raises:
         TransferError: an unknown name, with the closest one.
     """
-    single = [one for name in names for one in GROUPS.get(name, (name,))]
-    for name in single:
-        if name not in MODES:
+    for name in names:
+        if not isinstance(name, str) or name not in (*GROUPS, *MODES):
             raise unknown("mode", name, [*GROUPS, *MODES])
+    single = [one for name in names for one in GROUPS.get(name, (name,))]
     return [MODES[name] for name in dict.fromkeys(single)]
 
 
@@ -102,6 +106,24 @@ def new_trunk(config: TrunkConfig, seed: int) -> Trunk:
         trunk = Trunk(config)
     trunk.record = {"seed": seed, "start": fingerprint(trunk)}
     return trunk
+
+
+def trained_last(
+    record: Mapping[str, Any], episodes: Episodes, kinds: AdapterConfig, training: Mapping[str, Any], start: str = ""
+) -> dict[str, Any]:
+    """The record of a trunk after a training: what it learned from, and what it was before.
+
+    Args:
+        record: before the training; `seed` and `start`, its first weights of all, are kept.
+        episodes: that it was trained on.
+        kinds: of the adapter that it was trained with.
+        training: mode, seed, steps and context.
+        start: fingerprint before the training, where that was not the first one.
+    """
+    first = {key: record[key] for key in ("seed", "start") if key in record}
+    data = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
+    before = {"from": {"trunk": start, **record}} if start and start != record.get("start") else {}
+    return {**first, **data, "training": dict(training), "adapter": asdict(kinds), **before}
 
 
 def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, seed: int) -> Trunk:
@@ -125,11 +147,12 @@ def _at_start(pretrained: Trunk) -> Trunk:
     """The weights that the pretraining run had at step 0, checked by their fingerprint."""
     if "seed" not in pretrained.record:
         raise TransferError("this trunk does not record the seed it started from, so random-trunk cannot be made.")
-    trunk = new_trunk(pretrained.config, int(pretrained.record["seed"]))
-    if trunk.record["start"] != pretrained.record["start"]:
+    seed, start = whole(pretrained.record["seed"], "the trunk's record: seed", 0), pretrained.record.get("start")
+    trunk = new_trunk(pretrained.config, seed)
+    if trunk.record["start"] != start:
         raise TransferError(
-            f"the random trunk of seed {pretrained.record['seed']} has fingerprint {trunk.record['start']} here, the "
-            f"pretraining run started from {pretrained.record['start']}: another version of torch drew it."
+            f"the random trunk of seed {seed} has fingerprint {trunk.record['start']} here, the pretraining run "
+            f"started from {seen(start)}: another version of torch drew it."
         )
     return trunk
 
@@ -137,6 +160,7 @@ def _at_start(pretrained: Trunk) -> Trunk:
 def shuffle(pretrained: Trunk, seed: int) -> Trunk:
     """A copy with the numbers of each tensor in random order: same statistics, nothing learned."""
     trunk = deepcopy(pretrained)
+    trunk.record = {"shuffled": {"seed": seed}, "from": {"trunk": fingerprint(pretrained), **pretrained.record}}
     with seeded(seed, "shuffled-trunk"), torch.no_grad():
         for parameter in trunk.parameters():
             order = torch.randperm(parameter.numel()).to(parameter.device)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
+from transfer.errors import check_type
 from transfer.freezing import Selection
 from transfer.identity import fingerprint
 from transfer.model import TransferModel
 from transfer.process import isolated
-from transfer.recipes.hooks import with_model
-from transfer.recipes.modes import new_trunk
-from transfer.sampler import WindowSampler
-from transfer.training import FitResult, OnLog, TrainConfig, fit
+from transfer.recipes.arguments import MAKE_EPISODES, Training
+from transfer.recipes.modes import new_trunk, trained_last
+from transfer.training import FitResult, OnLog, TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PretrainResult:
     """A pretrained trunk with its source adapter, and how training went."""
 
@@ -39,19 +39,25 @@ class PretrainResult:
         """The adapter of the source environment."""
         return self.model.adapter
 
+    def __repr__(self) -> str:
+        """One line."""
+        return f"PretrainResult({self.model.env_spec.name}: {self.fit})"
+
 
 @isolated()
 def pretrain(
     episodes: Episodes,
     *,
+    steps: int | None = None,
     config: TrainConfig | None = None,
     trunk_config: TrunkConfig | None = None,
     adapter_config: AdapterConfig | None = None,
     seed: int = 0,
-    device: str = "cpu",
-    precision: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    precision: str | torch.dtype | None = None,
     compile: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
     on_step: Callable[[int, TransferModel], None] | None = None,
@@ -60,34 +66,34 @@ def pretrain(
 
     Args:
         episodes: the source environment's data.
+        steps: updates, in place of `config.steps`.
         config: how to train.
         trunk_config: size of the trunk.
         adapter_config: kinds of the adapter's parts.
         seed: of weights, windows and noise.
-        device: where to train.
-        precision: of the trunk's products; None chooses the fastest that the device has.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one.
+        precision: of the trunk's products: "float32", "bfloat16", the dtype, or "auto" (None) for the faster one.
         compile: see `transfer.training.fit`.
         checkpoint: folder for the state of an unfinished run.
+        progress: show a bar on stderr.
         on_start: see `transfer.training.fit`.
         on_log: see `transfer.training.fit`.
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
+
+    Raises:
+        TransferError: an argument of a wrong type or value, data and settings that do not fit together, a loss or
+            weights that are not finite.
     """
-    config, trunk = config or TrainConfig(), new_trunk(trunk_config or TrunkConfig(), seed)
-    adapter = build_adapter(episodes, trunk.config, adapter_config, seed, context=config.context)
-    model = TransferModel(trunk, adapter).to(device)
-    result = fit(
-        model,
-        WindowSampler(episodes, config.context, config.batch_size, seed, device),
-        config,
-        ["trunk", "state", "action"],
-        precision=precision,
-        compile=compile,
-        checkpoint=checkpoint,
-        on_log=on_log,
-        **with_model(model, on_start, on_step),
-    )
-    model.eval()
-    training = {"mode": "pretrain", "seed": seed, "steps": config.steps, "context": config.context}
-    trunk.record |= {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash, **training}
-    model.adapter.record |= {"trunk": fingerprint(trunk), "training": training, "inherited": []}
+    hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
+    training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
+    check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
+    sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
+    kinds = AdapterConfig() if adapter_config is None else check_type(adapter_config, AdapterConfig, "adapter_config")
+    trunk = new_trunk(sizes, training.seed)
+    adapter = build_adapter(episodes, sizes, kinds, training.seed, context=training.config.context)
+    model = TransferModel(trunk, adapter).to(training.device)
+    result = training.run(model, episodes, ["trunk", "state", "action"], "pretrain")
+    facts = training.facts("pretrain")
+    trunk.record = trained_last(trunk.record, episodes, adapter.config, facts)
+    adapter.record |= {"trunk": fingerprint(trunk), "training": facts, "inherited": []}
     return PretrainResult(model, result)

@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Collection, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class TransferError(Exception):
@@ -29,6 +32,25 @@ def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> T
     guess = f" Did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(near + [name for name in names if name not in near]) or "none"
     return TransferError(f"unknown {kind} '{value}'.{guess} Known: {listed}.{' ' + hint if hint else ''}")
+
+
+def check_type(value: object, kind: type[T], name: str, hint: str = "") -> T:
+    """The value, where it is of a kind.
+
+    Args:
+        value: as a caller gave it.
+        kind: what it has to be an instance of.
+        name: of the argument.
+        hint: how to get one, as a sentence.
+
+    Raises:
+        TransferError: it is something else.
+    """
+    if isinstance(value, kind):
+        return value
+    raise TransferError(
+        f"{name} is of type {type(value).__name__}; {kind.__name__} is needed.{' ' + hint if hint else ''}"
+    )
 
 
 def check_keys(what: str, data: Collection[str], known: Collection[str]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -26,7 +27,7 @@ class Progress:
         total: units of work in all.
         label: what is being done, at the start of every line.
         unit: name of a unit, plural.
-        stream: default stderr, so that results on stdout can be piped.
+        stream: default stderr, so that results on stdout can be piped. Where there is none, nothing is shown.
         start: units that were done before, as in a resumed run; they do not count as speed.
         interval: least seconds between two plain lines.
         clock: seconds that only grow; replaced in tests.
@@ -44,7 +45,7 @@ class Progress:
     ) -> None:
         """Nothing is shown before the `with` block is entered."""
         self.total, self.label, self.unit = total, label, unit
-        self.stream = sys.stderr if stream is None else stream
+        self.stream: TextIO | None = sys.stderr if stream is None else stream
         self.start, self.done, self.interval, self.clock = start, start, interval, clock
         self._values: dict[str, Any] = {}
         self._bar: tqdm | None = None
@@ -53,17 +54,18 @@ class Progress:
     def __enter__(self) -> Self:
         """Start the clock, and the bar on a terminal."""
         self._began = self._shown = self.clock()
-        if self.stream.isatty():
-            from tqdm import tqdm
+        with self._harmless():
+            if self.stream is not None and self.stream.isatty():
+                from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=self.total,
-                initial=self.start,
-                desc=self.label,
-                unit=f" {self.unit}",
-                file=self.stream,
-                dynamic_ncols=True,
-            )
+                self._bar = tqdm(
+                    total=self.total,
+                    initial=self.start,
+                    desc=self.label,
+                    unit=f" {self.unit}",
+                    file=self.stream,
+                    dynamic_ncols=True,
+                )
         return self
 
     def update(self, done: int, total: int | None = None, **values: float | str) -> None:
@@ -76,11 +78,7 @@ class Progress:
         self.total = self.total if total is None else total
         self._values |= values
         if self._bar is not None:
-            self._bar.total = self.total
-            self._bar.set_postfix(
-                {name.replace("_", " "): _short(value) for name, value in self._values.items()}, refresh=False
-            )
-            self._bar.update(step)
+            self._move(self._bar, step)
         elif self.clock() - self._shown >= self.interval and done < self.total:
             self._shown = self.clock()
             self._line(f"{self._counts()}{self._left()}{self._reports()}")
@@ -90,14 +88,22 @@ class Progress:
     ) -> None:
         """Close the bar, or write the last line: finished, or stopped where. Work that never began leaves no trace."""
         if self._bar is not None:
-            self._bar.leave = self.done > self.start
-            self._bar.close()
+            with self._harmless():
+                self._bar.leave = self.done > self.start
+                self._bar.close()
         elif self.done == self.start:
             return
         elif kind is None:
             self._line(f"{self.done:,} {self.unit} in {duration(self.clock() - self._began)}{self._reports()}")
         else:
             self._line(f"stopped at {self._counts()}")
+
+    def _move(self, bar: tqdm, step: int) -> None:
+        values = {name.replace("_", " "): _short(value) for name, value in self._values.items()}
+        with self._harmless():
+            bar.total = self.total
+            bar.set_postfix(values, refresh=False)
+            bar.update(step)
 
     def _counts(self) -> str:
         share = 100 * self.done // self.total if self.total else 100
@@ -114,8 +120,18 @@ class Progress:
         return "".join(f", {name.replace('_', ' ')} {_short(value)}" for name, value in self._values.items())
 
     def _line(self, text: str) -> None:
-        self.stream.write(f"{self.label}: {text}\n")
-        self.stream.flush()
+        with self._harmless():
+            if self.stream is not None:
+                self.stream.write(f"{self.label}: {text}\n")
+                self.stream.flush()
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """A stream that was closed, or that nobody reads any more, ends what is shown and not the work."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self.stream = self._bar = None
 
 
 def duration(seconds: float) -> str:

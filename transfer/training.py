@@ -22,6 +22,7 @@ from transfer.identity import fingerprint
 from transfer.memory import kept_memory
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
 from transfer.process import isolated
+from transfer.progress import duration
 from transfer.resuming import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.sampler import WindowSampler
 from transfer.seeding import draws_by_itself, forked_noise, step_noise
@@ -103,6 +104,11 @@ class FitResult:
     final_loss: float
     seconds: float
     tokens_per_second: float
+
+    def __str__(self) -> str:
+        """As "12,345 of 678,910 parameters trained, loss 0.0123, 45 s"."""
+        trained, whole = self.selection.numbers, self.selection.total
+        return f"{trained:,} of {whole:,} parameters trained, loss {self.final_loss:.4g}, {duration(self.seconds)}"
 
 
 @kept_memory()

@@ -20,6 +20,7 @@ from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.modes import MODES, new_trunk, shuffle
 from transfer.rollout import evaluate
+from transfer.sampler import WindowSampler
 from transfer.specs import EnvironmentSpec
 from transfer.training import TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
@@ -255,3 +256,32 @@ def test_inheriting_without_a_source_is_refused(
 ) -> None:
     with pytest.raises(TransferError, match="give the adapter the trunk came with"):
         adapt(make_trunk(), walker, mode, config=CONFIG, inherit_from_source=inherit)
+
+
+@pytest.mark.parametrize("extra", ["ia3", "conditioning"])
+@pytest.mark.parametrize("mode", ["ia3", "state", "random-trunk:ia3"])
+def test_extras_of_the_source_are_taken_over_with_the_parts_that_were_trained_beside_them(
+    extra: str, mode: str, make_trunk: MakeTrunk, make_adapter: MakeAdapter, make_episodes: MakeEpisodes
+) -> None:
+    """What `make_adapter` was given counts as learned: nothing of it is one or zero."""
+    trunk = make_trunk()
+    theirs = make_adapter("HalfCheetah-v5", trunk=trunk, **{extra: True})
+    still = TrainConfig(steps=1, batch_size=8, context=6, lr=1e-30, weight_decay=0.0)
+    result = adapt(trunk, make_episodes("HalfCheetah-v5", seed=1), mode, config=still, source=theirs)
+    learned = {name: p for name, p in theirs.named_parameters() if mode != "state" or not name.startswith("state.")}
+    mine = dict(result.adapter.named_parameters())
+    assert all(torch.allclose(mine[name], p, atol=1e-20) for name, p in learned.items())
+    assert set(learned) <= set(result.inherited) == set(result.adapter.record["inherited"])
+
+
+def test_ia3_goes_on_from_the_loss_of_a_source_with_ia3_and_its_own_conditioning(
+    make_trunk: MakeTrunk, make_adapter: MakeAdapter, make_episodes: MakeEpisodes
+) -> None:
+    trunk, episodes = make_trunk(), make_episodes("HalfCheetah-v5")
+    theirs = make_adapter("HalfCheetah-v5", trunk=trunk, ia3=True, conditioning=True)
+    still = TrainConfig(steps=1, batch_size=8, context=6, lr=1e-30, weight_decay=0.0)
+    result = adapt(trunk, episodes, "ia3", config=still, source=theirs, precision="float32")
+    batch = WindowSampler(episodes, 6, 8).batch(0)
+    with torch.no_grad():
+        loss, count = TransferModel(trunk, theirs).loss(batch)
+    assert result.fit.final_loss == pytest.approx(float(loss / count), rel=1e-5)

@@ -14,8 +14,9 @@ from transfer.errors import TransferError
 from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.recipes import pretrain as pretraining
+from transfer.recipes import arguments
 from transfer.recipes.modes import MODES, find_modes, new_trunk, prepare_trunk, shuffle
+from transfer.recipes.pretrain import pretrain
 from transfer.training import TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -75,10 +76,10 @@ def test_a_random_trunk_has_the_weights_of_step_0(
         started.append(deepcopy(model.trunk))
         return real(model, *args, **options)  # type: ignore[arg-type]
 
-    real = pretraining.fit
-    monkeypatch.setattr(pretraining, "fit", fit)
+    real = arguments.fit
+    monkeypatch.setattr(arguments, "fit", fit)
     config, adapter = TrainConfig(steps=3, batch_size=4, context=5, warmup=0.0), AdapterConfig(bins=8)
-    result = pretraining.pretrain(make_episodes(), config=config, trunk_config=SMALL, adapter_config=adapter, seed=seed)
+    result = pretrain(make_episodes(), config=config, trunk_config=SMALL, adapter_config=adapter, seed=seed)
     random = prepare_trunk(MODES["random-trunk:embeddings"], result.trunk, SMALL, seed=9)
     assert not differing(random, started[0])
     assert differing(random, result.trunk) == {name for name, _ in result.trunk.named_parameters()}

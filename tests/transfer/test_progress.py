@@ -70,3 +70,38 @@ def test_work_that_never_began_says_nothing() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+class Gone(io.StringIO):
+    """A terminal that can be closed, or whose reader can go away."""
+
+    broken = False
+
+    def isatty(self) -> bool:
+        return super().isatty() or True
+
+    def write(self, text: str) -> int:
+        if self.broken:
+            raise BrokenPipeError("nobody reads this any more")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+@pytest.mark.parametrize("how", ["closed", "broken", "none"])
+def test_work_goes_on_without_a_stream(when: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Gone()
+
+    def lose() -> None:
+        stream.close() if how == "closed" else setattr(stream, "broken", True)
+
+    if how == "none":
+        monkeypatch.setattr("sys.stderr", None)
+    elif when == "before":
+        lose()
+    with Progress(3, "train", stream=None if how == "none" else stream, interval=0.0) as progress:
+        progress.update(1)
+        if when == "while":
+            lose()
+        progress.update(2, loss=0.5)
+        progress.update(3)
+    assert progress.done == 3

@@ -1,0 +1,63 @@
+"""Of what kinds the parts of a new adapter are, where a trunk remembers those that it was trained with."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import fields
+
+from transfer.adapter import Adapter, AdapterConfig
+from transfer.errors import TransferError, check_type, unknown
+from transfer.registry import resolve
+from transfer.trunk import Trunk
+
+logger = logging.getLogger(__name__)
+
+
+def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter | None) -> AdapterConfig:
+    """What a caller asks for, else the source adapter's, else what the trunk was trained with, else the default.
+
+    A layout of tokens that the trunk never saw is logged.
+
+    Raises:
+        TransferError: an argument of another type, or a trunk whose record was edited.
+    """
+    if source is not None:
+        check_type(source, Adapter, "source", "Load one with Adapter.load(folder).")
+    if config is None:
+        return source.config if source is not None else recorded(trunk) or AdapterConfig()
+    check_type(config, AdapterConfig, "adapter_config")
+    with suppress(TransferError):  # a record that cannot be read is no reason to refuse what the caller asks for
+        known = recorded(trunk)
+        if known is not None and _layout(known.action) != _layout(config.action):
+            logger.warning(
+                "the trunk was trained with %s (%s), this adapter has %s (%s), which it never saw. Without "
+                "adapter_config it gets the first.",
+                *(_layout(known.action), known.action, _layout(config.action), config.action),
+            )
+    return config
+
+
+def _layout(action: str) -> str:
+    """How many tokens an action embedding makes of a step, in words."""
+    spread = getattr(resolve("action", action), "spread", None)
+    return {True: "a token for each action dimension", False: "one token for an action"}.get(spread, action)
+
+
+def recorded(trunk: Trunk | None) -> AdapterConfig | None:
+    """The kinds of the adapter that a trunk was last trained with; None where its record has none.
+
+    Raises:
+        TransferError: the record was edited.
+    """
+    kinds = trunk.record.get("adapter") if trunk is not None else None
+    if kinds is None:
+        return None
+    try:
+        known = [field.name for field in fields(AdapterConfig)]
+        for key in check_type(kinds, dict, "adapter"):
+            if key not in known:
+                raise unknown("key", key, known)
+        return AdapterConfig(**kinds)
+    except TransferError as error:
+        raise TransferError(f"the trunk's record of its adapter cannot be read: {error}") from error
