@@ -2,11 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transfer.errors import unknown
+from transfer.errors import TransferError, unknown
 from transfer.specs import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,25 @@ def find(gym_id: str) -> KnownEnvironment | None:
     """The row of a Gymnasium id of any version ("Hopper-v4" and "Hopper-v5" share one), None if there is none."""
     match = re.fullmatch(r"(\w+)-v\d+", gym_id)
     return _BY_GYM_NAME.get(match.group(1)) if match else None
+
+
+def row_of(spec: "EnvSpec", state_size: int, action_size: int) -> tuple[KnownEnvironment | None, str]:
+    """The row of a Gymnasium spec, and why it does not hold for these settings and sizes, "" where it does."""
+    from transfer.envs.fits import misfit
+
+    known = find(spec.id)
+    return known, "" if known is None else misfit(known, spec, state_size, action_size)
+
+
+def check_reference(gym_id: str, reference: ReferenceScores) -> None:
+    """Raises TransferError if a scale is called after a table that has other numbers for this environment."""
+    known = find(gym_id)
+    rows = [one for one in (known.references if known else ()) if one.table == reference.table]
+    if rows and reference not in rows:
+        raise TransferError(
+            f"the scale {reference.minimum:g} to {reference.maximum:g} of {gym_id} is called '{reference.table}'; "
+            f"that table has {rows[0].minimum:g} to {rows[0].maximum:g}. It was edited; call one of your own otherwise."
+        )
 
 
 def reference_for(gym_id: str, table: str = "") -> ReferenceScores | None:

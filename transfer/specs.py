@@ -19,6 +19,7 @@ from transfer.numbers import MOST_STEPS, MOST_WIDTH, real, seen, whole
 from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
 from transfer.recording import to_json
 from transfer.trust import id_in, parsed, registered, vouch
+from transfer.wrappers import own_limit
 
 if TYPE_CHECKING:
     import gymnasium
@@ -201,8 +202,9 @@ class EnvironmentSpec:
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
         gym_spec = text(data["gym_spec"], "gym_spec")
-        id_in(gym_spec)
         low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
+        reference = ReferenceScores.from_json(data["reference"])
+        importlib.import_module(_TABLE).check_reference(id_in(gym_spec), reference)
         return cls(
             name=text(data["name"], "name"),
             state_size=data["state_size"],
@@ -211,7 +213,7 @@ class EnvironmentSpec:
             action_high=high,
             max_episode_steps=data["max_episode_steps"],
             gym_spec=gym_spec,
-            reference=ReferenceScores.from_json(data["reference"]),
+            reference=reference,
             target_returns=tuple(_items(data, "target_returns")),
             slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
         )
@@ -273,23 +275,28 @@ def describe(
         bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
     gym = parsed(gym_spec)
-    known = importlib.import_module(_TABLE).find(gym.id)
-    reference = known.reference if known else None
+    known, misfit = importlib.import_module(_TABLE).row_of(gym, state_size, action_size)
+    if misfit:
+        _warn_once(
+            f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used"
+        )
+    row = None if misfit else known
+    reference = row.reference if row else None
     if reference is None:
-        reference = ReferenceScores.of_returns(returns, known.least if known else None)
+        reference = ReferenceScores.of_returns(returns, row.least if row else None)
     # Gymnasium allows no limit at all; an evaluation still needs an end.
-    limit = gym.max_episode_steps or 1000
+    limit = own_limit(gym) or (known.max_episode_steps if known else 1000)
     low, high = bounds or bounds_at_hand(gym_spec, action_size)
     return EnvironmentSpec(
-        name=known.name if known else gym.id,
+        name=row.name if row else gym.id,
         state_size=int(state_size),
         action_size=int(action_size),
         action_low=low,
         action_high=high,
-        max_episode_steps=min(limit, known.max_episode_steps) if known else limit,
+        max_episode_steps=min(limit, row.max_episode_steps) if row else limit,
         gym_spec=gym_spec,
         reference=reference,
-        target_returns=(known.target_returns if known else ()) or (reference.maximum,),
+        target_returns=(row.target_returns if row else ()) or (reference.maximum,),
         slices=flat(state_size) if slices is None else slices,
     )
 

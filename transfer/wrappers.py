@@ -13,7 +13,7 @@ from transfer.trust import TRUST, Say, announce, problem_of
 
 if TYPE_CHECKING:
     import gymnasium
-    from gymnasium.envs.registration import WrapperSpec
+    from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 
 _MOST = 10_000  # steps that one step may stand for, or frames that an observation may hold
@@ -143,6 +143,14 @@ def _problem(wrapper: WrapperSpec) -> str:
 def _arguments(wrapper: WrapperSpec) -> dict[str, Any]:
     kinds, given = _PLAIN[wrapper.name], wrapper.kwargs or {}
     return {key: kinds[key](value, f"{key} of the wrapper {wrapper.name}") for key, value in given.items()}
+
+
+def own_limit(spec: EnvSpec) -> int | None:
+    """Steps after which a spec cuts an episode, by itself or through wrappers; None where it never does."""
+    around = [
+        (one.kwargs or {}).get("max_episode_steps") for one in spec.additional_wrappers if one.name == "TimeLimit"
+    ]
+    return min((one for one in (spec.max_episode_steps, *around) if isinstance(one, int) and one > 0), default=None)
 
 
 def statistics_in(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:

@@ -1,0 +1,94 @@
+"""Whether the row that the table has for an environment holds for a spec: its scale, its limit, its targets.
+
+A scale belongs to a reward and a task. So it holds where wrappers and arguments leave both alone: those about what is
+shown or how actions are written do, those about rewards, physics, the map, ends and starts do not, unless they are
+what the entry point does anyway. The noise of the starts counts as the task. An evaluation may be shorter than the
+table's (the score says so itself), not longer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.envs.registration import load_env_creator
+
+from transfer.plain import plain, same, writable
+from transfer.trust import find_registered
+from transfer.wrappers import own_limit
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
+    from transfer.envs.specs import KnownEnvironment
+
+# Arguments about what is seen, of Gymnasium's MuJoCo environments and of gymnasium_robotics.
+_VIEW = {
+    *("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom"),
+    *("visual_options", "visual_option", "exclude_current_positions_from_observation"),
+    *("include_cinert_in_observation", "include_cvel_in_observation", "include_qfrc_actuator_in_observation"),
+    "include_cfrc_ext_in_observation",
+}
+_TASK = {"maze_map", "continuing_task", "reset_target"}  # they leave a scale alone that the data give anyway
+_HARMLESS = {
+    *("OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "TimeLimit", "ClipAction", "RescaleAction"),
+    *("DtypeObservation", "FilterObservation", "FlattenObservation", "FrameStackObservation", "RescaleObservation"),
+    *("ReshapeObservation", "TimeAwareObservation", "NormalizeObservation"),
+    *("HumanRendering", "RecordVideo", "RenderCollection", "AddWhiteNoise", "ObstructView"),
+}
+_OTHER_SIZES = {"ant": (27, 105)}  # without contact forces and with them, as versions 4 and 5 do by default
+
+
+def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size: int) -> str:
+    """Why the row of the table does not hold for an environment, "" where it does.
+
+    Args:
+        known: the row.
+        spec: of the environment.
+        state_size: S of the data, or of the environment.
+        action_size: A.
+    """
+    wrapper = next((one.name for one in spec.additional_wrappers if not _is_harmless(one)), "")
+    if wrapper:
+        return f"the wrapper {wrapper} may change rewards or the task"
+    free = _VIEW if known.references else _VIEW | _TASK
+    odd = next((key for key, value in spec.kwargs.items() if key not in free and not _is_usual(spec, key, value)), "")
+    if odd:
+        return f"its argument {odd} may change rewards or the task"
+    registered, limit = _limit_of(spec.id) or known.max_episode_steps, own_limit(spec)
+    if limit is not None and limit > max(registered, known.max_episode_steps):
+        return f"its episodes last up to {limit} steps, the table's {known.max_episode_steps}"
+    if action_size != known.action_size:
+        return f"it takes {action_size} action numbers, the table's {known.action_size}"
+    sizes = _OTHER_SIZES.get(known.name, (known.state_size,))
+    views = any(key in _VIEW for key in spec.kwargs) or bool(spec.additional_wrappers)
+    if state_size not in sizes and not views:
+        return f"it shows {state_size} numbers, the table's {known.state_size}"
+    return ""
+
+
+def _is_harmless(wrapper: Any) -> bool:
+    return wrapper.name in _HARMLESS and wrapper.entry_point.startswith("gymnasium.wrappers")
+
+
+def _limit_of(gym_id: str) -> int | None:
+    known = find_registered(gym_id)
+    return known.max_episode_steps if known is not None else None
+
+
+def _is_usual(spec: EnvSpec, key: str, value: Any) -> bool:
+    """Whether an argument has the value that it has anyway."""
+    known = find_registered(spec.id)
+    if known is None:
+        return False
+    usual = known.kwargs[key] if key in known.kwargs else _default(known.entry_point, key)
+    return writable(usual) and same(plain(usual, key), value)
+
+
+def _default(entry_point: Any, key: str) -> Any:
+    """The default of an argument of a registered entry point, a class without meaning where there is none."""
+    try:
+        function = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+        return inspect.signature(function).parameters[key].default
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError):
+        return inspect.Parameter.empty
