@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transfer import registry
 from transfer.errors import TransferError, unknown
-from transfer.numbers import MOST_BINS, MOST_CONTEXT, whole
+from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, whole
 from transfer.scales import Scales, Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
@@ -93,7 +93,7 @@ class Adapter(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.env_spec = config, env_spec
-        self.width, self.depth = width, depth
+        self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
         self.context = whole(context, "context", 2, MOST_CONTEXT)
         self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
         self.any_trunk = False  # its user has said that it may be put on another one

@@ -153,11 +153,21 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         TransferError: as `writing`, or a value that JSON does not know, as NaN.
     """
+    write_text(path, json.dumps(as_json(content, str(path)), indent=1) + "\n")
+
+
+def as_json(content: Any, what: str) -> Any:
+    """Content as it is read again after writing: lists for tuples and arrays, text for the keys of mappings.
+
+    Raises:
+        TransferError: a value that JSON does not know, as NaN; `what` is to be written.
+    """
     try:
-        text = json.dumps(content, indent=1, allow_nan=False, default=_plain)
+        plain = json.loads(json.dumps(content, allow_nan=False, default=_plain))
+        check_plain(plain)
     except (TypeError, ValueError, RecursionError) as error:
-        raise TransferError(f"{path} cannot be written as JSON: {error}.") from error
-    write_text(path, text + "\n")
+        raise TransferError(f"{what} cannot be written as JSON: {error}.") from error
+    return plain
 
 
 def _plain(value: Any) -> Any:
@@ -232,29 +242,37 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_plain(content: Any) -> None:
-    """Raise ValueError unless parsed JSON or TOML has at most 100 levels, of finite numbers and sound text."""
-    level, depth = [content], 0
-    while level:
-        depth += 1
-        if depth > DEEPEST:
-            raise ValueError(f"it is more than {DEEPEST} levels deep")
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += [*value, *value.values()]
-            elif isinstance(value, list):
-                below += value
-            else:
-                _check_value(value)
-        level = below
+    """Raise ValueError, with the place, unless parsed JSON or TOML is of finite numbers and sound text, 100 levels."""
+    left: list[tuple[Any, Any, int]] = [(content, None, 1)]  # a value, the names that lead to it, last first, its level
+    while left:
+        value, names, level = left.pop()
+        if problem := _problem(value) if level <= DEEPEST else f"it is more than {DEEPEST} levels deep":
+            raise ValueError(f"{_place(names)}: {problem}" if names else problem)
+        if isinstance(value, dict):
+            left += [(key, (key, names), level) for key in value]
+            left += [(inner, (key, names), level + 1) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(inner, (i, names), level + 1) for i, inner in enumerate(value)]
 
 
-def _check_value(value: Any) -> None:
+def _problem(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number")
+        return f"{value} is no number"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"a whole number of {value.bit_length()} bits")
+        return f"a whole number of {value.bit_length()} bits"
     if isinstance(value, str):
-        value.encode()  # half of a surrogate pair could not be printed or written again
-        if "\0" in value:
-            raise ValueError(f"the text {value!r:.80} holds a NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # it could not be printed or written again
+            return f"the text {value!r:.80} holds half a character"
+        return f"the text {value!r:.80} holds a NUL character" if "\0" in value else ""
+    return ""
+
+
+def _place(names: Any) -> str:
+    """The names that lead to a value, as in "config.sizes.2"."""
+    path: list[str] = []
+    while names:
+        path.insert(0, f"{names[0]!s:.40}")
+        names = names[1]
+    return ".".join(path[:9])

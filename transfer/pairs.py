@@ -23,8 +23,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from transfer.errors import TransferError, check_keys
-from transfer.files import new_folder, read_json, saying, sync, write_bytes, write_json
+from transfer.files import as_json, new_folder, read_json, saying, sync, write_bytes, write_json
 from transfer.locks import one_at_a_time
+from transfer.numbers import seen
 from transfer.tensors import Header, header_of, reading
 
 FORMAT = 2
@@ -42,7 +43,8 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
 
     data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
-    whole = {"format": FORMAT, "library": __version__, **content, "tensors": digest}
+    told = {"format": FORMAT, "library": __version__, **content, "tensors": digest}
+    whole = as_json(told, str(folder / f"{name}.json"))
     with saying(folder), new_folder(folder), one_at_a_time(folder):
         try:
             write_bytes(_spare(folder, name, digest), data)
@@ -106,7 +108,10 @@ def _head(path: Path, keys: Sequence[str]) -> dict[str, Any]:
             "save again with this version, or use the version that wrote it."
         )
     check_keys(str(path), content, ["format", "library", *keys, "tensors", "checksum"])
-    if content["checksum"] != checksum(content) or not _is_digest(content["tensors"]):
+    if not isinstance(content["library"], str) or not _is_digest(content["tensors"]):
+        key, wanted = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
+        raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {wanted}.")
+    if content["checksum"] != checksum(content):
         raise TransferError(f"{path} was edited after it was saved: its checksum is another one.")
     return content
 

@@ -107,13 +107,14 @@ def check_header(found: Header, wanted: Header, path: Path) -> None:
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or extra:
         raise TransferError(
-            f"{path} does not fit its JSON: missing tensors {_some(missing)}, unexpected tensors {_some(extra)}."
+            f"{path} does not fit {path.stem}.json: missing tensors {_some(missing)}, unexpected tensors "
+            f"{_some(extra)}."
         )
     for name, tensor in wanted.items():
         if found[name] != tensor:
             raise TransferError(
                 f"{path}: tensor '{name}' is {found[name].dtype} {found[name].shape}, "
-                f"its JSON wants {tensor.dtype} {tensor.shape}."
+                f"{path.stem}.json wants {tensor.dtype} {tensor.shape}."
             )
 
 

@@ -217,7 +217,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another number of means": ({"statistics__state_mean": [0.0] * 10}, "have 10 and 11 numbers"),
     "a mean of none of the tensors": (
         {"statistics__state_mean": [0.5] * 11},
-        "statistics are not those of the te",
+        r"statistics.state_mean\[0\] is 0.5, what belongs there is",
     ),
     "a mean that is no number": ({"statistics__state_mean": ["x"] * 11}, "finite numbers are needed"),
     "a deviation below zero": ({"statistics__state_std": [-1.0] * 11}, "deviations are above 0"),
@@ -230,7 +230,9 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "no bins": ({"tokenizer": {}}, "adapter.json"),
     "no IA3": ({"extras__ia3": False}, "unexpected tensors"),
     "an unknown extra": ({"extras__lora": True}, "was edited"),
-    "another fingerprint": ({"fingerprint": "0" * 64}, "was changed after it was saved"),
+    "another fingerprint": ({"fingerprint": "0" * 64}, "was edited: fingerprint is '0000"),
+    "another trunk in the record": ({"record__trunk": "mine"}, UNSEALED),
+    "a depth without end": ({"depth": 10**7}, "depth=10000000 is too large: at least 1, at most"),
     "a record that is none": ({"record": "mine"}, "was edited"),
 }
 
@@ -255,8 +257,11 @@ def test_edited_bin_edges_are_refused(one: tuple[TransferModel, Path]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config__depth": 3}, "missing tensors"),
+        ({"config__depth": 3}, "trunk.json was edited: config.depth is 3, the tensors are of 2 layers"),
         ({"config__heads": 1}, UNSEALED),
+        ({"config__depth": 10**7}, "trunk.depth=10000000 is too large"),
+        ({"config__depth": 1000}, "config.depth is 1000, the tensors are of 2 layers"),
+        ({"config__width": 16384}, "trunk.json wants F32"),
         ({"record__seed": 7}, UNSEALED),
         ({"config__width": "wide"}, "trunk.json was edited: trunk.width='wide'"),
         ({"config__head": 2}, "TrunkConfig needs exactly"),
@@ -331,3 +336,63 @@ def test_a_save_that_fails_leaves_nothing_where_nothing_was(
     with pytest.raises(KeyboardInterrupt):
         make_model().trunk.save(tmp_path / "a" / "b" / "trunk")
     assert not list(tmp_path.iterdir())
+
+
+def spoil(module: torch.nn.Module, value: float) -> None:
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[0] = value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("part", ["trunk", "adapter"])
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
+    one: tuple[TransferModel, Path], part: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder = one
+    expected = act(model)
+    spoil(getattr(model, part), value)
+    with pytest.raises(TransferError, match=f"{part} is not written: .* holds {value}"):
+        getattr(model, part).save(folder / part)
+    np.testing.assert_array_equal(act(load(folder)), expected)
+    with monkeypatch.context() as patch:
+        patch.setattr("transfer.checkpoint.check_finite", lambda module, what: None)
+        getattr(model, part).save(folder / part)
+    with pytest.raises(TransferError, match=rf"{part}.safetensors is damaged: .* holds {value}"):
+        load(folder)
+
+
+def test_a_path_is_taken_as_it_is_typed(make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("mine")
+    monkeypatch.chdir(tmp_path / "work")
+    for folder in ("~/x", ".", tmp_path / "y"):
+        model.trunk.save(folder)
+        model.adapter.save(folder)
+        assert fingerprint(Adapter.load(folder, Trunk.load(folder))) == fingerprint(model.adapter)
+    assert (tmp_path / "work" / "thesis.tex").read_text() == "mine" and (tmp_path / "x" / "trunk.json").is_file()
+    for wrong in (3, None, "", b"x"):
+        for call in (model.trunk.save, model.adapter.save, Trunk.load, Adapter.load):
+            with pytest.raises(TransferError, match="folder="):
+                call(wrong)  # type: ignore[operator]
+
+
+def test_numbers_of_numpy_in_a_record_are_written_as_numbers(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model()
+    model.adapter.record |= {"seed": np.int64(3), "losses": (np.float32(0.5), torch.tensor(1.5)), "array": np.arange(2)}
+    record = Adapter.load(model.adapter.save(tmp_path)).record
+    assert {name: record[name] for name in ("seed", "losses", "array")} == {
+        "seed": 3,
+        "losses": [0.5, 1.5],
+        "array": [0, 1],
+    }
+    for value in (float("nan"), object(), {"a": {1, 2}}):
+        model.adapter.record["mine"] = value
+        with pytest.raises(TransferError, match=r"adapter.json cannot be written as JSON"):
+            model.adapter.save(tmp_path)
+    del model.adapter.record["mine"]
+    model.adapter.record["seed"] = "three"
+    with pytest.raises(TransferError, match="record.seed is 'three'; a int is needed"):
+        model.adapter.save(tmp_path)
+    assert Adapter.load(tmp_path).record["seed"] == 3
