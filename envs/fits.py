@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import load_env_creator
 
+from transfer.numbers import seen
 from transfer.plain import plain, same, writable
 from transfer.trust import find_registered
 from transfer.wrappers import own_limit
@@ -50,11 +51,11 @@ def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size:
     """
     wrapper = next((one.name for one in spec.additional_wrappers if not _is_harmless(one)), "")
     if wrapper:
-        return f"the wrapper {wrapper} may change rewards or the task"
+        return f"the wrapper {seen(wrapper)} may change rewards or the task"
     free = _VIEW if known.references else _VIEW | _TASK
     odd = next((key for key, value in spec.kwargs.items() if key not in free and not _is_usual(spec, key, value)), "")
     if odd:
-        return f"its argument {odd} may change rewards or the task"
+        return f"its argument {seen(odd)} may change rewards or the task"
     registered, limit = _limit_of(spec.id) or known.max_episode_steps, own_limit(spec)
     if limit is not None and limit > max(registered, known.max_episode_steps):
         return f"its episodes last up to {limit} steps, the table's {known.max_episode_steps}"

@@ -126,7 +126,7 @@ def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
             env = env_spec.make(trust=task.trust)
     except TransferError as error:
         more = f" {number} were built before, so perhaps there can be one only. {ALONE}" if number else ""
-        raise TransferError(f"{error}{more}") from error
+        raise type(error)(f"{error}{more}") from error
     try:
         yield Slot(env, env_spec, alone)
     finally:
