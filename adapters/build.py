@@ -85,7 +85,7 @@ def _fitted(config: AdapterConfig, episodes: Episodes, statistics: Statistics) -
 
     def columns() -> Iterator[NDArray[np.float32]]:
         for i in range(episodes.action_size):
-            column = torch.from_numpy(np.ascontiguousarray(episodes.actions[:, i]))
+            column = torch.from_numpy(np.array(episodes.actions[:, i]))
             yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
 
     return make_tokenizer(config.tokenizer, config.bins).fit_columns(columns())

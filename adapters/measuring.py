@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.scales import Statistics
+from transfer.scales import LONGEST, Statistics
 from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)
@@ -90,11 +90,12 @@ def _rounded(bound: Float64, up: bool) -> Float32:
 
 def expected_returns(episodes: Episodes) -> tuple[tuple[float, ...], float]:
     """The mean return-to-go of the episodes that are not over, at `KNOTS` points of the longest, and their distance."""
-    longest = int(episodes.lengths.max())
+    longest = min(int(episodes.lengths.max()), LONGEST)
     total, count = np.zeros(longest), np.zeros(longest)
     for start, stop in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True):
-        total[: stop - start] += episodes.returns_to_go[start:stop]
-        count[: stop - start] += 1
+        steps = min(stop - start, longest)
+        total[:steps] += episodes.returns_to_go[start : start + steps]
+        count[:steps] += 1
     every = max(longest - 1, 1) / (KNOTS - 1)
     means = np.interp(np.arange(KNOTS) * every, np.arange(longest), total / count)
     return tuple(means.astype(np.float32).tolist()), every

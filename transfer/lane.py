@@ -39,7 +39,8 @@ class Lane:
         if context < 2:
             raise TransferError(f"context={context}: a stream needs at least 2 steps.")
         self.model, self.decode, self.context = model, decode, context
-        self.range = model.adapter.scales.action_range()
+        scales = model.adapter.scales
+        self.range, self.scale = scales.action_range(), scales.return_scale()
         self.dtype = model.trunk.ln_in.weight.dtype
         self.past: list[tuple[Tensor, ...]] = []  # of each step states (E, S), returns (E,), times (E,), actions (E, A)
         self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
@@ -66,7 +67,7 @@ class Lane:
     def ask(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """What comes before an action: tokens (E, n, D) to read, the state's last, and the time's vector (E, 1, D)."""
         time = self.model.trunk.time(times[:, None])
-        wanted = self.model.embed_return(returns[:, None], times[:, None])[:, 0]
+        wanted = self.model.embed_return(self.scale.of(returns, times)[:, None])[:, 0]
         state = self.model.adapter.embed_state(states[:, None])[:, 0]
         return torch.cat([*self.unread, wanted + time, state + time], 1), time
 

@@ -93,17 +93,16 @@ class MLPPolicy(PolicyModel):
         """One part, `mlp`."""
         return {"mlp": self}
 
-    def predict(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (..., S), returns still wanted (...) and step numbers (...) -> scaled actions (..., A), -1 to 1."""
-        wanted = self.scales.scale_returns(returns, times)
+    def predict(self, states: Tensor, wanted: Tensor) -> Tensor:
+        """States (..., S) and scaled returns still wanted (...) -> scaled actions (..., A), -1 to 1."""
         x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), wanted[..., None]], -1)))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """Sum of squared errors over real steps and dimensions, and how many there were; always float32."""
-        predicted, actions = self.predict(batch.states, batch.returns, batch.times), batch.actions
-        error = (predicted - self.scales.scale_actions(actions)).square() * batch.mask[..., None]
-        return error.sum(), batch.mask.sum() * actions.shape[-1]
+        predicted = self.predict(batch.states, self.scales.scale_returns(batch.returns, batch.times))
+        error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
+        return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
 
     def save(self, folder: Path) -> Path:
         """Write `mlp.json` and `mlp.safetensors`. See `transfer.checkpoint`."""
@@ -127,13 +126,13 @@ class MLPStream:
     """The interface of `transfer.streaming.Stream` for a policy without memory."""
 
     def __init__(self, model: MLPPolicy) -> None:
-        self.model, self.range = model, model.scales.action_range()
+        self.model, self.range, self.scale = model, model.scales.action_range(), model.scales.return_scale()
 
     @acting
     def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
         """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
         dtype = self.model.out.weight.dtype
-        return self.range.outward(self.model.predict(states.to(dtype), returns.to(dtype), times))
+        return self.range.outward(self.model.predict(states.to(dtype), self.scale.of(returns.to(dtype), times)))
 
     def select(self, rows: Tensor) -> None:
         """Nothing to drop."""

@@ -85,10 +85,10 @@ class TransferModel(PolicyModel):
         """Every selectable part by name: `trunk` and those of the adapter."""
         return {"trunk": self.trunk, **self.adapter.parts()}
 
-    def embed_return(self, returns: Tensor, times: Tensor) -> Tensor:
-        """Raw returns and times (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
+    def embed_return(self, returns: Tensor) -> Tensor:
+        """Scaled returns (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
         embedding = self.trunk.returns if self.adapter.conditioning is None else self.adapter.conditioning
-        return embedding(self.adapter.scale_returns(returns, times)[..., None])[:, :, None]
+        return embedding(returns[..., None])[:, :, None]
 
     def tokens(self, states: Tensor, actions: Tensor, returns: Tensor, times: Tensor) -> Tensor:
         """The sequence the trunk reads, (B, T*K, D).
@@ -101,7 +101,7 @@ class TransferModel(PolicyModel):
         """
         time = self.trunk.time(times)[:, :, None]  # (B, T, 1, D)
         groups = {
-            "return": self.embed_return(returns, times) + time,
+            "return": self.embed_return(self.adapter.scale_returns(returns, times)) + time,
             "state": self.adapter.embed_state(states) + time,
             "action": self.adapter.action(actions) + time,
         }

@@ -16,6 +16,8 @@ from transfer.errors import TransferError, check_keys
 
 FARTHEST = 10.0
 """Normalised states are clipped to this many deviations: beyond it no data say what a number means."""
+LONGEST = 100_000
+"""Steps of which the mean return-to-go is kept; later ones have that of the last."""
 _NUMBERS = (
     *("state_mean", "state_std", "action_low", "action_high"),
     *("return_span", "return_means", "return_every"),
@@ -68,6 +70,8 @@ class Statistics:
                 raise TransferError(f"statistics: actions from {low} to {high}.")
         if len(self.return_means) == 1:
             raise TransferError("statistics: return_means has 1 number, a line needs 2 or more.")
+        if len(self.return_means) * self.return_every > 2 * LONGEST:
+            raise TransferError(f"statistics: return_every={self.return_every} is beyond {LONGEST:,} steps.")
         if self.return_span <= 0 or self.return_every <= 0:
             raise TransferError(
                 f"statistics: return_span={self.return_span} and return_every={self.return_every} are above 0."
@@ -138,6 +142,19 @@ class ActionRange(NamedTuple):
         return torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
 
 
+class ReturnScale(NamedTuple):
+    """What is subtracted from the returns still wanted at each step, (L,), or nothing; and what they are divided by."""
+
+    means: Tensor | None
+    span: Tensor
+
+    def of(self, returns: Tensor, times: Tensor) -> Tensor:
+        """What `Scales.scale_returns` gives."""
+        if self.means is not None:
+            returns = returns - self.means.take(times.clamp(max=len(self.means) - 1))
+        return returns / self.span
+
+
 class Scales(nn.Module):
     """The numbers of `Statistics` as buffers, on the device of the model, and the scales that they make.
 
@@ -186,7 +203,7 @@ class Scales(nn.Module):
 
     def scale_states(self, states: Tensor) -> Tensor:
         """Raw states (..., S) -> deviations from the mean, at most `FARTHEST` of them."""
-        return ((states - self.state_mean) / self.state_std).clamp(-FARTHEST, FARTHEST)
+        return ((states - self.state_mean) / self.state_std).clamp_(-FARTHEST, FARTHEST)
 
     def action_range(self) -> ActionRange:
         """How actions are scaled now."""
@@ -203,6 +220,13 @@ class Scales(nn.Module):
         if self.return_means.numel():
             returns = returns - self._expected(times)
         return returns / self.return_span
+
+    def return_scale(self) -> ReturnScale:
+        """How returns are scaled now, with the mean of every step: for who scales few returns many times."""
+        steps = round(float(self.return_every) * (len(self.return_means) - 1)) + 1
+        if not self.return_means.numel():
+            return ReturnScale(None, self.return_span)
+        return ReturnScale(self._expected(torch.arange(steps, device=self.return_span.device)), self.return_span)
 
     def _expected(self, times: Tensor) -> Tensor:
         """The mean return-to-go at steps (...), linear between those that are kept."""

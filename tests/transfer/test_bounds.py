@@ -15,7 +15,7 @@ from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
 from transfer.batch import Batch
 from transfer.episodes import Episodes
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel

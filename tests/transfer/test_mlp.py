@@ -40,7 +40,7 @@ def test_padding_never_changes_the_loss(
     mlp: MLPPolicy, make_model: MakeModel, make_batch: Callable[..., Batch]
 ) -> None:
     batch = make_batch(make_model())
-    error = (mlp.predict(batch.states, batch.returns, batch.times) - batch.actions).square()
+    error = (mlp.predict(batch.states, batch.returns / mlp.env_spec.reference.span) - batch.actions).square()
     batch.mask[1, 2:] = False
     total, count = mlp.loss(batch)
     torch.testing.assert_close(total, error[0].sum() + error[1, :2].sum() + error[2].sum())
@@ -59,7 +59,7 @@ def test_it_learns(mlp: MLPPolicy, make_episodes: Callable[..., Episodes]) -> No
 
 def test_it_sees_the_return_still_wanted(mlp: MLPPolicy) -> None:
     states = torch.zeros(2, 11)
-    actions = mlp.predict(states, torch.tensor([0.0, 5000.0]), torch.zeros(2, dtype=torch.long))
+    actions = mlp.predict(states, torch.tensor([0.0, 1.5]))
     assert (actions[0] - actions[1]).abs().max() > 1e-3
 
 

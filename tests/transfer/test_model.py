@@ -159,7 +159,8 @@ def test_returns_are_conditioned_as_shares_of_the_reference_span(make_model: Mak
     span = model.env_spec.reference.span
     expected = model.trunk.returns(torch.tensor([[[0.0], [0.5], [1.0]]]))
     returns, times = torch.tensor([[0.0, 0.5, 1.0]]) * span, torch.tensor([[0, 7, 900]])
-    torch.testing.assert_close(model.embed_return(returns, times)[:, :, 0], expected)
+    scaled = model.adapter.scale_returns(returns, times)
+    torch.testing.assert_close(model.embed_return(scaled)[:, :, 0], expected)
 
 
 def test_states_are_normalised_by_the_statistics_of_their_dataset(make_model: MakeModel) -> None:

@@ -16,7 +16,7 @@ from transfer.adapters.measuring import measure
 from transfer.calibration import Calibration
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.freezing import fingerprint
+from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.scales import Scales, Statistics
@@ -120,7 +120,13 @@ def test_the_mean_return_to_go_is_subtracted_at_every_step_linear_between_those_
     times = torch.tensor([[0, 1, 2, 3, 4, 5, 900]])
     wanted = 7 - torch.tensor([[100.0, 75.0, 50.0, 45.0, 40.0, 40.0, 40.0]])
     torch.testing.assert_close(scales.scale_returns(torch.full((1, 7), 7.0), times), wanted / 10)
-    torch.testing.assert_close(scales.scale_returns(torch.full((7,), 7.0), times[0]), wanted[0] / 10)
+    for scale in (scales.scale_returns, scales.return_scale().of):
+        torch.testing.assert_close(scale(torch.full((7,), 7.0), times[0]), wanted[0] / 10)
+
+
+def test_means_of_steps_without_end_are_refused() -> None:
+    with pytest.raises(TransferError, match="beyond 100,000 steps"):
+        replace(GOOD, return_means=(1.0, 2.0), return_every=1e30)
 
 
 KINDS = [
