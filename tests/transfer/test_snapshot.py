@@ -14,7 +14,8 @@ from torch import nn
 
 from transfer.batch import Batch
 from transfer.decoder import Decoder
-from transfer.freezing import fingerprint, train_only
+from transfer.freezing import train_only
+from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
