@@ -19,6 +19,7 @@ from transfer.envs.remote import REMOTE
 from transfer.errors import TransferError
 
 _EPISODE = re.compile(r"episode_(0|[1-9][0-9]*)")
+_MOST_LINKS = 8  # of one path, one after another
 _PACKED_BEST = 1_100  # times smaller than what it unpacks to: the most that HDF5's own filters reach
 _PACKED_MUCH = 100
 _UNPACKED = 1 << 30  # bytes of one array that is packed more than `_PACKED_MUCH` times, or of one chunk
@@ -100,18 +101,25 @@ class Arrays:
         Raises:
             TransferError: it lies in another file, is declared larger than the file can hold, or cannot be unpacked.
         """
+        return self._walk(path, _MOST_LINKS)
+
+    def _walk(self, path: str, links: int) -> Any | None:
         import h5py
 
         found, walked = self.groups, ""
-        for name in path.split("/"):
+        for name in path.strip("/").split("/"):
             walked = f"{walked}/{name}".lstrip("/")
             # The link first: following it may open another file.
             link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
             if link is None:
                 return None
-            if type(link) is not h5py.HardLink:
-                raise self._refused(walked, "is a link to another place or file")
-            found = found[name]
+            if type(link) is h5py.SoftLink and links:  # to another place in the same file
+                target = link.path if link.path.startswith("/") else f"{walked.rpartition('/')[0]}/{link.path}"
+                found = self._walk(target, links - 1)
+            elif type(link) is h5py.HardLink:
+                found = found[name]
+            else:
+                raise self._refused(walked, "is a link to another file, or one of too many links")
         if isinstance(found, h5py.Dataset):
             self._check(found, path)
         return found

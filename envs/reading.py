@@ -5,7 +5,7 @@ Letters: E episodes, S state size, A action size, T steps of an episode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,13 @@ def blocks_of(source: Source) -> Iterator[Packed]:
         TransferError: a number is not finite, or the file cannot be read to its end.
     """
     rows = max(1, _BLOCK // (8 * source.spec.state_size))
+    paths = [f"observations/{key}".rstrip("/") for key in _observation_sizes(source.spec)]
     with opened(source.dataset_id, source.file) as groups:
+        arrays = Arrays(groups, source.file)
         for index, (name, steps) in enumerate(source.lengths.items()):
+            found = {path: arrays.get(f"{name}/{path}") for path in (*paths, "actions", "rewards")}
             for start in range(0, steps, rows):
-                block = _read(groups[name], source.spec, slice(start, min(start + rows, steps)))
+                block = _read(found, source.spec, slice(start, min(start + rows, steps)))
                 for key, values in block.items():
                     _check_finite(values, f"{source.dataset_id}: {key} of episode {index}", start)
                 yield block
@@ -133,7 +136,7 @@ def _check_keys(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) ->
     if missing:
         raise TransferError(f"{where} lacks {', '.join(missing)}")
     stored = arrays.get(f"{name}/observations")
-    keys = set(stored) if hasattr(stored, "keys") else {""}
+    keys = set(stored.keys()) if stored is not None and hasattr(stored, "keys") else {""}
     if keys != set(_observation_sizes(spec)):
         kind = f"Dict observations with {', '.join(sorted(keys)) or 'no keys'}" if keys != {""} else "flat observations"
         raise TransferError(
@@ -147,13 +150,12 @@ def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
     return sizes | {one.minus: one.size for one in spec.slices if one.minus and one.minus not in sizes}
 
 
-def _read(group: Any, spec: EnvironmentSpec, rows: slice) -> Packed:
-    """Some steps of an episode that `scan` has looked at."""
-    stored = group["observations"]
-    observations = {key: stored[key][rows] for key in stored} if hasattr(stored, "keys") else stored[rows]
+def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, rows: slice) -> Packed:
+    """Some steps of an episode that `scan` has looked at, out of its arrays by path."""
+    shown = {path.partition("/")[2]: array[rows] for path, array in arrays.items() if path.startswith("observations")}
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
-        actions, rewards = (group[key][rows].astype(np.float32) for key in ("actions", "rewards"))
-    return {"states": spec.to_state(observations), "actions": actions, "rewards": rewards}
+        actions, rewards = (arrays[key][rows].astype(np.float32) for key in ("actions", "rewards"))
+    return {"states": spec.to_state(shown.get("", shown)), "actions": actions, "rewards": rewards}
 
 
 def _check_finite(values: NDArray[np.float32], where: str, start: int) -> None:

@@ -55,7 +55,7 @@ class Recording:
         """Observations (T + 1, S), or a mapping of such."""
         first = self.observations[0]
         if isinstance(first, dict):
-            return {key: np.stack([one[key] for one in self.observations]) for key in first}  # type: ignore[index]
+            return {key: np.stack([one[key] for one in self.observations]) for key in first}
         return np.stack(self.observations)  # type: ignore[arg-type]
 
     def told(self) -> dict[str, Array]:
@@ -163,7 +163,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return sum(1 for _ in self.recordings())
 
     @property
-    def spec(self) -> EnvSpec | None:
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """Of the environment inside: whoever builds it anew wants no recorder."""
         return self.env.spec
 
@@ -195,5 +195,5 @@ def _joined(shown: list[Observation]) -> Observation:
     """Observations before each action, of all episodes one after another."""
     first = shown[0]
     if isinstance(first, dict):
-        return {key: np.concatenate([one[key][:-1] for one in shown]) for key in first}  # type: ignore[call-overload]
+        return {key: np.concatenate([one[key][:-1] for one in shown]) for key in first}
     return np.concatenate([one[:-1] for one in shown])  # type: ignore[index]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from gymnasium.spaces import Box, Dict, Space
 
 from transfer.building import build
 from transfer.envs.recorder import Recorder
@@ -67,7 +67,7 @@ def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, 
         with contextlib.closing(build(spec.gym_spec)) as env:
             return env.observation_space, env.action_space
     except NotAtHand:
-        boxes = {one.key: Box(-np.inf, np.inf, (one.size,), np.float64) for one in spec.slices}
+        boxes: dict[str, Space[Any]] = {one.key: Box(-np.inf, np.inf, (one.size,), np.float64) for one in spec.slices}
         boxes |= {one.minus: boxes[one.key] for one in spec.slices if one.minus}
         shown = boxes[""] if "" in boxes and len(boxes) == 1 else Dict(boxes)
         return shown, Box(np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32))

@@ -115,7 +115,7 @@ def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
     rewards = np.asarray(whole.get("rewards", ()), dtype=np.float64)
     flags = {key: whole[key] for key in FLAGS if key in whole}
     ends = [(flag != 0) & (flag == flag) for flag in flags.values()]  # a NaN is no end
-    # The observation after the last action is in no training window.
+    # The observation after the last action is in no window, so its numbers do no harm.
     seen = {key: table[: len(rewards)] if key == "states" else table for key, table in tables.items()}
     return Measured(
         name=name,
@@ -140,11 +140,15 @@ def _stored(name: str, arrays: Arrays) -> dict[str, Any]:
     for key in ("observations", "actions", "rewards", *FLAGS):
         item = arrays.get(f"{name}/{key}")
         parts = {f"{key}/{part}": arrays.get(f"{name}/{key}/{part}") for part in getattr(item, "keys", list)()}
-        held = {path: part for path, part in (parts or {key: item}).items() if getattr(part, "shape", None)}
+        held = {path: part for path, part in (parts or {key: item}).items() if part is not None and _is_array(part)}
         found |= {
             path: array for path, array in held.items() if array.dtype.kind in ("fiub" if key in FLAGS else "fiu")
         }
     return found
+
+
+def _is_array(part: Any) -> bool:
+    return bool(getattr(part, "shape", None))
 
 
 def _states(values: Mapping[str, Array], slices: Slices | None) -> NDArray[np.float32] | None:

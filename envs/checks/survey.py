@@ -170,8 +170,8 @@ def _layout(recorded: Recorded, spaces: Spaces | None) -> tuple[Layout, tuple[st
             f"dataset '{recorded.dataset_id}': {recorded.file} cannot be used: it declares no spaces, and there is no "
             f"environment to ask. {again(recorded.dataset_id)}"
         )
-    shapes = {f"observations/{one.key}".rstrip("/"): (one.size,) for one in spaces.slices}
-    shapes |= {"rewards": (), "actions": (len(spaces.low),)}
+    shapes: dict[str, tuple[int, ...]] = {"rewards": (), "actions": (len(spaces.low),)}
+    shapes |= {f"observations/{one.key}".rstrip("/"): (one.size,) for one in spaces.slices}
     return Layout(spaces.slices, shapes, np.array(spaces.low), np.array(spaces.high)), ()
 
 

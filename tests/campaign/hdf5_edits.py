@@ -104,7 +104,7 @@ def soft_link(content: h5py.File) -> None:
 ARRAYS = ("observations", "actions", "rewards")
 WRONG: dict[str, Change] = {
     **{f"{key}, nan": at(key, 3, np.nan) for key in ARRAYS},
-    **{f"{key}, inf": at(key, -1, np.inf) for key in ARRAYS},
+    **{f"{key}, inf": at(key, -2, np.inf) for key in ARRAYS},  # the last observation is in no window
     **{f"{key}, beyond float32": at(key, 0, 1e39) for key in ARRAYS},
     **{f"{key}, a step less": put(key, lambda x: x[:-1]) for key in ARRAYS},
     **{f"{key}, empty": put(key, lambda x: x[:0]) for key in ARRAYS},
@@ -138,6 +138,7 @@ SAME: dict[str, Change] = {
     "in chunks": put("actions", lambda x: x, chunks=(5, 3)),
     "big-endian": put("observations", lambda x: x.astype(">f8")),
     "wider actions": put("actions", lambda x: x.astype(np.float64)),
+    "the observation after the end, nan": at("observations", -1, np.nan),
     "without infos": lambda f: [f[name].__delitem__("infos") for name in f if "infos" in f[name]],
     "with notes": lambda f: f.attrs.__setitem__("note", "mine"),
     "an episode of a user's own beside": lambda f: f.create_group("notes"),

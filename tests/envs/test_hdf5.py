@@ -53,9 +53,15 @@ def dangling_link(file: Any) -> None:
     file["episode_0/rewards"] = h5py.ExternalLink("/dev/tty", "/episode_0/rewards")
 
 
-def soft_link(file: Any) -> None:
+def soft_link_out(file: Any) -> None:
+    external_link(file)
+    file.move("episode_0/rewards", "outside")
+    file["episode_0/rewards"] = h5py.SoftLink("/outside")
+
+
+def circle(file: Any) -> None:
     del file["episode_0/rewards"]
-    file["episode_0/rewards"] = h5py.SoftLink("/episode_1/rewards")
+    file["episode_0/rewards"] = h5py.SoftLink("/episode_0/rewards")
 
 
 def external_storage(file: Any) -> None:
@@ -110,10 +116,11 @@ def filtered(file: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (external_link, "'episode_0/rewards' is a link to another place or file"),
-        (external_episode, "'episode_0' is a link to another place or file"),
-        (dangling_link, "'episode_0/rewards' is a link to another place or file"),
-        (soft_link, "'episode_0/rewards' is a link to another place or file"),
+        (external_link, "'episode_0/rewards' is a link to another file"),
+        (external_episode, "'episode_0' is a link to another file"),
+        (dangling_link, "'episode_0/rewards' is a link to another file"),
+        (soft_link_out, "'outside' is a link to another file"),
+        (circle, "'episode_0/rewards' is a link to another file, or one of too many links"),
         (external_storage, "'episode_0/rewards' keeps its numbers in another file"),
         (virtual, "'episode_0/rewards' keeps its numbers in another file"),
         (never_written(), "'episode_0/observations' declares 23,622,320,216 bytes and holds 0"),
@@ -212,12 +219,19 @@ def replace(file: Any, key: str, change: Callable[[Any], Any]) -> None:
     file[f"episode_0/{key}"] = values
 
 
+def soft_link(file: Any) -> None:
+    """To another place in the same file."""
+    file.move("episode_0/rewards", "kept")
+    file["episode_0/rewards"] = h5py.SoftLink("/kept")
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda file: file.__delitem__("episode_0"),  # an episode was removed, as errors advise
         lambda file: file["episode_0/observations"].__setitem__(-1, np.nan),  # after the last action: never used
         lambda file: file.create_group("notes"),
+        soft_link,
     ],
 )
 def test_what_does_no_harm_is_accepted_by_both(change: Callable[[Any], Any], datasets: Path) -> None:
