@@ -130,7 +130,7 @@ def wrong_edit(rng: random.Random, content: dict[str, Any], free: Callable[[Keys
     if kind < 0.7:
         keys, value = rng.choice(places)
         return Edit(keys, rng.choice(wrong_values(value)))
-    if kind < 0.85:
+    if kind < 0.85 and wholes:
         keys, value = rng.choice(wholes)
         return Edit(keys, rng.choice((None, 3, "x", True, [] if isinstance(value, dict) else {})))
     keys, _ = rng.choice([(keys, value) for keys, value in (*places, *wholes) if isinstance(keys[-1], str)])
