@@ -57,7 +57,6 @@ def saying(path: Path) -> Iterator[None]:
             errno.EFBIG: "it is larger than this process may write (ulimit -f)",
             errno.EROFS: "the disk is read-only",
             errno.ENOTDIR: "a file stands where a folder should be",
-            errno.EEXIST: "a file stands where a folder should be",
         }.get(error.errno or 0, error.strerror or str(error))
         where = f" ({error.filename})" if error.filename and Path(error.filename) != path else ""
         raise TransferError(f"{path} cannot be written: {reason}{where}.") from error
@@ -68,7 +67,10 @@ def new_folder(folder: Path) -> Iterator[None]:
     """Make a folder and those above it; where the block fails, those that were not there before are removed again."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
         yield
     except BaseException:
         for one in made:

@@ -1,8 +1,7 @@
 """Saving into a folder: others' files are not touched, and whoever is killed or reads meanwhile finds a whole pair."""
 
 import os
-import subprocess
-import sys
+import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import transfer
 from transfer.errors import TransferError
 from transfer.pairs import load_pair, save_pair
 from transfer.tensors import declared, read_header
@@ -104,35 +102,32 @@ def test_a_place_that_cannot_be_written_to_is_named(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def python(program: str, *arguments: object, **options: Any) -> "subprocess.Popen[str]":
-    """Another process with this library."""
-    home = str(Path(transfer.__file__).parent.parent)
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": home},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
+def child(work: Callable[[], None]) -> int:
+    """Another process, as this one is now, that does some work and ends; its number."""
+    number = os.fork()
+    if number == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return number
 
 
-LIMITED = """
-import sys, resource, torch
-from pathlib import Path
-from transfer.errors import TransferError
-from transfer.pairs import save_pair
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    save_pair(Path(sys.argv[1]), "state", {"value": 2}, {"x": torch.zeros(5000)})
-except TransferError as error:
-    print(error)
-"""
+def code(number: int) -> int:
+    """Wait for a child, and what it ended with."""
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
 def test_a_limit_on_the_size_of_files_is_named_and_leaves_the_old_pair(tmp_path: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with pytest.raises(TransferError, match="larger than this process may write"):
+            save_pair(tmp_path, "state", {"value": 2}, {"x": torch.zeros(5000)})
+
     save(tmp_path, 1)
-    assert "larger than this process may write (ulimit -f)" in python(LIMITED, tmp_path).communicate()[0]
+    assert code(child(limited)) == 0
     assert load(tmp_path) == 1 and names(tmp_path) == NAMES
 
 
@@ -157,8 +152,8 @@ def test_a_folder_without_permission_is_named(read_only: Path, inner: str) -> No
 
 def killed_at(nth: int, folder: Path) -> bool:
     """Save the value 2 in a child process that ends before its nth step in the file system; False: it had fewer."""
-    child = os.fork()
-    if child == 0:
+
+    def dying() -> None:
         left = [nth]
 
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -173,8 +168,8 @@ def killed_at(nth: int, folder: Path) -> bool:
         for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir"):
             setattr(os, name, wrap(getattr(os, name)))
         save(folder, 2)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+    return code(child(dying)) == 9
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -196,24 +191,21 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_pair(before: int, tmp_pa
     assert found == sorted(found) and set(found) == {before, 2} and nth > 8
 
 
-WRITER = """
-import sys, torch
-from pathlib import Path
-from transfer.pairs import save_pair
-for value in range(int(sys.argv[2]), 30, 2):
-    save_pair(Path(sys.argv[1]), "state", {"value": value}, {"x": torch.full((5,), float(value))})
-"""
-
-
 def test_two_writers_and_a_reader_never_meet_a_mixture(tmp_path: Path) -> None:
+    def writer(first: int) -> Callable[[], None]:
+        return lambda: [save(tmp_path, value) for value in range(first, 40, 2)] and None
+
     save(tmp_path, 0)
-    writers, seen = [python(WRITER, tmp_path, first) for first in (0, 1)], set()
-    while any(writer.poll() is None for writer in writers):
+    left, seen = {child(writer(0)), child(writer(1))}, set()
+    while left:
         seen.add(load(tmp_path))
-    for writer in writers:
-        assert writer.wait() == 0, writer.communicate()[0]
+        for number in list(left):
+            done, status = os.waitpid(number, os.WNOHANG)
+            if done:
+                assert status == 0
+                left.remove(number)
     assert len(seen) > 3
-    assert load(tmp_path) in (28, 29) and names(tmp_path) == NAMES
+    assert load(tmp_path) in (38, 39) and names(tmp_path) == NAMES
 
 
 def test_an_edit_of_either_file_is_noticed(tmp_path: Path) -> None:
