@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,18 @@ def train_only(model: nn.Module, parts: Sequence[str]) -> Selection:
         parts: names of the parts that train.
 
     Raises:
-        TransferError: no part given, a name the model does not have, or a part without parameters.
+        TransferError: a model without parts, no part given, a name the model does not have, or a part without
+            parameters.
     """
-    have: dict[str, nn.Module] = model.parts()  # type: ignore[operator]
+    if not isinstance(model, nn.Module) or not callable(getattr(model, "parts", None)):
+        raise TransferError(f"a {type(model).__name__} has no parts() to choose from: give a TransferModel.")
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise TransferError(f"parts={seen(parts)}: a list of names is needed, as ['state', 'action'].")
+    have: dict[str, nn.Module] = model.parts()
     if not parts:
         raise TransferError(f"nothing was selected to train. Known parts: {', '.join(have)}.")
     for name in parts:
-        if name not in have:
+        if not isinstance(name, str) or name not in have:
             raise unknown("part", name, have, "A part that the adapter was built without cannot train.")
     model.requires_grad_(False).eval()
     counts = {name: _select(name, have[name]) for name in dict.fromkeys(parts)}

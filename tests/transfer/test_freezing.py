@@ -1,6 +1,7 @@
 """Selecting what trains, and fingerprints that notice one bit."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +56,10 @@ def test_the_selection_counts_what_trains(make_model: MakeModel) -> None:
         ([], "nothing was selected to train. Known parts: trunk, state, action"),
         (["stat"], "unknown part 'stat'. Did you mean 'state'"),
         (["state", "ia3"], "unknown part 'ia3'.*built without cannot train"),
+        ([3], "unknown part '3'"),
+        ([["state"]], "unknown part"),
+        ("state", "parts='state': a list of names is needed"),
+        (None, "parts=None: a list of names is needed"),
     ],
 )
 def test_selecting_nothing_or_unknown_parts_is_refused(
@@ -62,6 +67,12 @@ def test_selecting_nothing_or_unknown_parts_is_refused(
 ) -> None:
     with pytest.raises(TransferError, match=message):
         train_only(make_model(), parts)
+
+
+@pytest.mark.parametrize("model", [{}, None, nn.Linear(2, 2)])
+def test_what_has_no_parts_is_named(model: Any) -> None:
+    with pytest.raises(TransferError, match=f"a {type(model).__name__} has no parts"):
+        train_only(model, ["state"])
 
 
 def test_a_part_without_parameters_is_an_error(make_model: MakeModel) -> None:
