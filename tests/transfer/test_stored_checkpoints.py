@@ -1,0 +1,46 @@
+"""Checkpoints of every format that is read, as they were once written, still act as they did."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transfer.adapter import Adapter
+from transfer.base import PolicyModel
+from transfer.mlp import MLPPolicy
+from transfer.model import TransferModel
+from transfer.pairs import FORMAT
+from transfer.trunk import Trunk
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+def load(folder: Path, name: str) -> PolicyModel:
+    if name == "mlp":
+        return MLPPolicy.load(folder / name)
+    trunk = Trunk.load(folder / "trunk")
+    return TransferModel(trunk, Adapter.load(folder / name, trunk))
+
+
+@pytest.mark.parametrize("number", range(2, FORMAT + 1))
+@pytest.mark.parametrize("name", ["reach", "walk", "mlp"])
+def test_a_stored_checkpoint_acts_as_it_did(number: int, name: str) -> None:
+    folder = FIXTURES / f"format{number}"
+    expected: dict[str, Any] = json.loads((folder / "expected.json").read_text(encoding="utf-8"))[name]
+    policy = load(folder, name).policy()
+    actions = [policy.act(one, 1.5 if step else None) for step, one in enumerate(expected["observations"])]
+    np.testing.assert_allclose(actions, expected["actions"], atol=1e-4)
+
+
+def test_the_stored_adapter_has_every_option() -> None:
+    adapter = Adapter.load(FIXTURES / f"format{FORMAT}" / "reach")
+    assert adapter.ia3 is not None and adapter.conditioning is not None and adapter.context == 5
+    assert (adapter.config.readout, adapter.config.ranges, adapter.config.state) == (
+        *("categorical", "per-dimension", "linear"),
+    )
+    assert adapter.statistics.calibration is not None and adapter.statistics.best_target == 20.0
+    assert adapter.statistics.return_means and adapter.env_spec.action_low[1] == -np.inf
+    assert [one.name for one in adapter.env_spec.slices] == ["observation", "goal", "position"]
+    assert adapter.record["training"] == {"mode": "stored", "steps": 3}
