@@ -21,9 +21,10 @@ from transfer.errors import TransferError
 from transfer.files import read_json, sweep, write_json
 from transfer.freezing import Selection
 from transfer.progress import Progress
+from transfer.recipes.asked import from_data
 from transfer.recipes.boards import Board
 from transfer.recipes.config import RunConfig
-from transfer.recipes.facts import outcome, target_return, timing
+from transfer.recipes.facts import outcome, timing
 from transfer.recipes.folder import resume_command
 from transfer.recipes.results import FORMAT, PROBE
 from transfer.recipes.shapes import misfits, whole
@@ -115,7 +116,7 @@ class Cell:
         return evaluate(
             model,
             num_episodes=episodes,
-            target_return=target_return(target, self.episodes, model),
+            target_return=from_data(target, self.episodes, model.statistics),
             num_envs=settings.envs,
             decode=settings.decode,
             on_episode=on_episode,
@@ -144,7 +145,7 @@ class Cell:
     def calibrate(self, model: PolicyModel) -> None:
         """Measure asked against achieved returns; see `transfer.calibration.calibrate`."""
         settings = self.config.eval
-        targets = [target_return(name, self.episodes, model) for name in TARGETS]
+        targets = [from_data(name, self.episodes, model.statistics) for name in TARGETS]
         with Progress(settings.calibrate * len(TARGETS), f"{self.title}, calibration", "episodes") as progress:
             result = calibrate(
                 model,

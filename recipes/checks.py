@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from transfer.adapter import Adapter
 from transfer.adapters.build import build_adapter
@@ -17,6 +19,21 @@ from transfer.recipes.config import RunConfig
 from transfer.recipes.modes import Mode, new_trunk
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
+
+THREADS_A_CORE = 16
+
+
+def use_threads(count: int) -> None:
+    """Let PyTorch use so many CPU threads; 0 leaves the number alone.
+
+    Raises:
+        TransferError: far more than this machine has cores: starting them would end the process.
+    """
+    most = THREADS_A_CORE * (os.cpu_count() or 1)
+    if count > most:
+        raise TransferError(f"{count} CPU threads are too many for this machine: it takes {most} at most.")
+    if count:
+        torch.set_num_threads(count)
 
 
 def find_trunk(path: Path, seed: int) -> Path:

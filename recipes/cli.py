@@ -5,6 +5,7 @@ Only click and the standard library are imported here; each command imports what
 """
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transfer.errors import TransferError
 from transfer.recipes.cli_data import data, names
 from transfer.recipes.cli_group import Commands
 from transfer.recipes.cli_own import environment, importing, trusting
+from transfer.recipes.cli_types import Place, check_writable, seeds
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -36,7 +38,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--runs-dir", default="runs", type=click.Path(file_okay=False, path_type=Path), help="Where runs lie.")
+@click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
 def ls(runs_dir: Path) -> None:
     """List recipes, environments, adapters and datasets at hand."""
     from transfer.recipes.text import listing
@@ -50,11 +52,11 @@ def ls(runs_dir: Path) -> None:
 @click.option("--quick", is_flag=True, help="Apply the [quick] table: minutes instead of hours.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As adapt.steps=2000; may be repeated.")
 @click.option("--modes", help="What to train, comma-separated, in place of adapt.modes.")
-@click.option("--seeds", "--seed", help="As 0,1,2, in place of run.seeds.")
+@click.option("--seeds", "--seed", help="As 0,1,2 or 0-4, in place of run.seeds.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @click.option("--device", help="auto, cpu, cuda or cuda:1, in place of run.device.")
 @click.option("--threads", help="CPU threads, in place of run.threads.")
-@click.option("--runs-dir", default="runs", type=click.Path(file_okay=False, path_type=Path), help="Where runs lie.")
+@click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
 @importing
 @trusting
 def run(
@@ -74,6 +76,8 @@ def run(
     from transfer.recipes.run import run as run_recipe
 
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
+    if options["seeds"] is not None:
+        options["seeds"] = seeds(options["seeds"])
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     with connected():
         with first_process_first():  # of a mistake only the first one tells
@@ -89,24 +93,23 @@ def run(
 
 @cli.command()
 @click.argument("preset")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=Place("file"))
 def cp(preset: str, file: Path) -> None:
     """Copy a preset to a TOML file to edit; `transfer run FILE` runs it."""
+    from transfer.files import write_text
     from transfer.recipes.presets import own_copy
 
     text = own_copy(preset)
-    try:
-        with file.open("x", encoding="utf-8") as copy:
-            copy.write(text)
-    except FileExistsError:
-        raise TransferError(f"{file} exists and is left as it is; choose another name") from None
-    except FileNotFoundError:
-        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first") from None
+    if os.path.lexists(file):
+        raise TransferError(f"{file} exists and is left as it is; choose another name")
+    if not file.parent.is_dir():
+        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first")
+    write_text(file, text)
     click.echo(f"Edit {file}, then: {shlex.join(['transfer', 'run', str(file)])}")
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(path: Path, as_json: bool) -> None:
     """Show what a trunk, adapter or run folder holds: sizes, fingerprint, what is trainable."""
@@ -118,11 +121,11 @@ def show(path: Path, as_json: bool) -> None:
 
 
 @cli.command("eval")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
 @click.option(
     "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
 )
-@click.option("--targets", default="p95", help="max, pNN, calibrated or raw returns, comma-separated.")
+@click.option("--targets", default="best", help="best, calibrated, max, pNN or raw returns, comma-separated.")
 @click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once, of each adapter.")
 @click.option(
     "--decode",
@@ -130,10 +133,10 @@ def show(path: Path, as_json: bool) -> None:
     type=click.Choice(["autoregressive", "parallel"]),
     help="How action dimensions are generated.",
 )
-@click.option("--trunk", type=click.Path(file_okay=False, path_type=Path), help="Trunk folder, when not in its run.")
+@click.option("--trunk", type=Place("folder"), help="Trunk folder, when not in its run.")
 @click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
 @click.option("--together", is_flag=True, help="Play two or more adapters of one trunk in one pass through it.")
-@click.option("--video", type=click.Path(dir_okay=False, path_type=Path), help="Write a GIF of one episode here.")
+@click.option("--video", type=Place("file"), help="Write a GIF of one episode here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 leaves the number alone.")
@@ -167,13 +170,11 @@ def evaluate(
     for path in paths:
         if not path.exists():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    from transfer.recipes.checks import use_threads
     from transfer.recipes.evaluation import evaluate_path
     from transfer.recipes.text import render_evaluation
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
     if together:
         from transfer.recipes.together import evaluate_paths
 
@@ -196,11 +197,11 @@ def check_video(video: Path | None, together: bool) -> None:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=Place())
 @click.option("--format", "kind", default="markdown", type=click.Choice(["markdown", "csv"]), help="What to print.")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place("folder"),
     help="Folder for report.md, .csv and .png.  [default: the run's own when there is one run; else none]",
 )
 def report(runs: tuple[Path, ...], kind: str, out: Path | None) -> None:
@@ -208,6 +209,8 @@ def report(runs: tuple[Path, ...], kind: str, out: Path | None) -> None:
     from transfer.recipes.report import report as make_report
     from transfer.recipes.report import write_report
 
+    if out is not None:
+        check_writable(out)
     result = make_report(runs)
     folder = out or (runs[0] if len(runs) == 1 else None)
     click.echo(result.markdown if kind == "markdown" else result.csv, nl=False)

@@ -7,6 +7,7 @@ import click
 
 from transfer.errors import TransferError
 from transfer.recipes.cli_own import environment, importing, trusting
+from transfer.recipes.cli_types import Place, check_writable
 
 
 @click.group()
@@ -24,8 +25,8 @@ def list_data() -> None:
 
 @data.command("make")
 @click.argument("name")
-@click.option("--steps", default=100_000, type=click.IntRange(1), help="Steps per policy.")
-@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of environments and noise.")
+@click.option("--steps", default=100_000, type=click.IntRange(1, 10**8), help="Steps per policy.")
+@click.option("--seed", default=0, type=click.IntRange(0, 2**63 - 1), help="Seed of environments and noise.")
 @click.option("--overwrite", is_flag=True, help="Replace datasets that exist.")
 def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
     """Make a bundled dataset by playing its policies, as in: transfer data make hopper/medium-expert."""
@@ -41,7 +42,7 @@ def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
 
 
 @data.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place())
 @click.option("--env", required=True, help="Environment of the file, as hopper, pen or antmaze-umaze.")
 @click.option("--id", "dataset_id", default="", help="Minari id of the result.  [default: imported/NAME-vN]")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that has this id.")
@@ -76,8 +77,8 @@ def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> N
 @click.argument("dataset")
 @click.option("--bins", default="16,64,256", help="Bins per action dimension, comma-separated.")
 @click.option("--tokenizers", default="quantile,uniform,mu-law", help="Which to try, comma-separated.")
-@click.option("--episodes", default=20, type=click.IntRange(1), help="Episodes to replay.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for table, CSV, JSON and plot.")
+@click.option("--episodes", default=20, type=click.IntRange(1, 10**6), help="Episodes to replay.")
+@click.option("--out", type=Place("folder"), help="Folder for table, CSV, JSON and plot.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @environment
 @importing
@@ -90,6 +91,8 @@ def ceiling(
     from transfer.recipes.ceiling import ceiling as measure
     from transfer.recipes.ceiling import write
 
+    if out is not None:
+        check_writable(out)
     with Progress(episodes, dataset, "episodes") as progress:
         tried = whole_numbers("--bins", bins), names(tokenizers)
         report = measure(dataset, *tried, episodes, progress.update, env)
@@ -105,7 +108,7 @@ def names(text: str) -> list[str]:
 
 def whole_numbers(option: str, text: str) -> list[int]:
     """Comma-separated whole numbers from 2 on. Raises TransferError with what was given."""
-    numbers = [int(item) if item.isdecimal() else 0 for item in names(text)]
+    numbers = [int(item) if item.isdecimal() and len(item) < 10 else 0 for item in names(text)]
     if not numbers or min(numbers) < 2:
         raise TransferError(f"{option} wants whole numbers from 2 on, as 16,64,256; got '{text}'")
     return numbers

@@ -15,12 +15,22 @@ from transfer.adapter import AdapterConfig
 from transfer.devices import PRECISIONS
 from transfer.errors import TransferError, unknown
 from transfer.lane import DECODES
-from transfer.numbers import seen
+from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
+from transfer.recipes.asked import check_targets
 from transfer.recipes.presets import find_config
 from transfer.recipes.toml import parse_toml
-from transfer.recipes.typed import build, flatten, from_text, toml_key
+from transfer.recipes.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
+
+# Least and most of every count under [eval].
+COUNTS = {
+    "episodes": (1, MOST_EPISODES),
+    "envs": (1, MOST_ENVS),
+    "calibrate": (0, MOST_EPISODES),
+    "probe_every": (0, MOST_STEPS),
+    "probe_episodes": (1, MOST_EPISODES),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class PretrainConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Raises TransferError on a number out of range."""
         super().__post_init__()
-        at_least("pretrain.context", self.context, 2)
+        whole(self.context, "pretrain.context", 2)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class AdaptConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Raises TransferError on a number out of range, when no mode is named or one is named twice."""
         super().__post_init__()
-        at_least("adapt.context", self.context, 2)  # what the evaluation needs, said before the training
+        whole(self.context, "adapt.context", 2)  # what the evaluation needs, said before the training
         if not self.modes:
             raise TransferError("adapt.modes is empty: name at least one, as in --modes embeddings+ia3")
         if len(set(self.modes)) != len(self.modes):
@@ -72,14 +82,14 @@ class AdaptConfig(TrainConfig):
 class EvalConfig:
     """Episodes in the environment: how many, asked for which returns, decoded how.
 
-    A target is `max`, `pNN` (that percentile of the target dataset's returns), a raw return as text, or `calibrated`.
-    `calibrated` is the target that did best when the adapter was calibrated. For that, `calibrate` episodes are played
-    for each of a few targets after training (0: none). Every `probe_every` steps (0: never), `probe_episodes` episodes
-    are played during training.
+    A target is `max`, `pNN` (that percentile of the target dataset's returns), a raw return as text, `calibrated` (what
+    did best when the adapter was calibrated) or `best` (the same, and p95 without a calibration). A calibration plays
+    `calibrate` episodes for each of a few targets after training (0: none). Every `probe_every` steps (0: never),
+    `probe_episodes` episodes are played during training.
     """
 
     episodes: int = 100
-    targets: tuple[str, ...] = ("p95",)
+    targets: tuple[str, ...] = ("best",)
     envs: int = 100
     decode: str = "autoregressive"
     calibrate: int = 10
@@ -88,12 +98,9 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         """Raises TransferError on a count below its least value, an unreadable target or an unknown decode."""
-        for key, least in (("episodes", 1), ("envs", 1), ("calibrate", 0), ("probe_every", 0), ("probe_episodes", 1)):
-            at_least(f"eval.{key}", getattr(self, key), least)
-        if not self.targets:
-            raise TransferError("eval.targets is empty: name at least one, as in --targets p95")
-        for target in self.targets:
-            check_target(target)
+        for key, (least, most) in COUNTS.items():
+            object.__setattr__(self, key, whole(getattr(self, key), f"eval.{key}", least, most))
+        check_targets(self.targets, "eval.targets")
         if self.decode not in DECODES:
             raise unknown("eval.decode", self.decode, DECODES)
         if "calibrated" in self.targets and not self.calibrate:
@@ -115,10 +122,12 @@ class RunSettings:
     imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises TransferError on no seed, a seed twice or below zero, or an unknown precision."""
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {list(self.seeds)}")
-        at_least("run.threads", self.threads, 0)
+        """Raises TransferError on no seed, a seed twice or out of range, or an unknown precision."""
+        seeds = tuple(whole(seed, "run.seeds", 0, MOST_SEED) for seed in self.seeds)
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {seen(list(seeds))}")
+        object.__setattr__(self, "seeds", seeds)
+        object.__setattr__(self, "threads", whole(self.threads, "run.threads", 0, MOST_THREADS))
         if self.precision not in PRECISIONS:
             raise unknown("run.precision", self.precision, PRECISIONS)
 
@@ -145,24 +154,6 @@ class RunConfig:
 def training(section: TrainConfig, **changes: Any) -> TrainConfig:
     """What a section says about training alone; the modes beside it may change while a training is unfinished."""
     return TrainConfig(**{key.name: getattr(section, key.name) for key in dataclasses.fields(TrainConfig)} | changes)
-
-
-def at_least(key: str, value: int, least: int) -> None:
-    """Raises TransferError when a number lies below its least value."""
-    if value < least:
-        raise TransferError(f"{key} is {value}; it must be at least {least}")
-
-
-def check_target(target: str) -> None:
-    """Raises TransferError unless the target reads as `max`, `calibrated`, `pNN` or a number."""
-    digits = target[1:] if target.startswith("p") else target
-    try:
-        number = float(digits)
-    except ValueError:
-        number = float("nan")
-    in_range = 0 <= number <= 100 if target.startswith("p") else abs(number) < float("inf")
-    if target not in ("max", "calibrated") and not in_range:
-        raise TransferError(f"target '{target}' is not max, calibrated, a percentile like p95, or a return like 3000")
 
 
 def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> RunConfig:
@@ -210,11 +201,17 @@ def read_set(item: str) -> tuple[str, object]:
 
 
 def apply(table: Mapping[str, Mapping[str, object]], changes: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """A copy of the table with `section.key` values replaced; keys are checked when the result is built."""
+    """A copy of the table with `section.key` values replaced; they are checked when the result is built.
+
+    Raises:
+        TransferError: an unknown key, with the closest.
+    """
     result = {section: dict(values) for section, values in table.items()}
     for dotted, value in changes.items():
+        if dotted not in dotted_keys(RunConfig):
+            raise unknown_key(RunConfig, dotted)
         section, _, key = dotted.partition(".")
-        result.setdefault(section, {})[key] = value
+        result[section][key] = value
     return result
 
 

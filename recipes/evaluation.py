@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.devices import find_device
-from transfer.errors import NotAtHand, TransferError, unknown
+from transfer.errors import NotAtHand, TransferError
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.progress import Progress
+from transfer.recipes.asked import from_adapter
 from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.gif import write_gif
 from transfer.rollout import evaluate
-from transfer.scales import Statistics
 from transfer.trunk import Trunk
 
 FRAMES_PER_SECOND = 30
@@ -67,7 +67,7 @@ def evaluate_path(
     """
     entries = []
     for player in find_players(path, device, trunk, any_trunk):
-        targets = [stored_target(target, player.model.statistics) for target in config.targets]
+        targets = [from_adapter(target, player.model.statistics) for target in config.targets]
         if video is not None:
             film(player, targets[0], config.decode, video)
             video = None
@@ -135,21 +135,6 @@ def locate_trunk(home: Path, fingerprint: str) -> Path:
         f"the trunk {fingerprint} that {home} was made on is neither there nor in its run. Name its folder: "
         f"transfer eval {home} --trunk FOLDER"
     )
-
-
-def stored_target(target: str, statistics: Statistics) -> float:
-    """A target as a raw return, from the quantiles that the adapter stores."""
-    if target == "calibrated":
-        if statistics.calibration is None:
-            raise TransferError(
-                "this adapter was not calibrated (eval.calibrate): give another target, as --targets p95."
-            )
-        return statistics.best_target
-    if target in statistics.return_quantiles:
-        return statistics.return_quantiles[target]
-    if target.startswith("p"):
-        raise unknown("target", target, statistics.return_quantiles, "Or give a raw return, as in --targets 3000.")
-    return float(target)
 
 
 def film(player: Player, target: float, decode: str, file: Path) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from transfer import native
-from transfer.base import PolicyModel
 from transfer.calibration import Calibration
 from transfer.devices import find_precision
 from transfer.distributed import size
@@ -82,15 +81,6 @@ def timing(
 def tokenizer_error(tokenizer: Any, episodes: Episodes) -> float:
     """Largest distance of a dataset action from what its token decodes to."""
     return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
-
-
-def target_return(target: str, episodes: Episodes, model: PolicyModel) -> float:
-    """A target as written in a config ("max", "p95", "3600", "calibrated") as a raw return."""
-    if target == "calibrated":
-        return model.statistics.best_target
-    if target == "max":
-        return float(episodes.returns.max())
-    return episodes.quantile(float(target[1:]) / 100) if target.startswith("p") else float(target)
 
 
 def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:

@@ -11,8 +11,9 @@ import torch
 from transfer.devices import find_device
 from transfer.distributed import check_shares, own_device, rank
 from transfer.episodes import Episodes
+from transfer.files import as_path
 from transfer.importing import import_from_here
-from transfer.recipes.checks import check_parts, missing_trunks
+from transfer.recipes.checks import check_parts, missing_trunks, use_threads
 from transfer.recipes.config import RunConfig
 from transfer.recipes.datasets import check_playable, environment_of, load, make, named, obtain
 from transfer.recipes.folder import claim, settle, with_cells
@@ -68,8 +69,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     meant = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
     envs = {name: getattr(config, name).env for name in SECTIONS}
     check_parts(config, modes, folder, *(environment_of(meant[name], envs[name]) for name in reversed(sections)))
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
+    use_threads(config.run.threads)
     episodes: dict[str, Episodes] = {}
     for section in sections:
         meant[section] = obtain(section, getattr(config, section), before.get(section), say)
@@ -86,5 +86,5 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
 
 def with_whole_origin(config: RunConfig) -> RunConfig:
     """The config with the whole path of `pretrain.from`: the run may go on from another working folder."""
-    origin = str(Path(config.pretrain.from_).expanduser().absolute()) if config.pretrain.from_ else ""
+    origin = str(as_path(config.pretrain.from_, "pretrain.from").absolute()) if config.pretrain.from_ else ""
     return replace(config, pretrain=replace(config.pretrain, from_=origin))

@@ -132,7 +132,7 @@ def lay_out(columns: Sequence[tuple[str, Callable[[Line], str], bool]], lines: S
 
 def asked(row: Row) -> str:
     """The score that was asked for."""
-    return f"{row.target_score:.1f}{' (calibrated)' if row.calibrated else ''}"
+    return f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from transfer.recipes.asked import BY_CALIBRATION
 from transfer.recipes.cells import Cell
 from transfer.statistics import Summary, summarise
 
@@ -18,7 +19,8 @@ class Row:
     """What a report says about one mode.
 
     Attributes:
-        target: the raw return that was asked for, as text, or "calibrated": what did best in each seed's calibration.
+        target: the raw return that was asked for, as text, or "best" or "calibrated": what did best in each seed's
+            calibration.
         target_score: the score that was asked for, mean over seeds where each was calibrated.
         success: share of episodes that succeeded, mean over seeds; None where the environment tells nothing of it.
         score, returns: over seeds and episodes, last checkpoint.
@@ -55,7 +57,7 @@ class Row:
     @property
     def calibrated(self) -> bool:
         """Whether each seed asked for what did best in its calibration."""
-        return self.target == "calibrated"
+        return self.target in BY_CALIBRATION
 
     @property
     def key(self) -> Key:
@@ -76,7 +78,8 @@ def make_rows(cells: Sequence[Cell]) -> list[Row]:
         for index, played in enumerate(cell.results["evaluations"]):
             if played["checkpoint"] == "last":
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
-                target = "calibrated" if played.get("target") == "calibrated" else f"{played['target_return']:.4f}"
+                named = str(played.get("target"))
+                target = named if named in BY_CALIBRATION else f"{played['target_return']:.4f}"
                 key = (cell.run, cell.environment, cell.mode, str(played["decode"]), target)
                 groups.setdefault(key, []).append((cell, index))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
@@ -130,7 +133,7 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]], succeeds: bool) -> R
         score=summary,
         returns=summarise(returns),
         by_seed={seed: tuple(scores[seed].tolist()) for seed in sorted(scores)},
-        best=None if target == "calibrated" else best_score(members, last),
+        best=None if target in BY_CALIBRATION else best_score(members, last),
         over_full=None,
         trained=int(first.results["trained"]["numbers"]),
         share=float(first.results["trained"]["share"]),

@@ -12,8 +12,9 @@ from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.progress import Progress
+from transfer.recipes.asked import from_adapter
 from transfer.recipes.config import EvalConfig
-from transfer.recipes.evaluation import Player, find_players, stored_target
+from transfer.recipes.evaluation import Player, find_players
 from transfer.rollout import evaluate_together
 
 
@@ -43,7 +44,7 @@ def evaluate_paths(
     model = share(players)
     entries = []
     for target in config.targets:
-        targets = {str(one.home): stored_target(target, one.model.statistics) for one in players}
+        targets = {str(one.home): from_adapter(target, one.model.statistics) for one in players}
         with Progress(config.episodes * len(players), "together", "episodes") as progress:
             results = evaluate_together(
                 model,

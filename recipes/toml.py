@@ -7,30 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import TransferError
+from transfer.files import read_text
 
-LARGEST = 1_000_000  # bytes; the presets have 4,000
+LARGEST = 200_000  # bytes; the presets have 4,000
 DEEPEST = 8  # tables and lists inside each other; settings need 3
+DOTS = 50  # in a line; the time that tomllib takes for a dotted key grows with the square of its parts
 
 
 def read_toml(path: Path) -> str:
     """The text of a TOML file; a byte-order mark is left out.
 
     Raises:
-        TransferError: not a plain file, a huge one, one that cannot be opened, or text that is not UTF-8.
+        TransferError: see `transfer.files.read_text`.
     """
-    if not path.is_file():  # a pipe or a device would be read for ever
-        raise TransferError(f"{path} is not a file.")
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST + 1)
-    except OSError as error:
-        raise TransferError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(content) > LARGEST:
-        raise TransferError(f"{path} has more than {LARGEST:,} bytes, so it is no file of settings.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TransferError(f"{path} is not a TOML file in UTF-8: {error}.") from error
+    return read_text(path, LARGEST, "utf-8-sig")
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
@@ -43,13 +33,14 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     Raises:
         TransferError: not valid TOML, or nested deeper than settings are.
     """
+    too_deep = any(line.count(".") > DOTS for line in text.split("\n") if not line.lstrip().startswith("#"))
     try:
-        table = tomllib.loads(text)
+        table = {} if too_deep else tomllib.loads(text)
     except RecursionError:
         raise TransferError(f"{name} is nested deeper than settings are.") from None
     except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
         raise TransferError(f"{name} is not valid TOML: {error}") from None
-    if depth(table) > DEEPEST:
+    if too_deep or depth(table) > DEEPEST:
         raise TransferError(f"{name} is nested deeper than settings are.")
     return table
 

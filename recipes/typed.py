@@ -5,14 +5,18 @@ else is converted. Errors name the key, the value seen and the type wanted.
 """
 
 import dataclasses
+import difflib
+import functools
 import math
 import tomllib
 import typing
 from collections.abc import Mapping
 
 from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
 
 Config = typing.TypeVar("Config")
+MOST_ITEMS, LONGEST = 1_000, 4_096  # of a list, of a text
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -21,6 +25,7 @@ def toml_key(field_name: str) -> str:
     return field_name.removesuffix("_")
 
 
+@functools.cache
 def fields_of(section: type) -> dict[str, tuple[str, object]]:
     """TOML key -> (field name, field type) of a dataclass, in order."""
     types = typing.get_type_hints(section)
@@ -28,13 +33,20 @@ def fields_of(section: type) -> dict[str, tuple[str, object]]:
 
 
 def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested tables as one level of dotted keys: `a.b = 1`, `"a.b" = 1` and `[a] b = 1` all give `a.b`."""
+    """Nested tables as one level of dotted keys: `a.b = 1`, `"a.b" = 1` and `[a] b = 1` all give `a.b`.
+
+    Raises:
+        TransferError: one key is set in two of these ways.
+    """
     flat: dict[str, object] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+            inside = flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            inside = {prefix + key: value}
+        for name in inside.keys() & flat.keys():
+            raise TransferError(f"{name} is set twice, once under a quoted or dotted key")
+        flat |= inside
     return flat
 
 
@@ -46,23 +58,27 @@ def build(root: type[Config], table: Mapping[str, object]) -> Config:
     """
     sections = fields_of(root)
     for name, values in table.items():
+        if name in dotted_keys(root):
+            raise TransferError(
+                f"the key {name} is in quotes: write it without, or as a key of [{name.partition('.')[0]}]"
+            )
         if name not in sections:
-            raise unknown("section or key", name, [*sections, *dotted_keys(root)])
+            raise unknown("section", name, sections) if isinstance(values, Mapping) else unknown_key(root, name)
         if not isinstance(values, Mapping):
-            raise TransferError(f"'{name}' is a section, not a value: write {name}.KEY; got {values!r}")
+            raise TransferError(f"'{name}' is a section, not a value: write {name}.KEY; got {seen(values)}")
     built = {}
     for key, (name, kind) in sections.items():
-        built[name] = build_section(typing.cast(type, kind), key, typing.cast(Mapping, table.get(key, {})))
+        built[name] = build_section(root, typing.cast(type, kind), key, typing.cast(Mapping, table.get(key, {})))
     return root(**built)
 
 
-def build_section(kind: type, section: str, values: Mapping[str, object]) -> object:
+def build_section(root: type, kind: type, section: str, values: Mapping[str, object]) -> object:
     """One section from its table. Raises TransferError as `build`."""
     known = fields_of(kind)
     arguments = {}
     for key, value in values.items():
         if key not in known:
-            raise unknown("key", f"{section}.{key}", [f"{section}.{name}" for name in known])
+            raise unknown_key(root, f"{section}.{key}")
         name, wanted = known[key]
         arguments[name] = convert(f"{section}.{key}", value, wanted)
     try:
@@ -78,6 +94,29 @@ def dotted_keys(root: type) -> dict[str, object]:
         for section, (_, kind) in fields_of(root).items()
         for key, (_, wanted) in fields_of(typing.cast(type, kind)).items()
     }
+
+
+def unknown_key(root: type, key: str) -> TransferError:
+    """The error for a `section.key` that there is not: the closest first, then those of the section that was named.
+
+    A key is remembered better than its section, so a key of another section comes first where it is the closer one.
+    """
+    keys = list(dotted_keys(root))
+    section, dot, last = key[:LONGEST].rpartition(".")
+
+    def likeness(name: str) -> float:
+        above, _, own = name.rpartition(".")
+        return 4 * alike(last, own) + alike(section if dot else above, above)
+
+    best = max(keys, key=likeness)
+    guess = f" Did you mean '{best}'?" if alike(last, best.rpartition(".")[2]) > 0.5 else ""
+    listed = [name for name in keys if name != best and name.startswith(f"{section}.")]
+    return TransferError(f"unknown key {seen(key)}.{guess} Known: {', '.join([best, *listed] if listed else keys)}.")
+
+
+def alike(one: str, other: str) -> float:
+    """How alike two words are, 0 to 1."""
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def item_type(wanted: object) -> type | None:
@@ -97,18 +136,22 @@ def convert(key: str, value: object, wanted: object) -> object:
     if item is not None:
         if not isinstance(value, list | tuple):
             raise wrong(key, value, wanted)
+        if len(value) > MOST_ITEMS:
+            raise TransferError(f"{key} has {len(value):,} items; it takes {MOST_ITEMS:,} at most")
         return tuple(convert(f"{key}[{i}]", entry, item) for i, entry in enumerate(value))
-    if wanted is float and type(value) is int:
-        return float(value)
+    if wanted is float and type(value) is int and abs(value) < 2**1000:  # no float is larger than 2**1024
+        value = float(value)
     # type() and not isinstance(): bool is a subclass of int.
     if type(value) is not wanted or (wanted is float and not math.isfinite(typing.cast(float, value))):
         raise wrong(key, value, wanted)
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise TransferError(f"{key} has {len(value):,} characters; it takes {LONGEST:,} at most")
     return value
 
 
 def wrong(key: str, value: object, wanted: object) -> TransferError:
     """The error for a value of the wrong type."""
-    return TransferError(f"{key} is {value!r} ({type(value).__name__}); it must be {describe(wanted)}")
+    return TransferError(f"{key} is {seen(value)} ({type(value).__name__}); it must be {describe(wanted)}")
 
 
 def from_text(root: type, key: str, text: str) -> object:
@@ -119,9 +162,7 @@ def from_text(root: type, key: str, text: str) -> object:
     """
     keys = dotted_keys(root)
     if key not in keys:
-        # Keys of the section alone when it exists: all of them would drown the answer.
-        section = key.partition(".")[0] + "."
-        raise unknown("key", key, [name for name in keys if name.startswith(section)] or keys)
+        raise unknown_key(root, key)
     wanted = keys[key]
     item = item_type(wanted)
     if item is None or text.startswith("["):
@@ -132,9 +173,9 @@ def from_text(root: type, key: str, text: str) -> object:
 
 def read(text: str, wanted: object) -> object:
     """Text as a TOML value; text that is not TOML, or is wanted as text, stays as it is."""
-    if wanted is str and not text.startswith(('"', "'")):
+    if "\n" in text or (wanted is str and not text.startswith(('"', "'"))):
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: not TOML, and numbers of thousands of digits
         return text

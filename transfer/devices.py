@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -19,6 +20,9 @@ def find_device(name: str | torch.device) -> torch.device:
     wanted = str(name) if isinstance(name, torch.device) else name
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if isinstance(wanted, str) and wanted.startswith("gpu"):  # by its letters it is closest to cpu
+        meant = wanted.replace("gpu", "cuda", 1)
+        raise TransferError(f"unknown device {seen(wanted)}. Did you mean {seen(meant)}? Known: {', '.join(DEVICES)}.")
     if not isinstance(wanted, str) or wanted.partition(":")[0] not in DEVICES:
         raise unknown("device", wanted, DEVICES)
     try:

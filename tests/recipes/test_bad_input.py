@@ -33,12 +33,12 @@ pytestmark = pytest.mark.usefixtures("workplace")
         (["--set", "adapt.lr=fast"], ["adapt.lr is 'fast'", "a number"]),
         (["--set", "eval.decode=paralel"], ["Did you mean 'parallel'"]),
         (["--set", "eval.targets=p950"], ["'p950'", "p95"]),
-        (["--set", "eval.probe_every=-1"], ["eval.probe_every is -1", "at least 0"]),
-        (["--set", "eval.probe_episodes=0"], ["eval.probe_episodes is 0", "at least 1"]),
-        (["--set", "adapt.context=1"], ["adapt.context is 1", "at least 2"]),
-        (["--set", "pretrain.context=1"], ["pretrain.context is 1", "at least 2"]),
+        (["--set", "eval.probe_every=-1"], ["eval.probe_every=-1", "at least 0"]),
+        (["--set", "eval.probe_episodes=0"], ["eval.probe_episodes=0", "at least 1"]),
+        (["--set", "adapt.context=1"], ["adapt.context=1", "at least 2"]),
+        (["--set", "pretrain.context=1"], ["pretrain.context=1", "at least 2"]),
         (["--set", "adapt.save_every=3"], ["save_every=3", "log_every=2"]),
-        (["--device", "gpu"], ["unknown device 'gpu'", "Did you mean 'cpu'"]),
+        (["--device", "gpu"], ["unknown device 'gpu'", "Did you mean 'cuda'"]),
         (["--device", "cuda:99"], ["'cuda:99' is not to be had here", "--device auto"]),
         (["--name", "../elsewhere"], ["'../elsewhere' is not the name of a folder", "--runs-dir"]),
         (["--name", ""], ["'' is not the name of a folder"]),
@@ -61,7 +61,8 @@ def test_bad_settings_are_refused_before_anything_is_made(
     # No data at hand and no network: making it, or asking for it, would be noticed.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setattr("transfer.recipes.datasets.make_dataset", lambda *_, **__: pytest.fail("data was made"))
-    monkeypatch.setattr("transfer.envs.located.fetch", lambda ids: pytest.fail("data was asked for"))
+    for module in ("transfer.envs.located", "transfer.recipes.datasets"):
+        monkeypatch.setattr(f"{module}.fetch", lambda ids: pytest.fail("data was asked for"))
     refused(transfer("run", MAIN, *tiny, "--runs-dir", tmp_path / "runs", *options), *words)
     assert not list(tmp_path.iterdir())
 
@@ -76,7 +77,7 @@ def test_bad_settings_are_refused_before_anything_is_made(
         (("heads = 4", "head = 4"), ["Did you mean 'trunk.heads'"]),
         (("[eval]", "[evall]"), ["Did you mean 'eval'"]),
         (("[trunk]", "[trunk"), ["not valid TOML"]),
-        (("# Pretrain", "\udcff"), ["not a TOML file in UTF-8"]),
+        (("# Pretrain", "\udcff"), ["not UTF-8 text"]),
     ],
 )
 def test_a_bad_file_is_refused(
@@ -150,7 +151,7 @@ def test_an_adapter_plays_on_another_trunk_only_when_told_to(
     [
         (["--targets", "p33"], ["unknown target 'p33'", "p95"]),
         (["--targets", "most"], ["'most'", "p95"]),
-        (["--targets", ""], ["eval.targets is empty"]),
+        (["--targets", ""], ["eval.targets has 0 targets"]),
         (["--episodes", "0"], ["--episodes"]),
         (["--decode", "paralel"], ["parallel"]),
         (["--device", "tpu"], ["unknown device 'tpu'"]),

@@ -64,7 +64,7 @@ def test_every_command_explains_itself(command: list[str], flag: str) -> None:
 
 def test_defaults_are_shown() -> None:
     text = " ".join(call("eval", "-h").stdout.split())
-    for shown in ("[default: 100", "[default: p95]", "[default: autoregressive]", "[default: auto]"):
+    for shown in ("[default: 100", "[default: best]", "[default: autoregressive]", "[default: auto]"):
         assert shown in text
 
 
@@ -222,6 +222,71 @@ def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp
     assert (path, device, rest) == (tmp_path, "cpu", [None, None, False, None])
     assert (config.episodes, config.targets, config.envs, config.decode) == (2, ("max", "3000"), 2, "parallel")
     assert json.loads(call("eval", tmp_path, "--json").stdout) == found
-    assert "p95" in call("eval", tmp_path, "--targets", "best").stderr
+    assert "p95" in call("eval", tmp_path, "--targets", "most").stderr
     assert ".gif" in call("eval", tmp_path, "--video", "out.mp4").stderr
     assert "transfer ls" in call("eval", tmp_path / "none").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0-3", (0, 1, 2, 3)), ("0-2,7", (0, 1, 2, 7)), ("5", (5,)), ("3-3", (3,)), (" 0 - 1 , 4", (0, 1, 4))],
+)
+def test_seeds_may_be_a_range(text: str, seeds: tuple[int, ...], recipe: types.SimpleNamespace) -> None:
+    result = call("run", "hopper-to-walker2d", "--seeds", text)
+    assert result.exit_code == 0, result.output
+    assert recipe.config.run.seeds == seeds
+
+
+@pytest.mark.parametrize("text", ["4-0", "0-1000000000", "0-3,2", "1-", "-1", "0-99999999999999999999", ""])
+def test_a_range_that_is_none_is_refused(text: str, recipe: types.SimpleNamespace) -> None:
+    result = call("run", "hopper-to-walker2d", f"--seeds={text}")
+    assert result.exit_code == 2 and "seeds" in result.stderr and len(result.stderr) < 500
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["ls", "--runs-dir", "~/x"],
+        ["run", "~/x/my.toml"],
+        ["run", "hopper-to-walker2d", "--runs-dir", "~/x"],
+        ["cp", "hopper-to-walker2d", "~/x/my.toml"],
+        ["show", "~/x"],
+        ["eval", "~/x"],
+        ["eval", "~/x", "--trunk", "~/x", "--video", "~/x/a.gif"],
+        ["report", "~/x", "--out", "~/x"],
+        ["data", "import", "~/x", "--env", "hopper"],
+        ["data", "ceiling", "hopper/medium", "--out", "~/x"],
+    ],
+)
+def test_a_tilde_is_the_home_folder_in_every_path(
+    args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file stands at ~/x, so that each command ends at once, and names it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    (tmp_path / "x").write_text("mine")
+    result = call(*args)
+    assert result.exit_code == 2 and str(tmp_path / "x") in result.stderr, result.output
+    assert "~" not in result.stderr and [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_tilde_in_pretrain_from_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transfer.recipes.config import load_config
+    from transfer.recipes.prepare import with_whole_origin
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = with_whole_origin(load_config("hopper-to-walker2d", ["pretrain.from=~/run"]))
+    assert config.pretrain.from_ == str(tmp_path / "run")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "x" * 5000, "~nobody-of-this-name/x"])
+@pytest.mark.parametrize("command", ["show", "eval", "report", "run", "ls --runs-dir", "cp hopper-to-walker2d"])
+def test_what_is_no_path_is_refused(command: str, path: str) -> None:
+    result = call(*command.split(), path)
+    assert result.exit_code == 2 and "Traceback" not in result.stderr, result.output
+    assert len(result.stderr) < 11_000
+
+
+def test_a_run_that_is_not_there_is_said_to_be_one() -> None:
+    result = call("run", "runs/nope", "--resume")
+    assert result.exit_code == 2 and "no run and no file runs/nope" in result.stderr and "transfer ls" in result.stderr

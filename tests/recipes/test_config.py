@@ -1,11 +1,13 @@
 import dataclasses
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from transfer.errors import TransferError
-from transfer.recipes.config import AdaptConfig, DataConfig, RunConfig, dump_config, load_config
+from transfer.recipes.config import AdaptConfig, DataConfig, RunConfig, config_table, dump_config, load_config
 from transfer.recipes.presets import find_config, preset_text, presets
 from transfer.recipes.typed import build, dotted_keys, flatten
 
@@ -99,7 +101,7 @@ def test_set_reads_text_as_the_type_of_its_key(tmp_path: Path) -> None:
         ("[trunk]\nwidth = 10\nheads = 3", ["width", "heads"]),
         ("[adapter]\ntokenizer = 'quantiles'", ["Did you mean 'quantile'"]),
         ("[eval]\ntargets = ['p101']", ["p101"]),
-        ("[eval]\ntargets = ['best']", ["best", "p95"]),
+        ("[eval]\ntargets = ['most']", ["most", "best", "p95"]),
         ("[eval]\ndecode = 'paralel'", ["Did you mean 'parallel'"]),
         ("[eval]\nenvs = 0", ["eval.envs"]),
         ("[run]\nseeds = [0, 0]", ["run.seeds"]),
@@ -133,6 +135,113 @@ def test_mistakes_in_set(item: str, words: list[str] | None, tmp_path: Path) -> 
     with pytest.raises(TransferError) as error:
         load_config(write(tmp_path, ""), [item])
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("adapt.probe_every", "eval.probe_every"),
+        ("run.targets", "eval.targets"),
+        ("eval.width", "trunk.width"),
+        ("pretrain.form", "pretrain.from"),
+        ("device", "run.device"),
+        ("adapt.readuot", "adapter.readout"),
+    ],
+)
+def test_the_key_that_was_meant_is_found_in_whatever_table(key: str, meant: str, tmp_path: Path) -> None:
+    for text, sets in (("", [f"{key}=5"]), (f"{key} = 5", []), (f"[quick]\n{key} = 5", [])):
+        (tmp_path / "my.toml").write_text(f'{text}\n[target]\nfallback = "walker2d/medium"')
+        if text.startswith("[quick]"):
+            write(tmp_path, text)
+        with pytest.raises(TransferError, match=f"Did you mean '{meant}'"):
+            load_config(str(tmp_path / "my.toml"), sets)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    ["p95,p95", "p95,p95.0", "3000,3000.0", "3e3,3000", "best,best", "max,p50,max", "0,-0"],
+)
+def test_a_target_given_twice_is_refused(targets: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match=r"eval\.targets names the target .* twice"):
+        load_config(write(tmp_path, ""), [f"eval.targets={targets}"])
+
+
+@pytest.mark.parametrize("text", ["steps = 5", '"quick" = 3'])
+def test_quick_is_a_table_of_known_keys(text: str, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(f'{text}\n[target]\nfallback = "walker2d/medium"')
+    with pytest.raises(TransferError, match=r"my\.toml"):
+        load_config(str(tmp_path / "my.toml"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    file = Path(write(tmp_path, "[adapt]\nsteps = 7"))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_config(str(file)).adapt.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe[\x00a\x00", "UTF-8"),
+        (b"a = 1\x00", "not valid TOML"),
+        (b"[[" * 5000, "my.toml"),
+        (b"a = " + b"[" * 20_000, "nested"),
+        (b"a = " + b"{b = " * 20_000, "nested"),
+        (b"a" + b".a" * 20_000 + b" = 1", "nested"),
+        (b"a" + b".a" * 8 + b" = 1", "nested"),
+        (b"#" * 2_000_000, "200,000"),
+        (b"a = " + b"9" * 50_000, "not valid TOML"),
+        (b"[adapt]\nsteps = 0x" + b"f" * 50_000, "steps="),
+        (b"[adapt]\nlr = 1" + b"0" * 4_000, "adapt.lr"),
+        (b"[adapt]\nlr = 1e999", "adapt.lr"),
+        (b"[adapt]\nsteps = 1979-05-27", "adapt.steps"),
+        (b"[run]\nseeds = [" + b"1," * 2_000 + b"]", "1,000 at most"),
+        (b"[run]\ndevice = '" + b"x" * 5_000 + b"'", "4,096 at most"),
+        (b"[adapt]\nsteps = 1\n[adapt]\nlr = 1.0", "not valid TOML"),
+        (b'[quick]\n"adapt.steps" = 1\nadapt.steps = 2', "adapt.steps is set twice"),
+        (b'"adapt.steps" = 1', "adapt.steps is in quotes"),
+        (b"[[adapt]]\nsteps = 1", "'adapt' is a section"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(content: bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(
+        content + b"" if content.startswith(b"\xff") else content + b'\n[target]\nfallback = "walker2d/medium"'
+    )
+    with pytest.raises(TransferError, match=words) as error:
+        load_config(str(file))
+    assert len(str(error.value)) < 2_000 and str(file) in str(error.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "my.toml")
+    with pytest.raises(TransferError, match=r"my\.toml"):
+        load_config(str(tmp_path / "my.toml"))
+
+
+VALUES: list[object] = [
+    *(True, 0, -1, 10**30, -(10**30), 1e-320, 1e300, -1.5, "", "x" * 300, "\x1b[2J", [], [[]], [True], [1.5], [""]),
+    *({"a": 1}, ["a", "a"], [-1], [10**30], [0] * 5000),
+]
+
+
+@pytest.mark.parametrize("key", dotted_keys(RunConfig))
+def test_no_value_of_any_key_is_more_than_a_message(key: str, tmp_path: Path) -> None:
+    """Every key with values of every kind: it is taken, or refused by a short message that names it."""
+    section, _, name = key.partition(".")
+    for value in VALUES:
+        table = tomllib.loads(preset_text("hopper-to-walker2d"))
+        table.pop("quick")
+        table[section][name] = value
+        (tmp_path / "my.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+        try:
+            config = load_config(str(tmp_path / "my.toml"))
+        except TransferError as error:
+            assert name in str(error) and len(str(error)) < 2_000, str(error)
+        else:
+            kept = config_table(config)[section][name]
+            taken = float(value) if isinstance(kept, float) else value  # a whole number is taken where one is wanted
+            assert kept == taken and type(kept) is type(taken)
 
 
 def test_value_for_a_section_and_quick_without_a_table(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Values of options that click has no type for; quick to import."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from transfer.errors import TransferError
+from transfer.files import as_path
+
+MOST_SEEDS = 1_000
+
+
+class Place(click.ParamType):
+    """A path as typed, with `~` expanded.
+
+    Args:
+        kind: "folder" or "file" refuses the other where something is there already; "path" takes both.
+    """
+
+    def __init__(self, kind: str = "path") -> None:
+        self.name = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; fails for what is no path."""
+        try:
+            path = as_path(value, "path")
+            if path.exists() and self.name != "path" and path.is_dir() != (self.name == "folder"):
+                raise TransferError(f"{path} is a {'folder' if path.is_dir() else 'file'}, not a {self.name}.")
+        except (TransferError, OSError) as error:  # OSError: names that are too long, folders that cannot be entered
+            self.fail(str(error), param, ctx)
+        return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raise TransferError, before any work, where a folder cannot be written to or made."""
+    above = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not above.is_dir():
+        raise TransferError(f"{folder} cannot be written to: {above} is a file.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TransferError(f"{folder} cannot be written to: no permission in {above}.")
+
+
+def seeds(text: str) -> str:
+    """`0-4,7` as `0,1,2,3,4,7`; what is no range stays as it is.
+
+    Raises:
+        TransferError: a range that ends before it begins, or one of very many seeds.
+    """
+    found: list[str] = []
+    for item in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,18})\s*-\s*(\d{1,18})\s*", item, re.ASCII)
+        first, last = map(int, ends.groups()) if ends else (0, 0)
+        if ends and not 0 <= last - first < MOST_SEEDS:
+            raise TransferError(f"--seeds {item.strip()} is no range of up to {MOST_SEEDS:,} seeds, as 0-4 is")
+        found += map(str, range(first, last + 1)) if ends else [item]
+    return ",".join(found)
