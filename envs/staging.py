@@ -85,7 +85,7 @@ def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
     if not place.exists():
         return None
     before = folder / _ASIDE / place.relative_to(root)
-    before.parent.mkdir(parents=True)
+    before.parent.mkdir(parents=True, exist_ok=True)  # two of one namespace may be replaced together
     place.rename(before)
     return before
 
