@@ -40,7 +40,7 @@ def load_episodes(source: Any, env: Any = None, trust: bool = False) -> Episodes
     located = locate(source)
     for one in located:
         check_file(one.file, one.dataset_id)
-    recorded = [read_recorded(one.dataset_id, one.file.parent) for one in located]
+    recorded = [read_recorded(one.dataset_id, one.file.parent, env is not None) for one in located]
     for each in recorded:
         _log_version_notes(each)
     return packed(located, [environment_of(each, env, trust) for each in recorded])

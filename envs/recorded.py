@@ -57,8 +57,13 @@ class Recorded:
         return Spaces.of(self.observation_space, self.action_space, f"dataset '{self.dataset_id}'")
 
 
-def read_recorded(dataset_id: str, folder: Path) -> Recorded:
+def read_recorded(dataset_id: str, folder: Path, named: bool = False) -> Recorded:
     """Reads metadata.json in the folder of a dataset.
+
+    Args:
+        dataset_id: a Minari id.
+        folder: where the metadata lie.
+        named: the environment is named by the user, so that one in the metadata that cannot be read is no matter.
 
     Raises:
         TransferError: no JSON object, or specs and spaces in it that are none.
@@ -66,20 +71,25 @@ def read_recorded(dataset_id: str, folder: Path) -> Recorded:
     file = folder / "metadata.json"
     try:
         metadata = read_json(file)
-        collected, played = (_spec(metadata, key) for key in ("env_spec", "eval_env_spec"))
+        collected, played = (_spec(metadata, key, named) for key in ("env_spec", "eval_env_spec"))
         spaces = [_space(metadata, key) for key in ("observation_space", "action_space")]
     except TransferError as error:
         raise TransferError(f"dataset '{dataset_id}': {file} cannot be used: {error}") from error
     return Recorded(dataset_id, file, metadata, collected, played or collected, *spaces)
 
 
-def _spec(metadata: Mapping[str, Any], key: str) -> str:
+def _spec(metadata: Mapping[str, Any], key: str, named: bool) -> str:
     text = metadata.get(key)
     if text is None:
         return ""
-    if not isinstance(text, str):
-        raise TransferError(f"{key} is {seen(text)}; a Gymnasium spec as JSON in text is needed.")
-    return to_json(parsed(text))
+    try:
+        if not isinstance(text, str):
+            raise TransferError(f"{key} is {seen(text)}; a Gymnasium spec as JSON in text is needed.")
+        return to_json(parsed(text))
+    except TransferError as error:
+        if named:
+            return ""
+        raise TransferError(f"{error} Name another with env= (--env on the command line).") from error
 
 
 def _space(metadata: Mapping[str, Any], key: str) -> Any:

@@ -90,7 +90,8 @@ def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) ->
 def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
-    spec, options = allowed(gym_spec, trust), {} if render_mode is None else {"render_mode": render_mode}
+    spec = allowed(gym_spec, trust)
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
         with quiet():
             # The checker only warns about the API, and costs a visible share of each step.

@@ -1,5 +1,6 @@
 """What is known about one environment: its sizes, how to build it, its reference scores and targets."""
 
+import difflib
 import functools
 import importlib
 import logging
@@ -408,8 +409,12 @@ def gym_spec_json(env: object) -> str:
             raise TransferError("it has no Gymnasium spec; register it and make it with gymnasium.make")
         return to_json(spec)
     except (gymnasium.error.Error, TransferError) as error:
-        reason = str(error).rstrip(".")
+        near = (
+            difflib.get_close_matches(env.rpartition(":")[2], gymnasium.registry, n=1) if isinstance(env, str) else []
+        )
+        guess = f" Did you mean '{near[0]}'?" if near else ""
         raise TransferError(
-            f"no environment for {seen(env)}: {reason}. Give a Gymnasium id such as 'Hopper-v5' (registered first, if "
-            "it is your own, or as 'module:EnvId-v0'), an environment, a Gymnasium EnvSpec or an EnvironmentSpec."
+            f"no environment for {seen(env)}: {str(error).partition(' Did you mean')[0].rstrip('.')}.{guess} Give a "
+            "Gymnasium id such as 'Hopper-v5' (registered first, if it is your own, or as 'module:EnvId-v0'), an "
+            "environment, a Gymnasium EnvSpec or an EnvironmentSpec."
         ) from error

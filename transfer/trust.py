@@ -68,6 +68,7 @@ def vouch(gym_spec: str) -> None:
 
 def told(gym_spec: str, trust: bool) -> Say | None:
     """Who is told what is called, where everything that a spec names may be; None where it may not."""
+    trust = flag(trust, "trust")  # "no" is no yes
     if _say is not None:
         return _say
     if gym_spec in _own:
@@ -77,7 +78,7 @@ def told(gym_spec: str, trust: bool) -> Say | None:
 
 def said(trust: bool) -> bool:
     """Whether somebody said so: the caller, or `trusting`. Handing in an object says it of its code alone."""
-    return trust or _say is not None
+    return flag(trust, "trust") or _say is not None
 
 
 def announce(say: Say, entry_point: object, arguments: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 
-_MOST = 10_000  # steps that one step may stand for, or frames that an observation may hold
+_MOST = 1_000  # steps that one step may stand for, or frames that an observation may hold
 
 
 def _count(value: Any, name: str) -> int:
@@ -62,7 +62,6 @@ _PLAIN: dict[str, dict[str, Kind]] = {
     "MaxAndSkipObservation": {"skip": _count},
     "OrderEnforcing": {"disable_render_order_enforcing": flag},
     "PassiveEnvChecker": {},
-    "RecordEpisodeStatistics": {"buffer_length": _count, "stats_key": _words},
     "RepeatAction": {"num_repeats": _count},
     "RescaleAction": {"min_action": _bounds, "max_action": _bounds},
     "RescaleObservation": {"min_obs": _numbers, "max_obs": _numbers},
@@ -77,6 +76,7 @@ _PLAIN: dict[str, dict[str, Kind]] = {
 # They show or record what happens and leave it as it is; nobody asked to record again.
 _LEFT_OUT = {
     *("HumanRendering", "RecordVideo", "RenderCollection", "AddWhiteNoise", "ObstructView"),
+    "RecordEpisodeStatistics",
     *("DataCollector", "DataCollectorV0", "Recorder"),
 }
 
@@ -142,7 +142,10 @@ def _problem(wrapper: WrapperSpec) -> str:
 
 def _arguments(wrapper: WrapperSpec) -> dict[str, Any]:
     kinds, given = _PLAIN[wrapper.name], wrapper.kwargs or {}
-    return {key: kinds[key](value, f"{key} of the wrapper {wrapper.name}") for key, value in given.items()}
+    try:
+        return {key: kinds[key](value, f"{key} of the wrapper {wrapper.name}") for key, value in given.items()}
+    except TransferError as error:
+        raise NotAtHand(str(error)) from error
 
 
 def own_limit(spec: EnvSpec) -> int | None:
@@ -155,7 +158,8 @@ def own_limit(spec: EnvSpec) -> int | None:
 
 def statistics_in(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     """Names of the wrappers around an environment that keep statistics of their own, which start empty when built."""
-    found, layer = [], env
+    found: list[str] = []
+    layer: Any = env
     while layer is not None and layer is not getattr(layer, "unwrapped", layer):
         kept = (type(one).__name__ for one in vars(layer).values())
         if any(name.startswith("Running") for name in kept):

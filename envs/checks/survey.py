@@ -120,7 +120,7 @@ def survey(source: str, env: Any = None, trust: bool = False) -> Data:
             be read.
     """
     dataset_id, file = _locate(source)
-    recorded = read_recorded(dataset_id, file.parent)
+    recorded = read_recorded(dataset_id, file.parent, env is not None)
     played = recorded.played_in if env is None else as_spec(env, trust=trust).gym_spec
     spaces, problem, mismatch = _ask(played, trust)
     layout, unsupported = _layout(recorded, spaces)

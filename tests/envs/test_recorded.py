@@ -13,6 +13,7 @@ from gymnasium import spaces, wrappers
 from minari.data_collector import EpisodeBuffer
 
 from tests.toys import toy
+from transfer.envs.doctor import check_dataset
 from transfer.envs.loading import load_episodes
 from transfer.errors import NotAtHand, TransferError
 from transfer.specs import as_spec
@@ -86,7 +87,9 @@ def test_data_without_an_environment_take_one_by_name(write: Write) -> None:
     write(env_spec=None)
     with pytest.raises(TransferError, match=r"names no environment.*env=...\).*--env"):
         load_episodes(ID)
-    with pytest.raises(TransferError, match="'mine/toy-v0': no environment for 'TestTooy-v0'.*Did you mean: `TestToy`"):
+    with pytest.raises(
+        TransferError, match="'mine/toy-v0': no environment for 'TestTooy-v0'.*Did you mean 'TestToy-v0'"
+    ):
         load_episodes(ID, env="TestTooy-v0")
     with pytest.raises(TransferError, match="'mine/toy-v0': the data have states of 3.*Hopper-v5 has 11"):
         load_episodes(ID, env="Hopper-v5")
@@ -118,6 +121,8 @@ def test_metadata_that_are_damaged_are_named(key: str, value: Any, message: str,
     write(**{key: value})
     with pytest.raises(TransferError, match=f"'mine/toy-v0': .*{message}"):
         load_episodes(ID)
+    if key.endswith("env_spec"):  # where the user names another, it is no matter
+        assert load_episodes(ID, env=toy(3, 2)).num_steps == check_dataset(ID, toy(3, 2)).facts["steps"] == 6
 
 
 def test_requirements_of_any_kind_are_no_error(write: Write) -> None:

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from tests import toys
 from tests.toys import toy
 from transfer import specs
 from transfer.envs.specs import ENVIRONMENTS, environment, find, reference_for
@@ -277,9 +278,14 @@ def test_whatever_a_user_calls_an_environment_by_is_the_same_spec() -> None:
     [
         ("CartPole-v1", "CartPole-v1 has actions in Discrete.*Discrete actions are not"),
         ("CliffWalking-v1", "has observations in Discrete"),
-        ("Hoper-v5", "no environment for 'Hoper-v5'.*Did you mean: `Hopper`"),
+        ("Hoper-v5", "no environment for 'Hoper-v5'.*Did you mean 'Hopper-v5'"),
         ("no_such_module:Mine-v0", "no environment for 'no_such_module:Mine-v0'.*no module named 'no_such_module'"),
         ("", "no environment for ''"),
+        ("Hopper", "no environment for 'Hopper'.*Did you mean 'Hopper-v5'"),
+        ("my env-v0", "no environment for 'my env-v0': Malformed"),
+        (gymnasium.Env, "it has no Gymnasium spec"),
+        (toys.Toy(2, 1), "it has no Gymnasium spec; register it"),
+        (gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync"), "it is many environments in one"),
         (3, "no environment for 3"),
         (None, "no environment for None"),
     ],

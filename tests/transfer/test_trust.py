@@ -264,3 +264,11 @@ def test_statistics_that_start_empty_are_not_played(kind: str, caplog: pytest.Lo
     with pytest.raises(NotAtHand, match=f"{kind} of the environment TestToy-v0 starts with empty.*trust=True"):
         spec.make()
     spec.make(trust=True).close()
+
+
+@pytest.mark.parametrize("word", ["no", "yes", 1, None, [True]])
+def test_a_word_is_true_or_false(word: Any, marks: Marks) -> None:
+    for call in (lambda: hopper(entry_point="evilmod:Env").make(trust=word), lambda: as_spec("Hopper-v5", trust=word)):
+        with pytest.raises(TransferError, match="trust=.*True or False is needed"):
+            call()
+    assert marks() == set()
