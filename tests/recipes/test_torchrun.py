@@ -14,7 +14,14 @@ from tests.run_files import cell, results
 
 Transfer = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
-RUN = ["run", "hopper-to-walker2d", "--modes=embeddings", "--device=cpu", "--set=run.precision=float32"]
+RUN = [
+    "--import=mine",
+    "run",
+    "hopper-to-walker2d",
+    "--modes=embeddings",
+    "--device=cpu",
+    "--set=run.precision=float32",
+]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "transfer.recipes"]
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -32,6 +39,14 @@ def files(run: Path) -> list[str]:
     return sorted(name.partition(".tfevents")[0] for name in names)
 
 
+@pytest.fixture(autouse=True)
+def mine(workplace: Path) -> Path:
+    """A module of the user's own in the working folder, which leaves the rank of who imports it."""
+    text = 'import os, pathlib\npathlib.Path("imported-" + os.environ.get("RANK", "alone")).touch()'
+    (workplace / "mine.py").write_text(text)
+    return workplace
+
+
 def test_two_processes_make_the_run_of_one(workplace: Path, tiny: list[str], transfer: Transfer) -> None:
     two = torchrun(*RUN, *tiny, "--name=two")
     assert two.returncode == 0, two.stdout + two.stderr
@@ -45,6 +60,7 @@ def test_two_processes_make_the_run_of_one(workplace: Path, tiny: list[str], tra
         assert results(shared, mode)["final_loss"] == pytest.approx(results(one, mode)["final_loss"], rel=1e-5)
         assert json.loads((cell(shared, mode) / "timing.json").read_text())["processes"] == 2
     assert results(shared, "embeddings")["trunk"]["unchanged"] is True
+    assert {path.name for path in workplace.glob("imported-*")} >= {"imported-0", "imported-1"}
 
 
 def test_a_mistake_ends_all_processes_and_leaves_nothing(workplace: Path, tiny: list[str]) -> None:
