@@ -1,6 +1,5 @@
 """Datasets of the kind that D4RL has, made here and now from the bundled behaviour policies: no download needed."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from transfer.envs.names import BUNDLED, data_path, is_local
 from transfer.envs.writing import episode_buffer, publish, staging, version, write_dataset
 from transfer.errors import TransferError, unknown
+from transfer.files import read_json
+from transfer.numbers import MOST_SEED, MOST_STEPS, whole
 
 if TYPE_CHECKING:
     from transfer.envs.rollout import Behaviour, Trajectory
@@ -51,10 +52,9 @@ def make_dataset(
     Raises:
         TransferError: unknown name, or steps or seed out of range.
     """
-    if name not in BUNDLED:
+    steps, seed = whole(steps, "steps", 1, MOST_STEPS), whole(seed, "seed", 0, MOST_SEED)
+    if not isinstance(name, str) or name not in BUNDLED:
         raise unknown("bundled dataset", name, BUNDLED, "Other datasets come from Minari: `minari list remote`.")
-    if steps < 1 or seed < 0:
-        raise TransferError(f"a dataset needs steps >= 1 and seed >= 0, got steps {steps} and seed {seed}")
     result = Made(BUNDLED[name])
     todo = [one for one in result if overwrite or not is_local(one)]
     for one in set(result) - set(todo):
@@ -103,15 +103,12 @@ def _write(
 
 def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
     try:
-        made_with = json.loads((data_path(dataset_id) / "metadata.json").read_text())["bundled"]
-    except (OSError, ValueError, KeyError):
-        return
-    if (made_with["steps"], made_with["seed"]) != (steps, seed):
+        before = read_json(data_path(dataset_id) / "metadata.json").get("bundled")
+        made_with = whole(before["steps"], "steps"), whole(before["seed"], "seed")  # type: ignore[index]
+    except (TransferError, TypeError, KeyError):
+        return  # edited or damaged: whoever reads it says so
+    if made_with != (steps, seed):
         logger.warning(
             "%s is kept as it was made, with %d steps of seed %d; overwrite it to have %d steps of seed %d",
-            dataset_id,
-            made_with["steps"],
-            made_with["seed"],
-            steps,
-            seed,
+            *(dataset_id, *made_with, steps, seed),
         )

@@ -18,6 +18,7 @@ from transfer.envs.d4rl_file import Arrays, observations, opened
 from transfer.envs.specs import ENVIRONMENTS, KnownEnvironment, known_environment
 from transfer.envs.writing import check_new_id, episode_buffer, new_id_of, publish, staging, write_dataset
 from transfer.errors import TransferError
+from transfer.files import as_path
 
 logger = logging.getLogger(__name__)
 # How D4RL's own files name the mazes.
@@ -74,6 +75,7 @@ def import_d4rl(
         TransferError: unknown environment, a version with known errors, an id that is taken or no Minari id, or a file
             that is damaged, empty, not finite, of another environment or not laid out as D4RL's are.
     """
+    file = as_path(file, "the file")
     family, known = _checked_version(file.stem, env)
     new_id = check_new_id(dataset_id or new_id_of(file.stem, "imported"), overwrite, "Replace it with --overwrite")
     with opened(file, goals=family is _ANTMAZE) as arrays:

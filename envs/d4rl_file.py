@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.envs.hdf5 import Arrays as Held
+from transfer.envs.hdf5 import cause
 from transfer.errors import TransferError
 
 GOAL = "infos/goal"
@@ -74,7 +76,9 @@ def opened(file: Path, goals: bool) -> Iterator[Arrays]:
     with contextlib.ExitStack() as stack:
         with _reading(file):
             source = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CACHE))
-            found = {key: source[key] for key in (*needed, "timeouts", "next_observations") if key in source}
+            held = Held(source, file)
+            named = {key: held.get(key) for key in (*needed, "timeouts", "next_observations")}
+            found = {key: array for key, array in named.items() if array is not None}
             have = ", ".join(list(source)[:12]) or "nothing"
         missing = [key for key in needed if key not in found]
         if missing:
@@ -90,8 +94,10 @@ def _reading(file: Path) -> Iterator[None]:
     """What h5py raises where it cannot read a file, as TransferError."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError) as error:
-        raise TransferError(f"{file} is damaged, cut short or not HDF5: {error}. Download it again.") from error
+    except TransferError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise TransferError(cause(file, error, "Download it again.")) from error
 
 
 def observations(arrays: Arrays, rows: slice) -> Any:

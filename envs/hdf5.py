@@ -56,7 +56,7 @@ def cause(file: Path, error: Exception, advice: str) -> str:
         return f"{file} cannot be unpacked here: {text}. {_filter_advice()}"
     if isinstance(error, MemoryError):
         return f"{file} holds an array that does not fit into memory"
-    return f"{file} is not a whole Minari HDF5 file: {text}. {advice}"
+    return f"{file} is damaged, cut short or no HDF5 file: {text}. {advice}"
 
 
 def _filter_advice() -> str:

@@ -222,8 +222,11 @@ def test_an_interrupted_overwrite_keeps_the_old_data(datasets: Path) -> None:
     ("options", "message"),
     [
         ({"name": "hopper/expart"}, "unknown bundled dataset 'hopper/expart'. Did you mean 'hopper/expert'"),
-        ({"name": "hopper/expert", "steps": 0}, "steps 0"),
-        ({"name": "hopper/expert", "seed": -1}, "seed -1"),
+        ({"name": "hopper/expert", "steps": 0}, "steps=0"),
+        ({"name": "hopper/expert", "steps": 10**15}, "steps=1000000000000000 is too large"),
+        ({"name": "hopper/expert", "steps": 2.5}, "steps=2.5"),
+        ({"name": "hopper/expert", "seed": -1}, "seed=-1"),
+        ({"name": None}, "unknown bundled dataset 'None'"),
     ],
 )
 def test_bad_requests_are_refused(home: Path, options: dict[str, object], message: str) -> None:

@@ -265,6 +265,33 @@ def test_damaged_files_are_refused_and_leave_nothing(
     assert nothing_left(home)
 
 
+@pytest.mark.parametrize("kind", ["link", "storage", "size"])
+def test_files_that_point_elsewhere_or_hold_less_than_they_declare_are_refused(
+    home: Path, write: Callable[..., Path], kind: str
+) -> None:
+    file = write("hopper-v2", arrays(rewards=None))
+    raw = home / "secret"
+    np.zeros(10).tofile(raw)
+    with h5py.File(file, "a") as content:
+        if kind == "link":
+            content["rewards"] = h5py.ExternalLink(str(raw), "/rewards")
+        elif kind == "storage":
+            content.create_dataset("rewards", (10,), np.float64, external=[(str(raw), 0, 80)])
+        else:
+            content.create_dataset("rewards", (2**34,), np.float64)
+    with pytest.raises(TransferError, match="'rewards' (is a link|keeps its numbers in another|declares .* holds 0)"):
+        import_d4rl(file, "hopper")
+    assert nothing_left(home)
+
+
+def test_a_path_begins_at_home_where_it_says_so(
+    home: Path, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("hopper-v2", arrays())
+    monkeypatch.setenv("HOME", str(home))
+    assert import_d4rl("~/files/hopper-v2.hdf5", "hopper") == "imported/hopper-v2"  # type: ignore[arg-type]
+
+
 def test_a_missing_file_is_named(home: Path) -> None:
     with pytest.raises(TransferError, match="there is no file .*hopper-v2.hdf5"):
         import_d4rl(home / "hopper-v2.hdf5", "hopper")

@@ -236,8 +236,12 @@ def test_the_report_has_a_line_for_each_finding_errors_first(copied: Path) -> No
 @pytest.mark.parametrize(
     ("source", "damage", "message"),
     [
-        ("mine/hopper-v2", lambda f: (f / "data/main_data.hdf5").write_text("no"), "'mine/hopper-v2': .*not a whole"),
-        ("mine/hopper-v2", lambda f: truncate(f / "data/main_data.hdf5"), "main_data.hdf5 is not a whole Minari HDF5"),
+        ("mine/hopper-v2", lambda f: (f / "data/main_data.hdf5").write_text("no"), "'mine/hopper-v2': .*is damaged"),
+        (
+            "mine/hopper-v2",
+            lambda f: truncate(f / "data/main_data.hdf5"),
+            "main_data.hdf5 is damaged, cut short or no HDF5",
+        ),
         (
             "mine/hopper-v2",
             lambda f: (f / "data/main_data.hdf5").unlink(),
