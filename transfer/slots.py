@@ -67,7 +67,7 @@ class Slot:
         self.seed, self.time = seed, 0
         try:
             answer = self.env.reset(seed=seed)
-            if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], Mapping):
+            if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[1], Mapping):
                 raise TransferError(f"reset returned {seen(answer)}. {INTERFACE}")
             return self._copy(answer[0])
         except Exception as error:
@@ -82,7 +82,7 @@ class Slot:
         self.time += 1
         try:
             answer = self.env.step(action)
-            if len(answer) != 5 or not (type(answer[4]) is dict or isinstance(answer[4], Mapping)):
+            if not isinstance(answer, (tuple, list)) or len(answer) != 5 or not _is_mapping(answer[4]):
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
             observation, paid, terminated, truncated, info = answer
             state = None if terminated or truncated else self._copy(observation)
@@ -109,6 +109,10 @@ class Slot:
         if unpacked or seedless:
             return f" {INTERFACE}"
         return "" if self.alone else f" {ALONE}"
+
+
+def _is_mapping(info: object) -> bool:
+    return type(info) is dict or isinstance(info, Mapping)
 
 
 @contextmanager
