@@ -110,6 +110,15 @@ class Adapter(nn.Module):
             self.ia3 = registry.resolve("ia3", "ia3")(width, depth) if ia3 else None
         self.scales = Scales(statistics)
 
+    def __repr__(self) -> str:
+        spec, config = self.env_spec, self.config
+        bins = "" if self.tokenizer is None else f" over {config.bins} {config.tokenizer} bins"
+        extras = [name for name in ("conditioning", "ia3") if name in self.parts()]
+        sizes = f"{spec.name}: {spec.state_size} states, {spec.action_size} actions"
+        kinds = ", ".join([f"state {config.state}", f"{config.action}{bins}", config.readout, *extras])
+        numbers = sum(p.numel() for p in self.parameters())
+        return f"Adapter({sizes}; {kinds}; context {self.context}; {numbers:,} numbers)"
+
     def parts(self) -> dict[str, nn.Module]:
         """The parts this adapter has, by name; scales are none, for nothing in them trains."""
         return {name: module for name, module in self.named_children() if name != "scales"}

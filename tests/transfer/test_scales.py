@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.transfer.conftest import SMALL
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
@@ -144,7 +145,7 @@ def two_models(make_trunk: Callable[..., Any], build: Callable[[Episodes], Adapt
     for seed, size in ((0, 1.0), (1, 0.5)):
         rng = np.random.default_rng(seed)
         arrays = rng.normal(size, 1 + seed, (40, 11)), size * rng.uniform(-1, 1, (40, 3)), rng.uniform(0, 3, 40)
-        models.append(TransferModel(make_trunk(), build(Episodes.from_arrays(*arrays, [20, 20], "Hopper-v5"))).eval())
+        models.append(TransferModel(make_trunk(lively=False), build(Episodes.from_arrays(*arrays, [20, 20], "Hopper-v5"))).eval())
     return models
 
 
@@ -161,6 +162,23 @@ def test_a_state_dict_brings_everything_that_decides_actions(kinds: dict[str, st
     tables = [None if model.adapter.tokenizer is None else model.adapter.tokenizer.to_json() for model in (one, other)]
     assert tables[0] == tables[1]
     np.testing.assert_array_equal(acted(one), acted(other))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize("kinds", KINDS, ids=str)
+def test_the_process_s_default_dtype_changes_no_adapter(dtype: torch.dtype, kinds: Any, make_trunk: Any) -> None:
+    def made() -> list[TransferModel]:
+        config = AdapterConfig(**{"bins": 8, **kinds})
+        return two_models(make_trunk, lambda data: build_adapter(data, SMALL, config, 0, True, True))
+
+    expected = [(fingerprint(model), acted(model)) for model in made()]
+    torch.set_default_dtype(dtype)
+    try:
+        for model, (print_, actions) in zip(made(), expected, strict=True):
+            assert fingerprint(model) == print_
+            np.testing.assert_array_equal(acted(model), actions)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def acted(model: TransferModel | MLPPolicy) -> Any:
@@ -224,3 +242,13 @@ def test_parts_that_contradict_each_other_make_no_adapter(
     parts = {"config": good.config, "env_spec": good.env_spec, "statistics": good.statistics, "width": 16, "depth": 2}
     with pytest.raises(TransferError, match=message):
         Adapter(**{**parts, **change, "tokenizer": tokenizer})
+
+
+def test_an_adapter_says_in_one_line_what_it_is(make_adapter: Callable[..., Adapter]) -> None:
+    adapter = make_adapter(ia3=True, conditioning=True)
+    numbers = sum(p.numel() for p in adapter.parameters())
+    assert repr(adapter) == (
+        "Adapter(hopper: 11 states, 3 actions; state mlp, ActionTokenizedSpreadEmbedding over 8 quantile bins, "
+        f"regression, conditioning, ia3; context 20; {numbers:,} numbers)"
+    )
+    assert "bins" not in repr(make_adapter(action="ActionEmbedding"))

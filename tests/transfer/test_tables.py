@@ -1,12 +1,14 @@
 """Tables stand for a spread action embedding, or are not used."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from transfer.adapter import RANGES, Adapter
+from transfer.adapters.bins import Bins
 from transfer.model import TransferModel
 from transfer.tables import ActionTables, tables_of
 
@@ -78,7 +80,27 @@ def of_another_type(action: nn.Module) -> None:
     action.readout.double()  # type: ignore[operator, union-attr]
 
 
-@pytest.mark.parametrize("change", [wrapped_readout, wrapped_rows, hooked, parametrized, of_another_type])
+def with_its_own_method(action: nn.Module) -> None:
+    readout: Any = action.readout
+    original = readout.predict
+    readout.predict = lambda *arguments: original(*arguments) + 0.1
+
+
+class Coarse(Bins):
+    """Bins of a user's own."""
+
+    def forward(self, values: Tensor, first: int = 0) -> Tensor:
+        return super().forward(values, first) // 2 * 2
+
+
+def of_a_subclass(action: nn.Module) -> None:
+    action.bins.__class__ = Coarse  # type: ignore[union-attr, assignment]
+
+
+CHANGES = [wrapped_readout, wrapped_rows, hooked, parametrized, of_another_type, with_its_own_method, of_a_subclass]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_computes_something_else_has_none(
     change: Callable[[nn.Module], None], make_adapter: MakeAdapter, make_model: Callable[..., TransferModel]
 ) -> None:
