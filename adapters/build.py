@@ -60,7 +60,7 @@ def build_adapter(
             config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
             tokenizer = like.tokenizer
         else:
-            tokenizer = _fitted(config, episodes, statistics)
+            tokenizer = fit_tokenizer(config.tokenizer, config.bins, episodes, statistics)
     sizes = trunk.width, trunk.depth
     adapter = Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, context, seed)
     adapter.record = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
@@ -79,8 +79,8 @@ def _shared(statistics: Statistics, like: Adapter, episodes: Episodes, any_body:
     return statistics
 
 
-def _fitted(config: AdapterConfig, episodes: Episodes, statistics: Statistics) -> Tokenizer:
-    """A tokenizer of the scaled actions."""
+def fit_tokenizer(kind: str, bins: int, episodes: Episodes, statistics: Statistics) -> Tokenizer:
+    """A tokenizer of some episodes' scaled actions."""
     whole = Scales(statistics).action_range()
 
     def columns() -> Iterator[NDArray[np.float32]]:
@@ -88,4 +88,4 @@ def _fitted(config: AdapterConfig, episodes: Episodes, statistics: Statistics) -
             column = torch.from_numpy(np.array(episodes.actions[:, i]))
             yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
 
-    return make_tokenizer(config.tokenizer, config.bins).fit_columns(columns())
+    return make_tokenizer(kind, bins).fit_columns(columns())

@@ -98,6 +98,15 @@ class Tokenizer(ABC):
         decoded: Float32 = self.centers_[np.arange(len(self.centers_)), index]
         return decoded
 
+    def unscaled(self, middle: Float32, half: Float32) -> Self:
+        """The same vocabulary for values (..., A) that are `middle + half * x` where this one's are x; both (A,)."""
+        other = type(self)(self.bins)
+        other.edges_, other.centers_ = (
+            middle[:, None] + half[:, None] * table for table in (self.edges_, self.centers_)
+        )
+        other.n_used_ = self.n_used_.copy()
+        return other
+
     def report(self, values: npt.ArrayLike) -> dict[str, list[float]]:
         """What the vocabulary costs on values (N, A): one number per dimension for each of mae, max_error, n_used."""
         data = np.asarray(values, np.float64)

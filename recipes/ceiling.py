@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
+from transfer.adapters.build import fit_tokenizer
+from transfer.adapters.measuring import measure
+from transfer.adapters.tokenizers import Tokenizer
 from transfer.envs.loading import load_episodes
+from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.recipes.ceiling_report import CeilingReport, CeilingRow, write
 from transfer.recipes.recordings import Recording, recordings
 from transfer.recipes.replay import RAW, Key, Outcome, replay
+from transfer.scales import Scales, Statistics
 from transfer.specs import ReferenceScores
 
 if TYPE_CHECKING:
@@ -68,7 +72,8 @@ def ceiling(
         )
     data = load_episodes(source, env, trust)
     keys: list[Key] = [(kind, size) for kind in dict.fromkeys(tokenizers) for size in sorted(set(bins))]
-    fitted = {key: make_tokenizer(key[0], int(key[1] or 0)).fit(data.actions) for key in keys}
+    statistics = measure(data)
+    fitted = {key: _as_adapters_do(key, data, statistics) for key in keys}
     on_progress = on_progress or (lambda done, total: None)
     played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress, trust)
     if not played:
@@ -89,6 +94,12 @@ def ceiling(
         rows=tuple(_row(key, outcomes, scale, one, data.actions) for key, one in fitted.items()),
         versions=versions(),
     )
+
+
+def _as_adapters_do(key: Key, data: Episodes, statistics: Statistics) -> Tokenizer:
+    """A tokenizer of the environment's actions with the bins that an adapter gives their scaled ones."""
+    scale = Scales(statistics).action_range()
+    return fit_tokenizer(key[0], int(key[1] or 0), data, statistics).unscaled(scale.middle.numpy(), scale.half.numpy())
 
 
 def _play(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from transfer import native
+from transfer.adapter import Adapter
 from transfer.calibration import Calibration
 from transfer.devices import find_precision
 from transfer.distributed import size
@@ -78,8 +79,10 @@ def timing(
     }
 
 
-def tokenizer_error(tokenizer: Any, episodes: Episodes) -> float:
+def tokenizer_error(adapter: Adapter, episodes: Episodes) -> float:
     """Largest distance of a dataset action from what its token decodes to."""
+    scale = adapter.scales.action_range()
+    tokenizer = adapter.tokenizer.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
     return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
 
 

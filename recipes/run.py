@@ -188,7 +188,7 @@ def check_saved(home: Path, after: str) -> None:
 def log_tokenizer(cell: Cell, model: TransferModel | MLPPolicy) -> None:
     """Log what tokenizing the dataset's actions costs, where the model does."""
     if isinstance(model, TransferModel) and model.adapter.tokenizer is not None and cell.board is not None:
-        cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter.tokenizer, cell.episodes)})
+        cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter, cell.episodes)})
 
 
 def _trunk_facts(frozen: bool, pretrained: str | None, before: str | None, after: str | None) -> dict[str, Any]:

@@ -171,6 +171,17 @@ def test_storage_is_exact(kind: str) -> None:
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_vocabulary_of_scaled_values_serves_the_values_themselves(kind: str) -> None:
+    scaled, middle, half = np.hstack([clipped(0.2), clipped(0.0)]), np.float32([0.5, -3.0]), np.float32([2.0, 0.25])
+    tokenizer = make_tokenizer(kind, 16).fit(scaled)
+    unscaled, values = tokenizer.unscaled(middle, half), middle + half * tokenizer.centers_.T
+    np.testing.assert_array_equal(unscaled.encode(values), tokenizer.encode(tokenizer.centers_.T))
+    np.testing.assert_allclose(unscaled.decode(unscaled.encode(values)), values, rtol=1e-6)
+    same = tokenizer.unscaled(np.zeros(2, np.float32), np.ones(2, np.float32))
+    np.testing.assert_array_equal(same.edges_, tokenizer.edges_)
+
+
 def test_damaged_storage_is_refused() -> None:
     stored = QuantileTokenizer(4).fit([[0.0], [1.0]]).to_json()
     with pytest.raises(TransferError, match="unknown key in the tokenizer 'extra'"):

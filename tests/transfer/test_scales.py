@@ -145,7 +145,9 @@ def two_models(make_trunk: Callable[..., Any], build: Callable[[Episodes], Adapt
     for seed, size in ((0, 1.0), (1, 0.5)):
         rng = np.random.default_rng(seed)
         arrays = rng.normal(size, 1 + seed, (40, 11)), size * rng.uniform(-1, 1, (40, 3)), rng.uniform(0, 3, 40)
-        models.append(TransferModel(make_trunk(lively=False), build(Episodes.from_arrays(*arrays, [20, 20], "Hopper-v5"))).eval())
+        models.append(
+            TransferModel(make_trunk(lively=False), build(Episodes.from_arrays(*arrays, [20, 20], "Hopper-v5"))).eval()
+        )
     return models
 
 
