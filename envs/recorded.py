@@ -15,9 +15,9 @@ from transfer.building import Spaces
 from transfer.errors import TransferError
 from transfer.files import read_json
 from transfer.numbers import seen
+from transfer.parsing import parsed
 from transfer.recording import to_json
 from transfer.specs import EnvironmentSpec, as_spec, spec_of
-from transfer.trust import parsed
 
 logger = logging.getLogger(__name__)
 _TOLERANCE = 1e-6  # of bounds that went through float32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,20 +79,18 @@ class PolicyModel(nn.Module, ABC):
     def stream(self, rows: int, context: int, decode: str) -> Actor:
         """Actions for E = `rows` environments, step by step."""
 
-    def policy(
-        self, target: float | None = None, target_return: float | None = None, decode: str = "autoregressive"
-    ) -> Policy:
+    def policy(self, target: float | None = None, target_return: float | None = None, **options: Any) -> Policy:
         """A policy for one environment in a loop of your own.
 
         Args:
             target: wanted score (100 = the reference expert).
             target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
                 dataset.
-            decode: see `transfer.streaming.Stream`.
+            options: `decode` of `transfer.policy.Policy`.
         """
         from transfer.policy import Policy
 
-        return Policy(self, target, target_return, decode)
+        return Policy(self, target, target_return, **options)
 
 
 def check_model(model: object, kind: type, caller: str) -> None:
@@ -105,8 +103,5 @@ def check_model(model: object, kind: type, caller: str) -> None:
         "PretrainResult": "its attribute model is one",
         "MixedModel": "evaluate_together takes several adapters, model[name] is one",
         "TransferModel": "evaluate takes it",
-        "OptimizedModule": "torch.compile wraps one, which trains the same weights: give that one",
-        "DataParallel": "its attribute module is one",
-        "DistributedDataParallel": "its attribute module is one",
     }.get(type(model).__name__, "adapt() and TransferModel(trunk, adapter) make one")
     raise TransferError(f"{caller} takes a {kind.__name__}, got {seen(model)} ({type(model).__name__}): {advice}.")

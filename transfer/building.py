@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfer.errors import NotAtHand, TransferError
+from transfer.errors import NotAtHand, TransferError, unknown
 from transfer.observations import Slices, slices_of_space, vector_size
+from transfer.parsing import id_in, parsed
 from transfer.quieting import quiet
-from transfer.trust import TRUST, allowed, find_registered, id_in, parsed, said, told
+from transfer.trust import TRUST, allowed, find_registered, said, told
 from transfer.wrappers import statistics_in, wrapped
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _spaces: dict[tuple[str, bool], tuple[EnvSpec | None, Spaces]] = {}
+_RENDER_MODES = ("rgb_array", "human", "ansi", "depth_array", "rgb_array_list", "ansi_list", "rgbd_tuple")
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -90,6 +92,8 @@ def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) ->
 def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
+    if render_mode not in (None, *_RENDER_MODES):
+        raise unknown("render_mode", render_mode, _RENDER_MODES)
     spec = allowed(gym_spec, trust)
     options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:

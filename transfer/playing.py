@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.process import acting, isolated
+from transfer.process import acting
 from transfer.slots import Slot, Task, opened
 from transfer.waves import Played, Seen, Wave
 
@@ -114,10 +114,9 @@ def finish(
 
 
 def _here(move: Callable[[Actions], bool], actions: Actions) -> Future[bool]:
-    """Move without another thread: environments see none of PyTorch's modes of this one either."""
+    """Move without another thread."""
     over: Future[bool] = Future()
-    with isolated():
-        over.set_result(move(actions))
+    over.set_result(move(actions))
     return over
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
 from transfer.errors import TransferError
+from transfer.importing import import_named
 from transfer.numbers import seen
 from transfer.plain import plain, same, writable
-from transfer.trust import find_registered
+from transfer.trust import find_registered, registered
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
@@ -59,3 +61,37 @@ def _wrapper(wrapper: WrapperSpec) -> dict[str, Any]:
     if kwargs is not None:
         kwargs = {key: plain(value, f"{key} of the wrapper {wrapper.name}") for key, value in kwargs.items()}
     return {"name": wrapper.name, "entry_point": wrapper.entry_point, "kwargs": kwargs}
+
+
+def gym_spec_json(env: object) -> str:
+    """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
+
+    What no file can hold, as a class for an entry point, is left to the registration: null stands for it.
+
+    Raises:
+        TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.
+    """
+    import gymnasium
+
+    try:
+        if isinstance(env, str):
+            module, _, gym_id = env.rpartition(":")
+            if module:
+                import_named(module)
+            env = registered(gym_id)
+        spec = env if isinstance(env, gymnasium.envs.registration.EnvSpec) else getattr(env, "spec", None)
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            raise TransferError("it is many environments in one; give one of them")
+        if not isinstance(spec, gymnasium.envs.registration.EnvSpec):
+            raise TransferError("it has no Gymnasium spec; register it and make it with gymnasium.make")
+        return to_json(spec)
+    except (gymnasium.error.Error, TransferError) as error:
+        near = (
+            difflib.get_close_matches(env.rpartition(":")[2], gymnasium.registry, n=1) if isinstance(env, str) else []
+        )
+        guess = f" Did you mean '{near[0]}'?" if near else ""
+        raise TransferError(
+            f"no environment for {seen(env)}: {str(error).partition(' Did you mean')[0].rstrip('.')}.{guess} Give a "
+            "Gymnasium id such as 'Hopper-v5' (registered first, if it is your own, or as 'module:EnvId-v0'), an "
+            "environment, a Gymnasium EnvSpec or an EnvironmentSpec."
+        ) from error

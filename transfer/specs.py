@@ -1,121 +1,32 @@
 """What is known about one environment: its sizes, how to build it, its reference scores and targets."""
 
-import difflib
-import functools
 import importlib
-import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.arrays import own
 from transfer.building import Bounds, Spaces, build, spaces_of, unbounded
 from transfer.errors import NotAtHand, TransferError, check_keys
-from transfer.importing import import_named
-from transfer.numbers import MOST_STEPS, MOST_WIDTH, real, seen, whole
+from transfer.numbers import MOST_STEPS, MOST_WIDTH, flag, real, seen, whole
 from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
-from transfer.recording import to_json
-from transfer.trust import id_in, parsed, registered, vouch
+from transfer.parsing import id_in, parsed
+from transfer.recording import gym_spec_json
+from transfer.references import ReferenceScores, checked_text, warn_once
+from transfer.trust import vouch
 from transfer.wrappers import own_limit
 
 if TYPE_CHECKING:
     import gymnasium
 
-logger = logging.getLogger(__name__)
+__all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
 _TABLE = "transfer.envs.specs"
-_LEAST_SPAN = 1e-4  # of the largest return's size: returns that differ by less are equal but for noise
-FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
-
-
-@dataclass(frozen=True)
-class ReferenceScores:
-    """Two returns that fix a scale: `minimum` scores 0, `maximum` scores 100 (Fu et al. 2020, D4RL, section 4).
-
-    Scores from different tables must never be compared, so the table's name travels with the numbers.
-    """
-
-    table: str
-    minimum: float
-    maximum: float
-
-    def __post_init__(self) -> None:
-        for name in ("minimum", "maximum"):
-            object.__setattr__(self, name, real(getattr(self, name), f"{name} of the reference scores"))
-        if not self.maximum > self.minimum:
-            raise TransferError(
-                f"reference scores of table '{self.table}' need maximum > minimum, got minimum {self.minimum} and "
-                f"maximum {self.maximum}"
-            )
-
-    @property
-    def span(self) -> float:
-        """Maximum minus minimum, in units of return; returns are conditioned as return-to-go / span."""
-        return self.maximum - self.minimum
-
-    def score(self, returns: FloatOrArray) -> FloatOrArray:
-        """Normalised score of undiscounted returns: 100 * (return - minimum) / (maximum - minimum)."""
-        return 100.0 * (returns - self.minimum) / self.span
-
-    def returns(self, score: FloatOrArray) -> FloatOrArray:
-        """The return that has this score: the inverse of `score`."""
-        return self.minimum + score * self.span / 100.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; `from_json` restores an equal object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ReferenceScores":
-        """The inverse of `to_json`.
-
-        Raises:
-            TransferError: a key is missing or not known.
-        """
-        check_keys("the reference scores", data, [f.name for f in fields(cls)])
-        return cls(text(data["table"], "table"), data["minimum"], data["maximum"])
-
-    @classmethod
-    def of_returns(cls, returns: NDArray[np.float64], least: float | None = None) -> "ReferenceScores":
-        """The scale of an environment in no table: its dataset's smallest and largest return, (E,) each an episode.
-
-        Returns that are equal, or differ by less than 1e-4 of the largest one's size, have no span to normalise by;
-        then the minimum is set the maximum's own size (at least 1) below.
-
-        Args:
-            returns: (E,).
-            least: the return of doing nothing, where that is known: the minimum then, at least 1 below the maximum.
-                Data below it come from other rewards, and it is left out.
-        """
-        low, high = float(returns.min()), float(returns.max())
-        if least is not None and low >= least:
-            return cls("dataset", least, max(high, least + 1.0))
-        if least is not None:
-            _warn_once(
-                f"returns go down to {low:g}, where {least:g} is known as the lowest: the rewards are others, "
-                "so the scale starts at the data's smallest return"
-            )
-        if high - low > _LEAST_SPAN * max(abs(low), abs(high)):
-            return cls("dataset", low, high)
-        below = high - max(abs(high), 1.0)
-        _warn_once(f"returns of {low:g} to {high:g} are equal but for noise: a score of 0 is set to {below:g}")
-        return cls("dataset", below, high)
-
-
-@functools.lru_cache(maxsize=256)
-def _warn_once(message: str) -> None:
-    logger.warning("%s", message)
-
-
-def text(value: object, name: str) -> str:
-    """A value that has to be text. Raises TransferError, with the name, if it is not."""
-    if isinstance(value, str):
-        return value
-    raise TransferError(f"{name} is {value!r:.60} ({type(value).__name__}); text is needed.")
 
 
 @dataclass(frozen=True)
@@ -147,10 +58,19 @@ class EnvironmentSpec:
     slices: Slices
 
     def __post_init__(self) -> None:
+        checked_text(self.name, "the name of an environment")
+        id_in(self.gym_spec)
+        if not isinstance(self.reference, ReferenceScores):
+            raise TransferError(
+                f"the reference of '{self.name}' is {seen(self.reference)}; ReferenceScores are needed."
+            )
+        if not isinstance(self.slices, tuple) or not all(isinstance(one, Slice) for one in self.slices):
+            raise TransferError(f"slices of '{self.name}' is {seen(self.slices)}; a tuple of Slice is needed.")
         sizes = {"state_size": MOST_WIDTH, "action_size": MOST_WIDTH, "max_episode_steps": MOST_STEPS}
         for name, most in sizes.items():
             object.__setattr__(self, name, whole(getattr(self, name), f"{name} of '{self.name}'", least=1, most=most))
-        targets = tuple(real(one, f"a target return of '{self.name}'") for one in self.target_returns)
+        given = own(self.target_returns, f"target_returns of '{self.name}'", 1, np.float64).tolist()
+        targets = tuple(real(one, f"a target return of '{self.name}'") for one in given)
         object.__setattr__(self, "target_returns", targets)
         if total(self.slices) != self.state_size:
             raise TransferError(
@@ -164,14 +84,10 @@ class EnvironmentSpec:
 
     def _checked_bounds(self, name: str) -> tuple[float, ...]:
         """(A,) numbers or infinities, as Python's."""
-        values = tuple(getattr(self, name))
+        values = own(getattr(self, name), f"{name} of '{self.name}'", 1, np.float64).tolist()
         if len(values) != self.action_size:
             raise TransferError(f"{name} of '{self.name}' has {len(values)} numbers; it takes {self.action_size}.")
-        where = f"{name} of '{self.name}'"
-        return tuple(
-            float(one) if isinstance(one, (float, np.floating)) and math.isinf(one) else real(one, where)
-            for one in values
-        )
+        return tuple(one if math.isinf(one) else real(one, f"{name} of '{self.name}'") for one in values)
 
     @property
     def gym_id(self) -> str:
@@ -202,12 +118,12 @@ class EnvironmentSpec:
             TransferError: a key is missing or not known, or a value is of a wrong type or size.
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
-        gym_spec = text(data["gym_spec"], "gym_spec")
+        gym_spec = checked_text(data["gym_spec"], "gym_spec")
         low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
         reference = ReferenceScores.from_json(data["reference"])
         importlib.import_module(_TABLE).check_reference(id_in(gym_spec), reference)
         return cls(
-            name=text(data["name"], "name"),
+            name=checked_text(data["name"], "name"),
             state_size=data["state_size"],
             action_size=data["action_size"],
             action_low=low,
@@ -278,9 +194,7 @@ def describe(
     gym = parsed(gym_spec)
     known, misfit = importlib.import_module(_TABLE).row_of(gym, state_size, action_size)
     if misfit:
-        _warn_once(
-            f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used"
-        )
+        warn_once(f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used")
     row = None if misfit else known
     reference = row.reference if row else None
     if reference is None:
@@ -327,6 +241,9 @@ def as_spec(
     Raises:
         TransferError: no such environment, Discrete actions, images, or other sizes than the data have.
     """
+    flag(trust, "trust")
+    if like is not None and not isinstance(like, EnvironmentSpec):
+        raise TransferError(f"like={seen(like)}: an EnvironmentSpec is needed.")
     if isinstance(env, EnvironmentSpec):
         _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
         return env
@@ -357,7 +274,7 @@ def spec_of(
     except NotAtHand as error:
         if slices is None or action_size is None:
             raise
-        _warn_once(f"{error} Training works without it, scores do not.")
+        warn_once(f"{error} Training works without it, scores do not.")
         spaces = Spaces(slices, *(bounds or unbounded(action_size)))
     _check_sizes(id_in(gym_spec), spaces, slices, action_size)
     scale = np.array([0.0, 1.0]) if returns is None else returns
@@ -384,37 +301,3 @@ def _check_sizes(gym_id: str, spaces: Spaces, slices: Slices | None, action_size
             f"{summary(have[0])} and {have[1]}: another environment, or another version of it, made them."
             f"{ant_hint(data[0], have[0])}"
         )
-
-
-def gym_spec_json(env: object) -> str:
-    """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
-
-    What no file can hold, as a class for an entry point, is left to the registration: null stands for it.
-
-    Raises:
-        TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.
-    """
-    import gymnasium
-
-    try:
-        if isinstance(env, str):
-            module, _, gym_id = env.rpartition(":")
-            if module:
-                import_named(module)
-            env = registered(gym_id)
-        spec = env if isinstance(env, gymnasium.envs.registration.EnvSpec) else getattr(env, "spec", None)
-        if isinstance(env, gymnasium.vector.VectorEnv):
-            raise TransferError("it is many environments in one; give one of them")
-        if not isinstance(spec, gymnasium.envs.registration.EnvSpec):
-            raise TransferError("it has no Gymnasium spec; register it and make it with gymnasium.make")
-        return to_json(spec)
-    except (gymnasium.error.Error, TransferError) as error:
-        near = (
-            difflib.get_close_matches(env.rpartition(":")[2], gymnasium.registry, n=1) if isinstance(env, str) else []
-        )
-        guess = f" Did you mean '{near[0]}'?" if near else ""
-        raise TransferError(
-            f"no environment for {seen(env)}: {str(error).partition(' Did you mean')[0].rstrip('.')}.{guess} Give a "
-            "Gymnasium id such as 'Hopper-v5' (registered first, if it is your own, or as 'module:EnvId-v0'), an "
-            "environment, a Gymnasium EnvSpec or an EnvironmentSpec."
-        ) from error

@@ -10,7 +10,6 @@ from transfer.decoder import Decoder, changed
 from transfer.lane import Lane
 from transfer.model import TransferModel
 from transfer.native.decoder import Choices
-from transfer.numbers import MOST_ENVS, whole
 from transfer.process import acting
 from transfer.reading import Reader
 from transfer.snapshot import snapshot
@@ -36,11 +35,11 @@ class Stream:
         decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
 
     Raises:
-        TransferError: an unknown decode; rows or a context that are no numbers of environments and steps.
+        TransferError: an unknown decode, a context without a past.
     """
 
     def __init__(self, model: TransferModel, rows: int, context: int, decode: str = "autoregressive") -> None:
-        rows, mine = whole(rows, "rows", least=1, most=MOST_ENVS), snapshot(model)
+        mine = snapshot(model)
         trunk, gains, room = mine.trunk, mine.adapter.gains(), context * model.tokens_per_step
         self.lane = Lane(mine, decode, context)
         why = changed(trunk)
