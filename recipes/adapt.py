@@ -19,11 +19,12 @@ from transfer.episodes import Episodes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.freezing import Selection
 from transfer.identity import check_body, check_pair, fingerprint
+from transfer.memory import said_when_exhausted
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.numbers import flag
 from transfer.process import isolated
-from transfer.recipes.arguments import MAKE_EPISODES, MAKE_TRUNK, Training
+from transfer.recipes.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Training
 from transfer.recipes.kinds import kinds_for
 from transfer.recipes.modes import Mode, find_modes, prepare_trunk, trained_last
 from transfer.training import FitResult, OnLog, TrainConfig
@@ -66,6 +67,7 @@ class AdaptResult:
         return f"AdaptResult({self.model.env_spec.name}: {self.fit})"
 
 
+@said_when_exhausted(LESS)
 @isolated()
 def adapt(
     trunk: Trunk | None,

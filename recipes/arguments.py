@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from transfer.devices import find_device, find_precision
+from transfer.distributed import size
 from transfer.episodes import Episodes
 from transfer.errors import check_type
 from transfer.files import as_path
+from transfer.memory import check_room
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.numbers import MOST_SEED, MOST_STEPS, flag, whole
@@ -22,7 +24,9 @@ from transfer.recipes.hooks import shown, with_model
 from transfer.sampler import WindowSampler
 from transfer.training import FitResult, TrainConfig, fit
 
+Model = TransferModel | MLPPolicy
 MAKE_EPISODES = "Load them with load_episodes(...), or make them with Episodes.from_arrays(...)."
+LESS = "Lower batch_size, context or the size of the trunk."
 MAKE_TRUNK = "Load one with Trunk.load(folder), or take the trunk of what pretrain(...) returned."
 
 
@@ -87,12 +91,14 @@ class Training:
         config = self.config
         return {"mode": mode, "seed": self.seed, "steps": config.steps, "context": config.context}
 
-    def run(self, model: TransferModel | MLPPolicy, episodes: Episodes, parts: list[str], title: str) -> FitResult:
+    def run(self, model: Model, episodes: Episodes, parts: list[str], title: str) -> FitResult:
         """Train some parts of a model on some episodes; the model is in eval mode afterwards."""
         config = self.config
+        self._check_memory(model)
         sampler = WindowSampler(episodes, config.context, config.batch_size, self.seed, self.device)
         hooks = with_model(model, **self.hooks)
-        with shown(title, config.steps, **hooks) if self.progress else nullcontext(hooks) as called:
+        watched = shown(title, config.steps, **hooks) if self.progress else nullcontext(hooks)
+        with watched as called:
             result = fit(
                 model,
                 sampler,
@@ -105,3 +111,13 @@ class Training:
             )
         model.eval()
         return result
+
+    def _check_memory(self, model: Model) -> None:
+        """Raise TransferError for batches that no memory here holds: their numbers, and what gradients need of them."""
+        steps, spec = self.config.batch_size * self.config.context // size(), model.env_spec
+        needed = 4 * steps * (spec.state_size + spec.action_size)
+        if isinstance(model, TransferModel):
+            sizes = model.trunk.config
+            needed += 16 * steps * model.tokens_per_step * sizes.width * sizes.depth  # half of what is kept in bfloat16
+        what = f"a batch of {self.config.batch_size:,} windows of {self.config.context:,} steps"
+        check_room(needed, what, self.device, LESS)

@@ -13,6 +13,7 @@ from transfer.adapter import AdapterConfig
 from transfer.episodes import Episodes
 from transfer.errors import TransferError, unknown
 from transfer.identity import fingerprint
+from transfer.memory import check_room
 from transfer.numbers import seen, whole
 from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
@@ -102,6 +103,8 @@ def find_modes(names: Sequence[str]) -> list[Mode]:
 
 def new_trunk(config: TrunkConfig, seed: int) -> Trunk:
     """A trunk with random weights that are a function of the seed: what a pretraining run starts from."""
+    bytes_at_least = 4 * 12 * config.depth * config.width**2
+    check_room(bytes_at_least, f"a trunk of {config}", torch.device("cpu"), "Lower trunk.width or trunk.depth.")
     with seeded(seed, "trunk"):
         trunk = Trunk(config)
     trunk.record = {"seed": seed, "start": fingerprint(trunk)}

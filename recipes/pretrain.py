@@ -14,9 +14,10 @@ from transfer.episodes import Episodes
 from transfer.errors import check_type
 from transfer.freezing import Selection
 from transfer.identity import fingerprint
+from transfer.memory import said_when_exhausted
 from transfer.model import TransferModel
 from transfer.process import isolated
-from transfer.recipes.arguments import MAKE_EPISODES, Training
+from transfer.recipes.arguments import LESS, MAKE_EPISODES, Training
 from transfer.recipes.modes import new_trunk, trained_last
 from transfer.training import FitResult, OnLog, TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
@@ -44,6 +45,7 @@ class PretrainResult:
         return f"PretrainResult({self.model.env_spec.name}: {self.fit})"
 
 
+@said_when_exhausted(LESS)
 @isolated()
 def pretrain(
     episodes: Episodes,

@@ -1,4 +1,4 @@
-"""Memory that is freed stays with the process while it trains."""
+"""Memory: what there is, what is asked for, and what stays with the process while it trains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from transfer.errors import TransferError
 
 # From malloc.h of the GNU C library, with the defaults of mallopt(3).
 TRIM_THRESHOLD, TRIM_DEFAULT = -1, 128 * 1024
@@ -56,6 +61,49 @@ def _leave(libc: ctypes.CDLL) -> None:
             libc.mallopt(TRIM_THRESHOLD, TRIM_DEFAULT)
             libc.mallopt(MMAP_MAX, MMAP_DEFAULT)
             libc.malloc_trim(0)
+
+
+def check_room(needed: int, what: str, device: torch.device, advice: str) -> None:
+    """Refuse what no memory here can hold, before the system ends the process without a word.
+
+    Args:
+        needed: bytes, at the very least.
+        what: needs them.
+        device: where.
+        advice: the setting to lower, as a sentence.
+
+    Raises:
+        TransferError: the device, or the machine, has less in all.
+    """
+    have = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else _machine()
+    if have is not None and needed > have:
+        raise TransferError(
+            f"{what} needs at least {needed / 1e9:,.1f} GB of memory, there are {have / 1e9:,.1f} GB. {advice}"
+        )
+
+
+@contextmanager
+def said_when_exhausted(advice: str) -> Iterator[None]:
+    """Inside, memory that cannot be had is a TransferError with this advice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in text:
+            raise
+        reason = text.splitlines()[0] if text else type(error).__name__
+        raise TransferError(f"there is not enough memory ({reason[:200]}). {advice}") from error
+
+
+def _machine() -> int | None:
+    """Bytes that this process may have: the machine's, or fewer where a container has a limit."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    with suppress(OSError, ValueError):
+        return min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return whole
 
 
 def _gnu_libc() -> ctypes.CDLL | None:

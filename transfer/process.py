@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 import torch
 
 Given = ParamSpec("Given")
@@ -23,6 +24,7 @@ def isolated() -> Iterator[None]:
     Gradients are recorded, and in no inference mode; no autocast of the caller's casts anything; tensors are made on
     the CPU unless a device is named. `transfer.seeding` has the random numbers. What torch sets for the whole process
     is left alone, as other threads would see it: where the default dtype would decide, the library names one.
+    Threads, matrix precision and deterministic algorithms are the caller's choice.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -30,6 +32,7 @@ def isolated() -> Iterator[None]:
         for kind in AUTOCAST:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))  # NumPy's own
         if torch.get_default_device() != torch.device("cpu") and not _shapes_alone.get():
             stack.enter_context(torch.device("cpu"))
         yield

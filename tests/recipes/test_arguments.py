@@ -1,6 +1,8 @@
 """Wrong arguments of `adapt` and `pretrain`: each is named before anything is built; numpy's numbers are numbers."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from transfer.adapter import AdapterConfig
 from transfer.envs.specs import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.identity import fingerprint
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import pretrain
+from transfer.rollout import evaluate
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
 
@@ -144,3 +148,52 @@ def test_results_are_one_line(episodes: Episodes) -> None:
         line = repr(call(episodes))
         assert line.startswith(f"{name.capitalize()}Result(hopper: ") and "parameters trained, loss" in line
         assert "\n" not in line and len(line) < 120
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["trunk", "batch"])
+def test_what_no_memory_holds_is_refused_before_it_is_asked_for(
+    call: str, kind: str, episodes: Episodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.memory._machine", lambda: 2**20 if kind == "batch" else 2**14)
+    config = TrainConfig(steps=2, batch_size=10**6 if kind == "batch" else 4, context=3)
+    with pytest.raises(TransferError, match=rf"a {kind} of .* needs at least .* GB of memory, there are 0.0 GB. Lower"):
+        CALLS[call](episodes, config=config)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_memory_that_cannot_be_had_is_said(call: str, error: Exception, episodes: Episodes) -> None:
+    def on_step(step: int, model: object) -> None:
+        raise error
+
+    with pytest.raises(TransferError, match="there is not enough memory .* Lower batch_size"):
+        CALLS[call](episodes, on_step=on_step)
+
+
+def test_other_errors_of_callbacks_stay_what_they_are(episodes: Episodes) -> None:
+    def on_step(step: int, model: object) -> None:
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="^mine$"):
+        pretrained(episodes, on_step=on_step)
+
+
+def test_a_finished_training_is_not_done_again(episodes: Episodes, tmp_path: Path) -> None:
+    first = pretrained(episodes, checkpoint=tmp_path)
+    logged: list[int] = []
+    again = pretrained(episodes, checkpoint=tmp_path, on_log=lambda step, values: logged.append(step))
+    assert not logged and again.fit.final_loss == first.fit.final_loss
+    assert fingerprint(again.trunk) == fingerprint(first.trunk)
+
+
+def test_an_environment_that_is_not_at_hand_is_no_need_of_training(episodes: Episodes) -> None:
+    gym_spec = json.loads(episodes.env_spec.gym_spec) | {"id": "NotHere-v0", "entry_point": "not_here:Env"}
+    elsewhere = replace(episodes, env_spec=replace(episodes.env_spec, gym_spec=json.dumps(gym_spec)))
+    source = pretrained(elsewhere)
+    result = adapt(source.trunk, elsewhere, config=CONFIG)
+    assert result.fit.final_loss > 0
+    with pytest.raises(TransferError, match="NotHere-v0"):
+        evaluate(result.model, num_episodes=1)

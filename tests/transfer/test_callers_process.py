@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -148,6 +149,13 @@ def poisoned_autocast() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def raised_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
 PROCESSES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "autocast": poisoned_autocast,
     "autocast float16": lambda: torch.autocast("cpu", torch.float16),
@@ -159,6 +167,8 @@ PROCESSES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "other random numbers": moved_generators,
     "anomaly mode": torch.autograd.detect_anomaly,
     "deterministic algorithms": deterministic,
+    "NumPy's errors raised": lambda: np.errstate(all="raise"),
+    "warnings raised": raised_warnings,
     "no stderr": lambda: without_stderr(None),
     "stderr closed": lambda: without_stderr(closed_stream()),
     "no home": without_home,
