@@ -25,7 +25,7 @@ from transfer.recipes.asked import from_data
 from transfer.recipes.boards import Board
 from transfer.recipes.config import RunConfig
 from transfer.recipes.facts import outcome, timing
-from transfer.recipes.folder import resume_command
+from transfer.recipes.folder import check_links, resume_command
 from transfer.recipes.results import FORMAT, PROBE
 from transfer.recipes.shapes import misfits, whole
 from transfer.recipes.text import selection_table
@@ -76,6 +76,7 @@ class Cell:
         whole = done == self.train.steps
         self.say(f"{self.title}: trained before, goes on" if whole else selection_table(self.title, selection))
         self.resumed_at = done
+        check_links(self.folder.parents[1])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.probes = read_probes(self.folder / PARTIAL, done)
         if not done:  # what a run logged that was stopped before its first state

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.devices import find_device
-from transfer.errors import NotAtHand, TransferError
+from transfer.errors import TransferError
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.playing import FIRST_SEED
-from transfer.policy import Policy
 from transfer.progress import Progress
 from transfer.recipes.asked import from_adapter
 from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
-from transfer.recipes.gif import write_gif
+from transfer.recipes.film import film
 from transfer.rollout import evaluate
 from transfer.trunk import Trunk
-
-FRAMES_PER_SECOND = 30
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ def evaluate_path(
     for player in find_players(path, device, trunk, any_trunk):
         targets = [from_adapter(target, player.model.statistics) for target in config.targets]
         if video is not None:
-            film(player, targets[0], config.decode, video)
+            film(player.model, targets[0], config.decode, video)
             video = None
         for target in targets:
             with Progress(config.episodes, str(player.home), "episodes") as progress:
@@ -135,57 +127,3 @@ def locate_trunk(home: Path, fingerprint: str) -> Path:
         f"the trunk {fingerprint} that {home} was made on is neither there nor in its run. Name its folder: "
         f"transfer eval {home} --trunk FOLDER"
     )
-
-
-def film(player: Player, target: float, decode: str, file: Path) -> None:
-    """Write one episode, seed 10000, as a GIF.
-
-    Raises:
-        TransferError: MuJoCo cannot render here.
-    """
-    before = sys.unraisablehook
-    sys.unraisablehook = lambda _: None  # a viewer that could not be opened complains once more when it is collected
-    try:
-        frames, problem = record(player, target, decode)
-    finally:
-        sys.unraisablehook = before
-    if problem:
-        raise TransferError(
-            f"no video: {problem}. MuJoCo renders without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or "
-            "MUJOCO_GL=osmesa."
-        )
-    write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
-
-
-def record(player: Player, target: float, decode: str) -> tuple[list[NDArray[np.uint8]], str]:
-    """The frames (H, W, 3) of one episode, and why there are none, "" when there are."""
-    frames: list[NDArray[np.uint8]] = []
-    env = None
-    try:
-        env = player.model.env_spec.make(render_mode="rgb_array")
-        follow(env)
-        policy = Policy(player.model, target_return=target, decode=decode)
-        state, reward, over = env.reset(seed=FIRST_SEED)[0], None, False
-        while not over:
-            if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second
-                frames.append(np.asarray(env.render()))
-            state, gained, terminated, truncated, _ = env.step(policy.act(state, reward))
-            reward, over = float(gained), terminated or truncated
-    except NotAtHand:
-        raise
-    except Exception as error:  # rendering raises whatever the graphics library does
-        return [], f"{type(error).__name__}: {str(error).rstrip('.')}"
-    finally:
-        if env is not None:
-            env.close()
-    return frames, ""
-
-
-def follow(env: Any) -> None:
-    """Look through the model's camera "track", where it has one: Gymnasium 1.4 films from a fixed point otherwise."""
-    import mujoco
-
-    renderer, model = (getattr(env.unwrapped, name, None) for name in ("mujoco_renderer", "model"))
-    if renderer is not None and model is not None:
-        camera = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-        renderer.camera_id = camera if camera != -1 else renderer.camera_id

@@ -27,7 +27,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     Nothing is written.
 
     Raises:
-        TransferError: the folder is taken, holds a run with other settings, or one with damaged results.
+        TransferError: the folder is taken, holds a link, a run with other settings, or one with damaged results.
     """
     path = folder / "config.toml"
     if not path.is_file():
@@ -38,6 +38,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         return config
     if not resume:
         raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
+    check_links(folder)
     before = load_config(str(path))
     changed = differences(before, config)
     if changed:
@@ -49,6 +50,20 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         read_results(file)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+def check_links(folder: Path) -> None:
+    """Raise TransferError for a link anywhere in a run folder: what a run writes would come to lie elsewhere.
+
+    The folder itself may be one, which its user made.
+    """
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in sorted([*folders, *files])):
+            if path.is_symlink():
+                raise TransferError(
+                    f"{path} is a link, to {os.readlink(path)}: a run writes only into its own folder. Remove it; to "
+                    "take a trunk from elsewhere there is --set pretrain.from=RUN"
+                )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from transfer.errors import TransferError
 from transfer.numbers import seen
 
 # Gymnasium-Robotics, Meta-World and ManiSkill; Stable-Baselines3 and panda-gym; RoboCasa; D4RL's Adroit; navigation.
-SUCCESS = ("success", "is_success", "task_success", "goal_achieved", "goal_reached")
+SUCCESS = frozenset(("success", "is_success", "task_success", "goal_achieved", "goal_reached"))
 LARGEST = 1e30  # of returns and of what is paid in a step: beyond it sums in float32 are no numbers
 _PLAIN = (float, int, np.float64, np.float32)
 
@@ -29,10 +29,15 @@ def vector(observation: Any, size: int) -> NDArray[np.float32]:
     """
     state = own(observation, "the observation's numbers")
     if state.shape != (size,):
-        raise TransferError(f"the observation has shape {state.shape}, {size} numbers in one row are wanted.")
+        raise TransferError(misshapen(state.shape, size))
     if not np.isfinite(state).all():
         raise TransferError(f"the observation is not finite: {first_infinite(state)}.")
     return state
+
+
+def misshapen(shape: tuple[int, ...], size: int) -> str:
+    """What is said of an observation of another shape than (S,)."""
+    return f"the observation has shape {shape}, {size} numbers in one row are wanted."
 
 
 def first_infinite(numbers: NDArray[Any]) -> str:
@@ -65,11 +70,9 @@ def success(info: Mapping[str, Any]) -> int:
     Under the names of `SUCCESS`, as a truth value or a number, also in an array or tensor of one. A task that is done
     in part is not done. None, NaN and negative numbers say nothing.
     """
-    said = -1
-    for name in SUCCESS:
-        if name in info:
-            said = max(said, _done(info[name]))
-    return said
+    if SUCCESS.isdisjoint(info):
+        return -1
+    return max(_done(info[name]) for name in SUCCESS if name in info)
 
 
 def _done(value: Any) -> int:

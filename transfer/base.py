@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,18 +79,20 @@ class PolicyModel(nn.Module, ABC):
     def stream(self, rows: int, context: int, decode: str) -> Actor:
         """Actions for E = `rows` environments, step by step."""
 
-    def policy(self, target: float | None = None, target_return: float | None = None, **options: Any) -> Policy:
+    def policy(
+        self, target: float | None = None, target_return: float | None = None, decode: str = "autoregressive"
+    ) -> Policy:
         """A policy for one environment in a loop of your own.
 
         Args:
             target: wanted score (100 = the reference expert).
             target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
                 dataset.
-            options: `decode` of `transfer.policy.Policy`.
+            decode: see `transfer.streaming.Stream`.
         """
         from transfer.policy import Policy
 
-        return Policy(self, target, target_return, **options)
+        return Policy(self, target, target_return, decode)
 
 
 def check_model(model: object, kind: type, caller: str) -> None:
@@ -103,5 +105,8 @@ def check_model(model: object, kind: type, caller: str) -> None:
         "PretrainResult": "its attribute model is one",
         "MixedModel": "evaluate_together takes several adapters, model[name] is one",
         "TransferModel": "evaluate takes it",
+        "OptimizedModule": "torch.compile wraps one, which trains the same weights: give that one",
+        "DataParallel": "its attribute module is one",
+        "DistributedDataParallel": "its attribute module is one",
     }.get(type(model).__name__, "adapt() and TransferModel(trunk, adapter) make one")
     raise TransferError(f"{caller} takes a {kind.__name__}, got {seen(model)} ({type(model).__name__}): {advice}.")

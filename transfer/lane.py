@@ -7,8 +7,9 @@ from collections.abc import Generator
 import torch
 from torch import Tensor
 
-from transfer.errors import TransferError, unknown
+from transfer.errors import unknown
 from transfer.model import TransferModel
+from transfer.numbers import MOST_CONTEXT, whole
 
 DECODES = ("autoregressive", "parallel")
 
@@ -31,14 +32,12 @@ class Lane:
         context: T, steps of past that are read at most.
 
     Raises:
-        TransferError: an unknown decode, a context without a past.
+        TransferError: an unknown decode, a context that is no number of steps.
     """
 
     def __init__(self, model: TransferModel, decode: str, context: int) -> None:
         check_decode(decode)
-        if context < 2:
-            raise TransferError(f"context={context}: a stream needs at least 2 steps.")
-        self.model, self.decode, self.context = model, decode, context
+        self.model, self.decode, self.context = model, decode, whole(context, "context", least=1, most=MOST_CONTEXT)
         scales = model.adapter.scales
         self.range, self.scale = scales.action_range(), scales.return_scale()
         self.dtype = model.trunk.ln_in.weight.dtype
@@ -107,7 +106,10 @@ class Lane:
 
     def restart(self) -> None:
         """Let the newest T/2 steps be all the past, to be read again."""
-        self.past = self.past[-(self.context // 2) :]
+        self.past = self.past[self.context - self.context // 2 :]
+        if not self.past:  # where the context is one step
+            self.unread = []
+            return
         states, returns, times, actions = (torch.stack(column, 1) for column in zip(*self.past, strict=True))
         self.unread = [self.model.tokens(states, actions, returns, times)]
 

@@ -27,7 +27,7 @@ class MixedStream:
         decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
 
     Raises:
-        TransferError: an unknown adapter or decode, no rows, a context without a past.
+        TransferError: an unknown adapter or decode, no rows, a context that is no number of steps.
     """
 
     def __init__(

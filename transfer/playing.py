@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.process import acting
+from transfer.process import acting, isolated
 from transfer.slots import Slot, Task, opened
 from transfer.waves import Played, Seen, Wave
 
@@ -114,9 +114,10 @@ def finish(
 
 
 def _here(move: Callable[[Actions], bool], actions: Actions) -> Future[bool]:
-    """Move without another thread."""
+    """Move without another thread: environments see none of PyTorch's modes of this one either."""
     over: Future[bool] = Future()
-    over.set_result(move(actions))
+    with isolated():
+        over.set_result(move(actions))
     return over
 
 

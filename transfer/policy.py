@@ -55,7 +55,7 @@ class Policy:
     def reset(self) -> None:
         """Forget the episode so far; act from here on as the model is now: its adapter, weights and best target."""
         model, spec = self.model, self.model.env_spec
-        self._spec, self._adapter = spec, getattr(model, "adapter", None)
+        self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
         self._target = return_to_ask(model, spec, *self._asked)
         self._low, self._high = np.float32(spec.action_low), np.float32(spec.action_high)
         self._stream = model.stream(1, model.context, self.decode)
@@ -125,7 +125,7 @@ class Policy:
     @acting
     def _choose(self, state: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
         """The action (A,) in a state (S,), for the return still wanted."""
-        device = self.model.device
+        device = self._device
         returns = torch.tensor([wanted], dtype=torch.float32, device=device)
         times = torch.tensor([self._time], device=device)
         chosen = self._stream.step(torch.from_numpy(state)[None].to(device), returns, times)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from transfer.arrays import own
 from transfer.batch import Batch
+from transfer.devices import find_device
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, seen, whole
@@ -45,7 +44,7 @@ class WindowSampler:
         self.batch_size = whole(batch_size, "batch_size", 1, MOST_BATCH)
         self.seed = whole(seed, "seed", 0, MOST_SEED)
         check_context(episodes, self.context)
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.content_hash = episodes.content_hash
         self._steps = episodes.num_steps
         lengths = np.diff(episodes.offsets)
@@ -57,9 +56,7 @@ class WindowSampler:
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
         """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""
-        with warnings.catch_warnings():  # a memory map is read-only, and stays so: nothing here writes to it
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            rows = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        rows = torch.from_numpy(np.asarray(_Lent(np.ascontiguousarray(array)))).to(self.device)
         size = rows.shape[1]
         return rows.as_strided((len(rows) - self.context + 1, self.context * size), (size, 1))
 
@@ -110,6 +107,14 @@ class WindowSampler:
         for row, steps in late:  # taken from the last window instead, and moved to the front
             rows[row] = rows[row].roll(steps, 0)
         return rows if real is None else rows.mul_(real)
+
+
+class _Lent:
+    """The memory of an array that may be read-only, as torch takes it without a warning; nothing here writes to it."""
+
+    def __init__(self, array: NDArray[np.float32]) -> None:
+        self.array = array  # kept, as long as anybody looks at its memory
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 def check_context(episodes: Episodes, context: int, key: str = "context") -> None:

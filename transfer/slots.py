@@ -52,40 +52,49 @@ class Slot:
 
     def __init__(self, env: gymnasium.Env[Any, Any], env_spec: EnvironmentSpec, alone: bool) -> None:
         self.env, self.name, self.alone, self.seed, self.time = env, env_spec.name, alone, -1, 0
+        self.size = env_spec.state_size
         space: Any = env.action_space
         self.low, self.high = getattr(space, "low", None), getattr(space, "high", None)
         if np.shape(self.low) != (env_spec.action_size,):
             raise TransferError(f"'{self.name}' takes {seen(space)}, the policy makes {env_spec.action_size} numbers.")
 
-    def reset(self, seed: int, state: NDArray[np.float32]) -> None:
-        """Open the episode of a seed; its first state is written into (S,)."""
+    def reset(self, seed: int) -> NDArray[Any]:
+        """Open the episode of a seed; returns its first state.
+
+        Raises:
+            TransferError: with the seed and the step, as `step` does.
+        """
         self.seed, self.time = seed, 0
         try:
             answer = self.env.reset(seed=seed)
-            if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], Mapping):
+            if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[1], Mapping):
                 raise TransferError(f"reset returned {seen(answer)}. {INTERFACE}")
-            write(answer[0], state)
+            return self._copy(answer[0])
         except Exception as error:
             raise self.failed(error) from error
 
-    def step(self, action: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[bool, float, int]:
-        """Act, (A,); unless the episode is over, the next state is written into (S,).
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any] | None, float, int]:
+        """Act, (A,).
 
         Returns:
-            whether the episode goes on, what was paid, and what `transfer.answers.success` reads.
+            the next state, None where the episode is over; what was paid; and what `transfer.answers.success` reads.
         """
         self.time += 1
         try:
             answer = self.env.step(action)
-            if len(answer) != 5 or not isinstance(answer[4], Mapping):
+            if not isinstance(answer, (tuple, list)) or len(answer) != 5 or not _is_mapping(answer[4]):
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
             observation, paid, terminated, truncated, info = answer
-            going = not (terminated or truncated)
-            if going:
-                write(observation, state)
-            return going, reward(paid), success(info)
+            state = None if terminated or truncated else self._copy(observation)
+            return state, reward(paid), success(info)
         except Exception as error:
             raise self.failed(error) from error
+
+    def _copy(self, observation: Any) -> NDArray[Any]:
+        """What is usual is checked for all environments at once, see `transfer.waves.Wave`."""
+        if type(observation) is np.ndarray and observation.dtype.kind == "f":
+            return observation.copy()
+        return vector(observation, self.size)
 
     def failed(self, error: Exception | str) -> TransferError:
         """An error with the place in the episode."""
@@ -102,10 +111,8 @@ class Slot:
         return "" if self.alone else f" {ALONE}"
 
 
-def write(observation: Any, state: NDArray[np.float32]) -> None:
-    """Write an observation into a state (S,)."""
-    plain = type(observation) is np.ndarray and observation.dtype.kind == "f" and observation.shape == state.shape
-    state[:] = observation if plain else vector(observation, len(state))
+def _is_mapping(info: object) -> bool:
+    return type(info) is dict or isinstance(info, Mapping)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from transfer.decoder import Decoder, changed
 from transfer.lane import Lane
 from transfer.model import TransferModel
 from transfer.native.decoder import Choices
+from transfer.numbers import MOST_ENVS, whole
 from transfer.process import acting
 from transfer.reading import Reader
 from transfer.snapshot import snapshot
@@ -35,11 +36,11 @@ class Stream:
         decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
 
     Raises:
-        TransferError: an unknown decode, a context without a past.
+        TransferError: an unknown decode; rows or a context that are no numbers of environments and steps.
     """
 
     def __init__(self, model: TransferModel, rows: int, context: int, decode: str = "autoregressive") -> None:
-        mine = snapshot(model)
+        rows, mine = whole(rows, "rows", least=1, most=MOST_ENVS), snapshot(model)
         trunk, gains, room = mine.trunk, mine.adapter.gains(), context * model.tokens_per_step
         self.lane = Lane(mine, decode, context)
         why = changed(trunk)

@@ -1,20 +1,20 @@
 """One wave of episodes: an episode in each of some environments of one name, stepped one after another.
 
-Environments run as if none of PyTorch's modes were on, and get actions of their own. What one answers is read before
-the next is asked, which may answer in the same array.
+Environments get actions of their own. What one answers is read before the next is asked, which may answer in the same
+array.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.answers import first_infinite
+from transfer.answers import first_infinite, misshapen
 from transfer.process import isolated
 from transfer.slots import Slot, Task
 
@@ -54,11 +54,8 @@ class Wave:
         self.returns, self.lengths = np.zeros(len(slots)), np.zeros(len(slots), np.int64)
         self.successes = np.full(len(slots), -1, np.int8)
         self.sample: list[NDArray[np.float32]] = []
-        self.states = np.empty((len(slots), task.env_spec.state_size), np.float32)
-        with isolated(), np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is reported so
-            for slot, seed, state in zip(slots, seeds, self.states, strict=True):
-                slot.reset(int(seed), state)
-        self._check("the observation", self.states)
+        with isolated():
+            self.states = self._gather([slot.reset(int(seed)) for slot, seed in zip(slots, seeds, strict=True)])
 
     def seen(self) -> Seen:
         """What the environments show that are not over."""
@@ -67,7 +64,7 @@ class Wave:
         return torch.from_numpy(self.states).to(self.device), torch.from_numpy(wanted).to(self.device), times
 
     def step(self, actions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Act, (E, A); returns which of the E environments go on, (E,).
+        """Act, (E, A); returns which of the E environments go on, (E,). To be called where no mode of PyTorch's is on.
 
         Raises:
             TransferError: an action or an answer is not finite, or an environment fails.
@@ -77,17 +74,31 @@ class Wave:
         if self.time % SAMPLED == 0:
             self.sample.append(actions.copy())
         self.time += 1
-        states, going = np.empty_like(self.states), np.empty(len(self.alive), np.bool_)
-        with isolated(), np.errstate(over="ignore"):
-            for row, i in enumerate(self.alive):
-                going[row], paid, said = self.slots[i].step(actions[row], states[row])
-                self.returns[i] += paid
-                self.successes[i] = max(self.successes[i], said)
+        answers = [self.slots[i].step(action) for i, action in zip(self.alive, actions, strict=True)]
+        states, paid, said = zip(*answers, strict=True)
+        self.returns[self.alive] += paid
+        self.successes[self.alive] = np.maximum(self.successes[self.alive], said)
         self.lengths[self.alive] += 1
-        going &= self.time != self.task.env_spec.max_episode_steps
-        self.states, self.alive = states[going], self.alive[going]
-        self._check("the observation", self.states)
+        last = self.time == self.task.env_spec.max_episode_steps
+        going = np.array([not last and state is not None for state in states])
+        self.alive = self.alive[going]
+        self.states = self._gather([state for state in states if not last and state is not None])
         return going
+
+    def _gather(self, states: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """The states (E, S) of the environments that go on.
+
+        Raises:
+            TransferError: one has another shape, or is not finite.
+        """
+        size = self.task.env_spec.state_size
+        for state, i in zip(states, self.alive, strict=True):
+            if state.shape != (size,):
+                raise self.slots[i].failed(misshapen(state.shape, size))
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told of
+            rows = np.array(states).reshape(-1, size).astype(np.float32)
+        self._check("the observation", rows)
+        return rows
 
     def _check(self, what: str, rows: NDArray[np.float32]) -> None:
         """Raise TransferError unless the numbers (E, n), a row for each environment that goes on, are finite."""

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
+from gymnasium.error import DependencyNotInstalled
 
 from transfer.recipes.presets import preset_text
 
@@ -175,13 +177,47 @@ def test_places_that_hold_nothing_to_play_or_show(
     refused(transfer("report", tmp_path), "no results yet")
 
 
-def test_a_machine_that_cannot_render_says_how_it_could(
-    refused: Refused, run: Path, transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("drawn", "words", "hint"),
+    [
+        (RuntimeError("no display"), "no video: RuntimeError: no display.", True),
+        (DependencyNotInstalled("pygame is not installed"), "DependencyNotInstalled: pygame is not installed.", False),
+        (ModuleNotFoundError("No module named 'cv2'"), "No module named 'cv2'.", False),
+        (None, "draws None, no picture", False),
+        (np.zeros((4, 4)), "no picture", False),
+    ],
+)
+def test_a_video_that_cannot_be_made_has_one_cause(
+    drawn: object,
+    words: str,
+    hint: bool,
+    refused: Refused,
+    run: Path,
+    transfer: Transfer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(env: object) -> None:
-        raise RuntimeError("no display")
+    def render(env: object) -> object:
+        if isinstance(drawn, Exception):
+            raise drawn
+        return drawn
 
-    monkeypatch.setattr("gymnasium.envs.mujoco.mujoco_env.MujocoEnv.render", fail)
+    monkeypatch.setattr("gymnasium.envs.mujoco.mujoco_env.MujocoEnv.render", render)
     result = transfer("eval", run / "embeddings" / "0", "--episodes", 1, "--video", tmp_path / "out.gif")
-    refused(result, "no video: RuntimeError: no display", "MUJOCO_GL=egl")
+    refused(result, "no video: ", words)
+    assert ("MUJOCO_GL=egl" in result.stderr) == hint
     assert not list(tmp_path.iterdir())
+
+
+def test_a_video_ends_where_episodes_do(
+    run: Path, transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment without a time limit of its own is not filmed for ever."""
+    monkeypatch.setattr(
+        "gymnasium.envs.mujoco.mujoco_env.MujocoEnv.render", lambda _: np.zeros((8, 8, 3), np.uint8), raising=True
+    )
+    monkeypatch.setattr("gymnasium.wrappers.TimeLimit.step", lambda self, action: self.env.step(action))
+    monkeypatch.setattr("gymnasium.envs.mujoco.walker2d_v5.Walker2dEnv.is_healthy", True)
+    result = transfer("eval", run / "embeddings" / "0", "--episodes", 1, "--video", tmp_path / "out.gif")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.gif").read_bytes().startswith(b"GIF89a")

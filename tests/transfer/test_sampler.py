@@ -1,5 +1,7 @@
 """Windows: what is in them, how they are drawn, and what they depend on."""
 
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -125,3 +127,26 @@ def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes:
     huge = Episodes.from_arrays(one.states, one.actions, rewards, lengths, one.env_spec)
     windows = [WindowSampler(data, context=3, batch_size=1).windows(torch.arange(6, 15)) for data in (one, huge)]
     assert torch.equal(windows[0].returns, windows[1].returns)
+
+
+@pytest.mark.parametrize("device", [None, 0.5, np.array([1.0]), "gpu", 5])
+def test_a_device_that_is_none_is_refused(make_episodes: MakeEpisodes, device: Any) -> None:
+    with pytest.raises(TransferError, match="unknown device"):
+        WindowSampler(make_episodes(), 5, 2, device=device)
+
+
+def test_read_only_data_outlive_their_episodes_and_no_filter_of_warnings_is_touched(
+    make_episodes: MakeEpisodes,
+) -> None:
+    filters, seen = warnings.filters, list(warnings.filters)
+    episodes = make_episodes()
+    for array in (episodes.states, episodes.actions):
+        array.flags.writeable = False
+    wanted = episodes.states.copy()
+    sampler = WindowSampler(episodes, context=5, batch_size=16)
+    del episodes, array
+    gc.collect()
+    assert warnings.filters is filters and warnings.filters == seen
+    first = sampler.starts(0)
+    for row, start in zip(sampler.windows(first).states, first.tolist(), strict=True):
+        np.testing.assert_array_equal(row[0], wanted[start])

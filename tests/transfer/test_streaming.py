@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_a_window_restarts_from_its_newest_half() -> None:
     assert [window_start(t, 6) for t in range(13)] == [0] * 6 + [3] * 3 + [6] * 3 + [9]
 
 
-@pytest.mark.parametrize("context", [2, 5, 6, 20])
+@pytest.mark.parametrize("context", [1, 2, 5, 6, 20])
 def test_decoding_equals_teacher_forcing_on_the_chosen_actions(
     action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: Mak
         make_model().stream(1, 6, "paralel")
 
 
-def test_a_context_without_a_past_is_refused(make_model: MakeModel) -> None:
-    with pytest.raises(TransferError, match="at least 2 steps"):
-        make_model().stream(1, 1, "autoregressive")
+@pytest.mark.parametrize("wrong", [{"context": 0}, {"context": 2.5}, {"context": "6"}, {"rows": 0}, {"rows": True}])
+def test_what_is_no_number_of_steps_or_rows_is_refused(wrong: dict[str, Any], make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match=next(iter(wrong))):
+        make_model().stream(**{"rows": 1, "context": 6, "decode": "autoregressive", **wrong})

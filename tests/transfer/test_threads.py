@@ -1,8 +1,11 @@
 """Parts of a kernel's work: on PyTorch's own threads, or on some of ours."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -90,3 +93,23 @@ def test_they_are_those_that_pytorch_has(whose: str) -> None:
     if whose == "ours":
         pytest.skip("of PyTorch's alone")
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_threads_of_its_own(whose: str) -> None:
+    if whose != "ours":
+        pytest.skip("GNU OpenMP itself does not outlive a fork")
+    in_parts(lambda first, end: 0, 12, 4)
+    child = os.fork()
+    if not child:
+        in_parts(lambda first, end: 0, 12, 4)  # on threads that the fork has left behind, it would wait for ever
+        os._exit(7)
+    for _ in range(1000):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done and os.waitstatus_to_exitcode(status) == 7

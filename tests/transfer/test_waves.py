@@ -22,7 +22,7 @@ from transfer.specs import EnvironmentSpec
 
 MakeModel = Callable[..., TransferModel]
 Play = Callable[..., Evaluation]
-STEPS = 4
+STEPS, NOTHING = 4, object()
 
 
 class Plain(gymnasium.Env[Any, Any]):
@@ -51,13 +51,17 @@ def changed(**answers: Any) -> type[Plain]:
 def spoiled(at: int, seed: int, spoil: Callable[[list[Any]], Any]) -> type[Plain]:
     """A `Plain` whose answer at one step of one episode is changed; step 0 is `reset`."""
 
+    def spoiling(self: Plain, answer: Any) -> Any:
+        if (at, seed) != (self.time, self.seed):
+            return answer
+        other = spoil(answer := list(answer))
+        return None if other is NOTHING else tuple(other or answer)
+
     def reset(self: Plain, **options: Any) -> Any:
-        answer = list(Plain.reset(self, **options))
-        return tuple(spoil(answer) or answer) if (at, seed) == (0, self.seed) else tuple(answer)
+        return spoiling(self, Plain.reset(self, **options))
 
     def step(self: Plain, action: Any) -> Any:
-        answer = list(Plain.step(self, action))
-        return tuple(spoil(answer) or answer) if (at, seed) == (self.time, self.seed) else tuple(answer)
+        return spoiling(self, Plain.step(self, action))
 
     return changed(reset=reset, step=step)
 
@@ -79,16 +83,16 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Plain]], list[Plain
     return choose
 
 
-@pytest.fixture(params=["one", "waves", "halves", "together"])
+@pytest.fixture(params=["one", "waves", "halves", "together", "together in halves"])
 def play(request: pytest.FixtureRequest, make_model: MakeModel, built: Any) -> Play:
     """play(kind of environment): 10 episodes of it on every road."""
     model = make_model(context=3)
 
     def run(kind: type[Plain], **options: Any) -> Evaluation:
         built(kind)
-        if request.param == "together":
+        if "together" in request.param:
             mixed = MixedModel(model.trunk, {"a": model.adapter, "b": model.adapter})
-            return evaluate_together(mixed, 10, num_envs=3, **options)["b"]
+            return evaluate_together(mixed, 10, num_envs=10 if "halves" in request.param else 3, **options)["b"]
         return evaluate(model, num_episodes=10, num_envs={"one": 1, "waves": 4, "halves": 10}[request.param], **options)
 
     return run
@@ -162,6 +166,10 @@ USUAL = {
     "0-d rewards": rewarded(np.array),
     "rewards of shape (1,)": rewarded(lambda x: np.array([x])),
     "whole rewards": rewarded(int),
+    "lists of answers": changed(
+        reset=lambda self, **options: list(Plain.reset(self, **options)),
+        step=lambda self, action: list(Plain.step(self, action)),
+    ),
     "ends as arrays": changed(
         step=lambda self, action: (lambda a: (a[0], a[1], np.array(a[2]), np.bool_(a[3]), {}))(Plain.step(self, action))
     ),
@@ -212,6 +220,7 @@ WRONG = {
     "reset without info": (0, lambda answer: answer[:1] * 3, "old Gym's interface"),
     "reset with info None": (0, lambda answer: [answer[0], None], "old Gym's interface"),
     "four things": (1, lambda answer: answer[:4], "old Gym's interface"),
+    "nothing": (1, lambda answer: NOTHING, "step returned"),
     "info None": (1, set_to(4, None), "old Gym's interface"),
     "raises": (3, lambda answer: 1 / 0, "the environment raised ZeroDivisionError: division by zero"),
     "raises at reset": (0, lambda answer: {}["x"], "the environment raised KeyError: 'x'"),

@@ -93,3 +93,7 @@ def _pooled(share: Callable[[int], int], threads: int) -> list[int]:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "kernel")  # ctypes gives Python's lock back while a kernel runs
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads but one
