@@ -17,6 +17,7 @@ from transfer.errors import TransferError
 from transfer.recipes.adapt import build_model
 from transfer.recipes.config import RunConfig
 from transfer.recipes.modes import Mode, new_trunk
+from transfer.recipes.origins import find_trunk
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -34,20 +35,6 @@ def use_threads(count: int) -> None:
         raise TransferError(f"{count} CPU threads are too many for this machine: it takes {most} at most.")
     if count:
         torch.set_num_threads(count)
-
-
-def find_trunk(path: Path, seed: int) -> Path:
-    """The folder with `trunk/` and `adapter/` that a run folder or a trunk/SEED folder means.
-
-    Raises:
-        TransferError: there is none.
-    """
-    for home in (path / "trunk" / str(seed), path):
-        if (home / "trunk" / "trunk.json").is_file():
-            return home
-    there = sorted(folder.parent.parent.name for folder in path.glob("trunk/*/trunk/trunk.json"))
-    have = f"it has {', '.join(there)}" if there else "it takes a run folder or its trunk/SEED"
-    raise TransferError(f"pretrain.from: no finished trunk of seed {seed} in {path}; {have}.")
 
 
 def load_source(home: Path) -> tuple[Trunk, Adapter]:

@@ -6,6 +6,7 @@ Precedence, weakest first: the dataclass defaults, the preset or file, its `[qui
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from transfer.errors import TransferError, unknown
 from transfer.lane import DECODES
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
 from transfer.recipes.asked import check_targets
+from transfer.recipes.origins import sizes_of
 from transfer.recipes.presets import find_config
 from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
@@ -164,6 +166,9 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
         sets: overrides `section.key=value`, later ones win.
         quick: apply the file's `[quick]` table first.
 
+    The sizes under `[trunk]` are those of the trunk that `pretrain.from` names, unless the user's file or `sets` say
+    some: nobody has to repeat what the trunk itself says.
+
     Raises:
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
             bad TOML, or `quick` without a `[quick]` table.
@@ -182,7 +187,12 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
     if quick and not overrides:
         raise TransferError(f"--quick: {settings.place} has no [quick] table. Shorten it with --set adapt.steps=1000")
     changes = dict(read_set(item) for item in sets)
-    return build(RunConfig, apply(shortened if quick else plain, changes))
+    config = build(RunConfig, apply(shortened if quick else plain, changes))
+    chosen = [*changes, *([] if settings.shipped else flatten(table))]
+    if config.pretrain.from_ and not any(key.startswith("trunk.") for key in chosen):
+        with suppress(TransferError):  # whoever needs that trunk says what is wrong with it
+            config = dataclasses.replace(config, trunk=sizes_of(config.pretrain.from_, config.run.seeds[0]))
+    return config
 
 
 def quick_table(values: object) -> dict[str, object]:

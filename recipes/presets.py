@@ -46,11 +46,13 @@ class Settings:
         text: TOML.
         place: the preset's name or the path of the file, for messages.
         name: what a run of them is called by default.
+        shipped: whether they are a preset's, and so nobody's choice.
     """
 
     text: str
     place: str
     name: str
+    shipped: bool = False
 
 
 def find_config(name_or_path: str) -> Settings:
@@ -60,7 +62,7 @@ def find_config(name_or_path: str) -> Settings:
         TransferError: neither a preset nor a file that can be read; the closest preset is named.
     """
     if name_or_path in presets():
-        return Settings(preset_text(name_or_path), name_or_path, name_or_path)
+        return Settings(preset_text(name_or_path), name_or_path, name_or_path, shipped=True)
     path = as_path(name_or_path, "PRESET_OR_TOML")
     path = path / "config.toml" if (path / "config.toml").exists() else path
     if path.is_dir():

@@ -26,11 +26,12 @@ from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.cell import Cell, finished
-from transfer.recipes.checks import find_trunk, load_source
+from transfer.recipes.checks import load_source
 from transfer.recipes.config import RunConfig, training
 from transfer.recipes.facts import precision_of, tokenizer_error
 from transfer.recipes.folder import held
 from transfer.recipes.modes import Mode
+from transfer.recipes.origins import find_trunk
 from transfer.recipes.prepare import Job, Say, prepare
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report

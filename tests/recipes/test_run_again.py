@@ -41,6 +41,26 @@ def test_a_second_run_takes_the_trunk_of_the_first(run: Path, tiny: list[str], t
     assert transfer("eval", second, "--episodes", 1).exit_code == 0
 
 
+def test_the_sizes_of_a_trunk_from_elsewhere_need_not_be_repeated(
+    run: Path, tiny: list[str], transfer: Transfer, refused: Callable[..., None], tmp_path: Path
+) -> None:
+    without = [option for option in tiny if not option.startswith("--set=trunk.")]
+    options = ["--modes", "embeddings", "--runs-dir", tmp_path, "--set", f"pretrain.from={run}"]
+    result = transfer("run", "hopper-to-walker2d", *without, *options)
+    assert result.exit_code == 0, result.output
+    third = tmp_path / "hopper-to-walker2d"
+    assert load_config(str(third)).trunk == load_config(str(run)).trunk
+    assert transfer("run", third, "--resume").exit_code == 0
+    # Sizes that somebody chose are not replaced.
+    chosen = transfer("run", "hopper-to-walker2d", *without, *options, "--name", "x", "--set", "trunk.width=32")
+    refused(chosen, "other sizes", "--set trunk.width=16")
+    (tmp_path / "my.toml").write_text(
+        f'[trunk]\nwidth = 32\n[pretrain]\nfrom = "{run}"\n[target]\ndata = ["walker2d/medium-expert"]'
+    )
+    refused(transfer("run", tmp_path / "my.toml", "--runs-dir", tmp_path), "other sizes")
+    refused(transfer("run", "hopper-to-walker2d", "--set", f"pretrain.from={tmp_path}"), "no finished trunk of seed 0")
+
+
 def test_modes_and_seeds_are_added_on_resuming(
     tiny: list[str], transfer: Transfer, workplace: Path, lasting: Callable[[Path], dict[str, bytes]]
 ) -> None:

@@ -1,0 +1,28 @@
+"""Where the pretrained trunk of a run comes from when another run has made it (`pretrain.from`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfer.errors import TransferError
+from transfer.files import as_path
+from transfer.trunk import Trunk, TrunkConfig
+
+
+def find_trunk(path: Path, seed: int) -> Path:
+    """The folder with `trunk/` and `adapter/` that a run folder or a trunk/SEED folder means.
+
+    Raises:
+        TransferError: there is none.
+    """
+    for home in (path / "trunk" / str(seed), path):
+        if (home / "trunk" / "trunk.json").is_file():
+            return home
+    there = sorted(folder.parent.parent.name for folder in path.glob("trunk/*/trunk/trunk.json"))
+    have = f"it has {', '.join(there)}" if there else "it takes a run folder or its trunk/SEED"
+    raise TransferError(f"pretrain.from: no finished trunk of seed {seed} in {path}; {have}.")
+
+
+def sizes_of(origin: str, seed: int) -> TrunkConfig:
+    """The sizes of the trunk that `pretrain.from` names. Raises TransferError where there is none, or a damaged one."""
+    return Trunk.load(find_trunk(as_path(origin, "pretrain.from"), seed) / "trunk").config
