@@ -13,6 +13,8 @@ from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.measuring import check_bounds, measure
 from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
 from transfer.episodes import Episodes
+from transfer.errors import check_type
+from transfer.numbers import flag
 from transfer.registry import resolve
 from transfer.scales import ActionRange, Scales, Statistics
 from transfer.trunk import TrunkConfig
@@ -48,9 +50,15 @@ def build_adapter(
         any_body: use the state statistics of `like` for another body too.
 
     Raises:
-        TransferError: actions outside the environment's bounds, where the config refuses them.
+        TransferError: an argument of another type; actions outside the environment's bounds, where the config
+            refuses them.
     """
-    config = config or AdapterConfig()
+    check_type(episodes, Episodes, "episodes")
+    check_type(trunk, TrunkConfig, "trunk")
+    config = AdapterConfig() if config is None else check_type(config, AdapterConfig, "config")
+    ia3, conditioning, any_body = flag(ia3, "ia3"), flag(conditioning, "conditioning"), flag(any_body, "any_body")
+    if like is not None:
+        check_type(like, Adapter, "like")
     statistics, tokenizer = measure(episodes), None
     if like is not None:
         statistics = _shared(statistics, like, episodes, any_body)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from transfer.numbers import MOST_SEED, whole
 from transfer.process import isolated
 
 # Modules of torch that draw nothing; what is neither one of these nor ours may draw at every step.
@@ -47,8 +48,11 @@ def seeded(seed: int, name: str) -> Iterator[None]:
     """Inside, weights are drawn from (seed, name), as float32, whatever the caller's process is set to.
 
     A CPU generator reads the low 32 bits of its seed only, so both have to reach them.
+
+    Raises:
+        TransferError: the seed is no whole number from 0.
     """
-    draws = Draws((zlib.crc32(name.encode()) + seed * 0x9E3779B9) % 2**32)
+    draws = Draws((zlib.crc32(name.encode()) + whole(seed, "seed", 0, MOST_SEED) * 0x9E3779B9) % 2**32)
     with isolated(), _Redirected(draws):
         yield
 

@@ -11,6 +11,7 @@ from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.identity import fingerprint
 from transfer.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
@@ -95,3 +96,29 @@ def test_like_another_size_takes_nothing(build: Build, make_episodes: MakeEpisod
     new = build("Walker2d-v5", like=build("Hopper-v5"))
     assert new.statistics == measure(make_episodes("Walker2d-v5"))
     assert new.tokenizer.to_json() == build("Walker2d-v5").tokenizer.to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *(("seed", value, "seed=") for value in (-1, 0.5, "0", np.datetime64("2020-01-01"), None)),
+        *((name, value, f"{name}=") for name in ("ia3", "conditioning", "any_body") for value in ("yes", 3, None, [])),
+        *(("config", value, "config is of type .*; AdapterConfig is needed") for value in ({}, "mlp")),
+        ("like", "runs/x/adapter", "like is of type str; Adapter is needed"),
+        ("trunk", 16, "trunk is of type int; TrunkConfig is needed"),
+        ("episodes", [], "episodes is of type list; Episodes is needed"),
+        *(("context", value, "context=") for value in (1, 2.5, "5", 10**9)),
+    ],
+    ids=repr,
+)
+def test_wrong_arguments_are_named(name: str, value: object, message: str, make_episodes: MakeEpisodes) -> None:
+    given = {"episodes": make_episodes("Hopper-v5"), "trunk": TrunkConfig(16, 2, 2), name: value}
+    with pytest.raises(TransferError, match=message):
+        build_adapter(**given)  # type: ignore[arg-type]
+
+
+def test_a_seed_of_numpy_s_is_the_same_seed(make_episodes: MakeEpisodes) -> None:
+    drawn = [
+        build_adapter(make_episodes("Hopper-v5"), TrunkConfig(16, 2, 2), seed=seed) for seed in (7, np.int64(7), 7.0)
+    ]
+    assert len({fingerprint(adapter) for adapter in drawn}) == 1
