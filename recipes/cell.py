@@ -18,6 +18,7 @@ from transfer.calibration import TARGETS, calibrate
 from transfer.distributed import rank
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.evaluation import Evaluation
 from transfer.files import read_json, sweep, write_json
 from transfer.freezing import Selection
 from transfer.progress import Progress
@@ -29,7 +30,7 @@ from transfer.recipes.folder import check_links, resume_command
 from transfer.recipes.results import FORMAT, PROBE
 from transfer.recipes.shapes import misfits, whole
 from transfer.recipes.text import selection_table
-from transfer.rollout import Evaluation, evaluate
+from transfer.rollout import evaluate
 from transfer.training import FitResult, TrainConfig
 
 PARTIAL = "probes.json"

@@ -19,8 +19,8 @@ from transfer.calibration import Calibration
 from transfer.devices import find_precision
 from transfer.distributed import size
 from transfer.episodes import Episodes
+from transfer.evaluation import Evaluation
 from transfer.recipes.config import RunConfig
-from transfer.rollout import Evaluation
 from transfer.training import FitResult, TrainConfig
 
 PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari", "gymnasium-robotics")

@@ -57,7 +57,7 @@ class Policy:
         model, spec = self.model, self.model.env_spec
         self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
         self._target = return_to_ask(model, spec, *self._asked)
-        self._low, self._high = np.float32(spec.action_low), np.float32(spec.action_high)
+        self._low, self._high = (np.asarray(bound, np.float32) for bound in (spec.action_low, spec.action_high))
         self._stream = model.stream(1, model.context, self.decode)
         self._wanted, self._time = self._target, 0
 

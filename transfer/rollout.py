@@ -12,6 +12,7 @@ from torch import Tensor
 from transfer.base import Actor, PolicyModel, check_model
 from transfer.errors import TransferError
 from transfer.evaluation import Evaluation
+from transfer.identity import check_body
 from transfer.lane import check_decode
 from transfer.mixed import MixedModel
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
@@ -205,14 +206,8 @@ def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -
             f"is '{other.name}' ({other.state_size} states, {other.action_size} actions). Adapt one to it: "
             "transfer.adapt(trunk, episodes)."
         )
-    if any_body:
-        return
-    if mine.body != other.body:
-        raise TransferError(
-            f"the adapter is for '{mine.name}' ({mine.gym_id}), the environment is '{other.name}' ({other.gym_id}): "
-            "another body, although of the same sizes. Adapt one to it, or play it on purpose with any_body=True."
-        )
-    if mine.slices != other.slices:
+    check_body(mine, other, "the adapter", any_body)
+    if mine.slices != other.slices and not any_body:
         raise TransferError(
             f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
             "or in another order. To play all the same: any_body=True."

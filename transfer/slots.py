@@ -54,7 +54,8 @@ class Slot:
         self.env, self.name, self.alone, self.seed, self.time = env, env_spec.name, alone, -1, 0
         self.size = env_spec.state_size
         space: Any = env.action_space
-        self.low, self.high = getattr(space, "low", None), getattr(space, "high", None)
+        self.low: Any = getattr(space, "low", ())
+        self.high: Any = getattr(space, "high", ())
         if np.shape(self.low) != (env_spec.action_size,):
             raise TransferError(f"'{self.name}' takes {seen(space)}, the policy makes {env_spec.action_size} numbers.")
 

@@ -60,6 +60,7 @@ class Stream:
         states, returns, times = self.lane.taken(states, returns, times)
         if self.choices is None:
             return self._converse(self.lane.act(states, returns, times))
+        assert isinstance(self.decoder, Decoder)  # whose tables are read
         tokens, time = self.lane.ask(states, returns, times)
         return self.lane.keep(states, returns, times, time, self.decoder.choose(tokens, time[:, 0], self.choices))
 

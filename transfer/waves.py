@@ -74,7 +74,7 @@ class Wave:
         if self.time % SAMPLED == 0:
             self.sample.append(actions.copy())
         self.time += 1
-        answers = [self.slots[i].step(action) for i, action in zip(self.alive, actions, strict=True)]
+        answers = [self.slots[i].step(action) for i, action in zip(self.alive.tolist(), actions, strict=True)]
         states, paid, said = zip(*answers, strict=True)
         self.returns[self.alive] += paid
         self.successes[self.alive] = np.maximum(self.successes[self.alive], said)
@@ -92,7 +92,7 @@ class Wave:
             TransferError: one has another shape, or is not finite.
         """
         size = self.task.env_spec.state_size
-        for state, i in zip(states, self.alive, strict=True):
+        for state, i in zip(states, self.alive.tolist(), strict=True):
             if state.shape != (size,):
                 raise self.slots[i].failed(misshapen(state.shape, size))
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told of
