@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
 _TABLE = "transfer.envs.specs"
+RAW = ReferenceScores("raw return", 0.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -254,9 +255,11 @@ def as_spec(
         slices, action_size, bounds = spaces.slices, len(spaces.low), (spaces.low, spaces.high)
         vouch(gym_spec)
     spec = spec_of(gym_spec, returns=returns, slices=slices, action_size=action_size, bounds=bounds, trust=trust)
-    if like is not None and like.body == spec.body and spec.reference.table == like.reference.table == "dataset":
-        spec = replace(spec, reference=like.reference, target_returns=like.target_returns)
-    return spec
+    if like is None or returns is not None or spec.reference.table != "dataset":
+        return spec
+    if like.body == spec.body and like.reference.table == "dataset":
+        return replace(spec, reference=like.reference, target_returns=like.target_returns)
+    return replace(spec, reference=RAW)  # there is no scale: a score is the return itself
 
 
 def spec_of(

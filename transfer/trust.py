@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from transfer.errors import NotAtHand
 from transfer.numbers import flag, seen
 from transfer.parsing import parsed
-from transfer.plain import same, writable
+from transfer.plain import plain, same, writable
 from transfer.quieting import quiet
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-_WORD = re.compile(r"[\w+\- ]{0,100}|[\w\-]+\.xml")  # MuJoCo looks for a bare file name among Gymnasium's own models
+# Signs of paths and of names of code: "a/b", "~", ".x", "module:function", "module.function"; and what cannot be seen.
+_ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|^\.|\.\.|[^\W\d]\w*\.\w")
+_MODEL = re.compile(r"[\w\-]+\.xml")  # MuJoCo's environments look for a bare name among Gymnasium's own models
 _MOST_NESTED = 20
 TRUST = "If you know where it comes from: trust=True, or --trust on the command line."
 _ADVICE = (
@@ -115,7 +117,7 @@ def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
     if entry_point is None or (problem and spec.entry_point is not None):
         entry_point, kwargs = spec.entry_point, {}
     if entry_point is None:
-        raise NotAtHand(problem)
+        raise NotAtHand(problem or f"the environment {spec.id} is registered for many at once only.")
     # What no file can hold comes from the registration.
     kwargs = {key: value for key, value in kwargs.items() if not writable(value)} | spec.kwargs
     new = EnvSpec(spec.id, entry_point, spec.reward_threshold, spec.nondeterministic)
@@ -180,7 +182,9 @@ def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] |
         known: arguments that were registered, whose values are allowed as they are.
     """
     for key, value in values.items():
-        wrong = None if known and key in known and same(known[key], value) else _not_plain([key, value])
+        before = (known or {}).get(key)
+        usual = before is not None and writable(before) and same(plain(before, key), value)
+        wrong = None if usual else _not_plain([key, value])
         if wrong is not None:
             return f"{where} is to be built with {seen(key)} = {seen(wrong)}: no plain number or word. {TRUST}"
     return ""
@@ -191,7 +195,7 @@ def _not_plain(value: Any, depth: int = 0) -> Any:
     if depth > _MOST_NESTED:
         return "lists in lists"
     if isinstance(value, str):
-        return None if _WORD.fullmatch(value) else value
+        return value if _ODD.search(value) and not _MODEL.fullmatch(value) else None
     if isinstance(value, list):
         return next((wrong for one in value if (wrong := _not_plain(one, depth + 1)) is not None), None)
     if isinstance(value, dict):

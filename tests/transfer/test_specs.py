@@ -308,6 +308,13 @@ def test_whatever_a_user_calls_an_environment_by_is_the_same_spec() -> None:
             assert as_spec(given) == spec, given
 
 
+def test_where_nothing_gives_a_scale_a_score_is_the_return() -> None:
+    mine = describe(gym_spec_json(toy(3, 2)), 3, 2, np.array([5.0, 9.0]))
+    assert as_spec(toy(3, 2), like=mine).reference == mine.reference  # the data of the same body
+    other = as_spec("Pendulum-v1", like=environment("hopper"))
+    assert other.reference.table == "raw return" and other.reference.score(-150.0) == -150.0
+
+
 @pytest.mark.parametrize(
     ("env", "message"),
     [

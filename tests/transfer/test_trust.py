@@ -76,6 +76,9 @@ HOSTILE = {
     "a path at home": {"kwargs": {"xml_file": "~/mine.xml"}},
     "a path deep inside": {"kwargs": {"maps": [{"a": ["../mine"]}]}},
     "a path as a name": {"kwargs": {"../mine": 1}},
+    "a path of another system": {"kwargs": {"file": "C\\mine"}},
+    "a hidden file": {"kwargs": {"file": ".mine"}},
+    "what cannot be seen": {"kwargs": {"file": "mine\x00"}},
 }
 
 
@@ -255,6 +258,38 @@ def test_an_id_registered_anew_is_asked_anew() -> None:
             gymnasium.register("TestAgain-v0", toys.Toy, kwargs={"low": -bound, "high": bound})
             assert as_spec("TestAgain-v0").action_high == (bound,)
     del gymnasium.registry["TestAgain-v0"], spec
+
+
+def test_plain_arguments_are_words_numbers_and_what_was_registered() -> None:
+    gymnasium.register("TestWords-v0", lambda **kwargs: toys.Toy(2, 1), kwargs={"files": ("/robots/mine.xml",)})
+    for kwargs in (
+        {"files": ["/robots/mine.xml"]},
+        {
+            "task": "put the cup (blue), please!",
+            "size": 1.5,
+            "grid": [[0, "r"], [1, "g"]],
+            "options": {"slide cabinet": True},
+        },
+        {"task": "größe 2.5", "none": None, "far": float("inf")},
+    ):
+        data = {**as_spec("TestWords-v0").to_json()}
+        data["gym_spec"] = json.dumps(json.loads(data["gym_spec"]) | {"kwargs": kwargs})
+        EnvironmentSpec.from_json(data).make().close()
+    del gymnasium.registry["TestWords-v0"]
+
+
+def test_an_environment_for_many_at_once_is_named() -> None:
+    gymnasium.register("TestMany-v0", vector_entry_point="evilmod:Env")
+    with pytest.raises(NotAtHand, match="TestMany-v0 is registered for many at once only"):
+        as_spec("TestMany-v0")
+    del gymnasium.registry["TestMany-v0"]
+
+
+def test_statistics_inside_a_registered_environment_are_not_played_either() -> None:
+    gymnasium.register("TestNormal-v0", lambda: wrappers.NormalizeObservation(toys.Toy(2, 1)))
+    with pytest.raises(NotAtHand, match="NormalizeObservation of the environment TestNormal-v0 starts with empty"):
+        as_spec("TestNormal-v0").make()
+    del gymnasium.registry["TestNormal-v0"]
 
 
 @pytest.mark.parametrize("kind", ["NormalizeObservation", "NormalizeReward"])
