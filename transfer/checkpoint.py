@@ -11,6 +11,7 @@ says and what the tensors' file declares are compared before anything of their s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from transfer.errors import TransferError
 from transfer.files import as_json, as_path
 from transfer.identity import check_pair, fingerprint
 from transfer.mlp import MLPPolicy
-from transfer.numbers import seen
+from transfer.numbers import flag, seen
 from transfer.pairs import load_pair, save_pair
 from transfer.process import shapes_alone
 from transfer.scales import Statistics
@@ -95,7 +96,7 @@ def load_adapter(folder: str | Path, trunk: Trunk | None = None, any_trunk: bool
         return adapter
 
     adapter = _load(folder, "adapter", ADAPTER_KEYS, build)
-    adapter.any_trunk = any_trunk
+    adapter.any_trunk = flag(any_trunk, "any_trunk")
     if trunk is not None:
         check_pair(trunk, adapter, any_trunk, str(folder))
     return adapter
@@ -181,4 +182,4 @@ def _inside(folder: str | Path, name: str) -> Path:
     """The folder itself, or the sub-folder `name` of a SEED folder of a run."""
     folder = as_path(folder, "folder")
     inner = folder / name
-    return inner if not (folder / f"{name}.json").exists() and inner.is_dir() else folder
+    return inner if not os.path.exists(folder / f"{name}.json") and os.path.isdir(inner) else folder

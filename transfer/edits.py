@@ -27,7 +27,7 @@ def building(path: Path) -> Iterator[None]:
         yield
     except TransferError as error:
         raise error if str(path) in str(error) else TransferError(f"{path} was edited: {error}") from error
-    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError) as error:
+    except (TypeError, LookupError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise TransferError(f"{path} was edited: {type(error).__name__}: {error}.") from error
 
 

@@ -146,7 +146,11 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file as `writing` does."""
-    write_bytes(path, text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise TransferError(f"{path} cannot be written: its text holds half a character ({error}).") from error
+    write_bytes(path, content)
 
 
 def write_json(path: Path, content: Any) -> None:

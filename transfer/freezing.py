@@ -70,7 +70,7 @@ def train_only(model: nn.Module, parts: Sequence[str]) -> Selection:
         raise TransferError(f"a {type(model).__name__} has no parts() to choose from: give a TransferModel.")
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         raise TransferError(f"parts={seen(parts)}: a list of names is needed, as ['state', 'action'].")
-    have: dict[str, nn.Module] = model.parts()
+    have: dict[str, nn.Module] = model.parts()  # type: ignore[operator]
     if not parts:
         raise TransferError(f"nothing was selected to train. Known parts: {', '.join(have)}.")
     for name in parts:

@@ -10,6 +10,7 @@ from torch import nn
 
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
+from transfer.numbers import flag
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 
@@ -52,7 +53,7 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
             f"and depth {sizes.depth}."
         )
     wanted = adapter.record.get("trunk")
-    if wanted is None or any_trunk or adapter.any_trunk:
+    if flag(any_trunk, "any_trunk") or adapter.any_trunk or wanted is None:
         return
     have = fingerprint(trunk)
     if wanted != have:
@@ -65,7 +66,7 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
 def check_siblings(one: Adapter, other: Adapter, any_trunk: bool = False) -> None:
     """Raise TransferError where two adapters, one of which is to take over parts of the other, name two trunks."""
     trunks = [adapter.record.get("trunk") for adapter in (one, other)]
-    if None not in trunks and trunks[0] != trunks[1] and not any_trunk:
+    if not flag(any_trunk, "any_trunk") and None not in trunks and trunks[0] != trunks[1]:
         raise TransferError(
             f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "
             "the other. Pass any_trunk=True if you want it all the same."
@@ -81,7 +82,7 @@ def check_body(one: EnvironmentSpec, other: EnvironmentSpec, what: str, any_body
         what: it, as in "the adapter".
         any_body: take another body, where the sizes are equal.
     """
-    if one.body != other.body and not any_body:
+    if not flag(any_body, "any_body") and one.body != other.body:
         raise TransferError(
             f"{what} is for '{one.name}' ({one.gym_id}), the environment is '{other.name}' ({other.gym_id}): another "
             "body, whatever its sizes. Adapt to it, or pass any_body=True if you want it all the same."

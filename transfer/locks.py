@@ -36,10 +36,10 @@ def lock(handle: int) -> bool | None:
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
+def one_at_a_time(folder: Path) -> Iterator[bool]:
     """Inside, no other process or thread is inside for the same folder; the next one waits, up to a minute.
 
-    Does nothing where the system or the file system has no such locks.
+    Yields whether that is sure: False where the system or the file system has no such locks.
 
     Raises:
         TransferError: another process did not come to an end.
@@ -50,7 +50,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise TransferError(f"another process has been saving into {folder} for {PATIENCE:.0f} seconds.")
             time.sleep(0.005)
-        yield
+        yield bool(locked)
     finally:
         if locked:
             fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a child process has the handle too

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -41,16 +41,19 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
     """
     from transfer import __version__
 
+    for key, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TransferError(f"{folder} is not written: {key} is a {type(tensor).__name__}, not a tensor.")
     data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     told = {"format": FORMAT, "library": __version__, **content, "tensors": digest}
     whole = as_json(told, str(folder / f"{name}.json"))
-    with saying(folder), new_folder(folder), one_at_a_time(folder):
+    with saying(folder), new_folder(folder), one_at_a_time(folder) as alone:
         try:
             write_bytes(_spare(folder, name, digest), data)
             write_json(folder / f"{name}.json", {**whole, "checksum": checksum(whole)})
         finally:
-            _settle(folder, name)
+            _settle(folder, name, alone)
 
 
 def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -132,14 +135,14 @@ def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Ten
         raise TransferError(f"{file} is truncated or damaged: {error}.") from error
 
 
-def _settle(folder: Path, name: str) -> None:
-    """Give the tensors that the JSON names their own name, and remove those that it does not name."""
+def _settle(folder: Path, name: str, alone: bool) -> None:
+    """Give the tensors that the JSON names their own name; remove others, which without locks may be somebody's."""
     path = folder / f"{name}.json"
     with suppress(TransferError):  # an old JSON that cannot be read: which tensors it means is not known
         digest = read_json(path).get("tensors") if path.is_file() else None
         if _is_digest(digest) and _spare(folder, name, digest).exists():
             _spare(folder, name, digest).replace(folder / f"{name}.safetensors")
-        for other in folder.glob(f".{name}.{'[0-9a-f]' * 16}.safetensors"):
+        for other in folder.glob(f".{name}.{'[0-9a-f]' * 16}.safetensors") if alone else ():
             other.unlink()
         sync(folder)
 
@@ -148,7 +151,7 @@ def _spare(folder: Path, name: str, digest: str) -> Path:
     return folder / f".{name}.{digest[:16]}.safetensors"
 
 
-def _is_digest(value: object) -> bool:
+def _is_digest(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,10 +97,12 @@ def _declared(name: str, entry: object) -> Declared:
 
 def declared(tensors: Mapping[str, Tensor]) -> Header:
     """The header that these tensors would have, where they lie on the device "meta" too."""
-    from safetensors.torch import _TYPES
-
-    names = {dtype: name for name, dtype in _TYPES.items()}
-    return {name: Declared(names[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
+    short = {"float": "F", "bfloat": "BF", "int": "I", "uint": "U"}
+    header = {}
+    for name, tensor in tensors.items():
+        word, bits = re.fullmatch(r"torch\.([a-z]+)(\w*)", str(tensor.dtype)).groups()  # type: ignore[union-attr]
+        header[name] = Declared(short.get(word, word.upper()) + bits.upper(), tuple(tensor.shape))
+    return header
 
 
 def check_header(found: Header, wanted: Header, path: Path) -> None:

@@ -170,6 +170,13 @@ def test_what_is_no_file_is_named_and_never_waited_for(
         read(tmp_path / "x")
 
 
+def test_half_a_character_is_not_written(tmp_path: Path) -> None:
+    for write, content in ((write_text, "\ud800"), (write_json, {"a": "\ud800"})):
+        with pytest.raises(TransferError, match="x cannot be written.*half a character"):
+            write(tmp_path / "x", content)  # type: ignore[operator]
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     content = {"é\n": [1, -2.5, None, True, "<script>", {"a": []}], "deep": json.loads("[" * 90 + "]" * 90), "b": 2**62}
     write_json(tmp_path / "x.json", content)

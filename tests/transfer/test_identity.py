@@ -92,6 +92,20 @@ def test_an_adapter_of_another_trunk_is_refused_on_every_road_unless_insisted_on
     road(given._replace(trunk=trunks[0], own=make_adapter("Walker2d-v5", trunk=trunks[0])), False)
 
 
+@pytest.mark.parametrize("road", ROADS.values(), ids=ROADS.keys())
+def test_a_word_is_no_permission(
+    road: Callable[..., Any],
+    trunks: tuple[Trunk, Trunk],
+    adapter: Adapter,
+    make_adapter: MakeAdapter,
+    make_episodes: Callable[..., Episodes],
+    tmp_path: Path,
+) -> None:
+    own, walker = make_adapter("Walker2d-v5", trunk=trunks[1]), make_episodes("Walker2d-v5")
+    with pytest.raises(TransferError, match="any_trunk='no' is text: True or False is needed"):
+        road(Given(trunks[1], adapter, own, walker, adapter.save(tmp_path / "adapter")), "no")
+
+
 def test_a_fresh_adapter_fits_every_trunk_of_its_shape_and_no_other(
     trunks: tuple[Trunk, Trunk], adapter: Adapter, make_trunk: MakeTrunk
 ) -> None:

@@ -208,6 +208,19 @@ def test_two_writers_and_a_reader_never_meet_a_mixture(tmp_path: Path) -> None:
     assert load(tmp_path) in (38, 39) and names(tmp_path) == NAMES
 
 
+def test_tensors_of_every_kind_come_back(tmp_path: Path) -> None:
+    kinds = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+    tensors = {kind: torch.ones(2, 3, dtype=getattr(torch, kind)).T for kind in kinds} | {"none": torch.empty(0, 3)}
+    save_pair(tmp_path, "state", {}, tensors)
+    assert read_header(tmp_path / "state.safetensors") == declared(tensors)
+    found = load_pair(tmp_path, "state", (), lambda content, header: None)[1]
+    assert all(
+        torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in tensors.items()
+    )
+    with pytest.raises(TransferError, match="is not written: x is a dict, not a tensor"):
+        save_pair(tmp_path / "new", "state", {}, {"x": {}})  # type: ignore[dict-item]
+
+
 def test_an_edit_of_either_file_is_noticed(tmp_path: Path) -> None:
     save(tmp_path, 1)
     tensors = tmp_path / "state.safetensors"
