@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfer.errors import NotAtHand, TransferError, unknown
+from transfer.importing import cause_of
 from transfer.observations import Slices, slices_of_space, vector_size
 from transfer.parsing import id_in, parsed
 from transfer.quieting import quiet
@@ -101,27 +102,12 @@ def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env
             # The checker only warns about the API, and costs a visible share of each step.
             env = gymnasium.make(spec, disable_env_checker=True, **options)
     except Exception as error:  # environments raise anything
-        raise NotAtHand(f"cannot build the environment {spec.id}: {_cause(error)}") from error
+        raise NotAtHand(f"cannot build the environment {spec.id}: {cause_of(error)}") from error
     try:
         return wrapped(env, parsed(gym_spec).additional_wrappers, told(gym_spec, trust))
     except TransferError as error:
         env.close()
         raise type(error)(f"cannot build the environment {spec.id}: {error}") from error
-
-
-def _cause(error: BaseException) -> str:
-    """Why an environment was not built, and what helps: the module that is missing, where that is the reason."""
-    reason: BaseException | None = error
-    while reason is not None and not isinstance(reason, ModuleNotFoundError):
-        reason = reason.__cause__ or reason.__context__
-    if reason is None or not reason.name:
-        return f"{type(error).__name__}: {error}"
-    if reason.name.partition(".")[0] in ("mujoco", "gymnasium_robotics"):
-        return f'{reason}. Install it: pip install "gymnasium[mujoco]" gymnasium-robotics'
-    return (
-        f"{reason}. Install the package it belongs to; if the module is your own, import it first, or name it with "
-        f"transfer --import {reason.name}"
-    )
 
 
 def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:

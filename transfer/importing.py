@@ -66,3 +66,18 @@ def _missing(module: str) -> TransferError:
     packages = {path.parent.name for path in here.glob("*/__init__.py")}
     beside = sorted(packages | {path.stem for path in here.glob("*.py")})
     return unknown("module", module, beside, f"Neither installed nor in the working folder {here}")
+
+
+def cause_of(error: BaseException) -> str:
+    """Why an environment was not built, and what helps: the module that is missing, where that is the reason."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, ModuleNotFoundError):
+        reason = reason.__cause__ or reason.__context__
+    if reason is None or not reason.name:
+        return f"{type(error).__name__}: {error}"
+    if reason.name.partition(".")[0] in ("mujoco", "gymnasium_robotics"):
+        return f'{reason}. Install it: pip install "gymnasium[mujoco]" gymnasium-robotics'
+    return (
+        f"{reason}. Install the package it belongs to; if the module is your own, import it first, or name it with "
+        f"transfer --import {reason.name}"
+    )

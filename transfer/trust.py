@@ -113,9 +113,9 @@ def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
     problem = _problem(spec, known)
     if problem and say is None:
         raise NotAtHand(problem)
-    entry_point, kwargs = (known.entry_point, known.kwargs) if known else (None, {})
-    if entry_point is None or (problem and spec.entry_point is not None):
-        entry_point, kwargs = spec.entry_point, {}
+    entry_point, kwargs = spec.entry_point, dict[str, Any]()
+    if known is not None and not _is_other(spec, known):
+        entry_point, kwargs = known.entry_point, known.kwargs
     if entry_point is None:
         raise NotAtHand(problem or f"the environment {spec.id} is registered for many at once only.")
     # What no file can hold comes from the registration.
@@ -132,17 +132,22 @@ def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
 def _problem(spec: EnvSpec, known: EnvSpec | None) -> str:
     """Why a spec must not be used unless somebody says so, "" where it may."""
     if known is None:
-        named = f" The spec names {seen(spec.entry_point)}, which is not imported for its sake." * bool(
-            spec.entry_point
-        )
+        named = "" if spec.entry_point is None else f" What the spec names, {seen(spec.entry_point)}, is not imported."
         return f"no environment {seen(spec.id)} is registered here.{named} {_ADVICE}"
-    # In place of a registered function, as for environments that left Gymnasium, nothing else is ever called.
-    if isinstance(known.entry_point, str | type) and spec.entry_point not in (None, place(known.entry_point)):
+    if _is_other(spec, known):
         return (
             f"the environment {spec.id} is registered as {place(known.entry_point)}; the spec names "
-            f"{seen(spec.entry_point)} for it, which is not called for its sake. {TRUST}"
+            f"{seen(spec.entry_point)} for it, which is not called. {TRUST}"
         )
     return problem_of(spec.kwargs, f"the environment {spec.id}", known.kwargs)
+
+
+def _is_other(spec: EnvSpec, known: EnvSpec) -> bool:
+    """Whether a spec names another entry point than the registered one.
+
+    A registered function is not compared: Gymnasium has some in the place of environments that left it.
+    """
+    return isinstance(known.entry_point, str | type) and spec.entry_point not in (None, place(known.entry_point))
 
 
 def registered(gym_id: str) -> EnvSpec:

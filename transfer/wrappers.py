@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfer.errors import NotAtHand, TransferError
+from transfer.importing import cause_of
 from transfer.numbers import flag, real, seen, whole
 from transfer.trust import TRUST, Say, announce, problem_of
 
@@ -69,7 +70,7 @@ _PLAIN: dict[str, dict[str, Kind]] = {
     "StickyAction": {"repeat_action_probability": _numbers, "repeat_action_duration": _counts},
     "TimeAwareObservation": {"flatten": flag, "normalize_time": flag, "dict_time_key": _words},
     "TimeLimit": {"max_episode_steps": whole},
-    # Their statistics start empty in every environment that is built: `find_statistics` speaks of them.
+    # Their statistics start empty in every environment that is built: `statistics_in` finds them.
     "NormalizeObservation": {"epsilon": _numbers},
     "NormalizeReward": {"gamma": _numbers, "epsilon": _numbers},
 }
@@ -94,6 +95,8 @@ def wrapped(
     Raises:
         NotAtHand: a wrapper that is not Gymnasium's own, or whose arguments are not plain.
     """
+    if not wrappers:
+        return env
     made = env.spec.additional_wrappers if env.spec is not None else ()
     first = [(one.name, one.entry_point) for one in wrappers[: len(made)]]
     rest = wrappers[len(made) :] if first == [(one.name, one.entry_point) for one in made] else wrappers
@@ -116,11 +119,11 @@ def _around(env: gymnasium.Env[Any, Any], wrapper: WrapperSpec, say: Say | None)
         raise NotAtHand(problem)
     else:
         announce(say, wrapper.entry_point, wrapper.kwargs)
-        make, kwargs = load_env_creator(wrapper.entry_point), wrapper.kwargs
+        make, kwargs = None, wrapper.kwargs
     try:
-        return make(env, **kwargs)
-    except (TypeError, ValueError, AssertionError, gymnasium.error.Error) as error:
-        raise NotAtHand(f"the wrapper {wrapper.name} cannot be put around it: {error}") from error
+        return (make or load_env_creator(wrapper.entry_point))(env, **kwargs)
+    except Exception as error:  # a wrapper does anything
+        raise NotAtHand(f"the wrapper {seen(wrapper.name)} cannot be put around it: {cause_of(error)}") from error
 
 
 def _problem(wrapper: WrapperSpec) -> str:

@@ -207,6 +207,20 @@ def test_with_trust_each_call_is_told_before_it_is_made(marks: Marks, caplog: py
     assert "calling evilmod:Env(a=1)" in caplog.text
 
 
+def test_what_is_trusted_and_fails_is_named() -> None:
+    for entry_point, message in {
+        "not_here:Around": "No module named 'not_here'",
+        "evil": "ValueError",
+        "os:environ": "the wrapper 'environ' cannot be put around it: TypeError",
+        "os:not_there": "AttributeError",
+    }.items():
+        spec = hopper(additional_wrappers=around(entry_point, entry_point.rpartition(":")[2]))
+        with pytest.raises(NotAtHand, match=message):
+            spec.make(trust=True)
+        with pytest.raises(NotAtHand, match=message.replace("the wrapper 'environ' cannot be put around it: ", "")):
+            hopper(id="TestNew-v0", entry_point=entry_point).make(trust=True)
+
+
 def test_trust_reaches_other_threads(marks: Marks) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -276,6 +290,20 @@ def test_plain_arguments_are_words_numbers_and_what_was_registered() -> None:
         data["gym_spec"] = json.dumps(json.loads(data["gym_spec"]) | {"kwargs": kwargs})
         EnvironmentSpec.from_json(data).make().close()
     del gymnasium.registry["TestWords-v0"]
+
+
+def test_arguments_that_are_not_plain_leave_the_registered_ones_alone() -> None:
+    gymnasium.register("TestFunction-v0", "tests.toys:Toy", kwargs={"low": np.float32(-3), "high": np.array([3.0])})
+    spec = gymnasium.spec("TestFunction-v0")
+    data = json.loads(as_spec("TestFunction-v0").gym_spec)
+    assert data["kwargs"] == {"low": -3.0, "high": [3.0]}
+    asked = EnvironmentSpec.from_json(
+        {**as_spec(spec).to_json(), "gym_spec": json.dumps(data | {"kwargs": {"render_mode": "a/b", **data["kwargs"]}})}
+    )
+    with pytest.raises(NotAtHand, match="'render_mode' = 'a/b'"):
+        asked.make()
+    asked.make(trust=True).close()
+    del gymnasium.registry["TestFunction-v0"]
 
 
 def test_an_environment_for_many_at_once_is_named() -> None:
