@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.measuring import check_bounds, measure
+from transfer.adapters.measuring import bounds, check_bounds, measure
 from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
 from transfer.episodes import Episodes
 from transfer.errors import check_type
 from transfer.numbers import flag
 from transfer.registry import resolve
 from transfer.scales import ActionRange, Scales, Statistics
+from transfer.specs import EnvironmentSpec
 from transfer.trunk import TrunkConfig
 
 
@@ -61,7 +62,7 @@ def build_adapter(
         check_type(like, Adapter, "like")
     statistics, tokenizer = measure(episodes), None
     if like is not None:
-        statistics = _shared(statistics, like, episodes, any_body)
+        statistics = _shared(statistics, like, episodes.env_spec, any_body)
     check_bounds(episodes, statistics, config.out_of_bounds)
     if resolve("action", config.action).tokenized or config.readout == "categorical":
         if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
@@ -75,14 +76,13 @@ def build_adapter(
     return adapter
 
 
-def _shared(statistics: Statistics, like: Adapter, episodes: Episodes, any_body: bool) -> Statistics:
+def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_body: bool) -> Statistics:
     """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given."""
-    spec, old = episodes.env_spec, like.statistics
+    old = like.statistics
     if like.env_spec.state_size == spec.state_size and (like.env_spec.body == spec.body or any_body):
         statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
     if like.env_spec.action_size == spec.action_size:
-        low = np.where(np.isfinite(spec.action_low), statistics.action_low, old.action_low)
-        high = np.where(np.isfinite(spec.action_high), statistics.action_high, old.action_high)
+        low, high = bounds(spec, np.array(old.action_low), np.array(old.action_high))
         statistics = replace(statistics, action_low=tuple(low.tolist()), action_high=tuple(high.tolist()))
     return statistics
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transfer.adapter import Adapter
 from transfer.adapters.bins import Bins
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError, check_type, unknown
 from transfer.identity import check_siblings
 
 BY_VALUE = " (by value)"
@@ -39,10 +39,10 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
         TransferError: an adapter without that part, two parts that have no tensor of a fitting shape in common, or
             adapters of two trunks.
     """
-    check_siblings(target, source, any_trunk)
-    for adapter in (target, source):
-        if part not in adapter.parts():
+    for name, adapter in (("target", target), ("source", source)):
+        if not isinstance(part, str) or part not in check_type(adapter, Adapter, name).parts():
             raise unknown("part", part, adapter.parts(), f"The adapter for '{adapter.env_spec.name}' has no other.")
+    check_siblings(target, source, any_trunk)
     mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
     kinds = [_kind(adapter, part) for adapter in (target, source)]
     common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []

@@ -30,7 +30,11 @@ BEYOND = 1e-5  # share of half the bounds' distance that is rounding
 def measure(episodes: Episodes) -> Statistics:
     """Scales of states, actions and returns, and quantiles of the episode returns."""
     mean, std = _moments(episodes.states)
-    low, high = bounds(episodes)
+    least, most = (
+        ends([ends(block, axis=0) for block in blocks(episodes.actions)], axis=0).astype(np.float64)
+        for ends in (np.min, np.max)
+    )
+    low, high = bounds(episodes.env_spec, least, most)
     knots, every = expected_returns(episodes) if episodes.env_spec.reference.table == "dataset" else ((), 1.0)
     return Statistics(
         state_mean=tuple(mean.tolist()),
@@ -65,20 +69,17 @@ def _moments(states: Float32) -> tuple[Float32, Float32]:
     return mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32)
 
 
-def bounds(episodes: Episodes) -> tuple[Float32, Float32]:
-    """Smallest and largest actions (A,): the environment's, where it has none the data's; never beyond the former."""
-    spec_low, spec_high = _given(episodes.env_spec)
-    least = np.min([block.min(0) for block in blocks(episodes.actions)], 0).astype(np.float64)
-    most = np.max([block.max(0) for block in blocks(episodes.actions)], 0).astype(np.float64)
+def bounds(spec: EnvironmentSpec, least: Float64, most: Float64) -> tuple[Float32, Float32]:
+    """Smallest and largest actions (A,): the environment's, and where it has none those of some data, (A,) each.
+
+    Never beyond the environment's.
+    """
+    spec_low, spec_high = np.array(spec.action_low, np.float64), np.array(spec.action_high, np.float64)
     far = WIDE * np.maximum(1.0, np.maximum(abs(least), abs(most)))
     low, high = np.where(spec_low >= -far, spec_low, least), np.where(spec_high <= far, spec_high, most)
     # All data may lie beyond the one bound that there is: then there is nothing between the two.
     low, high = np.minimum(low, np.maximum(high, spec_low)), np.maximum(high, np.minimum(low, spec_high))
     return _rounded(low, up=True), _rounded(high, up=False)
-
-
-def _given(spec: EnvironmentSpec) -> tuple[Float64, Float64]:
-    return np.array(spec.action_low, np.float64), np.array(spec.action_high, np.float64)
 
 
 def _rounded(bound: Float64, up: bool) -> Float32:

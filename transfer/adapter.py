@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.errors import TransferError, unknown
-from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, whole
+from transfer.errors import TransferError, check_type, unknown
+from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, flag, whole
 from transfer.scales import Scales, Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
@@ -52,8 +52,9 @@ class AdapterConfig:
             ("readout", READOUTS),
             ("out_of_bounds", OUT_OF_BOUNDS),
         ):
-            if getattr(self, name) not in known:
-                raise unknown(f"adapter.{name}", getattr(self, name), known)
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise unknown(f"adapter.{name}", value, known)
         object.__setattr__(self, "bins", whole(self.bins, "adapter.bins", 2, MOST_BINS))
 
 
@@ -92,10 +93,12 @@ class Adapter(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.config, self.env_spec = config, env_spec
+        self.config = check_type(config, AdapterConfig, "config")
+        self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
         self.context = whole(context, "context", 2, MOST_CONTEXT)
         self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
+        ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
         self.any_trunk = False  # its user has said that it may be put on another one
         check_sizes(statistics, env_spec)
         _check_tokenizer(tokenizer, config, env_spec)
@@ -188,6 +191,7 @@ class Adapter(nn.Module):
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
     """Raise TransferError unless statistics are of an environment's sizes."""
+    check_type(statistics, Statistics, "statistics", "transfer.adapters.measuring.measure makes some.")
     have = len(statistics.state_mean), len(statistics.action_low)
     if have != (env_spec.state_size, env_spec.action_size):
         raise TransferError(

@@ -15,6 +15,7 @@ from transfer.adapter import check_sizes
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
+from transfer.errors import check_type
 from transfer.numbers import MOST_WIDTH, whole
 from transfer.process import acting
 from transfer.scales import Scales, Statistics
@@ -38,7 +39,7 @@ class MLPPolicy(PolicyModel):
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
-        check_sizes(statistics, env_spec)
+        check_sizes(statistics, check_type(env_spec, EnvironmentSpec, "env_spec"))
         self.hidden = hidden = whole(hidden, "hidden", 1, MOST_WIDTH)
         self._env_spec, self.scales = env_spec, Scales(statistics)
         with seeded(seed, "mlp"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.calibration import Calibration
-from transfer.errors import TransferError, check_keys
+from transfer.errors import TransferError, check_keys, check_type
 
 FARTHEST = 10.0
 """Normalised states are clipped to this many deviations: beyond it no data say what a number means."""
@@ -55,6 +55,8 @@ class Statistics:
             value = np.float32(_finite(getattr(self, name), name, single=name in _SINGLE))  # as buffers hold them
             object.__setattr__(self, name, tuple(value.tolist()) if value.ndim else float(value))
         object.__setattr__(self, "return_quantiles", _quantiles(self.return_quantiles))
+        if self.calibration is not None:
+            check_type(self.calibration, Calibration, "calibration")
         self._check()
 
     def _check(self) -> None:
@@ -97,7 +99,7 @@ class Statistics:
         Raises:
             TransferError: a key is missing or not known, or a value is none of statistics.
         """
-        check_keys("the statistics", data, [f.name for f in fields(cls)])
+        check_keys("the statistics", check_type(data, dict, "statistics"), [f.name for f in fields(cls)])
         measured = data["calibration"]
         return cls(**{**data, "calibration": None if measured is None else Calibration.from_json(measured)})
 

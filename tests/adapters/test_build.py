@@ -122,3 +122,10 @@ def test_a_seed_of_numpy_s_is_the_same_seed(make_episodes: MakeEpisodes) -> None
         build_adapter(make_episodes("Hopper-v5"), TrunkConfig(16, 2, 2), seed=seed) for seed in (7, np.int64(7), 7.0)
     ]
     assert len({fingerprint(adapter) for adapter in drawn}) == 1
+
+
+@pytest.mark.parametrize("name", ["state", "action", "tokenizer", "ranges", "readout", "out_of_bounds"])
+@pytest.mark.parametrize("value", [None, 3, [], ["mlp"], np.array([1, 2])])
+def test_kinds_that_are_no_names_are_refused(name: str, value: object) -> None:
+    with pytest.raises(TransferError, match=f"unknown (adapter.)?{name}"):
+        AdapterConfig(**{name: value})  # type: ignore[arg-type]
