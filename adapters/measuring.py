@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.episodes import Episodes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.scales import LONGEST, Statistics
 from transfer.specs import EnvironmentSpec
 
@@ -29,6 +29,7 @@ BEYOND = 1e-5  # share of half the bounds' distance that is rounding
 
 def measure(episodes: Episodes) -> Statistics:
     """Scales of states, actions and returns, and quantiles of the episode returns."""
+    check_type(episodes, Episodes, "episodes")
     mean, std = _moments(episodes.states)
     least, most = (
         ends([ends(block, axis=0) for block in blocks(episodes.actions)], axis=0).astype(np.float64)

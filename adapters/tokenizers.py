@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfer import registry
+from transfer.arrays import own
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import MOST_BINS, seen, whole
 
@@ -56,9 +57,9 @@ class Tokenizer(ABC):
         """Learn the edges of every dimension from values (N, A).
 
         Raises:
-            TransferError: no values, another number of axes, NaN or infinite values.
+            TransferError: no values, another number of axes, what is no array of numbers, NaN or infinite values.
         """
-        data = np.asarray(values)
+        data = values if isinstance(values, np.ndarray) else own(values, "values to fit")
         if data.ndim != 2 or data.size == 0:
             raise TransferError(f"a tokenizer is fitted on values of shape (N, A) with N, A >= 1, got {data.shape}")
         return self.fit_columns(data.T)
@@ -91,7 +92,7 @@ class Tokenizer(ABC):
         Raises:
             TransferError: not fitted, another number of dimensions, an id outside 0 to bins - 1.
         """
-        index = np.asarray(ids)
+        index = own(ids, "ids", dtype=np.int64)
         self._check_size(index.shape)
         if index.size and (index.min() < 0 or index.max() >= self.bins):
             raise TransferError(f"ids lie in 0..{self.bins - 1}, got {index.min()}..{index.max()}")
@@ -109,7 +110,7 @@ class Tokenizer(ABC):
 
     def report(self, values: npt.ArrayLike) -> dict[str, list[float]]:
         """What the vocabulary costs on values (N, A): one number per dimension for each of mae, max_error, n_used."""
-        data = np.asarray(values, np.float64)
+        data = own(values, "values", dtype=np.float64)
         error = np.abs(self.decode(self.encode(data)) - data).reshape(-1, len(self.n_used_))
         return {
             "mae": error.mean(axis=0).tolist(),
@@ -260,8 +261,7 @@ def _row(row: Any, key: str) -> Float32:
 
 def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
     """Values, or those of one dimension, as float32; raises on NaN, infinities and what float32 cannot hold."""
-    with np.errstate(over="ignore"):
-        data: Float32 = np.asarray(values).astype(np.float32)
+    data: Float32 = own(values, f"values to {action}")
     if not np.isfinite(data).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(data))[0])
         raise TransferError(

@@ -137,6 +137,30 @@ def test_values_that_are_not_finite_are_refused(kind: str, bad: float) -> None:
         make_tokenizer(kind, 8).fit([[0.0], [1.0]]).encode([[bad]])
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [["a"], ["b"]],
+        np.ma.masked_array([[0.0], [9.0]], [[0], [1]]),
+        [[1j], [0]],
+        [[0.0], [0.0, 1.0]],
+        [[True], [False]],
+    ],
+    ids=["text", "masked", "complex", "ragged", "booleans"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_array_of_numbers_is_refused(kind: str, values: object) -> None:
+    for use in (make_tokenizer(kind, 4).fit, make_tokenizer(kind, 4).fit([[0.0], [1.0]]).encode):
+        with pytest.raises(TransferError):
+            use(values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ids", [[[0.5]], [["0"]], [[-1]], [[4]], [[None]]])
+def test_what_is_no_id_is_refused(ids: object) -> None:
+    with pytest.raises(TransferError):
+        QuantileTokenizer(4).fit([[0.0], [1.0]]).decode(ids)  # type: ignore[arg-type]
+
+
 def test_quantile_edges_equal_scikit_learn_on_data_without_ties() -> None:
     preprocessing = pytest.importorskip("sklearn.preprocessing")
     values = np.random.default_rng(0).normal(size=(2000, 3)).astype(np.float32)
