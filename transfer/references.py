@@ -105,7 +105,7 @@ def warn_once(message: str) -> None:
     logger.warning("%s", message)
 
 
-def _numbers(values: FloatOrArray, name: str) -> FloatOrArray:
+def _numbers(values: Any, name: str) -> Any:
     """Numbers as they are. Raises TransferError for anything else."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         return values

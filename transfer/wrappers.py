@@ -112,16 +112,18 @@ def _around(env: gymnasium.Env[Any, Any], wrapper: WrapperSpec, say: Say | None)
     module = wrapper.entry_point.partition(":")[0]
     if wrapper.name in _LEFT_OUT and module.partition(".")[0] in ("gymnasium", "minari", "transfer"):
         return env
-    problem = _problem(wrapper)
+    problem, make = _problem(wrapper), None
+    kwargs: dict[str, Any]
     if not problem:
         make, kwargs = getattr(gymnasium.wrappers, wrapper.name), _arguments(wrapper)
     elif say is None or wrapper.kwargs is None:
         raise NotAtHand(problem)
     else:
         announce(say, wrapper.entry_point, wrapper.kwargs)
-        make, kwargs = None, wrapper.kwargs
+        kwargs = wrapper.kwargs
     try:
-        return (make or load_env_creator(wrapper.entry_point))(env, **kwargs)
+        around: Any = make or load_env_creator(wrapper.entry_point)
+        return around(env, **kwargs)
     except Exception as error:  # a wrapper does anything
         raise NotAtHand(f"the wrapper {seen(wrapper.name)} cannot be put around it: {cause_of(error)}") from error
 
