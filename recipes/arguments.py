@@ -14,7 +14,7 @@ import torch
 from transfer.devices import find_device, find_precision
 from transfer.distributed import size
 from transfer.episodes import Episodes
-from transfer.errors import check_type
+from transfer.errors import TransferError, check_type
 from transfer.files import as_path
 from transfer.memory import check_room
 from transfer.mlp import MLPPolicy
@@ -73,8 +73,8 @@ class Training:
             config = replace(config, steps=whole(steps, "steps", 1, MOST_STEPS))
         where = find_device(device)
         for name, hook in hooks.items():
-            if hook is not None:
-                check_type(hook, Callable, name)  # type: ignore[type-abstract]
+            if hook is not None and not callable(hook):
+                raise TransferError(f"{name} is of type {type(hook).__name__}; something to call is needed.")
         return cls(
             config,
             whole(seed, "seed", 0, MOST_SEED),

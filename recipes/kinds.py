@@ -41,7 +41,9 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
 def _layout(action: str) -> str:
     """How many tokens an action embedding makes of a step, in words."""
     spread = getattr(resolve("action", action), "spread", None)
-    return {True: "a token for each action dimension", False: "one token for an action"}.get(spread, action)
+    if spread is None:  # an embedding of somebody's own that does not say
+        return action
+    return "a token for each action dimension" if spread else "one token for an action"
 
 
 def recorded(trunk: Trunk | None) -> AdapterConfig | None:

@@ -71,6 +71,7 @@ def train_only(model: nn.Module, parts: Sequence[str]) -> Selection:
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         raise TransferError(f"parts={seen(parts)}: a list of names is needed, as ['state', 'action'].")
     have: dict[str, nn.Module] = model.parts()  # type: ignore[operator]
+    parts = list(parts)  # a generator is read once
     if not parts:
         raise TransferError(f"nothing was selected to train. Known parts: {', '.join(have)}.")
     for name in parts:

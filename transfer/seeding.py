@@ -18,8 +18,10 @@ from transfer.numbers import MOST_SEED, whole
 from transfer.process import isolated
 
 # Modules of torch that draw nothing; what is neither one of these nor ours may draw at every step.
-QUIET = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.GELU, nn.ReLU, nn.Tanh, nn.Identity)
-QUIET += (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+QUIET = (
+    *(nn.Linear, nn.LayerNorm, nn.Embedding, nn.GELU, nn.ReLU, nn.Tanh, nn.Identity),
+    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict),
+)
 # Calls that make a tensor of the default dtype where none is named.
 MAKERS = ("empty", "empty_strided", "zeros", "ones", "rand", "randn", "eye", "linspace", "logspace")
 

@@ -58,7 +58,7 @@ WRONG: list[tuple[str, Any, str]] = [
         ("adapter_config", value, "adapter_config is of type .*; AdapterConfig is needed")
         for value in ({}, "mlp", SMALL)
     ),
-    *((hook, 5, f"{hook} is of type int; Callable is needed") for hook in ("on_start", "on_log", "on_step")),
+    *((hook, 5, f"{hook} is of type int; something to call is needed") for hook in ("on_start", "on_log", "on_step")),
     *(
         ("episodes", value, r"episodes is of type .*; Episodes is needed. Load them with load_episodes")
         for value in ("hopper/medium", None, [], np.zeros((3, 11)), Path("x"))
