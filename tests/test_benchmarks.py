@@ -186,3 +186,13 @@ def test_two_commits_take_turns_and_the_first_round_is_thrown_away() -> None:
     assert asked == [1, 0] * once + [0, 1] * once + [1, 0] * once
     assert list(found) == list(NAMES)
     assert all(len(pairs) == 2 and all(old < 1 < new for old, new in pairs) for pairs in found.values())
+
+
+def test_a_clone_is_compared_with_its_behaviour_at_any_bounds() -> None:
+    from benchmarks.clone import BOUNDS, clone, table
+
+    from transfer.training import TrainConfig
+
+    rows = [clone(BOUNDS[name], 1, 1, TrainConfig(steps=2, batch_size=2, context=4)) for name in ("unit", "pendulum")]
+    assert rows[0].behaviour == pytest.approx(rows[1].behaviour, abs=0.1)
+    assert "| 0 to 1 | " in table(rows) and "| -2 to 2 | " in table(rows)

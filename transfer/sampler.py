@@ -127,7 +127,10 @@ def check_context(episodes: Episodes, context: int, key: str = "context") -> Non
     """
     longest = int(episodes.lengths.max())
     if longest < context:
+        advice = f"Set {key} to {longest} or less."
+        if longest < 2:  # no setting helps: a sequence model learns from what came before
+            advice = "A window needs 2: join steps that followed each other into episodes, or take other data."
         raise TransferError(
             f"{', '.join(episodes.dataset_ids)}: every episode is shorter than a window of {context} steps, the "
-            f"longest has {longest}. Set {key} to {longest} or less."
+            f"longest has {longest}. {advice}"
         )

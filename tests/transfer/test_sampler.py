@@ -80,6 +80,14 @@ def test_read_only_data_are_left_alone(make_episodes: MakeEpisodes, recwarn: pyt
     assert not recwarn.list
 
 
+def test_episodes_of_one_step_are_told_what_helps(make_episodes: MakeEpisodes) -> None:
+    with pytest.raises(TransferError, match="the longest has 1. A window needs 2: join steps") as caught:
+        WindowSampler(make_episodes(lengths=(1, 1, 1)), context=20, batch_size=2)
+    assert "Set context" not in str(caught.value)
+    joined = make_episodes(lengths=(3,))
+    assert WindowSampler(joined, context=2, batch_size=2).batch(0).mask.any()
+
+
 def test_a_window_that_no_episode_fills_is_refused(make_episodes: MakeEpisodes) -> None:
     WindowSampler(make_episodes(lengths=(3, 8, 4)), context=8, batch_size=2)
     with pytest.raises(
