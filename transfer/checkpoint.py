@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,23 +42,24 @@ ADAPTER_KEYS = (
 EXTRAS = {"ia3", "conditioning"}
 MLP_KEYS = ("environment", "statistics", "hidden", "fingerprint")
 Module = TypeVar("Module", Trunk, Adapter, MLPPolicy)
+Build = Callable[[dict[str, Any]], Module]
 
 
 def save_trunk(trunk: Trunk, folder: str | Path) -> Path:
     """Write a trunk into a folder, whose other files stay."""
-    return _save(trunk, folder, "trunk", {"record": trunk.record})
+    return _save(trunk, folder, "trunk", {"record": trunk.record}, _build_trunk)
 
 
 def load_trunk(folder: str | Path) -> Trunk:
     """Read a trunk, strictly."""
-    folder = _inside(folder, "trunk")
+    return _load(_inside(folder, "trunk"), "trunk", TRUNK_KEYS, _build_trunk)
 
-    def build(content: dict[str, Any]) -> Trunk:
-        trunk = Trunk(config_of(TrunkConfig, content["config"]))
-        trunk.record = checked_record(content["record"])
-        return trunk
 
-    return _load(folder, "trunk", TRUNK_KEYS, build)
+def _build_trunk(content: dict[str, Any]) -> Trunk:
+    """A trunk with fresh weights, of its JSON."""
+    trunk = Trunk(config_of(TrunkConfig, content["config"]))
+    trunk.record = checked_record(content["record"])
+    return trunk
 
 
 def save_adapter(adapter: Adapter, folder: str | Path) -> Path:
@@ -71,76 +73,76 @@ def save_adapter(adapter: Adapter, folder: str | Path) -> Path:
             "this adapter belongs to no trunk yet; `adapt` records one, or set adapter.record['trunk']."
         )
     record = {key: value for key, value in adapter.record.items() if key != "trunk"}
-    return _save(adapter, folder, "adapter", {"trunk": adapter.record["trunk"], "record": record})
+    return _save(adapter, folder, "adapter", {"trunk": adapter.record["trunk"], "record": record}, _build_adapter)
 
 
 def load_adapter(folder: str | Path, trunk: Trunk | None = None, any_trunk: bool = False) -> Adapter:
     """Read an adapter, strictly; see `Adapter.load`."""
     folder = _inside(folder, "adapter")
-
-    def build(content: dict[str, Any]) -> Adapter:
-        tokenizer, extras = content["tokenizer"], content["extras"]
-        if not isinstance(extras, dict) or set(extras) != EXTRAS:
-            raise TransferError(f"extras is {seen(extras)}; {' and '.join(sorted(EXTRAS))} are needed.")
-        adapter = Adapter(
-            config_of(AdapterConfig, content["config"]),
-            EnvironmentSpec.from_json(content["environment"]),
-            Statistics.from_json(content["statistics"]),
-            registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
-            content["width"],
-            content["depth"],
-            context=content["context"],
-            **extras,
-        )
-        adapter.record = checked_record(checked_record(content["record"]) | {"trunk": content["trunk"]})
-        return adapter
-
-    adapter = _load(folder, "adapter", ADAPTER_KEYS, build)
+    adapter = _load(folder, "adapter", ADAPTER_KEYS, _build_adapter)
     adapter.any_trunk = flag(any_trunk, "any_trunk")
     if trunk is not None:
         check_pair(trunk, adapter, any_trunk, str(folder))
     return adapter
 
 
+def _build_adapter(content: dict[str, Any]) -> Adapter:
+    """An adapter with fresh weights, of its JSON."""
+    tokenizer, extras = content["tokenizer"], content["extras"]
+    if not isinstance(extras, dict) or set(extras) != EXTRAS:
+        raise TransferError(f"extras is {seen(extras)}; {' and '.join(sorted(EXTRAS))} are needed.")
+    adapter = Adapter(
+        config_of(AdapterConfig, content["config"]),
+        EnvironmentSpec.from_json(content["environment"]),
+        Statistics.from_json(content["statistics"]),
+        registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
+        content["width"],
+        content["depth"],
+        context=content["context"],
+        **extras,
+    )
+    adapter.record = checked_record(checked_record(content["record"]) | {"trunk": content["trunk"]})
+    return adapter
+
+
 def save_mlp(policy: MLPPolicy, folder: str | Path) -> Path:
     """Write the MLP control as `mlp.json` and `mlp.safetensors`."""
-    return _save(policy, folder, "mlp", {})
+    return _save(policy, folder, "mlp", {}, _build_mlp)
 
 
 def load_mlp(folder: str | Path) -> MLPPolicy:
     """Read the MLP control, strictly."""
-
-    def build(content: dict[str, Any]) -> MLPPolicy:
-        statistics = Statistics.from_json(content["statistics"])
-        return MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
-
-    return _load(as_path(folder, "folder"), "mlp", MLP_KEYS, build)
+    return _load(as_path(folder, "folder"), "mlp", MLP_KEYS, _build_mlp)
 
 
-def _save(module: Module, folder: str | Path, name: str, provenance: dict[str, Any]) -> Path:
+def _build_mlp(content: dict[str, Any]) -> MLPPolicy:
+    """A policy with fresh weights, of its JSON."""
+    statistics = Statistics.from_json(content["statistics"])
+    return MLPPolicy(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
+
+
+def _save(module: Module, folder: str | Path, name: str, provenance: dict[str, Any], build: Build[Module]) -> Path:
+    """Write what `_load` reads; `build` is what will make the module again."""
     folder = as_path(folder, "folder")
     check_finite(module, f"{folder} is not written")
     content = as_json({**_told(module), **provenance, "fingerprint": fingerprint(module)}, str(folder / f"{name}.json"))
-    checked_record({key: content[key] for key in ("trunk",) if key in content} | content.get("record", {}))
-    save_pair(folder, name, content, module.state_dict())
+    tensors = module.state_dict()
+    try:
+        _check_sizes(build, folder, name, content, declared(tensors))
+    except TransferError as error:
+        raise TransferError(f"{folder} is not written, for nobody could read it again: {error}") from error
+    save_pair(folder, name, content, tensors)
     return folder
 
 
-def _load(folder: Path, name: str, keys: tuple[str, ...], build: Callable[[dict[str, Any]], Module]) -> Module:
+def _load(folder: Path, name: str, keys: tuple[str, ...], build: Build[Module]) -> Module:
     """Read what `_save` wrote; `build` makes the module, with fresh weights, of the JSON."""
-    path, tensors_path = folder / f"{name}.json", folder / f"{name}.safetensors"
-
-    def check(content: dict[str, Any], header: Header) -> None:
-        with building(path), shapes_alone(), seeded(0, name):
-            _check_layers(content, header)
-            shapes = declared(build(content).state_dict())
-        check_header(header, shapes, tensors_path)
-
-    content, tensors = load_pair(folder, name, keys, check)
+    path = folder / f"{name}.json"
+    content, tensors = load_pair(folder, name, keys, partial(_check_sizes, build, folder, name))
     with building(path), seeded(0, name):  # weights to be replaced: no draw of the caller's is spent on them
         module = build(content)
         module.load_state_dict(tensors)
-    check_finite(module, f"{tensors_path} is damaged")
+    check_finite(module, f"{folder / name}.safetensors is damaged")
     for key, value in as_json(_told(module), str(path)).items():
         if difference := first_difference(content[key], value, key):
             raise TransferError(f"{path} was edited: {difference}.")
@@ -151,6 +153,14 @@ def _load(folder: Path, name: str, keys: tuple[str, ...], build: Callable[[dict[
             f"is {found}."
         )
     return module.eval()
+
+
+def _check_sizes(build: Build[Any], folder: Path, name: str, content: dict[str, Any], header: Header) -> None:
+    """Raise TransferError unless the tensors are exactly those of the module that the JSON tells of."""
+    with building(folder / f"{name}.json"), shapes_alone(), seeded(0, name):
+        _check_layers(content, header)
+        wanted = declared(build(content).state_dict())
+    check_header(header, wanted, folder / f"{name}.safetensors")
 
 
 def _check_layers(content: dict[str, Any], header: Header) -> None:

@@ -396,3 +396,34 @@ def test_numbers_of_numpy_in_a_record_are_written_as_numbers(make_model: MakeMod
     with pytest.raises(TransferError, match="record.seed is 'three'; a int is needed"):
         model.adapter.save(tmp_path)
     assert Adapter.load(tmp_path).record["seed"] == 3
+
+
+def half(module: torch.nn.Module) -> None:
+    module.half()
+
+
+def double(module: torch.nn.Module) -> None:
+    module.double()
+
+
+def another_part(module: torch.nn.Module) -> None:
+    module.register_parameter("more", torch.nn.Parameter(torch.zeros(2)))
+
+
+def another_size(module: torch.nn.Module) -> None:
+    (module.ln_in if isinstance(module, Trunk) else module.ia3).register_parameter(  # type: ignore[union-attr]
+        "more", torch.nn.Parameter(torch.zeros(2))
+    )
+
+
+@pytest.mark.parametrize("change", [half, double, another_part, another_size])
+@pytest.mark.parametrize("part", ["trunk", "adapter"])
+def test_what_could_not_be_read_again_is_not_written(
+    one: tuple[TransferModel, Path], part: str, change: Callable[[torch.nn.Module], None]
+) -> None:
+    model, folder = one
+    expected = act(model)
+    change(getattr(model, part))
+    with pytest.raises(TransferError, match=rf"{part} is not written, for nobody could read it again: .*{part}.json"):
+        getattr(model, part).save(folder / part)
+    np.testing.assert_array_equal(act(load(folder)), expected)
