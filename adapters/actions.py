@@ -26,7 +26,7 @@ from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, Whol
 from transfer.adapters.tokenizers import Tokenizer
 from transfer.errors import TransferError, unknown
 from transfer.tables import ActionTables
-from transfer.untouched import changes, forwards
+from transfer.untouched import changes, originals
 
 
 def _linear(inputs: int, width: int) -> nn.Linear:
@@ -190,7 +190,7 @@ class ActionTokenizedSpreadEmbedding(_Spread):
         return edges, rows.transpose(0, 1), None
 
 
-_KNOWN = forwards(
+_KNOWN = originals(
     ActionSpreadEmbedding,
     ActionTokenizedSpreadEmbedding,
     SpreadRegression,

@@ -19,9 +19,9 @@ from transfer.native.decoder import Blocks, Choices
 from transfer.process import shapes_alone
 from transfer.seeding import seeded
 from transfer.trunk import Attention, Block, FeedForward, Gains, TimeEmbedding, Trunk, TrunkConfig
-from transfer.untouched import changes, forwards
+from transfer.untouched import changes, originals
 
-KNOWN = forwards(
+KNOWN = originals(
     Trunk, TimeEmbedding, Block, Attention, FeedForward, Linear, nn.Linear, nn.LayerNorm, nn.ModuleList, Dropout
 )
 
@@ -78,6 +78,10 @@ def in_kernels(trunk: Trunk) -> bool:
     return plain and native.fits(config.width // config.heads)
 
 
+class Changed(TransferError):
+    """A decoder cannot read in place of a trunk; says why."""
+
+
 def changed(trunk: Trunk) -> str:
     """Why a decoder cannot read in place of this trunk, in words; "" where it can.
 
@@ -121,13 +125,14 @@ class Decoder:
         capacity: tokens that a sequence may have.
 
     Raises:
-        TransferError: gains of single rows, or a trunk that something was changed in: what that adds would be lost.
+        Changed: something in the trunk is not as the library makes it; what that adds would be lost.
+        TransferError: gains of single rows.
     """
 
     @torch.no_grad()
     def __init__(self, trunk: Trunk, gains: Sequence[Gains] | None, rows: int, capacity: int) -> None:
         if why := changed(trunk):
-            raise TransferError(f"{why}: a decoder reads the library's own trunk only.")
+            raise Changed(why)
         self.heads, self.ends = trunk.config.heads, (*_norm(trunk.ln_in), *_norm(trunk.ln_out))
         self.eps = trunk.ln_in.eps
         self.layers = [_Layer.of(b, gains[i] if gains is not None else None) for i, b in enumerate(trunk.blocks)]  # type: ignore[arg-type]

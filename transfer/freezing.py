@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,15 +88,3 @@ def _select(name: str, part: nn.Module) -> PartCount:
         raise TransferError(f"part '{name}' has no parameters to train.")
     numbers = sum(p.numel() for p in chosen)
     return PartCount(len(chosen), numbers, sum(p.numel() * p.element_size() for p in chosen))
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside, and each module's own mode again afterwards, so that frozen parts stay frozen."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

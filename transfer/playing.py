@@ -134,7 +134,7 @@ class Crew:
     def act(self) -> Actions:
         """Actions (E, A) by name, for what the environments show."""
         actions = self.group.step({name: wave.seen() for name, wave in self.going.items()})
-        return {name: some.cpu().numpy() for name, some in actions.items()}
+        return {name: some.float().cpu().numpy() for name, some in actions.items()}
 
     def move(self, actions: Actions) -> bool:
         """Step the environments; returns whether an episode is over."""

@@ -67,9 +67,9 @@ class Reader:
         weight = self.trunk.ln_in.weight
         angles = torch.arange(sum(PIECES) * len(weight), dtype=weight.dtype, device=weight.device)
         tokens = angles.sin().view(1, -1, len(weight))
-        whole, _ = self.trunk(tokens, self.gains)
         cache, parts = self.trunk.empty_cache(1, sum(PIECES), weight.dtype), []
         try:
+            whole, _ = self.trunk(tokens, self.gains)
             for piece in tokens.split(PIECES, 1):
                 hidden, cache = self.trunk(piece, self.gains, None, cache)
                 parts.append(hidden)

@@ -40,22 +40,27 @@ class _Copies:
     def module(self, module: Module) -> Module:
         if id(module) not in self.made:
             twin = self.made[id(module)] = object.__new__(type(module))
-            parts = {
-                "_parameters": {name: self.parameter(p) for name, p in module._parameters.items()},
-                "_buffers": {name: self.tensor(b) for name, b in module._buffers.items()},
-                "_modules": {name: None if m is None else self.module(m) for name, m in module._modules.items()},
-            }
-            vars(twin).update(vars(module), **parts, training=False)
+            vars(twin).update(vars(module), training=False)
+            for name, one in vars(module).items():
+                if type(one) in (list, tuple, dict):  # hooks are in dictionaries of another type
+                    vars(twin)[name] = self.value(one)
+            for kind in ("_parameters", "_modules"):
+                vars(twin)[kind] = {name: self.value(one) for name, one in vars(module)[kind].items()}
+            twin._buffers = {name: one if one is None else self.tensor(one) for name, one in module._buffers.items()}
         twin_of: Module = self.made[id(module)]
         return twin_of
 
-    def parameter(self, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        copied = self.tensor(parameter)
-        return None if copied is None else nn.Parameter(copied, requires_grad=False)
+    def value(self, x: Any) -> Any:
+        """Copies of modules and parameters, in lists too (a recurrent layer keeps one), else the same."""
+        if isinstance(x, nn.Module):
+            return self.module(x)
+        if isinstance(x, nn.Parameter):
+            return nn.Parameter(self.tensor(x), requires_grad=False)
+        if type(x) in (list, tuple):
+            return type(x)(map(self.value, x))
+        return {key: self.value(one) for key, one in x.items()} if type(x) is dict else x
 
-    def tensor(self, tensor: Tensor | None) -> Tensor | None:
-        if tensor is None:
-            return None
+    def tensor(self, tensor: Tensor) -> Tensor:
         if id(tensor) not in self.made:
             narrow = tensor.is_floating_point() and tensor.element_size() < self.dtype.itemsize
             self.made[id(tensor)] = tensor.detach().to(self.dtype if narrow else tensor.dtype, copy=True)

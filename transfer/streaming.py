@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from torch import Tensor, nn
 
-from transfer.decoder import Decoder, changed
+from transfer.decoder import Changed, Decoder
 from transfer.lane import Lane
 from transfer.model import TransferModel
 from transfer.native.decoder import Choices
@@ -15,6 +15,7 @@ from transfer.process import acting
 from transfer.reading import Reader
 from transfer.snapshot import snapshot
 from transfer.tables import tables_of
+from transfer.trunk import Gains, Trunk
 
 
 class Stream:
@@ -43,10 +44,8 @@ class Stream:
         rows, mine = whole(rows, "rows", least=1, most=MOST_ENVS), snapshot(model)
         trunk, gains, room = mine.trunk, mine.adapter.gains(), context * model.tokens_per_step
         self.lane = Lane(mine, decode, context)
-        why = changed(trunk)
-        self.decoder = Reader(trunk, gains, rows, room, why) if why else Decoder(trunk, gains, rows, room)
-        self.choices = None
-        if not why:
+        self.decoder, self.choices = _reader(trunk, gains, rows, room), None
+        if isinstance(self.decoder, Decoder):
             trunk.blocks = nn.ModuleList()  # the decoder has their weights, laid out anew
             tables = tables_of(mine.adapter.action) if self.decoder.blocks and decode == "autoregressive" else None
             self.choices = Choices(tables) if tables is not None else None  # C chooses all dimensions in one call
@@ -82,3 +81,11 @@ class Stream:
         """Go on with some of the environments, (E,) boolean."""
         self.lane.select(rows)
         self.decoder.select(rows)
+
+
+def _reader(trunk: Trunk, gains: Sequence[Gains] | None, rows: int, room: int) -> Decoder | Reader:
+    """What reads with the weights of a trunk: as fast as can be where it is the library's own."""
+    try:
+        return Decoder(trunk, gains, rows, room)
+    except Changed as why:
+        return Reader(trunk, gains, rows, room, str(why))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from transfer.errors import TransferError
-from transfer.freezing import evaluating, train_only
+from transfer.freezing import train_only
 from transfer.identity import fingerprint
 from transfer.model import TransferModel
 
@@ -80,16 +80,6 @@ def test_a_part_without_parameters_is_an_error(make_model: MakeModel) -> None:
     model.adapter.state = nn.GELU()
     with pytest.raises(TransferError, match="'state' has no parameters"):
         train_only(model, ["state"])
-
-
-def test_evaluating_gives_each_module_its_mode_back(make_model: MakeModel) -> None:
-    model = make_model()
-    train_only(model, ["state"])
-    before = [module.training for module in model.modules()]
-    with pytest.raises(ValueError), evaluating(model):
-        assert not any(module.training for module in model.modules())
-        raise ValueError
-    assert [module.training for module in model.modules()] == before
 
 
 def test_equal_weights_have_equal_fingerprints(make_model: MakeModel) -> None:

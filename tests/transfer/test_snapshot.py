@@ -59,6 +59,16 @@ def test_tied_weights_stay_tied_and_hooks_remember() -> None:
     assert seen == [twin[1], both[1]]
 
 
+def test_what_modules_keep_in_lists_is_copied_with_them() -> None:
+    layer, x = nn.GRU(3, 4, num_layers=2), torch.randn(5, 1, 3)
+    layer.hidden = [nn.Linear(4, 1)]  # type: ignore[assignment]
+    twin, wanted = snapshot(layer), (layer(x)[0], layer.hidden[0](torch.ones(4)))
+    with torch.no_grad():
+        for parameter in (*layer.parameters(), *layer.hidden[0].parameters()):
+            parameter.zero_()
+    assert torch.equal(twin(x)[0], wanted[0]) and torch.equal(twin.hidden[0](torch.ones(4)), wanted[1])
+
+
 @pytest.mark.usefixtures("way")
 def test_training_does_not_reach_a_stream(action: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
     model = make_model(action=action, width=32, ia3=True)
