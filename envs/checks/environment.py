@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
 from transfer.envs.recorded import differ
+from transfer.envs.specs import row_of
+from transfer.parsing import parsed
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -156,12 +158,21 @@ def installed(package: str) -> Version | None:
 
 def no_reference_scores(data: Data) -> list[Finding]:
     """Then the dataset's smallest and largest return are the scale."""
-    if not data.gym_id or (data.known and data.known.references) or _stored_scale(data):
+    why = _misfit(data)
+    if not data.gym_id or (not why and ((data.known and data.known.references) or _stored_scale(data))):
         return []
     measure = "success rates" if data.known and data.known.success else "raw returns"
     advice = "Scores count from the dataset's smallest return (0) to its largest (100); with other work compare "
     advice += f"{measure}."
-    return [Finding("no-reference-scores", "note", "no reference scores, in the table or in the metadata", advice)]
+    message = f"the table's do not hold: {why}" if why else "no reference scores, in the table or in the metadata"
+    return [Finding("no-reference-scores", "note", message, advice)]
+
+
+def _misfit(data: Data) -> str:
+    """Why the scale of the table does not hold for this environment, "" where it does or there is none."""
+    if data.spec is None or not data.known or not data.known.references:
+        return ""
+    return row_of(parsed(data.spec.gym_spec), data.spec.state_size, data.spec.action_size)[1]
 
 
 def reference_scores_differ(data: Data) -> list[Finding]:

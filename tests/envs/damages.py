@@ -213,6 +213,7 @@ CASES = [
     Case("requirement-differs", "note", "hopper", lambda f: metadata(f, requirements=["numpy<1", "no-such-package"]),
          r"numpy<1 \(here [\d.]+\), no-such-package \(here not installed\)$"),
     Case("no-reference-scores", "note", "hopper", lambda f: spec(f, id="Mine-v0")),
+    Case("no-reference-scores", "note", "hopper", lambda f: spec(f, kwargs={"healthy_reward": 0}), "'healthy_reward'"),
     Case("reference-scores-differ", "warning", "hopper", lambda f: metadata(f, ref_min_score=0, ref_max_score=3000),
          "0 to 3000.*3234.3 .D4RL"),
     Case("success-unknown", "note", "door", drop_infos),
