@@ -11,6 +11,7 @@ from torch import Tensor
 from transfer.adapter import Adapter
 from transfer.batch import Batch
 from transfer.errors import TransferError
+from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.trunk import Trunk
 
@@ -213,3 +214,12 @@ def test_states_and_actions_of_another_size_are_refused(make_model: MakeModel, m
 def test_parts_are_those_that_the_adapter_has(make_model: MakeModel) -> None:
     assert list(make_model().parts()) == ["trunk", "state", "action"]
     assert set(make_model(ia3=True, conditioning=True).parts()) == {"trunk", "state", "action", "ia3", "conditioning"}
+
+
+def test_calling_a_model_is_its_loss(make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = make_model()
+    batch, mlp = make_batch(model), MLPPolicy(model.env_spec, model.statistics, 8)
+    for wrapped in (model, torch.nn.DataParallel(model), torch.compile(model, backend="eager")):
+        torch.testing.assert_close(wrapped(batch), model.loss(batch))
+    torch.testing.assert_close(mlp(batch), mlp.loss(batch))
+    torch.testing.assert_close(model(batch, torch.bfloat16), model.loss(batch, torch.bfloat16))
