@@ -138,7 +138,7 @@ def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes:
 
 
 def test_episodes_of_one_step_get_advice_that_can_be_followed(make_episodes: MakeEpisodes) -> None:
-    with pytest.raises(TransferError, match=r"the longest has 1\. One step has no past: record longer episodes\."):
+    with pytest.raises(TransferError, match=r"the longest has 1\. A window needs 2: "):
         WindowSampler(make_episodes(lengths=(1, 1, 1)), context=20, batch_size=2)
 
 
