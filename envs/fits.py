@@ -16,7 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from transfer.numbers import seen
 from transfer.plain import plain, same, writable
 from transfer.trust import find_registered
-from transfer.wrappers import own_limit
+from transfer.wrappers import is_left_out, own_limit
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -32,10 +32,9 @@ _VIEW = {
 }
 _TASK = {"maze_map", "continuing_task", "reset_target"}  # they leave a scale alone that the data give anyway
 _HARMLESS = {
-    *("OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics", "TimeLimit", "ClipAction", "RescaleAction"),
+    *("OrderEnforcing", "PassiveEnvChecker", "TimeLimit", "ClipAction", "RescaleAction"),
     *("DtypeObservation", "FilterObservation", "FlattenObservation", "FrameStackObservation", "RescaleObservation"),
     *("ReshapeObservation", "TimeAwareObservation", "NormalizeObservation"),
-    *("HumanRendering", "RecordVideo", "RenderCollection", "AddWhiteNoise", "ObstructView"),
 }
 _OTHER_SIZES = {"ant": (27, 105)}  # without contact forces and with them, as versions 4 and 5 do by default
 
@@ -69,7 +68,7 @@ def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size:
 
 
 def _is_harmless(wrapper: Any) -> bool:
-    return wrapper.name in _HARMLESS and wrapper.entry_point.startswith("gymnasium.wrappers")
+    return is_left_out(wrapper) or (wrapper.name in _HARMLESS and wrapper.entry_point.startswith("gymnasium.wrappers"))
 
 
 def _limit_of(gym_id: str) -> int | None:

@@ -105,12 +105,17 @@ def wrapped(
     return env
 
 
+def is_left_out(wrapper: WrapperSpec) -> bool:
+    """Whether a wrapper only shows or records, and is not built again."""
+    package = wrapper.entry_point.partition(":")[0].partition(".")[0]
+    return wrapper.name in _LEFT_OUT and package in ("gymnasium", "minari", "transfer")
+
+
 def _around(env: gymnasium.Env[Any, Any], wrapper: WrapperSpec, say: Say | None) -> gymnasium.Env[Any, Any]:
     import gymnasium.wrappers
     from gymnasium.envs.registration import load_env_creator
 
-    module = wrapper.entry_point.partition(":")[0]
-    if wrapper.name in _LEFT_OUT and module.partition(".")[0] in ("gymnasium", "minari", "transfer"):
+    if is_left_out(wrapper):
         return env
     problem, make = _problem(wrapper), None
     kwargs: dict[str, Any]

@@ -209,6 +209,7 @@ def test_a_table_holds_only_where_rewards_and_task_are_left_alone(
         ("Hopper-v5", [], {"kwargs": {"healthy_reward": 1.0, "xml_file": "hopper.xml", "frame_skip": 4}}, 1000),
         ("Hopper-v5", [], {"kwargs": {"exclude_current_positions_from_observation": False}}, 1000),
         ("Hopper-v5", [("TimeLimit", {"max_episode_steps": 50})], {}, 50),
+        ("Hopper-v5", [("RecordVideo", {"video_folder": "/x"}), ("RecordEpisodeStatistics", {})], {}, 1000),
         ("Hopper-v5", [], {"max_episode_steps": 20}, 20),
         ("Hopper-v5", [("TimeLimit", {"max_episode_steps": 1000})], {"max_episode_steps": 3000}, 1000),
         ("Hopper-v5", [], {"max_episode_steps": None}, 1000),
