@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from transfer.adapter import Adapter
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.numbers import flag
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
@@ -43,9 +43,8 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
         any_trunk: take another trunk of the same shape than the recorded one.
         name: of the adapter, for the message.
     """
-    if not isinstance(trunk, Trunk) or not isinstance(adapter, Adapter):
-        kinds = f"a {type(trunk).__name__} and a {type(adapter).__name__}"
-        raise TransferError(f"a trunk and an adapter are put together, these are {kinds}.")
+    check_type(trunk, Trunk, "trunk", "pretrain makes one, Trunk.load reads one.")
+    check_type(adapter, Adapter, "adapter", "adapt makes one, Adapter.load reads one.")
     sizes = trunk.config
     if (adapter.width, adapter.depth) != (sizes.width, sizes.depth):
         raise TransferError(

@@ -11,7 +11,6 @@ from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration import Calibration
-from transfer.errors import check_type
 from transfer.identity import check_pair
 from transfer.layout import Layout
 from transfer.scales import Statistics
@@ -40,7 +39,7 @@ class TransferModel(PolicyModel):
 
     def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> None:
         super().__init__()
-        self.trunk = check_type(trunk, Trunk, "trunk", "pretrain makes one, Trunk.load reads one.")
+        self.trunk = trunk
         self.swap(adapter, any_trunk)
 
     def swap(self, adapter: Adapter, any_trunk: bool = False) -> None:
@@ -49,7 +48,6 @@ class TransferModel(PolicyModel):
         Raises:
             TransferError: the adapter was made on another trunk, or for one of another shape.
         """
-        check_type(adapter, Adapter, "adapter", "adapt makes one, Adapter.load reads one.")
         check_pair(self.trunk, adapter, any_trunk)
         self.adapter = adapter.to(self.device)
         self.layout = Layout((("return", 1), ("state", adapter.state.tokens), ("action", adapter.action.tokens)))
