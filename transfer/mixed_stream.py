@@ -11,6 +11,7 @@ from transfer.decoder import changed, in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, gains_of_rows, stacked, unstacked
+from transfer.numbers import MOST_CONTEXT, MOST_ENVS, whole
 from transfer.playing import Group
 from transfer.process import acting
 from transfer.snapshot import snapshots
@@ -33,10 +34,14 @@ class MixedStream:
     def __init__(
         self, model: MixedModel, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
     ) -> None:
-        if not rows or min(rows.values()) < 1:
-            raise TransferError(f"rows={dict(rows)}: a stream needs at least one environment for each adapter.")
+        if not isinstance(rows, Mapping) or not rows:
+            raise TransferError(
+                f"rows={rows!r:.60}: a stream needs environments for at least one adapter, by its name."
+            )
+        rows = {name: whole(count, f"rows of '{name}'", least=1, most=MOST_ENVS) for name, count in rows.items()}
         self.names = list(rows)
-        contexts = {name: model[name].context if context is None else context for name in rows}
+        asked = None if context is None else whole(context, "context", least=1, most=MOST_CONTEXT)
+        contexts = {name: asked or model[name].context for name in rows}
         alone = in_kernels(model.trunk) or len(set(contexts.values())) > 1 or changed(model.trunk)
         self.group: Group = (_Each if alone else _OneForward)(model, dict(rows), contexts, decode)
 

@@ -56,7 +56,10 @@ class Slice:
 
 
 def _numbers(values: Any) -> NDArray[Any]:
-    return values if isinstance(values, np.ndarray) else own(values, "the observation's numbers", dtype=np.float64)
+    """An array of real numbers as it is; what is another kind of array is read, or refused, as everywhere."""
+    if type(values) is np.ndarray and values.dtype.kind in "fiu":
+        return values
+    return own(values, "the observation's numbers", dtype=np.float64)
 
 
 Slices = tuple[Slice, ...]

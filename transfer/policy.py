@@ -117,7 +117,7 @@ class Policy:
             return vector(self._spec.to_state(observation) if state is None else state, self._spec.state_size)
         except TransferError as error:
             hint = "A policy acts in one environment, on what it shows or, as state=, on the state vector."
-            raise self._refused(f"{error} {hint}") from error
+            raise self._refused(f"{str(error).rstrip('.')}. {hint}") from error
 
     def _refused(self, why: str) -> TransferError:
         return TransferError(f"'{self._spec.name}', step {self._time}: {why}")

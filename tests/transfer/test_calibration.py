@@ -76,5 +76,12 @@ def test_an_edited_calibration_is_refused(make_model: MakeModel) -> None:
     for change in ({"achieved": []}, {"success": [0.1, 0.2]}, {"asked": [], "achieved": []}):
         with pytest.raises(TransferError, match="calibration was edited"):
             Calibration.from_json({**good, **change})
+    nan = float("nan")
+    for change in ({"asked": [nan]}, {"achieved": ["2"]}, {"success": [nan]}, {"episodes": 2.5}, {"episodes": 0}):
+        with pytest.raises(TransferError, match="calibration"):
+            Calibration.from_json({**good, **change})
+    for change in ({"asked": 1.0}, {"achieved": None}, {"success": {"a": 1}}):
+        with pytest.raises(TransferError, match="calibration was edited"):
+            Calibration.from_json({**good, **change})
     with pytest.raises(TransferError, match="lacks .*calibration"):
         Statistics.from_json({"state_mean": [], "state_std": [], "return_quantiles": {}})

@@ -118,8 +118,8 @@ def test_mistakes_are_refused(make_trunk: MakeTrunk, make_adapter: MakeAdapter) 
         mixed.stream({"hopper": 1}, 0)
     with pytest.raises(TransferError, match="unknown adapter 'hoper'"):
         mixed.stream({"hoper": 1}, 6)
-    for rows in ({}, {"hopper": 0}):
-        with pytest.raises(TransferError, match="at least one environment"):
-            mixed.stream(rows, 6)
+    for rows in ({}, ["hopper"], None, {"hopper": 0}, {"hopper": 2.5}, {"hopper": "2"}):
+        with pytest.raises(TransferError, match="rows"):
+            mixed.stream(rows, 6)  # type: ignore[arg-type]
     with pytest.raises(TransferError, match="goes on with hopper, but was shown nothing"):
         mixed.stream({"hopper": 1}, 6).step({})

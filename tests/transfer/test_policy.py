@@ -116,6 +116,9 @@ def test_an_observation_of_another_size_is_refused_and_changes_nothing(make_mode
         ({"observation": np.zeros(11)}, "a flat vector wanted"),
         (None, "an observation, or the state vector"),
         ("state", "observation"),
+        (np.zeros(11, complex), "complex numbers"),
+        (np.ma.masked_array(np.zeros(11), [True] + [False] * 10), "masked"),
+        (np.array([None] * 11), "Python objects"),
     ],
 )
 def test_what_is_no_observation_is_refused(observation: Any, words: str, policy: Policy) -> None:
