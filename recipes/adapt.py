@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -130,60 +129,59 @@ def adapt(
     hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
     training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
     check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
-    given, sizes = _given(trunk, trunk_config, training.device)
-    kinds = kinds_for(given, adapter_config, source)
+    any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
+    sizes = _sizes(trunk, trunk_config)
+    kinds = kinds_for(trunk, adapter_config, source)
     if source is not None:
-        any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
-        _check_source(chosen[0], given, source, episodes, any_trunk, any_body)
-    facts = training.facts(mode)
-    with _given_back(given):
-        model, inherited = build_model(
-            *(chosen[0], given, episodes, sizes, kinds, source, inherit_from_source, training.seed),
-            *(facts["context"], any_body),
-        )
-        model.to(training.device)
-        before = _trunk_of(model)
-        result = training.run(model, episodes, list(chosen[0].parts), f"adapt {mode}")
-        after = _trunk_of(model)
+        _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
+    facts, lent = training.facts(mode), _lent(trunk, training.device)
+    model, inherited = build_model(
+        *(chosen[0], lent, episodes, sizes, kinds, source, inherit_from_source, training.seed),
+        *(facts["context"], any_body),
+    )
+    model.to(training.device)
+    before = _trunk_of(model)
+    result = training.run(model, episodes, list(chosen[0].parts), f"adapt {mode}")
+    after = _trunk_of(model)
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
     if isinstance(model, TransferModel):
         model.adapter.record |= {"trunk": after, "training": facts, "inherited": list(inherited)}
         if not chosen[0].frozen:
-            model.trunk.record = trained_last(model.trunk.record, episodes, kinds, facts, str(before))
+            model.trunk.record = trained_last(model.trunk.record, episodes, model.adapter.config, facts, str(before))
+        if trunk is not None and model.trunk is lent and _lies_on(trunk, training.device):
+            model.trunk = trunk
     return AdaptResult(model, result, before, after, tuple(inherited))
 
 
-def _given(
-    trunk: Trunk | None, trunk_config: TrunkConfig | None, device: torch.device
-) -> tuple[Trunk | None, TrunkConfig]:
-    """A caller's trunk on the device, a copy where it lies elsewhere, and the size of a trunk.
-
-    Raises:
-        TransferError: something of another type, or a size that is not the trunk's.
-    """
+def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig:
+    """The size of a trunk. Raises TransferError for something of another type, or a size that is not the trunk's."""
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     if trunk is None:
-        return None, sizes
+        return sizes
     check_type(trunk, Trunk, "trunk", MAKE_TRUNK)
     if trunk_config is not None and trunk_config != trunk.config:
         raise TransferError(f"trunk_config={trunk_config} is not that of the trunk, {trunk.config}. Leave it out.")
-    here = trunk.ln_in.weight.device
-    return (trunk if here == torch.empty(0, device=device).device else deepcopy(trunk).to(device)), trunk.config
+    return trunk.config
 
 
-@contextmanager
-def _given_back(module: nn.Module | None) -> Iterator[None]:
-    """After the block, what trains in a module and which of its parts are in training mode are as before."""
-    parameters = [] if module is None else [(p, p.requires_grad) for p in module.parameters()]
-    modes = [] if module is None else [(part, part.training) for part in module.modules()]
-    try:
-        yield
-    finally:
-        for p, trains in parameters:
-            p.requires_grad_(trains)
-        for part, mode in modes:
-            part.training = mode
+def _lent(trunk: Trunk | None, device: torch.device) -> Trunk | None:
+    """A trunk to train around: the caller's tensors where they lie on the device, in modules and parameters of our own.
+
+    What is frozen and what is in training mode is set on these, so the caller's stay as they are, while it trains too:
+    several threads can adapt around one trunk.
+    """
+    if trunk is None or not _lies_on(trunk, device):
+        return deepcopy(trunk).to(device) if trunk is not None else None
+    tensors = {id(buffer): buffer for buffer in trunk.buffers()}
+    for p in trunk.parameters():
+        same = p.detach().clone() if p.is_inference() else p.detach()
+        tensors[id(p)] = nn.Parameter(same, requires_grad=False)
+    return deepcopy(trunk, tensors)  # takes what it finds there in place of copies
+
+
+def _lies_on(trunk: Trunk, device: torch.device) -> bool:
+    return trunk.ln_in.weight.device == torch.empty(0, device=device).device
 
 
 def _trunk_of(model: Model) -> str | None:

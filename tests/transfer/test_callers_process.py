@@ -285,3 +285,25 @@ def test_the_number_of_threads_may_change_in_an_episode(models: dict[str, Policy
                 torch.set_num_threads(1)
         finally:
             torch.set_num_threads(1)
+
+
+def test_threads_adapt_around_one_trunk(episodes: dict[str, Episodes]) -> None:
+    """Whoever ends first must not unfreeze the trunk for the others."""
+    trunk = pretrain(episodes["hopper"], config=CONFIG, trunk_config=TRUNK, adapter_config=ADAPTER).trunk.train()
+    steps = (3, 40, 41)
+    start = threading.Barrier(len(steps))
+
+    def adapted(count: int, wait: bool = False) -> dict[str, bytes]:
+        if wait:
+            start.wait()
+        config = replace(CONFIG, steps=count)
+        result = adapt(
+            trunk, episodes["walker"], "embeddings", config=config, adapter_config=ADAPTER, precision="float32"
+        )
+        assert result.model.trunk is trunk and all(p.grad is None for p in trunk.parameters())
+        return bytes_of(result.adapter)
+
+    in_turn = [adapted(count) for count in steps]
+    with ThreadPoolExecutor(len(steps)) as pool:
+        assert list(pool.map(lambda count: adapted(count, wait=True), steps)) == in_turn
+    assert all(p.requires_grad for p in trunk.parameters()) and trunk.training

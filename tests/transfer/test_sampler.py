@@ -137,11 +137,6 @@ def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes:
     assert torch.equal(windows[0].returns, windows[1].returns)
 
 
-def test_episodes_of_one_step_get_advice_that_can_be_followed(make_episodes: MakeEpisodes) -> None:
-    with pytest.raises(TransferError, match=r"the longest has 1\. A window needs 2: "):
-        WindowSampler(make_episodes(lengths=(1, 1, 1)), context=20, batch_size=2)
-
-
 @pytest.mark.parametrize("device", [None, 0.5, np.array([1.0]), "gpu", 5])
 def test_a_device_that_is_none_is_refused(make_episodes: MakeEpisodes, device: Any) -> None:
     with pytest.raises(TransferError, match="unknown device"):
