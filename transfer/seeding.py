@@ -124,6 +124,8 @@ class _Redirected(TorchDispatchMode):
         drawing = _with_generator(func)
         if drawing is None or given.get("generator") is not None:
             return func(*args, **given)
+        if name.endswith("_") and args[0].is_meta:  # no numbers to draw, and torch would import its compiler: a second
+            return args[0]
         device = next((arg.device for arg in args if isinstance(arg, Tensor)), given.get("device"))
         return drawing(*args, **given, generator=self.draws.on(torch.device(device or "cpu")))
 

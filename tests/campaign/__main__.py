@@ -1,6 +1,6 @@
 """Bad and good inputs by the thousand, each in a process of its own, and a table of what came of them.
 
-python -m tests.campaign [--seed N] [--count M] [--families NAME,...] [--input FAMILY/N] [--out DIR]
+python -m tests.campaign [--seed N] [--count M] [--kills K] [--gates] [--families NAME,...] [--input FAMILY/N]
 
 Input FAMILY/N is a function of the seed and of its name, so it can be run again alone.
 """
@@ -8,7 +8,6 @@ Input FAMILY/N is a function of the seed and of its name, so it can be run again
 from __future__ import annotations
 
 import argparse
-import collections
 import configparser
 import importlib
 import os
@@ -20,8 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.campaign.engine import FAULTS, Refused, Trial, Verdict, judge
+from tests.campaign.engine import Refused, judge
 from tests.campaign.families import FAMILIES
+from tests.campaign.gates import GATES, caught
+from tests.campaign.kills import Kills
+from tests.campaign.results import Result, table, write
 from tests.campaign.sandbox import snapshot
 from tests.campaign.shop import open_shop
 
@@ -32,29 +34,80 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m tests.campaign", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=200, help="inputs, over all families (default: 200)")
+    parser.add_argument("--count", type=int, default=0, help="inputs, over all families")
+    parser.add_argument("--kills", type=int, default=0, help="processes that are killed")
+    parser.add_argument("--gates", action="store_true", help="open each gate of the library: is it noticed?")
     parser.add_argument("--families", default=",".join(FAMILIES), help=f"of: {', '.join(FAMILIES)}")
-    parser.add_argument("--input", default="", help="one input alone, by its name")
+    parser.add_argument("--input", default="", help="one input alone, by its name, as toml/3 or kill/3")
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"), help="folder for failures.txt")
     options = parser.parse_args(arguments)
-    began = time.monotonic()
+    families, began, results = options.families.split(","), time.monotonic(), list[Result]()
+    if unknown := [name for name in families if name not in FAMILIES]:
+        parser.error(f"no family {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
     warm_up()
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
         shop = open_shop(Path(name) / "shop")
         before = snapshot(shop)
-        inputs = [options.input] if options.input else names(options.families.split(","), options.count)
-        found = [(one, *try_input(options.seed, one, shop, loud=bool(options.input))) for one in inputs]
+        for result in tried(options, families, shop):
+            results.append(result)
+            if result.verdict.faults:
+                file = write(options.out, results, options.seed)
+        missed = unnoticed(shop, options.seed) if options.gates else 0
         touched = before != snapshot(shop)
-    print(table(found))
-    failures = [(one, trial, verdict) for one, trial, verdict in found if verdict.faults]
-    print(f"{len(found)} inputs in {time.monotonic() - began:.0f} s; {len(failures)} failures")
+    if results:
+        print(table(results))
+    failures = sum(bool(one.verdict.faults) for one in results)
+    print(f"{len(results)} inputs in {time.monotonic() - began:.0f} s; {failures} failures")
+    if failures:
+        print(f"written to {file}")
     if touched:
         print("an input wrote outside of its own place")
-    if failures:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "failures.txt").write_text("\n".join(report(failures, options.seed)), encoding="utf-8")
-        print(f"written to {options.out / 'failures.txt'}")
-    return int(bool(failures) or touched)
+    return int(bool(failures or missed or touched))
+
+
+def tried(options: argparse.Namespace, families: list[str], shop: Path) -> Iterator[Result]:
+    """The inputs that were asked for, one after another."""
+    family, _, number = options.input.partition("/")
+    if options.input:
+        yield loud(
+            kill(Kills(shop, options.seed), int(number)) if family == "kill" else one(options, family, number, shop)
+        )
+        return
+    for index in range(options.count):
+        yield one(options, families[index % len(families)], index // len(families), shop)
+    kills = Kills(shop, options.seed)
+    for index in range(options.kills):
+        yield kill(kills, index)
+
+
+def one(options: argparse.Namespace, family: str, number: int | str, shop: Path) -> Result:
+    """Make and judge an input."""
+    trial = FAMILIES[family](random.Random(f"{options.seed}/{family}/{number}"), shop)
+    return Result(family, int(number), trial.name, not isinstance(trial.wants, Refused), judge(trial, shop))
+
+
+def kill(kills: Kills, number: int) -> Result:
+    """Kill and judge what comes of it."""
+    title, verdict = kills.judge(number)
+    return Result("kill", number, title, True, verdict)
+
+
+def loud(result: Result) -> Result:
+    """Say all there is to say."""
+    print(f"{result.name}: {result.title}\n{result.verdict.outcome} in {result.verdict.seconds:.2f} s")
+    for fault, said in result.verdict.faults.items():
+        print(f"--- {fault}\n{said}")
+    return result
+
+
+def unnoticed(shop: Path, seed: int) -> int:
+    """How many gates may be open without a failure; prints a line for each gate."""
+    missed = 0
+    for name, gate in GATES.items():
+        found, how = caught(gate, shop, seed)
+        print(f"{name}: {'noticed by ' + found if found else 'NOT NOTICED'}: {how}", flush=True)
+        missed += not found
+    return missed
 
 
 def warm_up() -> None:
@@ -82,53 +135,6 @@ def library_modules() -> Iterator[str]:
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not module.ispkg and module.name != "__main__":
                 yield f"{package}.{module.name}"
-
-
-def names(families: list[str], count: int) -> Iterator[str]:
-    """FAMILY/N, the families in turn."""
-    for index in range(count):
-        yield f"{families[index % len(families)]}/{index // len(families)}"
-
-
-def make(seed: int, name: str, shop: Path) -> Trial:
-    """The input of a name."""
-    return FAMILIES[name.partition("/")[0]](random.Random(f"{seed}/{name}"), shop)
-
-
-def try_input(seed: int, name: str, shop: Path, loud: bool = False) -> tuple[Trial, Verdict]:
-    """Make and judge an input."""
-    trial = make(seed, name, shop)
-    verdict = judge(trial, shop)
-    if loud:
-        print(f"{name}: {trial.name}\nwants {trial.wants}\n{verdict.outcome} in {verdict.seconds:.2f} s")
-        for fault, said in verdict.faults.items():
-            print(f"--- {fault}\n{said}")
-    return trial, verdict
-
-
-def table(found: list[tuple[str, Trial, Verdict]]) -> str:
-    """Markdown: a row per family, counts of outcomes and of faults."""
-    rows: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    for name, trial, verdict in found:
-        for family in (name.partition("/")[0], "all"):
-            rows[family].update(("inputs", verdict.outcome, *verdict.faults))
-            rows[family]["valid"] += not isinstance(trial.wants, Refused)
-    columns = ("inputs", "valid", "refused", "accepted", *FAULTS)
-    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    order = [*(family for family in rows if family != "all"), "all"]
-    lines += [f"| {family} | {' | '.join(str(rows[family][column]) for column in columns)} |" for family in order]
-    return "\n".join(lines)
-
-
-def report(failures: list[tuple[str, Trial, Verdict]], seed: int) -> Iterator[str]:
-    """The failures, those of one fault together, each with the command that repeats it."""
-    for fault in FAULTS:
-        some = [(one, trial, verdict) for one, trial, verdict in failures if fault in verdict.faults]
-        yield f"# {fault}: {len(some)}\n" if some else ""
-        for name, trial, verdict in some:
-            said = verdict.faults[fault].strip()
-            yield f"## {name}: {trial.name}\npython -m tests.campaign --seed {seed} --input '{name}'"
-            yield f"{said.splitlines()[-1]}\n\n{said}\n"
 
 
 if __name__ == "__main__":

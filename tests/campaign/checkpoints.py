@@ -242,7 +242,7 @@ def sign(home: Path, part: str, indent: int | None = 1) -> None:
         try:
             loaded(home, part)
         except TransferError as error:
-            found = re.search(r"fingerprint is (\w+), not", str(error))
-            content["fingerprint"] = found.group(1) if found else content["fingerprint"]
+            others = set(re.findall(r"\b[0-9a-f]{64}\b", str(error))) - {content["fingerprint"]}
+            content["fingerprint"] = others.pop() if len(others) == 1 else content["fingerprint"]
         except Exception:  # the trial meets it again, and there it counts
             return

@@ -24,7 +24,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "--targets": ("", *", nan inf -inf 1e400 p101 p-1 pnan p p33 most p95,p95 3,3.0 p95;max".split()),
     "--decode": ("", "paralel", "AUTOREGRESSIVE", "0"),
     "--device": ("", "gpu", "cuda:99", "cuda:-1", "cpu:x", "cpu,cuda", "meta", "x" * 1000),
-    "--trunk": ("nowhere", "tiny.toml", "runs", "runs/good/embeddings/0/adapter", ""),
+    "--trunk": ("other", "nowhere", "tiny.toml", "runs", "runs/good/embeddings/0/adapter", ""),
     "--video": ("out.mp4", "nowhere/out.gif", "", ".gif/"),
     "--set": (
         *("", "adapt.steps=\x1b[31m"),

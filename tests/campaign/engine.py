@@ -19,7 +19,7 @@ CANARY = "work/canary"  # what a payload makes when something runs it
 # Caches, ours and PyTorch's, are nobody's result: they may fill whether or not an input is refused.
 ALWAYS = ("cache/", "tmp/torchinductor_")
 FAULTS = ("traceback", "died", "wrongly accepted", "wrongly refused", "wrong value", "unclear", "endless")
-FAULTS += ("leftovers", "executed")
+FAULTS += ("leftovers", "executed", "unequal bytes")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def act(trial: Trial, place: Place, faults: dict[str, str]) -> str:
     try:
         value = trial.act(place)
     except (TransferError, Refusal) as error:
-        faults |= wrong_refusal(trial.wants, str(error))
+        faults |= wrong_refusal(trial.wants, str(error), getattr(error, "printed", ""))
         return "refused"
     except BaseException as error:
         said = str(error) if isinstance(error, Failure) else traceback.format_exc()
@@ -150,11 +150,11 @@ def act(trial: Trial, place: Place, faults: dict[str, str]) -> str:
     return "accepted"
 
 
-def wrong_refusal(wants: Outcome, message: str) -> dict[str, str]:
-    """What is wrong with a refusal that says this."""
+def wrong_refusal(wants: Outcome, message: str, printed: str) -> dict[str, str]:
+    """What is wrong with a refusal that says this, and has printed that."""
     if isinstance(wants, Accepted):
         return {"wrongly refused": message}
     missing = [word for word in getattr(wants, "words", ()) if word not in message]
     if missing or not message:
         return {"unclear": f"{missing or 'nothing'} said in: {message}"}
-    return {}
+    return {"unclear": f"refused, and printed {printed[:300]!r}"} if printed else {}

@@ -6,7 +6,18 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.campaign import arrays, checkpoints, command_line, datasets, library, run_folders, toml_keys
+from tests.campaign import (
+    arrays,
+    checkpoints,
+    command_line,
+    datasets,
+    environments,
+    library,
+    paths,
+    run_folders,
+    targets,
+    toml_keys,
+)
 from tests.campaign.engine import Trial
 
 FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
@@ -17,4 +28,7 @@ FAMILIES: dict[str, Callable[[random.Random, Path], Trial]] = {
     "datasets": datasets.make,
     "arrays": arrays.make,
     "library": library.make,
+    "environments": environments.make,
+    "paths": paths.make,
+    "targets": targets.make,
 }

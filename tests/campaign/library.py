@@ -91,7 +91,7 @@ CALLS: dict[str, Call] = {
     "evaluate": Call(
         calls.evaluate,
         PLAY | each("target target_return", without(REAL, type(None))) | each("trust any_body", FLAG)
-        | {"model": KIND, "env": (*ENV, "Hopper-v5")},
+        | {"model": KIND, "env": (*ENV, "Hopper-v5", "HalfCheetah-v5")},
         PLAY_RIGHT | {"env": (None,)},
     ),
     "evaluate_together": Call(
@@ -126,7 +126,7 @@ CALLS: dict[str, Call] = {
         calls.act,
         {
             "observation": (*NOTHING, "x", True, VECTOR[1:], VECTOR[None], VECTOR + NAN, {"observation": VECTOR}),
-            "reward": REAL,
+            "reward": without(REAL, bool),  # environments pay truth values too
         },
         {
             "observation": (VECTOR, [0] * 17, VECTOR.astype(np.float16), np.zeros(34)[::2]),

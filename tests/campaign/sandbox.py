@@ -24,7 +24,11 @@ MESSAGE = re.compile(r"^Error: (.*)", re.MULTILINE | re.DOTALL)
 
 
 class Refusal(Exception):
-    """The command ended with exit code 2 and this message."""
+    """The command ended with exit code 2 and this message; `printed` went to stdout, where nothing belongs then."""
+
+    def __init__(self, message: str, printed: str = "") -> None:
+        super().__init__(message)
+        self.printed = printed
 
 
 class Failure(Exception):
@@ -76,9 +80,9 @@ class Place:
         with captured(self.root.parent) as streams:
             code = _exit_code(lambda: cli([str(one) for one in arguments], prog_name="transfer"))
         stdout, stderr = streams
-        if code == 2 and "Traceback" not in stderr and not stdout:
-            found = MESSAGE.search(stderr)
-            raise Refusal(found.group(1).strip() if found else "")
+        if code == 2 and "Traceback" not in stderr:
+            said = MESSAGE.search(stderr)
+            raise Refusal(said.group(1).strip() if said else "", stdout)
         if code == 1 and found and "Traceback" not in stderr:
             raise Refusal(stdout)
         if code or "Traceback" in stderr:
@@ -103,13 +107,12 @@ def fork(work: Callable[[], Any], seconds: float) -> tuple[Any, int | None]:
     sys.stdout.flush()
     child = os.fork()
     if not child:
-        os.close(reader)
-        os.setsid()
-        answer = b""
-        with contextlib.suppress(BaseException):
-            answer = json.dumps(work()).encode()
-        os.write(writer, answer)
-        os._exit(0)
+        try:
+            os.close(reader)
+            os.setsid()
+            os.write(writer, json.dumps(work()).encode())
+        finally:  # nothing may go on in here as if this were the campaign
+            os._exit(0)
     os.close(writer)
     answer, ended = _read(reader, time.monotonic() + seconds)
     os.close(reader)

@@ -86,11 +86,13 @@ def make_own_data(place: Place) -> None:
 def make_runs(place: Place) -> str | None:
     """A finished run and one that was interrupted in its pretraining."""
     import transfer.recipes.cell as cells
+    from transfer import Trunk
 
     place.enter()
     Path("tiny.toml").write_text(toml(), encoding="utf-8")
     begin = ["run", "tiny.toml", "--modes", "embeddings,mlp"]
     place.transfer(*begin, "--name", "good")
+    Trunk(Trunk.load("runs/good/trunk/0/trunk").config).save("other")
     on_log, calls = cells.Cell.on_log, []
 
     def interrupt(self: Any, step: int, values: dict[str, float]) -> None:

@@ -1,14 +1,17 @@
 """Random numbers of our own: what torch would draw from the same seed, and nothing of anybody else's."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from transfer.episodes import Episodes
 from transfer.model import TransferModel
+from transfer.process import shapes_alone
 from transfer.sampler import WindowSampler
 from transfer.seeding import draws_by_itself, generator, seeded, step_noise
 from transfer.training import TrainConfig, fit
@@ -52,6 +55,26 @@ def test_weights_are_the_same_float32_under_another_default_dtype(name: str) -> 
     finally:
         torch.set_default_dtype(torch.float32)
     assert drawn.dtype == torch.float32 and torch.equal(drawn, wanted)
+
+
+class Calls(TorchDispatchMode):
+    """Names of what reaches torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_shapes_alone_draw_no_numbers() -> None:
+    """For a draw on the device "meta" torch imports its compiler, so loading took a second more."""
+    with Calls() as calls, shapes_alone(), seeded(0, "shapes"):
+        made = nn.init.normal_(torch.empty(3, 2))
+    assert made.is_meta and made.shape == (3, 2)
+    assert "normal_" not in calls.names
 
 
 def test_noise_ends_with_its_step() -> None:

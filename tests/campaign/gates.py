@@ -1,0 +1,122 @@
+"""The check of the checker: with one gate of the library open, an input that it has to stop must count as a failure."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.campaign.engine import Trial, judge
+from tests.campaign.families import FAMILIES
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A function of the library that stops what is wrong.
+
+    Attributes:
+        place: module and name of the function, or of a method.
+        instead: takes its place and stops nothing.
+        family: of the inputs that it has to stop.
+        words: in the names of those inputs.
+    """
+
+    place: str
+    instead: Callable[..., Any]
+    family: str
+    words: str
+
+    def open(self) -> None:
+        """Take it out, in every module that has imported it."""
+        module, _, name = self.place.partition(":")
+        owner: Any = importlib.import_module(module)
+        *path, last = name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        shut = getattr(owner, last)
+        setattr(owner, last, self.instead)
+        for other in [one for key, one in sys.modules.items() if key.partition(".")[0] == "transfer"]:
+            for key, value in list(vars(other).items()):
+                if value is shut:
+                    setattr(other, key, self.instead)
+
+
+def itself(value: Any, *given: Any, **more: Any) -> Any:
+    """Whatever it is."""
+    return value
+
+
+def nothing(*given: Any, **more: Any) -> None:
+    """No complaint."""
+
+
+def array(values: Any, name: str, ndim: int | None = None, dtype: Any = np.float32) -> Any:
+    """What NumPy makes of it."""
+    return np.array(values, dtype)
+
+
+def unread(key: str, value: Any, wanted: object) -> Any:
+    """The value of a TOML key as it stands there."""
+    return value
+
+
+def own_checksum(content: dict[str, Any]) -> Any:
+    """The one that is written there."""
+    return content.get("checksum")
+
+
+def any_spec(gym_spec: str, trust: bool = False) -> Any:
+    """The spec as the file says."""
+    from transfer.trust import parsed
+
+    return parsed(gym_spec)
+
+
+GATES: dict[str, Gate] = {
+    "whole numbers": Gate("transfer.numbers:whole", itself, "library", "TrainConfig(steps=2.5"),
+    "real numbers": Gate("transfer.numbers:real", itself, "library", "TrainConfig(lr=nan"),
+    "flags": Gate("transfer.numbers:flag", itself, "library", "build_adapter(conditioning=3"),
+    "arrays": Gate("transfer.arrays:own", array, "arrays", "states: masked"),
+    "finite numbers": Gate("transfer.packed:check_finite", nothing, "arrays", "states: nan"),
+    "paths": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", "Trunk.save: nothing"),
+    "home folders": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", ": home"),
+    "checksum of the JSON": Gate("transfer.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
+    "finite weights": Gate("transfer.checkpoint:check_finite", nothing, "checkpoints", "mlp.safetensors: inf"),
+    "the adapter's trunk": Gate("transfer.identity:check_pair", nothing, "command line", "--trunk other"),
+    "one body": Gate("transfer.identity:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
+    "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "names code: a function of the system"),
+    "declared sizes": Gate("transfer.envs.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"),
+    "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
+    "answers of environments": Gate("transfer.waves:reward", itself, "environments", ": rewards nan"),
+    "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
+}  # fmt: skip
+
+
+def caught(gate: Gate, shop: Path, seed: int, tries: int = 3) -> tuple[str, str]:
+    """The input that fails when the gate is open and not when it is shut, and how; "" and why there is none."""
+    why = "no such input"
+    for name, trial in inputs(gate, shop, seed, tries):
+        shut, opened = judge(trial, shop), judge(trial, shop, gate.open)
+        if opened.faults and not shut.faults:
+            return f"{name}: {trial.name}", ", ".join(opened.faults)
+        why = f"{trial.name}: {shut.faults or 'right'} with it, {opened.faults or 'right'} without it"
+    return "", why
+
+
+def inputs(gate: Gate, shop: Path, seed: int, count: int) -> Iterator[tuple[str, Trial]]:
+    """The first inputs that a gate has to stop."""
+    found = 0
+    for number in range(5000):
+        name = f"{gate.family}/{number}"
+        trial = FAMILIES[gate.family](random.Random(f"{seed}/{name}"), shop)
+        if gate.words in trial.name:
+            yield name, trial
+            found += 1
+            if found == count:
+                return
