@@ -108,7 +108,8 @@ def calibrate(
         TransferError: no target, or what `transfer.evaluate` raises.
     """
     from transfer.base import PolicyModel, check_model
-    from transfer.rollout import Settings, evaluate
+    from transfer.playing import Settings
+    from transfer.rollout import evaluate
 
     settings = Settings.of(num_episodes, num_envs, decode, FIRST_SEED, on_episode)
     check_model(model, PolicyModel, "calibrate")

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transfer.errors import TransferError
+from transfer.lane import check_decode
+from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, seen, whole
 from transfer.process import acting, isolated
 from transfer.slots import Slot, Task, opened
 from transfer.waves import Played, Seen, Wave
@@ -23,6 +26,36 @@ from transfer.waves import Played, Seen, Wave
 FIRST_SEED = 10_000
 WORTH_HALVING = 8  # environments of a name; with fewer, two small forwards cost more than the simulators
 Actions = dict[str, NDArray[np.float32]]
+OnEpisode = Callable[[int], None]
+
+
+class Settings(NamedTuple):
+    """How much to play, and how: what `evaluate`, `evaluate_together` and `calibrate` have in common."""
+
+    num_episodes: int
+    num_envs: int
+    decode: str
+    first_seed: int
+    on_episode: OnEpisode | None
+
+    @classmethod
+    def of(
+        cls, num_episodes: object, num_envs: object, decode: object, first_seed: object, on_episode: OnEpisode | None
+    ) -> Settings:
+        """What a caller gave, as plain values.
+
+        Raises:
+            TransferError: a value of a wrong type or size, an unknown decode.
+        """
+        if on_episode is not None and not callable(on_episode):
+            raise TransferError(f"on_episode={seen(on_episode)}: a function of the finished episodes, or None.")
+        return cls(
+            whole(num_episodes, "num_episodes", least=1, most=MOST_EPISODES),
+            whole(num_envs, "num_envs", least=1, most=MOST_ENVS),
+            check_decode(decode),
+            whole(first_seed, "first_seed", least=0, most=MOST_SEED - MOST_EPISODES),
+            on_episode,
+        )
 
 
 class Group(Protocol):
@@ -38,13 +71,7 @@ class Group(Protocol):
 
 
 def play(
-    tasks: Mapping[str, Task],
-    group: Callable[[dict[str, int]], Group],
-    device: torch.device,
-    num_episodes: int,
-    num_envs: int,
-    first_seed: int,
-    on_episode: Callable[[int], None] | None,
+    tasks: Mapping[str, Task], group: Callable[[dict[str, int]], Group], device: torch.device, settings: Settings
 ) -> dict[str, Played]:
     """Play the same number of episodes for each name.
 
@@ -52,15 +79,14 @@ def play(
         tasks: what to play, by name.
         group: makes who acts, for a number of environments by name; called once a wave, or half a wave.
         device: where observations go.
-        num_episodes: N; episode i has seed first_seed + i.
-        num_envs: environments of each name at a time.
-        first_seed: of the environments.
-        on_episode: called with the number of finished episodes, of all names together, whenever it has grown.
+        settings: N episodes, of which i has seed first_seed + i; environments of each name at a time; and what is
+            called with the number of finished episodes, of all names together, whenever it has grown.
 
     Raises:
         TransferError: an environment cannot be built, fails, or answers what is no number.
     """
-    seeds, count = first_seed + np.arange(num_episodes), min(num_envs, num_episodes)
+    number, first_seed = settings.num_episodes, settings.first_seed
+    seeds, count = first_seed + np.arange(number), min(settings.num_envs, number)
     done: dict[str, list[Played]] = {name: [] for name in tasks}
     with ExitStack() as stack:
         alone = count * len(tasks) == 1
@@ -68,9 +94,9 @@ def play(
             name: [stack.enter_context(opened(task, i, alone)) for i in range(count)] for name, task in tasks.items()
         }
         simulator = stack.enter_context(ThreadPoolExecutor(1, "simulator"))
-        for part in np.split(seeds, range(count, num_episodes, count)):
+        for part in np.split(seeds, range(count, number, count)):
             crews = make_crews(tasks, slots, part, group, device)
-            finish(crews, simulator, (int(part[0]) - first_seed) * len(tasks), on_episode)
+            finish(crews, simulator, (int(part[0]) - first_seed) * len(tasks), settings.on_episode)
             for name in tasks:
                 done[name] += [crew.waves[name].played() for crew in crews]
     return {name: Played(*map(np.concatenate, zip(*some, strict=True))) for name, some in done.items()}
@@ -94,9 +120,7 @@ def make_crews(
     return crews
 
 
-def finish(
-    crews: list[Crew], simulator: ThreadPoolExecutor, before: int, on_episode: Callable[[int], None] | None
-) -> None:
+def finish(crews: list[Crew], simulator: ThreadPoolExecutor, before: int, on_episode: OnEpisode | None) -> None:
     """Play until all episodes are over: one crew acts while the environments of the other move."""
     submit = simulator.submit if len(crews) > 1 else _here
     moving: dict[int, Future[bool]] = {}

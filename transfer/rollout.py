@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,46 +13,14 @@ from transfer.base import Actor, PolicyModel, check_model
 from transfer.errors import TransferError
 from transfer.evaluation import Evaluation
 from transfer.identity import check_body
-from transfer.lane import check_decode
 from transfer.mixed import MixedModel
-from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
+from transfer.numbers import flag, seen
 from transfer.observations import summary
-from transfer.playing import FIRST_SEED, Group, play
+from transfer.playing import FIRST_SEED, OnEpisode, Settings, play
 from transfer.slots import Task
 from transfer.specs import EnvironmentSpec, as_spec
 from transfer.targets import return_to_ask
 from transfer.waves import Played, Seen
-
-OnEpisode = Callable[[int], None]
-
-
-class Settings(NamedTuple):
-    """How much to play, and how: what `evaluate`, `evaluate_together` and `calibrate` have in common."""
-
-    num_episodes: int
-    num_envs: int
-    decode: str
-    first_seed: int
-    on_episode: OnEpisode | None
-
-    @classmethod
-    def of(
-        cls, num_episodes: object, num_envs: object, decode: object, first_seed: object, on_episode: OnEpisode | None
-    ) -> Settings:
-        """What a caller gave, as plain values.
-
-        Raises:
-            TransferError: a value of a wrong type or size, an unknown decode.
-        """
-        if on_episode is not None and not callable(on_episode):
-            raise TransferError(f"on_episode={seen(on_episode)}: a function of the finished episodes, or None.")
-        return cls(
-            whole(num_episodes, "num_episodes", least=1, most=MOST_EPISODES),
-            whole(num_envs, "num_envs", least=1, most=MOST_ENVS),
-            check_decode(decode),
-            whole(first_seed, "first_seed", least=0, most=MOST_SEED - MOST_EPISODES),
-            on_episode,
-        )
 
 
 def evaluate(
@@ -99,7 +67,7 @@ def evaluate(
     flag(trust, "trust")
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
-    played = _play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model, settings)
+    played = play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model.device, settings)
     return _evaluation(model, task, played[""], settings)
 
 
@@ -144,7 +112,7 @@ def evaluate_together(
         name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)
         for name, one in model.models.items()
     }
-    played = _play(tasks, lambda rows: model.stream(rows, decode=decode), model, settings)
+    played = play(tasks, lambda rows: model.stream(rows, decode=decode), model.device, settings)
     return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
 
 
@@ -162,16 +130,6 @@ class Alone:
         """See `transfer.playing.Group`."""
         for kept in rows.values():
             self.actor.select(kept)
-
-
-def _play(
-    tasks: Mapping[str, Task],
-    group: Callable[[dict[str, int]], Group],
-    model: PolicyModel | MixedModel,
-    settings: Settings,
-) -> dict[str, Played]:
-    how = settings
-    return play(tasks, group, model.device, how.num_episodes, how.num_envs, how.first_seed, how.on_episode)
 
 
 def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:

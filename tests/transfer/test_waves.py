@@ -16,6 +16,7 @@ from transfer.calibration import calibrate
 from transfer.errors import TransferError
 from transfer.evaluation import Evaluation
 from transfer.mixed import MixedModel
+from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
@@ -87,13 +88,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Plain]], list[Plain
 def play(request: pytest.FixtureRequest, make_model: MakeModel, built: Any) -> Play:
     """play(kind of environment): 10 episodes of it on every road."""
     model = make_model(context=3)
+    small = MLPPolicy(model.env_spec, model.statistics, 8)  # in a blink
 
     def run(kind: type[Plain], **options: Any) -> Evaluation:
         built(kind)
         if "together" in request.param:
             mixed = MixedModel(model.trunk, {"a": model.adapter, "b": model.adapter})
             return evaluate_together(mixed, 10, num_envs=10 if "halves" in request.param else 3, **options)["b"]
-        return evaluate(model, num_episodes=10, num_envs={"one": 1, "waves": 4, "halves": 10}[request.param], **options)
+        return evaluate(small, num_episodes=10, num_envs={"one": 1, "waves": 4, "halves": 10}[request.param], **options)
 
     return run
 
@@ -337,9 +339,7 @@ def test_an_environment_of_the_table_that_tells_of_success_has_a_rate(built: Any
 
 
 def test_a_policy_that_is_not_finite_is_told_of(play: Play, make_model: MakeModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr(
-        "transfer.streaming.Stream.step", lambda self, states, *_: torch.full((len(states), 3), torch.nan)
-    )
+    monkeypatch.setattr("transfer.mlp.MLPStream.step", lambda self, states, *_: torch.full((len(states), 3), torch.nan))
     monkeypatch.setattr(
         "transfer.mixed_stream.MixedStream.step",
         lambda self, seen: {name: torch.full((len(shown[0]), 3), torch.nan) for name, shown in seen.items()},
