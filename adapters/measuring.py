@@ -113,9 +113,9 @@ def check_bounds(episodes: Episodes, statistics: Statistics, out_of_bounds: str)
     slack = BEYOND * np.where(high > low, (high - low) / 2, 1)
     outside, farthest = 0, 0.0
     for block in blocks(episodes.actions):
-        beyond = (block < low - slack) | (block > high + slack)
-        outside += int(beyond.sum())
-        farthest = max([farthest, *block[beyond].tolist()], key=abs)
+        beyond = block[(block < low - slack) | (block > high + slack)]
+        outside += beyond.size
+        farthest = max(farthest, float(beyond[abs(beyond).argmax()]) if beyond.size else 0.0, key=abs)
     if not outside:
         return
     said = (

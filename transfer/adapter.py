@@ -76,7 +76,7 @@ class Adapter(nn.Module):
 
     Raises:
         TransferError: statistics or a tokenizer of other sizes than the environment's or of another kind than the
-            config's, a context below 2.
+            config's, or an action part that does not keep its tokenizer.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Adapter(nn.Module):
         self.config = check_type(config, AdapterConfig, "config")
         self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
-        self.context = whole(context, "context", 2, MOST_CONTEXT)
+        self.context = whole(context, "context", 1, MOST_CONTEXT)
         self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
         ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
         self.any_trunk = False  # its user has said that it may be put on another one
@@ -107,6 +107,8 @@ class Adapter(nn.Module):
         with seeded(seed, "action"):
             action = registry.resolve("action", config.action)
             self.action = action(width, env_spec.action_size, tokenizer, config.ranges, config.readout)
+        if getattr(action, "tokenized", False) and self.tokenizer is None:
+            raise TransferError(f"{config.action} loses its tokenizer: keep it as self.bins, a `Bins`.")
         with seeded(seed, "conditioning"):
             self.conditioning = nn.Linear(1, width) if conditioning else None
         with seeded(seed, "ia3"):

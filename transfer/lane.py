@@ -41,7 +41,9 @@ class Lane:
         scales = model.adapter.scales
         self.range, self.scale = scales.action_range(), scales.return_scale()
         self.dtype = model.trunk.ln_in.weight.dtype
-        self.past: list[tuple[Tensor, ...]] = []  # of each step states (E, S), returns (E,), times (E,), actions (E, A)
+        self.past: list[
+            tuple[Tensor, ...]
+        ] = []  # of each step states (E, S), returns and times (E,), scaled actions (E, A)
         self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
 
     def taken(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:

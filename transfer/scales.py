@@ -18,11 +18,8 @@ FARTHEST = 10.0
 """Normalised states are clipped to this many deviations: beyond it no data say what a number means."""
 LONGEST = 100_000
 """Steps of which the mean return-to-go is kept; later ones have that of the last."""
-_NUMBERS = (
-    *("state_mean", "state_std", "action_low", "action_high"),
-    *("return_span", "return_means", "return_every"),
-)
 _SINGLE = ("return_span", "return_every")
+_NUMBERS = ("state_mean", "state_std", "action_low", "action_high", "return_means", *_SINGLE)
 
 
 @dataclass(frozen=True)

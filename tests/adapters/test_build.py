@@ -1,12 +1,15 @@
 """Building an adapter for a dataset."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
+from transfer.adapters.actions import ActionTokenizedEmbedding
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
@@ -107,7 +110,7 @@ def test_like_another_size_takes_nothing(build: Build, make_episodes: MakeEpisod
         ("like", "runs/x/adapter", "like is of type str; Adapter is needed"),
         ("trunk", 16, "trunk is of type int; TrunkConfig is needed"),
         ("episodes", [], "episodes is of type list; Episodes is needed"),
-        *(("context", value, "context=") for value in (1, 2.5, "5", 10**9)),
+        *(("context", value, "context=") for value in (0, 2.5, "5", 10**9)),
     ],
     ids=repr,
 )
@@ -129,3 +132,17 @@ def test_a_seed_of_numpy_s_is_the_same_seed(make_episodes: MakeEpisodes) -> None
 def test_kinds_that_are_no_names_are_refused(name: str, value: object) -> None:
     with pytest.raises(TransferError, match=f"unknown (adapter.)?{name}"):
         AdapterConfig(**{name: value})  # type: ignore[arg-type]
+
+
+class Forgetful(ActionTokenizedEmbedding):
+    """An embedding of a user's own that keeps its tokenizer somewhere else."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.mine, self.bins = self.bins, None
+
+
+def test_an_embedding_that_would_lose_its_tokenizer_is_refused(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._KINDS["action"], "Forgetful", f"{__name__}:Forgetful")
+    with pytest.raises(TransferError, match="Forgetful loses its tokenizer: keep it as self.bins"):
+        build(action="Forgetful")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from transfer import registry
+from transfer.adapters.edges import quantiles
 from transfer.adapters.tokenizers import (
     QuantileTokenizer,
     Tokenizer,
-    _quantiles,
     make_tokenizer,
     tokenizer_from_json,
 )
@@ -266,7 +266,7 @@ def test_percentiles_are_those_of_numpy() -> None:
         values = np.sort(np.random.default_rng(size).normal(size=size)).astype(np.float32)
         for parts in (2, 3, 64):
             wanted = np.percentile(values.astype(np.float64), np.linspace(0, 100, parts + 1)[1:-1])
-            np.testing.assert_array_equal(_quantiles(values, parts), wanted.astype(np.float32))
+            np.testing.assert_array_equal(quantiles(values, parts), wanted.astype(np.float32))
 
 
 def test_mu_law_compands_only_beyond_one() -> None:

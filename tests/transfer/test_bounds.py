@@ -209,3 +209,16 @@ def test_an_mlp_tells_them_apart_too_and_reaches_its_bounds() -> None:
     model = adapt(None, data, "mlp", config=config, trunk_config=SMALL).model
     asked = [model.policy(target_return=wanted).act(np.zeros(2)) for wanted in (1000.0, 1010.0)]
     np.testing.assert_allclose(asked, [[-2.0], [2.0]], atol=0.1)
+
+
+def test_episodes_of_one_step_are_learned_and_played() -> None:
+    states, better = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2 == 1
+    data = Episodes.from_arrays(
+        states, np.where(better, 0.5, 2.5)[:, None], 1.0 * better, [1] * 60, toy(2, 1, 0.0, 3.0)
+    )
+    config = TrainConfig(steps=100, batch_size=16, context=1, lr=5e-3, log_every=50, save_every=50)
+    model = pretrain(data, config=config, trunk_config=SMALL, adapter_config=AdapterConfig(bins=8)).model
+    assert model.context == 1
+    asked = [model.policy(target_return=wanted).act(np.zeros(2)) for wanted in (0.0, 1.0)]
+    np.testing.assert_allclose(asked, [[2.5], [0.5]], atol=0.35)
+    assert evaluate(model, num_episodes=2).lengths.tolist() == [10, 10]

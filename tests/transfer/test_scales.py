@@ -214,7 +214,7 @@ def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[...
     ("change", "message"),
     [
         ({"statistics": GOOD}, "statistics of 2 state numbers and 3 action numbers for 'hopper', which has 11 and 3"),
-        ({"context": 1}, "context=1 is too small"),
+        ({"context": 0}, "context=0 is too small"),
         ({"context": 2.5}, "a whole number is needed"),
         ({"context": 10**9}, "context=1000000000 is too large"),
         ({"config": AdapterConfig(bins=9)}, "a quantile tokenizer of 8 bins.*needs a quantile one of 9 bins"),
