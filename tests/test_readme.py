@@ -80,7 +80,8 @@ def run_command(words: list[str]) -> int:
         program, words = "transfer", words[4:]
     assert program == "transfer", f"README has '{shlex.join(words)}': say in {Path(__file__).name} how to run it"
     line = shlex.join(["transfer", *words[1:]])
-    extra = [word for prefix, more in OVERRIDES.items() if line.startswith(prefix) for word in more]
+    plain = re.sub(r" --import \S+", "", line)
+    extra = [word for prefix, more in OVERRIDES.items() if plain.startswith(prefix) for word in more]
     result = CliRunner().invoke(cli, [*words[1:], *extra])
     assert result.exit_code == 0, f"`{line}` exits with {result.exit_code}: {result.output} {result.exception!r}"
     return 1
