@@ -217,7 +217,7 @@ class Cell:
 
 def read_probes(file: Path, done: int) -> list[dict[str, Any]]:
     """The probes of a training that was stopped, up to the step from which it goes on."""
-    probes = read_json(file).get("probes") if file.is_file() else []
+    probes = read_json(file).get("probes") if file.exists() else []
     if misfits({"probes": probes}, {"probes": [{"step": whole, "episodes": whole, **PROBE}]}):
         raise TransferError(f"{file} was edited; remove {file.parent} to start this training again.")
     return [probe for probe in probes if probe["step"] <= done]

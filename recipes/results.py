@@ -45,7 +45,7 @@ def read_results(file: Path) -> dict[str, Any]:
 
 def read_timing(file: Path) -> dict[str, Any]:
     """One timing.json, empty when there is none. Raises TransferError when it is damaged or edited."""
-    timing = read_json(file) if file.is_file() else {}
+    timing = read_json(file) if file.exists() else {}
     if wrong := misfits(timing, TIMING):
         raise TransferError(f"{file} was edited: {few(wrong)}. It is no part of the result: remove it.")
     return timing
