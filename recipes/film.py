@@ -44,12 +44,12 @@ def record(env: Any, policy: Policy) -> list[NDArray[np.uint8]]:
     """The frames (H, W, 3) of one episode. Raises TransferError as `film`."""
     spec, frames, paid = policy.model.env_spec, [], None
     follow(env)
-    slot, state, going = Slot(env, spec, alone=True), np.empty(spec.state_size, np.float32), True
-    slot.reset(FIRST_SEED, state)
-    while going and policy.steps < spec.max_episode_steps:
+    slot = Slot(env, spec, alone=True)
+    state: NDArray[Any] | None = slot.reset(FIRST_SEED)
+    while state is not None and policy.steps < spec.max_episode_steps:
         if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second
             frames.append(picture(env, spec.name))
-        going, paid, _ = slot.step(policy.act(state, paid), state)
+        state, paid, _ = slot.step(policy.act(state, paid))
     return frames
 
 
