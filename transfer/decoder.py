@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,18 +11,10 @@ from torch import Tensor, nn
 
 from transfer import native
 from transfer.attention import causal_attention
-from transfer.dropout import Dropout
 from transfer.errors import TransferError
-from transfer.linear import Linear
 from transfer.native.decoder import Blocks, Choices
-from transfer.process import shapes_alone
-from transfer.seeding import seeded
-from transfer.trunk import Attention, Block, FeedForward, Gains, TimeEmbedding, Trunk, TrunkConfig
-from transfer.untouched import changes, originals
-
-KNOWN = originals(
-    Trunk, TimeEmbedding, Block, Attention, FeedForward, Linear, nn.Linear, nn.LayerNorm, nn.ModuleList, Dropout
-)
+from transfer.trunk import Block, Gains, Trunk
+from transfer.untouched import changed
 
 
 @dataclass(frozen=True)
@@ -80,36 +71,6 @@ def in_kernels(trunk: Trunk) -> bool:
 
 class Changed(TransferError):
     """A decoder cannot read in place of a trunk; says why."""
-
-
-def changed(trunk: Trunk) -> str:
-    """Why a decoder cannot read in place of this trunk, in words; "" where it can.
-
-    It knows what the library's own modules compute, and nothing of what somebody hooked, wrapped or put in their place.
-    """
-    found = next(iter(changes(trunk, KNOWN)), "") or _misshapen(trunk)
-    return f"trunk: {found}" if found else ""
-
-
-def _misshapen(trunk: Trunk) -> str:
-    """What is of another shape, dtype or setting than the trunk's config says."""
-    fresh = _shapes(trunk.config)
-    found = {name: tuple(x.shape) for name, x in trunk.named_parameters()}
-    names = [name for name in {**found, **fresh} if found.get(name) != fresh.get(name)]
-    if names:
-        return f"'{names[0]}' has the shape {found.get(names[0])}, the config says {fresh.get(names[0])}"
-    if len({(x.dtype, x.device) for x in trunk.parameters()}) > 1:
-        return "parts have different dtypes or devices"
-    if len({m.eps for m in trunk.modules() if isinstance(m, nn.LayerNorm)}) > 1:
-        return "LayerNorms have a different eps"
-    heads = {m.heads for m in trunk.modules() if isinstance(m, Attention)}
-    return "" if heads == {trunk.config.heads} else f"blocks have {heads} heads"
-
-
-@functools.lru_cache(maxsize=32)
-def _shapes(config: TrunkConfig) -> dict[str, tuple[int, ...]]:
-    with shapes_alone(), seeded(0, "shapes"):
-        return {name: tuple(x.shape) for name, x in Trunk(config).named_parameters()}
 
 
 class Decoder:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transfer.decoder import changed, in_kernels
+from transfer.decoder import in_kernels
 from transfer.errors import TransferError
 from transfer.lane import Lane
 from transfer.mixed import MixedModel, gains_of_rows, stacked, unstacked
@@ -15,6 +15,7 @@ from transfer.numbers import MOST_CONTEXT, MOST_ENVS, whole
 from transfer.playing import Group
 from transfer.process import acting
 from transfer.snapshot import snapshots
+from transfer.untouched import changed
 from transfer.waves import Seen
 
 

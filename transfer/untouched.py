@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch.nn.modules.module as torch_module
 from torch import nn
+
+from transfer.dropout import Dropout
+from transfer.linear import Linear
+from transfer.process import shapes_alone
+from transfer.seeding import seeded
+from transfer.trunk import Attention, Block, FeedForward, TimeEmbedding, Trunk, TrunkConfig
 
 HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
 
@@ -43,3 +50,38 @@ def changes(part: nn.Module, known: Originals) -> Iterable[str]:
             yield f"the class of {where} has another forward"
     if any(getattr(torch_module, f"_global_{hooks}") for hooks in HOOKS):
         yield "PyTorch calls a hook for every module"
+
+
+_TRUNK = originals(
+    Trunk, TimeEmbedding, Block, Attention, FeedForward, Linear, nn.Linear, nn.LayerNorm, nn.ModuleList, Dropout
+)
+
+
+def changed(trunk: Trunk) -> str:
+    """Why a decoder cannot read in place of a trunk, in words; "" where it can.
+
+    It knows what the library's own modules compute, and nothing of what somebody hooked, wrapped or put in their place.
+    """
+    found = next(iter(changes(trunk, _TRUNK)), "") or _misshapen(trunk)
+    return f"trunk: {found}" if found else ""
+
+
+def _misshapen(trunk: Trunk) -> str:
+    """What is of another shape, dtype or setting than the trunk's config says."""
+    fresh = _shapes(trunk.config)
+    found = {name: tuple(x.shape) for name, x in trunk.named_parameters()}
+    names = [name for name in {**found, **fresh} if found.get(name) != fresh.get(name)]
+    if names:
+        return f"'{names[0]}' has the shape {found.get(names[0])}, the config says {fresh.get(names[0])}"
+    if len({(x.dtype, x.device) for x in trunk.parameters()}) > 1:
+        return "parts have different dtypes or devices"
+    if len({m.eps for m in trunk.modules() if isinstance(m, nn.LayerNorm)}) > 1:
+        return "LayerNorms have a different eps"
+    heads = {m.heads for m in trunk.modules() if isinstance(m, Attention)}
+    return "" if heads == {trunk.config.heads} else f"blocks have {heads} heads"
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes(config: TrunkConfig) -> dict[str, tuple[int, ...]]:
+    with shapes_alone(), seeded(0, "shapes"):
+        return {name: tuple(x.shape) for name, x in Trunk(config).named_parameters()}
