@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
@@ -26,6 +24,7 @@ from transfer.process import isolated
 from transfer.recipes.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Training
 from transfer.recipes.kinds import kinds_for
 from transfer.recipes.modes import Mode, find_modes, prepare_trunk, trained_last
+from transfer.snapshot import lent, snapshot
 from transfer.training import FitResult, OnLog, TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
 
@@ -134,9 +133,9 @@ def adapt(
     kinds = kinds_for(trunk, adapter_config, source)
     if source is not None:
         _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
-    facts, lent = training.facts(mode), _lent(trunk, training.device)
+    facts, ours = training.facts(mode), _ours(trunk, training.device)
     model, inherited = build_model(
-        *(chosen[0], lent, episodes, sizes, kinds, source, inherit_from_source, training.seed),
+        *(chosen[0], ours, episodes, sizes, kinds, source, inherit_from_source, training.seed),
         *(facts["context"], any_body),
     )
     model.to(training.device)
@@ -149,7 +148,7 @@ def adapt(
         model.adapter.record |= {"trunk": after, "training": facts, "inherited": list(inherited)}
         if not chosen[0].frozen:
             model.trunk.record = trained_last(model.trunk.record, episodes, model.adapter.config, facts, str(before))
-        if trunk is not None and model.trunk is lent and _lies_on(trunk, training.device):
+        if trunk is not None and model.trunk is ours and _lies_on(trunk, training.device):
             model.trunk = trunk
     return AdaptResult(model, result, before, after, tuple(inherited))
 
@@ -165,19 +164,15 @@ def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig
     return trunk.config
 
 
-def _lent(trunk: Trunk | None, device: torch.device) -> Trunk | None:
+def _ours(trunk: Trunk | None, device: torch.device) -> Trunk | None:
     """A trunk to train around: the caller's tensors where they lie on the device, in modules and parameters of our own.
 
     What is frozen and what is in training mode is set on these, so the caller's stay as they are, while it trains too:
     several threads can adapt around one trunk.
     """
-    if trunk is None or not _lies_on(trunk, device):
-        return deepcopy(trunk).to(device) if trunk is not None else None
-    tensors = {id(buffer): buffer for buffer in trunk.buffers()}
-    for p in trunk.parameters():
-        same = p.detach().clone() if p.is_inference() else p.detach()
-        tensors[id(p)] = nn.Parameter(same, requires_grad=False)
-    return deepcopy(trunk, tensors)  # takes what it finds there in place of copies
+    if trunk is None:
+        return None
+    return lent(trunk) if _lies_on(trunk, device) else snapshot(trunk).to(device)
 
 
 def _lies_on(trunk: Trunk, device: torch.device) -> bool:

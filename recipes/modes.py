@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from transfer.memory import check_room
 from transfer.numbers import seen, whole
 from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
+from transfer.snapshot import snapshot
 from transfer.trunk import Trunk, TrunkConfig
 
 
@@ -143,7 +143,7 @@ def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, see
         return _at_start(pretrained)
     if mode.trunk == "shuffled":
         return shuffle(pretrained, seed)
-    return deepcopy(pretrained) if mode.trunk == "copy" else pretrained
+    return snapshot(pretrained) if mode.trunk == "copy" else pretrained
 
 
 def _at_start(pretrained: Trunk) -> Trunk:
@@ -162,7 +162,7 @@ def _at_start(pretrained: Trunk) -> Trunk:
 
 def shuffle(pretrained: Trunk, seed: int) -> Trunk:
     """A copy with the numbers of each tensor in random order: same statistics, nothing learned."""
-    trunk = deepcopy(pretrained)
+    trunk = snapshot(pretrained)
     trunk.record = {"shuffled": {"seed": seed}, "from": {"trunk": fingerprint(pretrained), **pretrained.record}}
     with seeded(seed, "shuffled-trunk"), torch.no_grad():
         for parameter in trunk.parameters():

@@ -30,6 +30,11 @@ def snapshots(modules: Sequence[Module]) -> list[Module]:
         return [copies.module(module) for module in modules]
 
 
+def lent(module: Module) -> Module:
+    """A twin of a module over the same tensors, frozen and in eval mode; what is set on it is not set on the other."""
+    return _Lent(torch.float32).module(module)
+
+
 class _Copies:
     """Of modules and tensors, by the id of the original."""
 
@@ -66,3 +71,10 @@ class _Copies:
             self.made[id(tensor)] = tensor.detach().to(self.dtype if narrow else tensor.dtype, copy=True)
         copied: Tensor = self.made[id(tensor)]
         return copied
+
+
+class _Lent(_Copies):
+    """Twins whose tensors are the original's."""
+
+    def tensor(self, tensor: Tensor) -> Tensor:
+        return tensor.detach().clone() if tensor.is_inference() else tensor.detach()

@@ -1,12 +1,14 @@
 """A trunk remembers what adapter it was trained with, and what it was before; a new adapter takes the kinds over."""
 
 import logging
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from transfer.adapter import AdapterConfig
 from transfer.envs.specs import environment
@@ -140,6 +142,24 @@ def test_a_caller_s_trunk_is_given_back_as_it_was(mode: str, fails: bool) -> Non
         adapt(trunk, make("walker2d"), mode, config=CONFIG)
     assert state() == before and trunk.record == record and fingerprint(trunk) == mark
     assert all(p.grad is None for p in trunk.parameters())
+
+
+class Watch:
+    """Remembers what a hook saw, and cannot be copied."""
+
+    def __init__(self) -> None:
+        self.seen, self.lock = 0, threading.Lock()
+
+    def hook(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self.seen += 1
+
+
+@pytest.mark.parametrize("mode", ["embeddings", "full", "shuffled-trunk:embeddings"])
+def test_a_hook_on_the_trunk_sees_the_training_around_it(mode: str) -> None:
+    trunk, watch = pretrained().trunk, Watch()
+    trunk.ln_out.register_forward_hook(watch.hook)
+    adapt(trunk, make("walker2d"), mode, config=CONFIG)
+    assert watch.seen == CONFIG.steps
 
 
 def test_a_size_that_is_not_the_trunk_s_is_refused() -> None:
