@@ -106,7 +106,7 @@ class _Spread(nn.Module, ABC):
             raise unknown("adapter.readout", readout, READOUTS)
         self.tokens = self.action_size = action_size
         self.bins = Bins(tokenizer) if tokenizer is not None else None
-        self.index = nn.Parameter(torch.randn(action_size, width) * 0.02) if ranges == "shared+index" else None
+        self.index = nn.Parameter(torch.randn(action_size, width).mul_(0.02)) if ranges == "shared+index" else None
         knows = ranges != "shared"
         if readout == "categorical":
             if tokenizer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,7 +63,8 @@ class BinTable(nn.Module):
         super().__init__()
         check_ranges(ranges)
         own = ranges == "per-dimension"
-        self.register_buffer("offsets", torch.arange(dims) * bins * own, persistent=False)  # (A,)
+        offsets = torch.from_numpy(np.arange(dims, dtype=np.int64) * (bins * own))  # (A,)
+        self.register_buffer("offsets", offsets, persistent=False)
         self.rows = nn.Embedding(bins * dims if own else bins, width)
         nn.init.normal_(self.rows.weight, std=0.02)
 

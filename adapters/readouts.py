@@ -48,7 +48,7 @@ class SpreadRegression(nn.Module):
 
     def __init__(self, width: int, action_size: int, per_dimension: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(width) * 0.02)
+        self.weight = nn.Parameter(torch.randn(width).mul_(0.02))
         self.bias = nn.Parameter(torch.zeros(1))
         self.rows = nn.Parameter(torch.zeros(action_size, width)) if per_dimension else None
 
@@ -78,7 +78,7 @@ class SpreadCategorical(nn.Module):
 
     def __init__(self, width: int, action_size: int, per_dimension: bool, bins: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(bins, width) * 0.02)
+        self.weight = nn.Parameter(torch.randn(bins, width).mul_(0.02))
         self.bias = nn.Parameter(torch.zeros(bins))
         self.rows = nn.Parameter(torch.zeros(action_size, bins, width)) if per_dimension else None
 

@@ -117,6 +117,8 @@ class _Redirected(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given, name = dict(kwargs or {}), func.overloadpacket.__name__
+        if name.endswith("_") and args[0].is_meta:  # no numbers; torch would import its compiler, which takes a second
+            return args[0]
         if name == "native_dropout" and args[2]:
             return self._dropout(args[0], args[1])
         if given.get("dtype") is None and (name in MAKERS or (name == "full" and isinstance(args[1], float))):
@@ -124,9 +126,9 @@ class _Redirected(TorchDispatchMode):
         drawing = _with_generator(func)
         if drawing is None or given.get("generator") is not None:
             return func(*args, **given)
-        if name.endswith("_") and args[0].is_meta:  # no numbers to draw, and torch would import its compiler: a second
-            return args[0]
         device = next((arg.device for arg in args if isinstance(arg, Tensor)), given.get("device"))
+        if name == "randn" and given.get("device") == torch.device("meta"):
+            return torch.empty(args[0], **given)
         return drawing(*args, **given, generator=self.draws.on(torch.device(device or "cpu")))
 
     def _dropout(self, x: Tensor, p: float) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,9 @@
 """Checkpoints of every format that is read, as they were once written, still act as they did."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +47,23 @@ def test_the_stored_adapter_has_every_option() -> None:
     assert adapter.statistics.return_means and adapter.env_spec.action_low[1] == -np.inf
     assert [one.name for one in adapter.env_spec.slices] == ["observation", "goal", "position"]
     assert adapter.record["training"] == {"mode": "stored", "steps": 3}
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from transfer import Adapter, Trunk, TransferModel
+folder = Path(sys.argv[1])
+trunk = Trunk.load(folder / "trunk")
+for name in ("reach", "walk"):
+    TransferModel(trunk, Adapter.load(folder / name, trunk)).policy()
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+
+
+def test_loading_imports_no_compiler() -> None:
+    """It would take longer than the rest of a command."""
+    env = {**os.environ, "PYTHONPATH": str(FIXTURES.parents[1])}
+    command = [sys.executable, "-c", LOADED, str(FIXTURES / f"format{FORMAT}")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
