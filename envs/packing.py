@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.belonging import check_joinable
 from transfer.caches import own_folder
 from transfer.envs.entries import State, entry_path, map_arrays, read_entry, write_index
 from transfer.envs.located import Located
 from transfer.envs.reading import Source, blocks_of, scan
 from transfer.envs.staging import staged, sweep
-from transfer.episodes import Episodes, check_joinable
+from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.packed import ARRAYS, content_hash
 from transfer.specs import EnvironmentSpec

@@ -12,7 +12,8 @@ from gymnasium.spaces import Box, Dict, Space
 from transfer.building import build
 from transfer.envs.recorder import Recorder
 from transfer.envs.writing import check_new_id, episode_buffer, publish, staging, write_dataset
-from transfer.episodes import Episode, Episodes
+from transfer.episode import Episode
+from transfer.episodes import Episodes
 from transfer.errors import NotAtHand, TransferError
 from transfer.numbers import flag, seen
 from transfer.specs import EnvironmentSpec, as_spec

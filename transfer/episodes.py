@@ -5,9 +5,8 @@ Letters: N steps altogether, E episodes, T steps of one of them, S state size, A
 
 import functools
 import importlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -15,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from transfer.arrays import own
 from transfer.assembling import offsets_of, own_states
+from transfer.belonging import check_environment, check_joinable, measured
+from transfer.episode import Episode, counted
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
-from transfer.observations import ant_hint, flat
+from transfer.observations import flat
 from transfer.packed import (
     ARRAYS,
     check_arrays,
@@ -27,38 +28,10 @@ from transfer.packed import (
     episode_returns,
     returns_to_go,
 )
-from transfer.specs import EnvironmentSpec, as_spec, describe
+from transfer.specs import EnvironmentSpec, as_spec
 
-logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float32]
 _SAVING = "transfer.envs.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
-
-
-@dataclass(frozen=True, eq=False)
-class Episode:
-    """One trajectory, over the memory of its `Episodes`.
-
-    Attributes:
-        states: (T, S) float32, before each action.
-        actions: (T, A) float32.
-        rewards: (T,) float32, after each action.
-    """
-
-    states: FloatArray
-    actions: FloatArray
-    rewards: FloatArray
-
-    def __len__(self) -> int:
-        """T."""
-        return len(self.rewards)
-
-    @property
-    def total_reward(self) -> float:
-        """The undiscounted return, added up in float64."""
-        return float(self.rewards.sum(dtype=np.float64))
-
-    def __repr__(self) -> str:
-        return f"Episode({_counted(len(self), 'step')}, return {self.total_reward:.4g})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,9 +103,9 @@ class Episodes:
             array.flags.writeable = False
             object.__setattr__(self, key, array)
         object.__setattr__(self, "dataset_ids", ids)
-        _check_environment(self, env_spec)
+        check_environment(self.states, self.actions, env_spec, ", ".join(ids))
         check_returns(self.rewards, self.offsets, ", ".join(ids))
-        object.__setattr__(self, "env_spec", _measured(env_spec, self.returns))
+        object.__setattr__(self, "env_spec", measured(env_spec, self.returns))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # NumPy unpickles and copies arrays as writeable ones.
@@ -147,8 +120,8 @@ class Episodes:
     def __repr__(self) -> str:
         low, high = float(self.returns.min()), float(self.returns.max())
         return (
-            f"Episodes('{', '.join(self.dataset_ids)}': {_counted(len(self), 'episode')}, "
-            f"{_counted(self.num_steps, 'step')}, S={self.state_size}, A={self.action_size}, "
+            f"Episodes('{', '.join(self.dataset_ids)}': {counted(len(self), 'episode')}, "
+            f"{counted(self.num_steps, 'step')}, S={self.state_size}, A={self.action_size}, "
             f"return {low:.4g}{'' if low == high else f' to {high:.4g}'})"
         )
 
@@ -318,56 +291,7 @@ class Episodes:
         return str(importlib.import_module(_SAVING).save_dataset(self, dataset_id, overwrite=overwrite))
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _checked_ids(ids: Any) -> tuple[str, ...]:
     if not isinstance(ids, list | tuple) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
         raise TransferError(f"the name of a dataset must be text, got {seen(ids)}")
     return tuple(ids)
-
-
-def _check_environment(episodes: Episodes, spec: EnvironmentSpec) -> None:
-    """Raises TransferError unless states and actions have the sizes of the environment."""
-    name = ", ".join(episodes.dataset_ids)
-    if not isinstance(spec, EnvironmentSpec):
-        raise TransferError(f"{name}: env_spec must be an EnvironmentSpec, got {seen(spec)}")
-    sizes = (spec.state_size, spec.action_size)
-    if sizes != (episodes.state_size, episodes.action_size):
-        raise TransferError(
-            f"{name}: states and actions have sizes {episodes.state_size} and {episodes.action_size}, but the "
-            f"environment '{spec.name}' has {sizes[0]} and {sizes[1]}"
-        )
-
-
-def _measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> EnvironmentSpec:
-    """The spec with its scale measured on these returns (E,), where the scale is the dataset's own."""
-    if spec.reference.table != "dataset":
-        return spec
-    bounds = (spec.action_low, spec.action_high)
-    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
-    if new.reference.table != "dataset":
-        return spec
-    best = spec.target_returns == (spec.reference.maximum,)
-    targets = new.target_returns if best else spec.target_returns
-    return replace(spec, reference=new.reference, target_returns=targets)
-
-
-def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:
-    """Raises TransferError unless both (environment, dataset ids) have the same sizes in the same environment."""
-    (spec, ids), (spec_2, ids_2) = (first[0], ", ".join(first[1])), (other[0], ", ".join(other[1]))
-    sizes = [(one.state_size, one.action_size) for one in (spec, spec_2)]
-    if sizes[0] != sizes[1] or spec.slices != spec_2.slices:
-        raise TransferError(
-            f"cannot join {ids} and {ids_2}: state and action sizes {sizes[0]} and {sizes[1]}"
-            f"{'' if sizes[0] != sizes[1] else ', made of other slices'}. Join datasets of one environment only."
-            f"{ant_hint(spec.slices, spec_2.slices)}"
-        )
-    if spec.gym_id != spec_2.gym_id:
-        raise TransferError(
-            f"cannot join {ids} of {spec.gym_id} and {ids_2} of {spec_2.gym_id}: equal sizes, but not the same "
-            "environment"
-        )
-    if spec.gym_spec != spec_2.gym_spec:
-        logger.warning("%s and %s differ in their environment's settings; those of the first are used", ids, ids_2)
