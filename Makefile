@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FUZZ_COUNT ?= 2000
+FUZZ_KILLS ?= 100
+FUZZ_SEED ?= 0
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help setup test demo bench lint format types check
+.PHONY: help setup test fuzz demo bench lint format types check
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -13,6 +16,9 @@ setup: $(VENV)/.test  ## make the environment and install; does nothing when it 
 
 test: setup  ## run the tests
 	@$(BIN)/python -m pytest
+
+fuzz: setup  ## bad and good inputs by the thousand, and kills: FUZZ_COUNT=2000 FUZZ_KILLS=100 FUZZ_SEED=0
+	$(BIN)/python -m tests.campaign --seed $(FUZZ_SEED) --count $(FUZZ_COUNT) --kills $(FUZZ_KILLS) --gates
 
 demo: setup  ## the quick version of the main recipe
 	$(BIN)/transfer run hopper-to-walker2d --quick

@@ -86,8 +86,11 @@ class Slot:
             if not isinstance(answer, (tuple, list)) or len(answer) != 5 or not _is_mapping(answer[4]):
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
             observation, paid, terminated, truncated, info = answer
-            state = None if terminated or truncated else self._copy(observation)
-            return state, reward(paid), success(info)
+            if not (terminated or truncated):
+                return self._copy(observation), reward(paid), success(info)
+            if isinstance(terminated, str) or isinstance(truncated, str):  # "no" would end the episode as well
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            return None, reward(paid), success(info)
         except Exception as error:
             raise self.failed(error) from error
 

@@ -62,7 +62,7 @@ def arrays(rng: random.Random, shop: Path) -> Trial:
     """The HDF5 file is not whole, or not what the metadata say."""
     act = rng.choice((load, check))
     if rng.random() < 0.2:
-        name = rng.choice(list(DAMAGE))
+        name = rng.choice([name for name in DAMAGE if name != "doubled"])  # HDF5 ends where its first block says
         prepare: Callable[[Place], object] = lambda place: DAMAGE[name](place.data / HOME / "main_data.hdf5")  # noqa: E731
     else:
         name = rng.choice(list(WRONG))

@@ -224,6 +224,7 @@ WRONG = {
     "four things": (1, lambda answer: answer[:4], "old Gym's interface"),
     "nothing": (1, lambda answer: NOTHING, "step returned"),
     "info None": (1, set_to(4, None), "old Gym's interface"),
+    "flags in words": (1, set_to(2, "no"), "step returned"),
     "raises": (3, lambda answer: 1 / 0, "the environment raised ZeroDivisionError: division by zero"),
     "raises at reset": (0, lambda answer: {}["x"], "the environment raised KeyError: 'x'"),
 }
