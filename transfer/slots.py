@@ -104,7 +104,8 @@ class Slot:
         """An error with the place in the episode."""
         what = str(error)
         if isinstance(error, Exception) and not isinstance(error, TransferError):
-            what = f"the environment raised {type(error).__name__}: {what.strip().rstrip('.')}.{self._hint(error)}"
+            said = " ".join(what.split())[:300].rstrip(".")
+            what = f"the environment raised {type(error).__name__}{said and f': {said}'}.{self._hint(error)}"
         return TransferError(f"'{self.name}', episode of seed {self.seed}, step {self.time}: {what}")
 
     def _hint(self, error: Exception) -> str:

@@ -197,6 +197,10 @@ def test_float32_states_are_taken_as_float64_ones(play: Play) -> None:
     np.testing.assert_allclose(play(shown_as(np.float32)).actions, play(Plain).actions, atol=1e-5)
 
 
+def failing(words: str) -> None:
+    raise AssertionError(words)
+
+
 def set_to(place: int, value: Any) -> Callable[[list[Any]], None]:
     def spoil(answer: list[Any]) -> None:
         if place == 0:
@@ -226,6 +230,8 @@ WRONG = {
     "info None": (1, set_to(4, None), "old Gym's interface"),
     "flags in words": (1, set_to(2, "no"), "step returned"),
     "raises": (3, lambda answer: 1 / 0, "the environment raised ZeroDivisionError: division by zero"),
+    "raises without a word": (3, lambda answer: failing(""), r"the environment raised AssertionError\.( With|$)"),
+    "raises many lines": (3, lambda answer: failing("one\n\n  two.\n"), "raised AssertionError: one two\\."),
     "raises at reset": (0, lambda answer: {}["x"], "the environment raised KeyError: 'x'"),
 }
 
