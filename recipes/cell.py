@@ -135,7 +135,7 @@ class Cell:
                 f"{resume_command(self.folder.parents[1])}"
             ) from error
 
-    def trained(self, model: PolicyModel, save: Callable[[], None]) -> None:
+    def trained(self, model: PolicyModel, save: Callable[[], object]) -> None:
         """Save what was trained before anything is played, then again with its calibration where there is one."""
         self._end_training()
         save()
@@ -217,7 +217,7 @@ class Cell:
 
 def read_probes(file: Path, done: int) -> list[dict[str, Any]]:
     """The probes of a training that was stopped, up to the step from which it goes on."""
-    probes = read_json(file).get("probes") if file.exists() else []
+    probes: Any = read_json(file).get("probes") if file.exists() else []
     if misfits({"probes": probes}, {"probes": [{"step": whole, "episodes": whole, **PROBE}]}):
         raise TransferError(f"{file} was edited; remove {file.parent} to start this training again.")
     return [probe for probe in probes if probe["step"] <= done]

@@ -55,11 +55,6 @@ class PretrainConfig(TrainConfig):
 
     from_: str = ""
 
-    def __post_init__(self) -> None:
-        """Raises TransferError on a number out of range."""
-        super().__post_init__()
-        whole(self.context, "pretrain.context", 2)
-
 
 @dataclass(frozen=True)
 class AdaptConfig(TrainConfig):
@@ -71,7 +66,6 @@ class AdaptConfig(TrainConfig):
     def __post_init__(self) -> None:
         """Raises TransferError on a number out of range, when no mode is named or one is named twice."""
         super().__post_init__()
-        whole(self.context, "adapt.context", 2)  # what the evaluation needs, said before the training
         if not self.modes:
             raise TransferError("adapt.modes is empty: name at least one, as in --modes embeddings+ia3")
         if len(set(self.modes)) != len(self.modes):

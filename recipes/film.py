@@ -42,7 +42,8 @@ def film(model: PolicyModel, target: float, decode: str, file: Path) -> None:
 
 def record(env: Any, policy: Policy) -> list[NDArray[np.uint8]]:
     """The frames (H, W, 3) of one episode. Raises TransferError as `film`."""
-    spec, frames, paid = policy.model.env_spec, [], None
+    frames: list[NDArray[np.uint8]] = []
+    spec, paid = policy.model.env_spec, None
     follow(env)
     slot = Slot(env, spec, alone=True)
     state: NDArray[Any] | None = slot.reset(FIRST_SEED)

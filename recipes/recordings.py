@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.answers import SUCCESS
 from transfer.envs.names import data_path
 from transfer.envs.recorded import read_recorded
 from transfer.episodes import Episodes
@@ -83,11 +84,17 @@ def _recording(group: Any, episodes: Episodes, index: int, spec: EnvironmentSpec
         first=np.array(episodes.states[first]),
         actions=np.array(episodes.actions[first:end]),
         returned=float(episodes.returns[index]),
-        success=bool(np.any(infos["success"][()])) if "success" in infos else None,
+        success=_success(infos),
         seed=int(group.attrs["seed"]) if "seed" in group.attrs else None,
         options=_options(group.attrs),
         infos={name: array[0] for name, array in infos.items()},
     )
+
+
+def _success(infos: dict[str, Any]) -> bool | None:
+    """Whether an episode succeeded, under any name in use; None where nothing is stored about it."""
+    stored = [np.asarray(infos[name][()], np.float64) for name in SUCCESS if name in infos]
+    return any(bool((one >= 1).any()) for one in stored) if stored else None
 
 
 def _arrays(group: Any) -> dict[str, Any]:

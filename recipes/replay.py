@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.answers import success as told
 from transfer.recipes.recordings import Recording
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Outcome:
     Attributes:
         returned: undiscounted return.
         length: steps until the environment ended or the actions did.
-        success: whether `info["success"]` was ever true, None where the environment has none.
+        success: whether the infos ever told of one, under any name in use; None where they said nothing of it.
         held: the return when put back on the recorded course every `HOLD` steps, None where that is impossible.
     """
 
@@ -121,17 +122,16 @@ def play(env: Env, actions: NDArray[np.float32], marks: Marks | None = None) -> 
         actions: (T, A).
         marks: filled with the simulation's state before every `HOLD`-th step, by step.
     """
-    returned, length, success = 0.0, 0, None
+    returned, length, success = 0.0, 0, -1  # nothing said yet
     for action in actions:
         if marks is not None and length % HOLD == 0:
             marks[length] = _state(env)
         _, reward, terminated, truncated, info = env.step(action)
         returned, length = returned + float(reward), length + 1
-        if "success" in info:
-            success = bool(success or info["success"])
+        success = max(success, told(info))
         if terminated or truncated:
             break
-    return Outcome(returned, length, success)
+    return Outcome(returned, length, None if success < 0 else success > 0)
 
 
 def _held(env: Env, actions: NDArray[np.float32], marks: Marks) -> float:

@@ -81,7 +81,7 @@ def lasting_streams() -> Iterator[None]:
     reopen_closed()
     before = sys.stdout, sys.stderr
     streams = Lasting(sys.stdout, "\n\t", GONE), Lasting(sys.stderr, "\n\t\r", None)
-    sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:

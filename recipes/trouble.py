@@ -34,6 +34,8 @@ def trouble(error: BaseException) -> str:
             said = one.strerror or str(one)
             return f"{REASONS[one.errno]} ({where}{said})" if one.errno in REASONS else f"{where}{said}"
         text = str(one)
+        if isinstance(one, RecursionError):
+            return "something is nested too deeply to be one of this library's files"
         if isinstance(one, MemoryError) or (isinstance(one, RuntimeError) and any(word in text for word in MEMORY)):
             return f"{REASONS[errno.ENOMEM]} ({text.splitlines()[0] if text else 'MemoryError'})"
         for words, reason in WRITTEN.items():

@@ -25,9 +25,13 @@ def toml_key(field_name: str) -> str:
     return field_name.removesuffix("_")
 
 
-@functools.cache
 def fields_of(section: type) -> dict[str, tuple[str, object]]:
     """TOML key -> (field name, field type) of a dataclass, in order."""
+    return _fields_of(section)
+
+
+@functools.cache
+def _fields_of(section: type) -> dict[str, tuple[str, object]]:
     types = typing.get_type_hints(section)
     return {toml_key(field.name): (field.name, types[field.name]) for field in dataclasses.fields(section)}
 
