@@ -13,7 +13,7 @@ import pytest
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
 from transfer.recipes.ceiling import CeilingReport, ceiling, write
-from transfer.recipes.recordings import recordings
+from transfer.recipes.recordings import _success, recordings
 from transfer.recipes.replay import restore
 
 Make = Callable[..., str]
@@ -165,6 +165,12 @@ def test_adroit_reports_success_and_skips_what_starts_elsewhere(make: Make) -> N
     assert report.replayed.lost_error is None  # one episode has no spread
     assert "| success |" in report.markdown() and "Skipped" in report.markdown()
     assert done == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_success_is_read_under_all_names_in_use() -> None:
+    stored = {"success": [0, 0], "is_success": [0.0, 1.0], "task_success": [np.nan, 0.5]}
+    assert [_success({name: np.array(values)}) for name, values in stored.items()] == [False, True, False]
+    assert _success({"qpos": np.zeros(3)}) is None and _success({name: np.array(v) for name, v in stored.items()})
 
 
 def test_no_episode_that_starts_here_is_an_error(make: Make) -> None:
