@@ -22,6 +22,7 @@ _EPISODE = re.compile(r"episode_(0|[1-9][0-9]*)")
 _MOST_LINKS = 8  # of one path, one after another
 _PACKED_BEST = 1_100  # times smaller than what it unpacks to: the most that HDF5's own filters reach
 _PACKED_MUCH = 100
+_HARMLESS = 1 << 26  # bytes of one array, however small it was packed
 _UNPACKED = 1 << 30  # bytes of one array that is packed more than `_PACKED_MUCH` times, or of one chunk
 _WRITING = ("unable to lock file", "already open for write", "h5clear", "already open for")
 _FILTER = ("required filter", "plugin", "filter returned failure")
@@ -162,7 +163,8 @@ class Arrays:
             raise self._refused(path, f"declares {declared:,} bytes, of which a part was never written")
         chunk = math.prod(array.chunks) * array.dtype.itemsize
         much = declared > _UNPACKED and declared > _PACKED_MUCH * stored
-        if much or declared > _PACKED_BEST * stored or min(chunk, declared) > _UNPACKED:
+        most = declared > _HARMLESS and declared > _PACKED_BEST * stored
+        if much or most or min(chunk, declared) > _UNPACKED:
             raise self._refused(path, f"would unpack {stored:,} bytes to {declared:,}")
 
     def _refused(self, path: str, what: str, advice: str = "") -> TransferError:

@@ -125,7 +125,7 @@ def known_environment(name: str) -> KnownEnvironment:
     Raises:
         TransferError: the name is not in the table.
     """
-    if name not in _TABLE:
+    if not isinstance(name, str) or name not in _TABLE:
         raise unknown("environment", name, ENVIRONMENTS, "Other environments come with their dataset.")
     return _TABLE[name]
 

@@ -147,7 +147,7 @@ class Episodes:
     def _part(self, index: slice) -> "Episodes":
         try:
             chosen = np.arange(len(self))[index]
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -248,6 +248,7 @@ class Episodes:
         packed["offsets"] = offsets_of(len(packed["rewards"]), lengths, terminations, truncations, name)
         check_arrays(**packed, name=name)
         check_finite(packed, name)
+        check_returns(packed["rewards"], packed["offsets"], name)
         spec = as_spec(
             env,
             returns=episode_returns(packed["rewards"], packed["offsets"]),

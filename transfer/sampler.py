@@ -71,6 +71,7 @@ class WindowSampler:
         Raises:
             TransferError: the rows cannot be shared equally, or there is no such block.
         """
+        block, blocks = whole(block, "block"), whole(blocks, "blocks", 1)
         rows, left = divmod(self.batch_size, blocks)
         if left or not 0 <= block < blocks:
             raise TransferError(f"a batch of {self.batch_size} rows has no block {block} of {blocks} equal ones.")

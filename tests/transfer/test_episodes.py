@@ -188,7 +188,7 @@ def test_a_part_is_episodes_on_the_scale_of_the_whole() -> None:
     assert whole[:].content_hash == whole.content_hash
     assert Episodes.join([whole[:1], whole[1:]]).content_hash == whole.content_hash
     assert Episodes.join([whole[:1], whole[1:]]).dataset_ids == ("mine",)
-    for wrong, message in ((slice(2, 2), "mine: no episode"), (slice("a"), "numbered by whole numbers")):
+    for wrong, message in ((slice(2, 2), "mine: no episode"), (slice("a"), "by whole numbers"), (slice(0, 1, 0), "by")):
         with pytest.raises(TransferError, match=message):
             whole[wrong]
 

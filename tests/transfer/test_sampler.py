@@ -122,6 +122,12 @@ def test_blocks_that_would_lose_rows_are_refused(make_episodes: MakeEpisodes, bl
         WindowSampler(make_episodes(), context=5, batch_size=8).batch(0, block, blocks)
 
 
+@pytest.mark.parametrize(("block", "blocks"), [(0, 0), ("a", 2), (0, None), (0.5, 2), (True, 2)])
+def test_blocks_that_are_no_numbers_are_refused(make_episodes: MakeEpisodes, block: Any, blocks: Any) -> None:
+    with pytest.raises(TransferError, match="blocks?="):
+        WindowSampler(make_episodes(), context=5, batch_size=8).batch(0, block, blocks)
+
+
 @pytest.mark.parametrize("starts", [torch.tensor([30]), torch.tensor([-1]), torch.tensor([0.5]), [[0]], "a", None])
 def test_windows_from_outside_the_data_are_refused(make_episodes: MakeEpisodes, starts: Any) -> None:
     with pytest.raises(TransferError, match="starts"):
