@@ -27,6 +27,7 @@ from transfer.recipes.modes import Mode, find_modes, prepare_trunk, trained_last
 from transfer.snapshot import lent, snapshot
 from transfer.training import FitResult, OnLog, TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
+from transfer.updates import check_numbers
 
 Model = TransferModel | MLPPolicy
 
@@ -158,7 +159,7 @@ def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     if trunk is None:
         return sizes
-    check_type(trunk, Trunk, "trunk", MAKE_TRUNK)
+    check_numbers(check_type(trunk, Trunk, "trunk", MAKE_TRUNK), "the trunk")
     if trunk_config is not None and trunk_config != trunk.config:
         raise TransferError(f"trunk_config={trunk_config} is not that of the trunk, {trunk.config}. Leave it out.")
     return trunk.config
@@ -228,6 +229,7 @@ def _check_source(
     mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
 ) -> None:
     """Refuse a source adapter that means nothing to this trunk, or whose state embedding is for another body."""
+    check_numbers(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
     if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:

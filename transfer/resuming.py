@@ -63,6 +63,8 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
     """The name of the first tensor that holds NaN or infinity, "" for none; a device is waited for once."""
+    if not tensors:
+        return ""
     first = next(iter(tensors.values()))
     bad = torch.stack([(~tensor.isfinite()).any().to(first.device) for tensor in tensors.values()]).nonzero()
     return list(tensors)[int(bad[0])] if len(bad) else ""

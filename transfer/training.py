@@ -26,7 +26,7 @@ from transfer.progress import duration
 from transfer.resuming import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.sampler import WindowSampler
 from transfer.seeding import draws_by_itself, forked_noise, step_noise
-from transfer.updates import Clock, Meter, make_optimizer, noise_seed, update
+from transfer.updates import Clock, Meter, check_numbers, make_optimizer, noise_seed, update
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
@@ -152,10 +152,12 @@ def fit(
         on_step: called after every step with its number, 1 for the first. The seconds of callbacks are not counted.
 
     Raises:
-        TransferError: nothing selected, a loss or weights that are not finite, a checkpoint of another run, a batch
-            that the processes cannot share equally, processes that train different things.
+        TransferError: nothing selected, weights that are not float32, a loss or weights that are not finite, a
+            checkpoint of another run, a batch that the processes cannot share equally, processes that train different
+            things.
     """
     check_shares(sampler.batch_size)
+    check_numbers(model, "the model")
     selection = train_only(model, parts)
     dtype = find_precision(precision, model.device)
     folder = as_path(checkpoint, "checkpoint") if checkpoint is not None else None

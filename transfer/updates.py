@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.distributed import add_up, rank, size
+from transfer.errors import TransferError
+from transfer.resuming import first_not_finite
 from transfer.seeding import generator
 
 if TYPE_CHECKING:
@@ -66,6 +68,16 @@ class Meter:
         }
         self._restart()
         return values
+
+
+def check_numbers(module: nn.Module, what: str) -> None:
+    """Raise TransferError, with the name of the tensor, unless a module begins with finite float32 numbers."""
+    numbers = dict(module.named_parameters())
+    for name, p in numbers.items():
+        if p.dtype != torch.float32:
+            raise TransferError(f"{name} of {what} is {p.dtype}; training takes float32. Call .float() on {what}.")
+    if name := first_not_finite(numbers):
+        raise TransferError(f"{name} of {what} holds NaN or infinity before the first step. Load {what} again.")
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

@@ -285,3 +285,26 @@ def test_ia3_goes_on_from_the_loss_of_a_source_with_ia3_and_its_own_conditioning
     with torch.no_grad():
         loss, count = TransferModel(trunk, theirs).loss(batch)
     assert result.fit.final_loss == pytest.approx(float(loss / count), rel=1e-5)
+
+
+@pytest.mark.parametrize("whose", ["trunk", "source"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda module: module.double(), "of the (trunk|source adapter) is torch.float64; training takes float32"),
+        (lambda module: module.bfloat16(), "of the (trunk|source adapter) is torch.bfloat16; training takes float32"),
+        (lambda module: next(module.parameters()).data.fill_(torch.nan), "holds NaN or infinity before the first step"),
+    ],
+)
+def test_what_cannot_be_trained_around_is_named_before_the_first_step(
+    whose: str,
+    spoil: Callable[[nn.Module], Any],
+    message: str,
+    make_trunk: MakeTrunk,
+    make_adapter: MakeAdapter,
+    make_episodes: MakeEpisodes,
+) -> None:
+    trunk, theirs = make_trunk(), make_adapter("Hopper-v5")
+    spoil(trunk if whose == "trunk" else theirs)
+    with pytest.raises(TransferError, match=message):
+        adapt(trunk, make_episodes("Hopper-v5"), "ia3", config=CONFIG, source=theirs)
