@@ -104,7 +104,7 @@ class Cell:
         every = self.config.eval.probe_every
         if not every or step % every or step == self.train.steps or any(p["step"] == step for p in self.probes):
             return
-        with self.kept():
+        with self.kept("the last state that was saved"):
             result = self.play(model, self.config.eval.targets[0], self.config.eval.probe_episodes)
         self._log_evaluation(step, result)
         self.probes.append({"step": step, "mean_score": float(result.scores.mean()), "episodes": len(result.returns)})
@@ -125,13 +125,13 @@ class Cell:
         )
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self, what: str = "what was trained") -> Iterator[None]:
         """Inside, where episodes are played, an error also says what is kept of the training, and how to go on."""
         try:
             yield
         except TransferError as error:
             raise TransferError(
-                f"{error}\n{self.title}: what was trained is kept in {self.folder}. Go on with "
+                f"{error}\n{self.title}: {what} is kept in {self.folder}. Go on with "
                 f"{resume_command(self.folder.parents[1])}"
             ) from error
 

@@ -168,7 +168,7 @@ def evaluate(
     if together and env is not None:
         raise TransferError("--env is for one adapter: leave --together out and name one path.")
     for path in paths:
-        if not path.exists():
+        if not path.is_dir():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
     from transfer.recipes.checks import use_threads
     from transfer.recipes.evaluation import evaluate_path

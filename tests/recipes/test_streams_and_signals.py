@@ -28,11 +28,9 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     ("line", "code"),
     [
         ("$T ls | head -1; echo ${PIPESTATUS[0]}", 0),
-        ("$T ls | true; echo ${PIPESTATUS[0]}", 0),
         ("$T ls >&-; echo $?", 0),
         ("$T data ls 2>&- <&- | cat; echo ${PIPESTATUS[0]}", 0),
         ("$T run nope 2>&-; echo $?", 2),
-        ("$T run nope 2>/dev/full; echo $?", 2),
         ("PYTHONIOENCODING=ascii $T ls | cat; echo ${PIPESTATUS[0]}", 0),
         ("$T ls > /dev/full; echo $?", 2),
         ("PYTHONUNBUFFERED=1 $T ls > /dev/full; echo $?", 2),
@@ -42,7 +40,7 @@ def test_streams_that_nobody_reads(line: str, code: int) -> None:
     done = shell(line)
     assert done.stdout.split()[-1] == str(code), done
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, done.stderr
-    assert ("the disk is full" in done.stderr) == ("ls > /dev/full" in line or "$T ls > /dev" in line)
+    assert ("the disk is full" in done.stderr) == ("ls > /dev/full" in line)
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>&1 >/dev/null | head -1"])
