@@ -121,3 +121,7 @@ def test_fingerprints_take_any_dtype_and_layout() -> None:
     module.register_buffer("narrow", torch.arange(6).to(torch.bfloat16).view(2, 3).T)
     module.register_buffer("flag", torch.tensor(True))
     assert len(fingerprint(module)) == 64
+
+
+def test_names_of_parts_may_come_from_a_generator(make_model: MakeModel) -> None:
+    assert set(train_only(make_model(), (name for name in ("state", "action"))).parts) == {"state", "action"}  # type: ignore[arg-type]
