@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)
 _STAGED = ".writing-"
+_TRIES, _PAUSE = 4, 0.2  # to read a file that another process replaces meanwhile; seconds between two
 _OLD_ENTRY = re.compile("[0-9a-f]{24}")  # of formats before the fourth
 
 
@@ -49,13 +51,20 @@ def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Epis
     for one, spec in zip(located[1:], specs[1:], strict=True):
         check_joinable((specs[0], [located[0].dataset_id]), (spec, [one.dataset_id]))
     entry = entry_path(located, specs[0].slices)
-    found = open_entry(entry, located, specs[0])
-    return _pack(located, specs, entry) if found is None else found
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            found = open_entry(entry, located, specs[0])
+            return _pack(located, specs, entry) if found is None else found
+        except _Changed:
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE)
+    raise AssertionError("the last try returns or raises")
 
 
 def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: Path) -> Episodes:
     """Written to a cache entry and mapped from there; where it cannot be written the arrays stay in memory."""
-    states = [State.of(one.file) for one in located]
+    states = [_state(one.file) for one in located]
     sources = [scan(one.dataset_id, one.file, spec, one.indices) for one, spec in zip(located, specs, strict=True)]
     try:
         _check_room(entry.parent, sources)
@@ -69,6 +78,7 @@ def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: P
         opened = open_entry(entry, located, specs[0])
         if opened is not None:
             return opened
+        _check_unchanged(states)
         raise OSError("what was written could not be read back")
     except OSError as error:
         _say_once(f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
@@ -149,11 +159,22 @@ def _index(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
     return {"dataset_ids": ids, "content_hash": content_hash(map_arrays(folder))}
 
 
+class _Changed(TransferError):
+    """A data file that was replaced or written to while it was read: reading it again may do."""
+
+
+def _state(file: Path, content: bool = True) -> State:
+    try:
+        return State.of(file, content)
+    except FileNotFoundError as error:
+        raise _Changed(f"{file} went away while it was read") from error
+
+
 def _check_unchanged(states: Sequence[State]) -> None:
-    """Raises TransferError if a data file was written to while it was read."""
+    """Raises _Changed if a data file is not what it was."""
     for before in states:
-        if State.of(Path(before.path), content=False).stamp != before.stamp:
-            raise TransferError(f"{before.path} was written to while it was read. Let its writer finish first.")
+        if _state(Path(before.path), content=False).stamp != before.stamp:
+            raise _Changed(f"{before.path} was written to while it was read. Let its writer finish first.")
 
 
 def _publish(folder: Path, entry: Path) -> None:
