@@ -67,23 +67,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def tried(options: argparse.Namespace, families: list[str], shop: Path) -> Iterator[Result]:
     """The inputs that were asked for, one after another."""
-    family, _, number = options.input.partition("/")
+    kills = Kills(shop, options.seed)
     if options.input:
-        yield loud(
-            kill(Kills(shop, options.seed), int(number)) if family == "kill" else one(options, family, number, shop)
-        )
+        family, _, number = options.input.partition("/")
+        yield loud(kill(kills, int(number)) if family == "kill" else one(options, family, int(number), shop))
         return
     for index in range(options.count):
         yield one(options, families[index % len(families)], index // len(families), shop)
-    kills = Kills(shop, options.seed)
     for index in range(options.kills):
         yield kill(kills, index)
 
 
-def one(options: argparse.Namespace, family: str, number: int | str, shop: Path) -> Result:
+def one(options: argparse.Namespace, family: str, number: int, shop: Path) -> Result:
     """Make and judge an input."""
     trial = FAMILIES[family](random.Random(f"{options.seed}/{family}/{number}"), shop)
-    return Result(family, int(number), trial.name, not isinstance(trial.wants, Refused), judge(trial, shop))
+    return Result(family, number, trial.name, not isinstance(trial.wants, Refused), judge(trial, shop))
 
 
 def kill(kills: Kills, number: int) -> Result:

@@ -21,7 +21,6 @@ PLAYED = {"trunk": "embeddings", "adapter": "embeddings", "mlp": "mlp"}
 # Provenance and labels: read by people, decide nothing.
 FREE = ("library", "record", "checksum", "fingerprint", "tensors")
 PAYLOAD = "import pathlib\npathlib.Path('canary').touch()\ndef boom(*args, **kwargs):\n    raise RuntimeError('boom')\n"
-TOUCH = {"entry_point": "pathlib:Path.touch", "kwargs": {"self": "canary"}}
 # Environments of a file that name code of their own.
 CODE: dict[str, dict[str, Any]] = {
     "a module of the working folder": {"entry_point": "evil:boom"},

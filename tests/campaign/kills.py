@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -27,12 +28,14 @@ class Work:
 
     Attributes:
         start: what is killed.
+        again: what is killed the second time.
         go_on: what is done afterwards.
         result: the files that count, by name.
         root: folder below which nothing hidden may be left, in the place.
     """
 
     start: Callable[[Place], object]
+    again: Callable[[Place], object]
     go_on: Callable[[Place], object]
     result: Callable[[Place], Bytes]
     root: str
@@ -81,10 +84,15 @@ def files(folder: str) -> Callable[[Place], Bytes]:
     return read
 
 
+def resume(place: Place) -> str:
+    """Go on with the run."""
+    return run(place, "--resume")
+
+
 WORKS = {
-    "run": Work(run, lambda place: run(place, "--resume"), lambda place: lasting(place.work / "runs/new"), "work/runs"),
-    "data make": Work(make_data, make_data, files(f"datasets/{MADE}"), "datasets"),
-    "save": Work(save, load_and_save, files("work/saved"), "work"),
+    "run": Work(run, resume, resume, lambda place: lasting(place.work / "runs/new"), "work/runs"),
+    "data make": Work(make_data, make_data, make_data, files(f"datasets/{MADE}"), "datasets"),
+    "save": Work(save, save, load_and_save, files("work/saved"), "work"),
 }
 
 
@@ -115,8 +123,6 @@ class Kills:
 
     def furnish(self, folder: Path) -> Place:
         """A place with data and runs."""
-        import shutil
-
         place = Place(folder / "place")
         for need in ("datasets", "work"):
             shutil.copytree(self.shop / need, place.root / need)
@@ -129,20 +135,27 @@ class Kills:
         (whole, seconds), work, began = self.unbroken(name), WORKS[name], time.monotonic()
         moments = [rng.uniform(0, seconds) for _ in range(stops)]
         with tempfile.TemporaryDirectory(prefix="kill-", ignore_cleanup_errors=True) as folder:
-            place, faults = self.furnish(Path(folder)), dict[str, str]()
+            place = self.furnish(Path(folder))
             for number, moment in enumerate(moments):
-                stop(lambda: (work.go_on if number and name == "run" else work.start)(place), place, kind, moment)  # noqa: B023
-            answer, status = fork(lambda: attempt(work.go_on, place), 120)
-            if answer or status is None:
-                faults["died" if status else "traceback"] = answer or "going on does not end"
-            elif hidden := leftovers(place.root / work.root):
-                faults["leftovers"] = ", ".join(hidden)
-            elif (found := work.result(place)) != whole:
-                other = [file for file in whole.keys() | found.keys() if whole.get(file) != found.get(file)]
-                faults["unequal bytes"] = ", ".join(sorted(other))
+                stop(work.again if number else work.start, place, kind, moment)
+            faults = after(work, place, whole)
             open_up(Path(folder))
         shown = f"{name}, {kind} after {', '.join(f'{100 * one / seconds:.0f} %' for one in moments)}"
         return shown, Verdict("accepted", faults, time.monotonic() - began)
+
+
+def after(work: Work, place: Place, whole: Bytes) -> dict[str, str]:
+    """Go on with what was killed; what is wrong with what comes of it."""
+    why, status = fork(lambda: attempt(work.go_on, place), 120)
+    if status is None:
+        return {"endless": "going on does not end"}
+    if why or status:
+        return {"traceback" if why else "died": why or f"status {status}"}
+    if hidden := leftovers(place.root / work.root):
+        return {"leftovers": ", ".join(hidden)}
+    found = work.result(place)
+    other = [file for file in whole.keys() | found.keys() if whole.get(file) != found.get(file)]
+    return {"unequal bytes": ", ".join(sorted(other))} if other else {}
 
 
 def attempt(work: Callable[[Place], object], place: Place) -> str:
@@ -158,7 +171,7 @@ def attempt(work: Callable[[Place], object], place: Place) -> str:
     return ""
 
 
-def stop(work: Callable[[], object], place: Place, kind: str, moment: float) -> None:
+def stop(work: Callable[[Place], object], place: Place, kind: str, moment: float) -> None:
     """Begin it in a fork and send the signal."""
     child = os.fork()
     if not child:
@@ -168,7 +181,7 @@ def stop(work: Callable[[], object], place: Place, kind: str, moment: float) -> 
         os.dup2(out, 1)
         os.dup2(out, 2)
         try:
-            work()
+            work(place)
         finally:
             os._exit(0)
     time.sleep(moment)
@@ -183,4 +196,4 @@ def stop(work: Callable[[], object], place: Place, kind: str, moment: float) -> 
 
 def leftovers(root: Path) -> list[str]:
     """What is hidden below a folder: half-written things have hidden names."""
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob(".*") if path.name != ".DS_Store")
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob(".*"))

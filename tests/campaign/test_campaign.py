@@ -16,10 +16,11 @@ from tests.campaign.engine import Accepted, Either, Refused, Trial, judge
 from tests.campaign.gates import GATES
 from tests.campaign.results import Result, report, table
 from tests.campaign.sandbox import Place
+from tests.campaign.toml_keys import KEYS
 from transfer.errors import TransferError
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS, KILLS = 44, 2
+INPUTS, KILLS = 30, 1
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,13 @@ def test_a_third_of_the_sample_is_valid(sample: subprocess.CompletedProcess[str]
 @pytest.mark.parametrize("name", GATES)
 def test_a_gate_that_is_open_is_noticed(name: str, sample: subprocess.CompletedProcess[str]) -> None:
     assert f"\n{name}: noticed by " in f"\n{sample.stdout}", sample.stdout
+
+
+def test_every_key_of_the_config_is_tried() -> None:
+    from transfer.recipes.config import RunConfig
+    from transfer.recipes.typed import dotted_keys
+
+    assert set(KEYS) == set(dotted_keys(RunConfig))
 
 
 def refuse(place: Place, message: str = "steps is -1") -> None:

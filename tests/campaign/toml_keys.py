@@ -18,22 +18,8 @@ FILE = "my.toml"
 # TOML literals that are wrong for every key of a kind: other types, numbers that are none, sizes that never end.
 WRONG: dict[str, tuple[str, ...]] = {
     "size": (
-        *(
-            "true",
-            "1.5",
-            '"5"',
-            "[1]",
-            "nan",
-            "inf",
-            "-inf",
-            "-1",
-            "1e30",
-            "1979-05-27",
-            "07:32:00",
-            "{a = 1}",
-            "[[1]]",
-        ),
-        *("9" * 16, "9" * 30, "-9223372036854775809"),
+        *'true 1.5 "5" [1] nan inf -inf -1 1e30 1979-05-27 07:32:00 {a=1} [[1]] -9223372036854775809'.split(),
+        *("9" * 16, "9" * 30),
     ),
     "real": ("true", '"1"', "nan", "inf", "-inf", "[]", "1979-05-27T07:32:00Z", "{}", "-0.5", "9" * 400),
     "text": ("3", "true", "[]", "1.5", "{}", "1979-05-27", '"nonsense"', '"\\u0000"', '"a\\u001b[31mb"', '"../../etc"'),
@@ -71,8 +57,10 @@ def training(section: str) -> dict[str, Key]:
 
 KEYS: dict[str, Key] = {
     "source.data": Key("texts", (f'["{HOPPER}"]', '["hopper/expert", "hopper/medium"]')),
+    "source.env": Key("text", ('""', '"Hopper-v5"'), ('"Hoper-v5"',)),
     "source.fallback": Key("text", ('"hopper/expert"', '""')),
     "target.data": Key("texts", (f'["{WALKER}"]', '["bundled/walker2d/medium-v0"]')),
+    "target.env": Key("text", ('""', '"Walker2d-v5"'), ('"Hopper-v5"', '"no_such_module:X-v0"')),
     "target.fallback": Key("text", ('"walker2d/expert"', '""')),
     "trunk.width": Key("size", ("2", "16", "64"), ("0", "3", "7")),
     "trunk.depth": Key("size", ("1", "2", "12"), ("0",)),
@@ -84,6 +72,7 @@ KEYS: dict[str, Key] = {
     "adapter.bins": Key("size", ("2", "64", "1024"), ("0", "1")),
     "adapter.ranges": Key("text", ('"per-dimension"', '"shared"', '"shared+index"'), ('""',)),
     "adapter.readout": Key("text", ('"regression"', '"categorical"'), ('""',)),
+    "adapter.out_of_bounds": Key("text", ('"clip"', '"refuse"'), ('""',)),
     **training("pretrain"),
     "pretrain.from": Key("text", ('""',)),
     **training("adapt"),
@@ -100,6 +89,7 @@ KEYS: dict[str, Key] = {
     "run.device": Key("text", ('"auto"', '"cpu"'), ('"cuda:99"', '"gpu"', '"cpu:x"')),
     "run.threads": Key("size", ("0", "1", "4")),
     "run.precision": Key("text", ('"auto"', '"float32"', '"bfloat16"'), ('"float16"', '""')),
+    "run.imports": Key("texts", ("[]", '["json"]'), ('["no_such_module"]', '["a b"]')),
     "run.compile": Key("flag", ("true", "false")),
 }
 # What else has to be said with some right values, so that the whole is right.
