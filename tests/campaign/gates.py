@@ -98,7 +98,7 @@ GATES: dict[str, Gate] = {
     "declared sizes": Gate("transfer.envs.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"),
     "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
     "answers of environments": Gate("transfer.waves:reward", itself, "environments", ": rewards nan"),
-    "types of results": Gate("transfer.recipes.shapes:misfits", no_misfits, "run folders", "report, results.json: vers"),
+    "types of results": Gate("transfer.recipes.shapes:misfits", no_misfits, "run folders", "results.json: versions"),
     "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip
 
