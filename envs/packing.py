@@ -89,9 +89,6 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
     """Episodes over read-only memory maps, None when the entry is missing, damaged, or of other files."""
     try:
         found = read_entry(entry, [one.file for one in located])
-        if found is None:
-            return None
-        return Episodes.over(found[1], spec, _once(one.dataset_id for one in located), found[0]["content_hash"])
     except FileNotFoundError:
         if entry.exists():
             logger.warning("the cache entry %s is not whole and is made again", entry)
@@ -99,6 +96,10 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
         logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
         return None
+    if found is None:
+        return None
+    index, arrays = found
+    return Episodes.over(arrays, spec, _once(one.dataset_id for one in located), index["content_hash"])
 
 
 def _once(ids: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.toys import toy
 from transfer.envs import entries, packing
 from transfer.envs.loading import load_episodes
 from transfer.envs.staging import staged
@@ -102,6 +103,13 @@ def test_files_of_somebody_else_are_not_read(
     monkeypatch.setattr(entries, "distrust", lambda path: "it belongs to user 7" if path.name == "states.npy" else "")
     assert load_episodes("hopper/expert").num_steps >= 600  # from memory, since what is written is not ours either
     assert "states.npy: it belongs to user 7" in caplog.text and "no cache for" in caplog.text
+
+
+def test_an_environment_that_does_not_fit_is_no_damage(entry: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = (entry / "index.json").read_text()
+    with pytest.raises(TransferError, match="actions of"):
+        load_episodes("hopper/expert", env=toy(11, 2))
+    assert "damaged" not in caplog.text and (entry / "index.json").read_text() == before
 
 
 def test_another_version_of_equal_size_and_time_is_noticed(datasets: Path, entry: Path) -> None:
