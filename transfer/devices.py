@@ -18,7 +18,7 @@ def find_device(name: str | torch.device) -> torch.device:
         TransferError: an unknown kind, or one that this machine does not have.
     """
     wanted = str(name) if isinstance(name, torch.device) else name
-    if wanted == "auto":
+    if isinstance(wanted, str) and wanted == "auto":  # NumPy's arrays compare item by item
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(wanted, str) and wanted.startswith("gpu"):  # by its letters it is closest to cpu
         meant = wanted.replace("gpu", "cuda", 1)
@@ -50,9 +50,9 @@ def find_precision(name: str | torch.dtype | None, device: torch.device) -> torc
     Raises:
         TransferError: another name or dtype.
     """
-    wanted = str(name).removeprefix("torch.") if isinstance(name, torch.dtype) else name
-    if wanted is None or wanted == "auto":
-        return best_precision(device)
+    wanted = "auto" if name is None else str(name).removeprefix("torch.") if isinstance(name, torch.dtype) else name
     if not isinstance(wanted, str) or wanted not in PRECISIONS:
         raise unknown("precision", wanted, PRECISIONS)
+    if wanted == "auto":
+        return best_precision(device)
     return torch.float32 if wanted == "float32" else torch.bfloat16

@@ -142,6 +142,10 @@ WRONG_LENGTHS: dict[str, Any] = {
     "nan": [9.0, float("nan")],
     "None": [None, 20],
 }
+WRONG_REWARDS: dict[str, Any] = {
+    "beyond any sum": [3e38] * 20,
+    "sums beyond float32": [1e38] * 20,
+}
 WRONG_ENVS: dict[str, Any] = {
     "a misspelt id": "Hoper-v5",
     "None": None,
@@ -174,7 +178,7 @@ def make(rng: random.Random, shop: Path) -> Trial:
     if kind < 0.84:
         key, form = rng.choice(list(SHAPES)), rng.choice(list(WRONG))
         return trial(f"{key}: {form}", {key: WRONG[form]}, right=False)
-    key, table = rng.choice([("lengths", WRONG_LENGTHS), ("env", WRONG_ENVS)])
+    key, table = rng.choice([("lengths", WRONG_LENGTHS), ("env", WRONG_ENVS), ("rewards", WRONG_REWARDS)])
     form = rng.choice(list(table))
     return trial(f"{key}: {form}", {key: lambda _: table[form]}, right=False)
 

@@ -46,9 +46,9 @@ CALLS: dict[str, Callable[..., Any]] = {"pretrain": pretrained, "adapt": scratch
 WRONG: list[tuple[str, Any, str]] = [
     *(("steps", value, "steps=") for value in (0, -1, 2.5, True, "5", np.nan, 10**15, [5])),
     *(("seed", value, "seed=") for value in (-1, 0.5, "0", None, 2**64, True)),
-    *(("device", value, "unknown device") for value in ("gpu", 5, None, "", ["cpu"], "meta", torch.device("meta"))),
+    *(("device", value, "unknown device") for value in ("gpu", 5, None, "", np.zeros(2), "meta", torch.device("meta"))),
     ("device", "cpu:x", "device 'cpu:x' is not to be had here"),
-    *(("precision", value, "unknown precision") for value in ("float16", torch.float16, 32, "double", torch.int8)),
+    *(("precision", value, "unknown precision") for value in ("float16", torch.float16, 32, "double", np.zeros(2))),
     *(("compile", value, "compile=") for value in (1, "yes", None)),
     *(("progress", value, "progress=") for value in (1, "yes", None)),
     *(("checkpoint", value, "checkpoint=") for value in (5, "", "a\0b", ["x"])),
