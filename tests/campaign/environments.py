@@ -105,7 +105,7 @@ WRONG: dict[str, Habit] = {
 
 def make(rng: random.Random, shop: Path) -> Trial:
     """A habit, with one environment or several."""
-    road, count = rng.choice((play, play_together, play_self)), rng.choice((1, 2, 3))
+    road, count = rng.choice((play, play_together, play_by_id)), rng.choice((1, 2, 3))
     right = rng.random() < 0.45
     name = rng.choice(list(RIGHT if right else WRONG))
     habit = RIGHT[name][0] if right else WRONG[name]
@@ -137,13 +137,18 @@ def model() -> Any:
     return TransferModel(trunk, build_adapter(episodes, trunk.config)).eval()
 
 
-def play(habit: Habit, count: int) -> Any:
+def play(habit: Habit, count: int, env: str | None = None) -> Any:
     """`evaluate`, which builds the environment."""
     from transfer import evaluate
 
     policy = model()
     register(habit)
-    return evaluate(policy, num_episodes=3, num_envs=count, target_return=float(STEPS))
+    return evaluate(policy, env, num_episodes=3, num_envs=count, target_return=float(STEPS))
+
+
+def play_by_id(habit: Habit, count: int) -> Any:
+    """`evaluate` with an id that the caller names."""
+    return play(habit, count, GYM_ID)
 
 
 def play_together(habit: Habit, count: int) -> Any:
@@ -154,12 +159,3 @@ def play_together(habit: Habit, count: int) -> Any:
     mixed = MixedModel(policy.trunk, {"a": policy.adapter, "b": policy.adapter})
     register(habit)
     return evaluate_together(mixed, 3, num_envs=count, target_returns={"a": 6.0, "b": 3.0})["b"]
-
-
-def play_self(habit: Habit, count: int) -> Any:
-    """`evaluate` with an id that the caller names."""
-    from transfer import evaluate
-
-    policy = model()
-    register(habit)
-    return evaluate(policy, GYM_ID, num_episodes=3, num_envs=count, target_return=float(STEPS))

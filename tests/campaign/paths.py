@@ -75,7 +75,7 @@ def make(rng: random.Random, shop: Path) -> Trial:
     if rng.random() < 0.45:
         name, part = rng.choice(list(RIGHT)), rng.choice(("trunk", "adapter"))
         given, leads = RIGHT[name]
-        road = rng.choice((there_and_back, through_the_command))
+        road = rng.choice((there_and_back, where_a_shell_looks))
         shown = f"{part}, {road.__name__}: {name}"
         own = tuple(f"{leads}/{file}" for file in ("", f"{part}.json", f"{part}.safetensors"))
         wants = Accepted(arrived(part, leads))
@@ -94,8 +94,8 @@ def there_and_back(part: str, path: Any) -> str:
     return fingerprint({"trunk": Trunk, "adapter": Adapter}[part].load(path))  # type: ignore[attr-defined]
 
 
-def through_the_command(part: str, path: Any) -> str:
-    """Save; the command finds it where the shell would lead it."""
+def where_a_shell_looks(part: str, path: Any) -> str:
+    """Save; it lies where a shell would look for it."""
     from transfer import fingerprint
 
     getattr(Kit(), part).save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import tomllib
@@ -182,9 +183,9 @@ def deep(depth: int) -> str:
     return f"[eval]\ntargets = {'[' * depth}{']' * depth}\n"
 
 
-# Whole texts: name -> (bytes, words of the refusal; None where it is accepted as the tiny config).
+@functools.cache
 def texts() -> dict[str, tuple[bytes, tuple[str, ...] | None]]:
-    """Built on demand, for some are long."""
+    """Whole texts: name -> (bytes, words of the refusal; None where it is accepted as the tiny config)."""
     plain, long = toml(), "x" * 2**20  # longer than any file of ours
     return {
         "as it is": (plain.encode(), None),
