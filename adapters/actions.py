@@ -166,8 +166,9 @@ class ActionSpreadEmbedding(_Spread):
         return self.linear(values[..., None])
 
     def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        constant = self.linear.bias.expand(self.action_size, 1, -1)
-        return constant.new_zeros(self.action_size, 0), constant, self.linear.weight[:, 0]
+        slope, bias = self.linear.weight[:, 0], self.linear.bias
+        constant = (slope * 0 if bias is None else bias).expand(self.action_size, 1, -1)
+        return constant.new_zeros(self.action_size, 0), constant, slope
 
 
 class ActionTokenizedSpreadEmbedding(_Spread):

@@ -129,8 +129,8 @@ def check_context(episodes: Episodes, context: int, key: str = "context") -> Non
     longest = int(episodes.lengths.max())
     if longest < context:
         advice = f"Set {key} to {longest} or less."
-        if longest < 2:  # no setting helps: a sequence model learns from what came before
-            advice = "A window needs 2: join steps that followed each other into episodes, or take other data."
+        if longest < 2:
+            advice = f"Set {key} to 1, or join steps that followed each other into episodes."
         raise TransferError(
             f"{', '.join(episodes.dataset_ids)}: every episode is shorter than a window of {context} steps, the "
             f"longest has {longest}. {advice}"

@@ -27,7 +27,7 @@ class Statistics:
     """What a dataset, and the policy's own episodes after its training, say about an environment.
 
     Attributes:
-        state_mean, state_std: (S,); constant dimensions have a deviation of 1.
+        state_mean, state_std: (S,); constant dimensions have a deviation of 1 (or more, where they are large).
         action_low, action_high: (A,) the environment's bounds, where it has none the data's.
         return_span: units of return that conditioning counts in.
         return_means: (K,) the data's mean return-to-go at steps `return_every` apart, which is subtracted before that;

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.toys import toy
 from transfer.adapter import AdapterConfig
@@ -15,6 +16,7 @@ from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.scales import FARTHEST, Scales
 from transfer.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=1, heads=2)
@@ -48,6 +50,15 @@ def test_a_deviation_of_nothing_but_noise_is_none(mean: float, deviation: float,
     states[:, 1] = mean + deviation * rng.normal(size=400)
     std = measure(episodes_of(states.astype(dtype))).state_std[1]
     assert std == 1.0 if constant else std == pytest.approx(deviation, rel=0.1)
+
+
+def test_states_far_from_their_origin_are_not_clipped() -> None:
+    states = np.random.default_rng(0).normal(size=(400, 3))
+    states[:, 1] = 5e6 + 40 * states[:, 1]  # metres
+    episodes = episodes_of(states)
+    scaled = Scales(measure(episodes)).scale_states(torch.from_numpy(episodes.states.copy()))
+    assert scaled.abs().max() < FARTHEST
+    np.testing.assert_allclose(scaled.std(0), 1, rtol=0.1)
 
 
 def test_small_units_are_no_noise_where_all_numbers_are_small() -> None:

@@ -46,6 +46,16 @@ def test_they_give_the_tokens_and_values_of_every_kind(
     torch.testing.assert_close(values_of(tables, hidden), action.predict(hidden))
 
 
+def test_a_layer_without_a_bias_has_them_too(make_model: Callable[..., TransferModel]) -> None:
+    model = make_model(width=32, action="ActionSpreadEmbedding")
+    action = model.adapter.action
+    action.linear = nn.Linear(1, 32, bias=False)
+    tables, values = tables_of(action), torch.rand(50, 3) * 2 - 1
+    assert tables is not None
+    torch.testing.assert_close(tokens_of(tables, values), action(values))
+    assert model.stream(1, 6, "autoregressive").step(torch.zeros(1, 11), torch.ones(1), torch.zeros(1)).isfinite().all()
+
+
 class Wrapped(nn.Module):
     """As something that fine-tuning puts around a part."""
 
