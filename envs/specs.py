@@ -164,14 +164,33 @@ def row_of(spec: "EnvSpec", state_size: int, action_size: int) -> tuple[KnownEnv
     return known, "" if known is None else misfit(known, spec, state_size, action_size)
 
 
-def check_reference(gym_id: str, reference: ReferenceScores) -> None:
-    """Raises TransferError if a scale is called after a table that has other numbers for this environment."""
-    known = find(gym_id)
+def check_scale(spec: EnvironmentSpec) -> None:
+    """Raises TransferError if a scale is called after a table that has other numbers, or does not hold for a spec.
+
+    Where the environment is not at hand nobody plays it, and its own limit is not known.
+    """
+    known, reference = find(spec.gym_id), spec.reference
     rows = [one for one in (known.references if known else ()) if one.table == reference.table]
-    if rows and reference not in rows:
+    if known is None or not rows:
+        return
+    if reference not in rows:
         raise TransferError(
-            f"the scale {reference.minimum:g} to {reference.maximum:g} of {gym_id} is called '{reference.table}'; "
+            f"the scale {reference.minimum:g} to {reference.maximum:g} of {spec.gym_id} is called '{reference.table}'; "
             f"that table has {rows[0].minimum:g} to {rows[0].maximum:g}. It was edited; call one of your own otherwise."
+        )
+    from transfer.envs.fits import misfit
+    from transfer.parsing import parsed
+    from transfer.trust import find_registered
+
+    if find_registered(spec.gym_id) is None:
+        return
+    gym = parsed(spec.gym_spec)
+    if gym.max_episode_steps is None:  # then the limit beside it decides
+        gym.max_episode_steps = spec.max_episode_steps
+    if why := misfit(known, gym, spec.state_size, spec.action_size):
+        raise TransferError(
+            f"the scale of {spec.gym_id} is called '{reference.table}', and that table does not hold for it: {why}. "
+            "It was edited; call a scale of your own otherwise, with ReferenceScores."
         )
 
 

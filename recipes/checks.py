@@ -123,6 +123,6 @@ def smallest(config: TrunkConfig) -> TrunkConfig:
 
 
 def stand_in(spec: EnvironmentSpec) -> Episodes:
-    """Two steps of an environment's sizes, all zero."""
+    """Two steps of an environment's sizes, all zero, as the state vectors that its observations become."""
     states, actions = np.zeros((2, spec.state_size)), np.zeros((2, spec.action_size))
-    return Episodes.from_arrays(states, actions, np.zeros(2), [2], spec, name=f"a stand-in for {spec.name}")
+    return Episodes(states, actions, np.zeros(2), np.array([0, 2]), spec, (f"a stand-in for {spec.name}",))

@@ -18,7 +18,7 @@ from transfer.numbers import flag, seen
 from transfer.observations import summary
 from transfer.playing import FIRST_SEED, OnEpisode, Settings, play
 from transfer.slots import Task
-from transfer.specs import EnvironmentSpec, as_spec
+from transfer.specs import EnvironmentSpec, as_spec, check_scale
 from transfer.targets import return_to_ask
 from transfer.waves import Played, Seen
 
@@ -59,13 +59,15 @@ def evaluate(
 
     Raises:
         TransferError: a setting of a wrong type or size, an environment of another body or sizes, that cannot be built,
-            that fails, or that answers what is no finite number (with seed and step).
+            that fails, or that answers what is no finite number (with seed and step); a scale that is called after a
+            table that does not hold.
     """
     settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
     check_model(model, PolicyModel, "evaluate")
     env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
     flag(trust, "trust")
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
+    check_scale(env_spec)
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
     played = play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model.device, settings)
     return _evaluation(model, task, played[""], settings)
@@ -107,6 +109,8 @@ def evaluate_together(
     """
     settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
     check_model(model, MixedModel, "evaluate_together")
+    for one in model.models.values():
+        check_scale(one.env_spec)
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
     tasks = {
         name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)

@@ -116,14 +116,13 @@ class EnvironmentSpec:
         """The inverse of `to_json`.
 
         Raises:
-            TransferError: a key is missing or not known, or a value is of a wrong type or size.
+            TransferError: a key is missing or not known, a value is of a wrong type or size, or the scale is called
+                after a table that does not hold for it.
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
         gym_spec = checked_text(data["gym_spec"], "gym_spec")
         low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
-        reference = ReferenceScores.from_json(data["reference"])
-        importlib.import_module(_TABLE).check_reference(id_in(gym_spec), reference)
-        return cls(
+        spec = cls(
             name=checked_text(data["name"], "name"),
             state_size=data["state_size"],
             action_size=data["action_size"],
@@ -131,10 +130,12 @@ class EnvironmentSpec:
             action_high=high,
             max_episode_steps=data["max_episode_steps"],
             gym_spec=gym_spec,
-            reference=reference,
+            reference=ReferenceScores.from_json(data["reference"]),
             target_returns=tuple(_items(data, "target_returns")),
             slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
         )
+        check_scale(spec)
+        return spec
 
     def to_state(self, observation: Any) -> NDArray[np.float32]:
         """The state vector (..., S) of what the environment shows, Dict observations too; see `to_state`."""
@@ -158,6 +159,11 @@ class EnvironmentSpec:
         except TransferError as error:
             env.close()
             raise TransferError(f"environment {self.gym_id} of '{self.name}': {error}") from error
+
+
+def check_scale(spec: EnvironmentSpec) -> None:
+    """Raises TransferError if the scale of a spec is called after a table that does not hold for it."""
+    importlib.import_module(_TABLE).check_scale(spec)
 
 
 def bounds_from_json(low: Sequence[float | None], high: Sequence[float | None]) -> Bounds:
@@ -247,6 +253,7 @@ def as_spec(
         raise TransferError(f"like={seen(like)}: an EnvironmentSpec is needed.")
     if isinstance(env, EnvironmentSpec):
         _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
+        check_scale(env)
         return env
     gym_spec = gym_spec_json(env)
     if hasattr(env, "observation_space") and hasattr(env, "action_space"):

@@ -10,7 +10,9 @@ import pytest
 from click.testing import Result
 
 from transfer.envs.bundled import make_dataset
+from transfer.envs.specs import environment
 from transfer.errors import TransferError
+from transfer.recipes.checks import stand_in
 from transfer.recipes.config import DataConfig, load_config
 from transfer.recipes.datasets import obtain
 from transfer.recipes.presets import own_copy, preset_text, presets
@@ -41,6 +43,11 @@ def bring(root: Path, ids: Sequence[str]) -> None:
         file = root / one / "data" / "metadata.json"
         content = json.loads(file.read_text(encoding="utf-8")) | {"dataset_id": one}
         file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_parts_are_tried_on_stand_ins_for_observations_with_keys_too() -> None:
+    found = stand_in(environment("antmaze-umaze"))
+    assert found.state_size == 31 and [one.name for one in found.env_spec.slices] == ["observation", "goal", "position"]
 
 
 @pytest.mark.parametrize("network", [True, False])

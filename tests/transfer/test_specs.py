@@ -199,6 +199,11 @@ def test_a_table_holds_only_where_rewards_and_task_are_left_alone(
     assert spec.reference == ReferenceScores("dataset", 1.0, 5.0) and spec.target_returns == (5.0,)
     assert spec.name == gym_id and why in caplog.text
     assert spec.max_episode_steps == json.loads(spec.gym_spec)["max_episode_steps"]
+    # Nor does it hold because a file, or whoever plays in it, calls it so.
+    edited = replace(spec, reference=environment(find(gym_id).name).reference)  # type: ignore[union-attr, arg-type]
+    for road in (as_spec, lambda spec: EnvironmentSpec.from_json(spec.to_json())):
+        with pytest.raises(TransferError, match=f"of {gym_id} is called 'D4RL', and that table does not hold.*{why}"):
+            road(edited)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +226,19 @@ def test_a_table_holds_where_only_what_is_seen_differs(
 ) -> None:
     spec = with_settings(gym_id, *around, **changes)
     assert spec.reference.table == "D4RL" and spec.max_episode_steps == steps
+    assert as_spec(spec) is spec and EnvironmentSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_table_does_not_hold_for_longer_episodes_than_its_own_wherever_they_are_written() -> None:
+    data = with_settings("Hopper-v5", max_episode_steps=None).to_json()
+    with pytest.raises(TransferError, match="'D4RL', and that table does not hold.*up to 5000 steps"):
+        EnvironmentSpec.from_json({**data, "max_episode_steps": 5000})
+
+
+def test_what_is_not_registered_here_is_loaded_on_the_scale_it_was_made_on() -> None:
+    data = environment("pen").to_json()
+    text = data["gym_spec"].replace("AdroitHandPen-v1", "AdroitHandPen-v77")
+    assert EnvironmentSpec.from_json({**data, "gym_spec": text}).reference.table == "D4RL"
 
 
 def test_a_table_does_not_hold_for_other_sizes(caplog: pytest.LogCaptureFixture) -> None:

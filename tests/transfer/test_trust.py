@@ -47,8 +47,9 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Marks]:
 
 
 def hopper(**changes: Any) -> EnvironmentSpec:
-    """Hopper's spec as a file would hold it, with other values in its Gymnasium spec."""
+    """Hopper's spec as a file would hold it, on a scale of its own, with other values in its Gymnasium spec."""
     data = environment("hopper").to_json()
+    data["reference"]["table"] = "mine"
     return EnvironmentSpec.from_json({**data, "gym_spec": json.dumps(json.loads(data["gym_spec"]) | changes)})
 
 
