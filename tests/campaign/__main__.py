@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.campaign.engine import Refused, judge
+from tests.campaign.engine import Accepted, judge
 from tests.campaign.families import FAMILIES
 from tests.campaign.gates import GATES, caught
 from tests.campaign.kills import Kills
@@ -81,7 +81,7 @@ def tried(options: argparse.Namespace, families: list[str], shop: Path) -> Itera
 def one(options: argparse.Namespace, family: str, number: int, shop: Path) -> Result:
     """Make and judge an input."""
     trial = FAMILIES[family](random.Random(f"{options.seed}/{family}/{number}"), shop)
-    return Result(family, number, trial.name, not isinstance(trial.wants, Refused), judge(trial, shop))
+    return Result(family, number, trial.name, isinstance(trial.wants, Accepted), judge(trial, shop))
 
 
 def kill(kills: Kills, number: int) -> Result:

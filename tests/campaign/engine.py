@@ -19,7 +19,7 @@ CANARY = "work/canary"  # what a payload makes when something runs it
 # Caches, ours and PyTorch's, are nobody's result: they may fill whether or not an input is refused.
 ALWAYS = ("cache/", "tmp/torchinductor_")
 FAULTS = ("traceback", "died", "wrongly accepted", "wrongly refused", "wrong value", "unclear", "endless")
-FAULTS += ("leftovers", "executed", "unequal bytes")
+FAULTS += ("leftovers", "executed", "unequal bytes", "not made")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Trial:
 
 @dataclass
 class Verdict:
-    """What came of an input: refused, accepted, raised, ended or endless; and by name what is wrong with that."""
+    """What came of an input: refused, accepted, raised, ended, endless or not made; and what is wrong with that."""
 
     outcome: str
     faults: dict[str, str] = field(default_factory=dict)
@@ -111,9 +111,12 @@ def run(trial: Trial, place: Place, shop: Path, sabotage: Callable[[], None] | N
     for need in trial.needs:
         shutil.copytree(shop / need, place.root / need, symlinks=True, dirs_exist_ok=True)
     place.enter()
-    trial.prepare(place)
-    if sabotage is not None:
-        sabotage()
+    try:
+        trial.prepare(place)
+        if sabotage is not None:
+            sabotage()
+    except Exception:
+        return {"outcome": "not made", "faults": {"not made": traceback.format_exc()[-1200:]}}
     limit(trial.seconds)
     before, faults = snapshot(place.root), dict[str, str]()
     with captured(place.root.parent) as streams:

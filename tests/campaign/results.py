@@ -12,7 +12,7 @@ from tests.campaign.engine import FAULTS, Verdict
 
 @dataclass(frozen=True)
 class Result:
-    """An input and its verdict; `valid` where it may be accepted."""
+    """An input and its verdict; `valid` where it has to be accepted."""
 
     family: str
     number: int

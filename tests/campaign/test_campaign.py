@@ -20,7 +20,7 @@ from tests.campaign.toml_keys import KEYS
 from transfer.errors import TransferError
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS, KILLS = 30, 1
+INPUTS, KILLS = 20, 1
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,11 @@ def test_what_is_wrong_has_a_name(name: str, tmp_path: Path) -> None:
     act, wants, fault = ACTS[name]
     found = judge(Trial(name, act, wants, seconds=0.5 if fault == "endless" else 20), tmp_path)
     assert list(found.faults) == [fault] * bool(fault), found
+
+
+def test_an_input_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
+    found = judge(Trial("x", lambda place: 3, Accepted(), prepare=lambda place: 1 / 0), tmp_path)
+    assert list(found.faults) == ["not made"] and "ZeroDivisionError" in found.faults["not made"]
 
 
 def test_the_table_counts_by_family_and_a_failure_tells_how_to_repeat_it() -> None:
