@@ -108,14 +108,19 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
         Raises:
             TransferError: before a reset, after the end of an episode, or numbers that are not finite or of another
-                shape than the spaces say. The step is not remembered then.
+                shape than the spaces say. The step is not remembered then, and as what the environment made of it is
+                not known either, the episode ends before it.
         """
         running = self._running
         if running is None:
             raise TransferError("the recorded environment has to be reset first, at the beginning of each episode")
         asked = self._own(action, self.env.action_space, "the action")  # before an environment can change it
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        shown, paid = self._copied(observation), answers.reward(reward)
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            shown, paid = self._copied(observation), answers.reward(reward)
+        except BaseException:  # also Ctrl-C in a notebook, after which the loop may go on
+            self._finish()
+            raise
         running.observations.append(shown)
         running.actions.append(asked)
         running.rewards.append(paid)

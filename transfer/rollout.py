@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from transfer.slots import Task
 from transfer.specs import EnvironmentSpec, as_spec, check_scale
 from transfer.targets import return_to_ask
 from transfer.waves import Played, Seen
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -173,4 +176,17 @@ def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -
         raise TransferError(
             f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
             "or in another order. To play all the same: any_body=True."
+        )
+    _warn_of_bounds(mine, other)
+
+
+def _warn_of_bounds(mine: EnvironmentSpec, other: EnvironmentSpec) -> None:
+    """Say where the environment to play has other bounds of actions than the adapter's; infinite ones fit any."""
+    have, wanted = (np.array([spec.action_low, spec.action_high]) for spec in (mine, other))  # (2, A)
+    both = np.isfinite(have) & np.isfinite(wanted)
+    if not np.allclose(have[both], wanted[both], rtol=1e-6, atol=1e-6):
+        log.warning(
+            "the adapter acts between %s and %s, '%s' takes actions between %s and %s: they are clipped, and where a "
+            "wrapper rescales actions they become other ones",
+            *(mine.action_low, mine.action_high, other.name, other.action_low, other.action_high),
         )

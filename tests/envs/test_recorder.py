@@ -177,6 +177,34 @@ def test_actions_that_are_none_are_refused_before_they_are_played(
     assert pendulum.num_episodes == 0
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("boom"), KeyboardInterrupt(), float("nan")])
+def test_an_episode_ends_where_a_step_failed(fault: Any, pendulum: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = pendulum.env.unwrapped
+    step, taken = inside.step, []
+
+    def failing(action: Any) -> Any:
+        observation, reward, *rest = step(action)
+        taken.append(observation)
+        if len(taken) == 3 and isinstance(fault, BaseException):
+            raise fault
+        return observation, fault if len(taken) == 3 else reward, *rest
+
+    monkeypatch.setattr(inside, "step", failing)
+    first, _ = pendulum.reset(seed=0)
+    action = np.zeros(1, np.float32)
+    for _ in range(2):
+        pendulum.step(action)
+    with pytest.raises((RuntimeError, KeyboardInterrupt, TransferError)):
+        pendulum.step(action)
+    with pytest.raises(TransferError, match="reset first"):  # two steps of two different states would follow each other
+        pendulum.step(action)
+    pendulum.reset(seed=1)
+    pendulum.step(action)
+    episodes = pendulum.episodes()
+    assert episodes.lengths.tolist() == [2, 1]
+    np.testing.assert_array_equal(episodes[0].states, [first, taken[0]])
+
+
 def test_nothing_recorded_is_said(pendulum: Recorder, home: Path) -> None:
     for asked in (pendulum.episodes, lambda: save_dataset(pendulum, ID)):
         with pytest.raises(TransferError, match="nothing was recorded yet"):

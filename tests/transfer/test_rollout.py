@@ -177,6 +177,15 @@ def test_another_body_of_the_same_sizes_is_played_on_purpose_only(make_model: Ma
         evaluate(walker, other, 1)
 
 
+def test_other_bounds_of_actions_are_said(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    model = make_model()
+    evaluate(model, "Hopper-v4", 1)
+    assert not caplog.records
+    with contextlib.closing(gymnasium.make("Hopper-v5")) as env:
+        evaluate(model, gymnasium.wrappers.RescaleAction(env, np.float32(0), np.float32(0.5)), 1)
+    assert "takes actions between (0.0, 0.0, 0.0) and (0.5, 0.5, 0.5)" in caplog.text
+
+
 def test_what_a_file_names_is_built_with_trust_only(make_model: MakeModel) -> None:
     model = make_model()
     spec = json.loads(model.env_spec.gym_spec) | {"id": "Unknown-v0", "entry_point": "tests.toys:Toy", "kwargs": {}}
