@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,8 +44,8 @@ def build_adapter(
         seed: of the weights.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own.
-        like: an adapter whose state statistics, action bounds (where the environment has none) and bins are used where
-            the sizes are equal, because parts that were trained with them are going to be taken over; the state
+        like: an adapter whose state statistics, action bounds (where neither environment has any) and bins are used
+            where the sizes are equal, because parts that were trained with them are going to be taken over; the state
             statistics of the same body only.
         context: T, steps of past that it is going to be trained with.
         any_body: use the state statistics of `like` for another body too.
@@ -77,14 +77,27 @@ def build_adapter(
 
 
 def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_body: bool) -> Statistics:
-    """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given."""
+    """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given.
+
+    An action means its place between the bounds, so a side that is bounded there only has the end of its own data here.
+    """
     old = like.statistics
     if like.env_spec.state_size == spec.state_size and (like.env_spec.body == spec.body or any_body):
         statistics = replace(statistics, state_mean=old.state_mean, state_std=old.state_std)
     if like.env_spec.action_size == spec.action_size:
-        low, high = bounds(spec, np.array(old.action_low), np.array(old.action_high))
+        low, high = bounds(
+            spec,
+            _of_data(old.action_low, like.env_spec.action_low, statistics.action_low),
+            _of_data(old.action_high, like.env_spec.action_high, statistics.action_high),
+        )
         statistics = replace(statistics, action_low=tuple(low.tolist()), action_high=tuple(high.tolist()))
     return statistics
+
+
+def _of_data(theirs: Sequence[float], bounds_there: Sequence[float], mine: Sequence[float]) -> NDArray[np.float64]:
+    """Ends of the actions (A,): another adapter's where its data are their source, else those of the data here."""
+    bounded = np.isclose(theirs, bounds_there, rtol=1e-6, atol=0)
+    return np.where(bounded, mine, theirs).astype(np.float64)
 
 
 def fit_tokenizer(kind: str, bins: int, episodes: Episodes, statistics: Statistics) -> Tokenizer:

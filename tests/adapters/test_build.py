@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.toys import toy
 from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.actions import ActionTokenizedEmbedding
@@ -93,6 +94,30 @@ def test_like_takes_statistics_and_bins_where_sizes_are_equal(build: Build, make
     assert build("Walker2d-v5", like=old).statistics.state_mean == own.state_mean  # states of another body mean others
     assert new.statistics.return_quantiles == own.return_quantiles
     assert new.tokenizer.to_json() == old.tokenizer.to_json()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "wanted"),
+    [
+        ((-np.inf, np.inf), (-np.inf, np.inf), "theirs"),
+        ((-1.0, 1.0), (-np.inf, np.inf), "mine"),
+        ((-0.4, 0.4), (-1e4, 1e4), "mine"),
+        ((-1e4, 1e4), (-np.inf, np.inf), "theirs"),
+        ((-np.inf, np.inf), (-9.0, 9.0), "bounds"),
+    ],
+)
+def test_like_has_an_end_of_actions_where_neither_environment_has_a_bound(
+    theirs: tuple[float, float], mine: tuple[float, float], wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def episodes(bounds: tuple[float, float], most: float) -> Episodes:
+        actions = np.linspace(-most, most, 20)[:, None]
+        return Episodes.from_arrays(np.zeros((20, 2)), actions, np.ones(20), [20], toy(2, 1, *bounds))
+
+    source = build_adapter(episodes(theirs, 0.4), SMALL, AdapterConfig(bins=8))
+    found = build_adapter(episodes(mine, 7.0), SMALL, AdapterConfig(bins=8), like=source).statistics
+    ends = {"theirs": np.float32(0.4), "mine": 7.0, "bounds": 9.0}[wanted]
+    assert (found.action_low, found.action_high) == ((-ends,), (ends,))
+    assert ("clipped" in caplog.text) == (wanted == "theirs")
 
 
 def test_like_another_size_takes_nothing(build: Build, make_episodes: MakeEpisodes) -> None:

@@ -112,6 +112,8 @@ def test_memory_mapped_data_are_never_copied_whole(tmp_path: Path) -> None:
         (0.5, np.inf, ([0.5, 0.5], [0.75, 0.5])),  # all data of the second number lie below its bound
         (-np.inf, 0.1, ([0.1, 0.1], [0.1, 0.1])),
         (-3e38, 3e38, ([0.25, 0.125], [0.75, 0.125])),
+        (-10.0, 10.0, ([-10, -10], [10, 10])),
+        (-10.5, 1e3, ([0.25, 0.125], [0.75, 0.125])),
     ],
 )
 def test_bounds_are_the_environment_s_and_the_data_s_where_it_has_none(low: Any, high: Any, wanted: Any) -> None:
