@@ -19,7 +19,7 @@ from transfer.envs.remote import REMOTE
 from transfer.errors import TransferError
 
 _EPISODE = re.compile(r"episode_(0|[1-9][0-9]*)")
-_MOST_LINKS = 8  # of one path, one after another
+_MOST_LINKS = 8  # followed on the way to one array, those inside other links too
 _PACKED_BEST = 1_100  # times smaller than what it unpacks to: the most that HDF5's own filters reach
 _PACKED_MUCH = 100
 _HARMLESS = 1 << 26  # bytes of one array, however small it was packed
@@ -93,8 +93,10 @@ class Arrays:
 
     def __init__(self, groups: Any, file: Path) -> None:
         self.groups, self.file = groups, file
-        self._left = file.stat().st_size  # bytes that no array seen so far lies in
+        self._size = self._left = file.stat().st_size  # `_left`: bytes that no array seen so far lies in
         self._seen: set[int] = set()  # where arrays that were looked at begin in the file
+        self._declared: dict[str, int] = {}  # bytes of each array by its path; one array may have many names
+        self._unpacked = self._links = 0
 
     def get(self, path: str) -> Any | None:
         """The group or array at a path, None where there is none.
@@ -102,9 +104,10 @@ class Arrays:
         Raises:
             TransferError: it lies in another file, is declared larger than the file can hold, or cannot be unpacked.
         """
-        return self._walk(path, _MOST_LINKS)
+        self._links = _MOST_LINKS
+        return self._walk(path)
 
-    def _walk(self, path: str, links: int) -> Any | None:
+    def _walk(self, path: str) -> Any | None:
         import h5py
 
         found, walked = self.groups, ""
@@ -114,9 +117,10 @@ class Arrays:
             link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
             if link is None:
                 return None
-            if type(link) is h5py.SoftLink and links:  # to another place in the same file
+            if type(link) is h5py.SoftLink and self._links:  # to another place in the same file
+                self._links -= 1
                 target = link.path if link.path.startswith("/") else f"{walked.rpartition('/')[0]}/{link.path}"
-                found = self._walk(target, links - 1)
+                found = self._walk(target)
             elif type(link) is h5py.HardLink:
                 found = found[name]
             else:
@@ -148,6 +152,12 @@ class Arrays:
         self._seen.add(place)
         if self._left < 0:
             raise self._refused(path, "declares more bytes than the file has beside its other arrays")
+        self._unpacked += declared - self._declared.get(path, 0)
+        self._declared[path] = declared
+        if self._unpacked > max(_UNPACKED, _PACKED_MUCH * self._size):
+            raise self._refused(
+                path, f"and the arrays before it would unpack {self._size:,} bytes to {self._unpacked:,}"
+            )
 
     def _check_chunks(self, array: Any, path: str, declared: int, stored: int) -> None:
         import h5py

@@ -64,6 +64,16 @@ def circle(file: Any) -> None:
     file["episode_0/rewards"] = h5py.SoftLink("/episode_0/rewards")
 
 
+def links_in_links(file: Any) -> None:
+    """Each link leads through forty others, five levels deep: a hundred million steps to one array."""
+    file["again"] = file["/"]
+    for level in range(5):
+        name = f"link_{level + 1}" if level < 4 else "again"
+        file[f"link_{level}"] = h5py.SoftLink("/" + "/".join([name] * 40))
+    del file["episode_0/rewards"]
+    file["episode_0/rewards"] = h5py.SoftLink("/link_0/episode_1/rewards")
+
+
 def external_storage(file: Any) -> None:
     rewards = file["episode_0/rewards"][()]
     raw = Path(file.filename).with_name("raw")
@@ -121,6 +131,7 @@ def filtered(file: Any) -> None:
         (dangling_link, "'episode_0/rewards' is a link to another file"),
         (soft_link_out, "'outside' is a link to another file"),
         (circle, "'episode_0/rewards' is a link to another file, or one of too many links"),
+        (links_in_links, "is a link to another file, or one of too many links"),
         (external_storage, "'episode_0/rewards' keeps its numbers in another file"),
         (virtual, "'episode_0/rewards' keeps its numbers in another file"),
         (never_written(), "'episode_0/observations' declares 23,622,320,216 bytes and holds 0"),
@@ -154,6 +165,24 @@ def test_arrays_that_share_their_bytes_hold_no_more_than_the_file(datasets: Path
             arrays.get(name)
         with pytest.raises(TransferError, match="'c' declares more bytes than the file has beside its other arrays"):
             arrays.get("c")
+
+
+def test_many_names_of_one_array_do_not_make_a_large_dataset_of_a_small_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.envs.hdf5._UNPACKED", 1 << 20)
+    file = tmp_path / "small.hdf5"
+    with h5py.File(file, "w") as groups:
+        groups["0"] = np.zeros(2000)
+        for name in range(1, 500):
+            groups[f"{name}"] = groups["0"]
+    with h5py.File(file) as groups:
+        arrays = Arrays(groups, file)
+        for _ in range(1000):  # once more is not one more
+            arrays.get("0")
+        with pytest.raises(TransferError, match="and the arrays before it would unpack .* bytes to "):
+            for name in range(500):
+                arrays.get(f"{name}")
 
 
 def packed_dataset(file: Any) -> None:
