@@ -93,10 +93,21 @@ class ReferenceScores:
                 "so the scale starts at the data's smallest return"
             )
         if high - low > _LEAST_SPAN * max(abs(low), abs(high)):
+            _warn_of_outliers(returns)
             return cls("dataset", low, high)
         below = high - max(abs(high), 1.0)
         warn_once(f"returns of {low:g} to {high:g} are equal but for noise: a score of 0 is set to {below:g}")
         return cls("dataset", below, high)
+
+
+def _warn_of_outliers(returns: NDArray[np.float64]) -> None:
+    """Say where a few returns (E,) make a scale on which most others are equal, and cannot be asked for."""
+    low, few, most, high = np.quantile(returns, [0.0, 0.1, 0.9, 1.0])
+    if 0 < most - few < _LEAST_SPAN * (high - low):
+        warn_once(
+            f"returns go from {low:g} to {high:g}, but most of them from {few:g} to {most:g}: on the scale of all, "
+            "which a policy is asked on, these are equal. Leave the episodes with the outermost rewards out"
+        )
 
 
 @functools.lru_cache(maxsize=256)

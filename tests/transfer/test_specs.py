@@ -113,6 +113,21 @@ def test_returns_that_differ_by_noise_have_no_span(
     assert caplog.text.count("equal but for noise") == (minimum not in returns)  # said once
 
 
+@pytest.mark.parametrize(("outlier", "said"), [(-1e16, True), (1e6, True), (200.0, False), (None, False)])
+def test_an_episode_that_makes_all_others_equal_is_said(
+    outlier: float | None, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    references.warn_once.cache_clear()
+    ReferenceScores.of_returns(np.array([*range(10, 30), *([] if outlier is None else [outlier])], float))
+    assert ("but most of them from" in caplog.text) == said
+
+
+def test_rare_success_is_no_outlier(caplog: pytest.LogCaptureFixture) -> None:
+    references.warn_once.cache_clear()
+    ReferenceScores.of_returns(np.array([0.0] * 99 + [1.0]))
+    assert not caplog.records
+
+
 def test_a_known_lower_end_belongs_to_data_above_it(caplog: pytest.LogCaptureFixture) -> None:
     shifted = ReferenceScores.of_returns(np.array([-700.0, -312.0]), least=0.0)  # AntMaze's rewards less 1
     assert (shifted.minimum, shifted.maximum) == (-700.0, -312.0)
