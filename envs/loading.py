@@ -9,6 +9,7 @@ from transfer.envs.packing import packed
 from transfer.envs.reading import check_file
 from transfer.envs.recorded import Recorded, environment_of, read_recorded
 from transfer.episodes import Episodes
+from transfer.numbers import seen
 
 logger = logging.getLogger(__name__)
 __all__ = ["at_hand", "load_episodes", "local_ids"]
@@ -62,5 +63,5 @@ def _log_version_notes(recorded: Recorded) -> None:
         if not requirement.specifier.contains(installed, prereleases=True):
             logger.warning(
                 "%s was recorded with %s, here is %s %s: the same actions may move the body a little differently",
-                *(recorded.dataset_id, requirement, requirement.name, installed),
+                *(recorded.dataset_id, seen(str(requirement)).strip("'"), requirement.name, installed),
             )

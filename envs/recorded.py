@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from transfer.recording import to_json
 from transfer.specs import EnvironmentSpec, as_spec, spec_of
 
 logger = logging.getLogger(__name__)
+_TYPE = re.compile(r"(bool|float|u?int)\d{0,3}")
 _TOLERANCE = 1e-6  # of bounds that went through float32
 
 
@@ -99,9 +102,23 @@ def _space(metadata: Mapping[str, Any], key: str) -> Any:
     if text is None:
         return None
     try:
+        _check_types(json.loads(text))
         return deserialize_space(text)
     except Exception as error:  # asserts, KeyErrors, RecursionErrors and worse
         raise TransferError(f"{key} is {seen(text)}, which is no space: {type(error).__name__}: {error}") from error
+
+
+def _check_types(space: Any) -> None:
+    """Raises ValueError unless the numbers in a space are of sound types: "S1000000000" is one of a gigabyte each."""
+    left = [space]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            dtype = one.get("dtype", "float32")
+            if not isinstance(dtype, str) or not _TYPE.fullmatch(dtype):
+                raise ValueError(f"numbers of type {seen(dtype)}")
+            inner = one.get("subspaces", [])
+            left += inner.values() if isinstance(inner, dict) else inner
 
 
 def environment_of(recorded: Recorded, env: Any = None, trust: bool = False) -> EnvironmentSpec:

@@ -11,6 +11,7 @@ from transfer.numbers import MOST_STEPS, flag, real, seen, whole
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
+_MOST_WRAPPERS = 100  # each is a call inside another one
 _EARLIER = ("autoreset", "apply_api_compatibility")  # keys of Gymnasium before 1.0, without a meaning now
 
 
@@ -43,6 +44,8 @@ def parsed(gym_spec: str) -> EnvSpec:
     wrappers = data.get("additional_wrappers", [])
     if not isinstance(wrappers, list):
         raise TransferError(f"additional_wrappers of the environment is {seen(wrappers)}; a list is needed.")
+    if len(wrappers) > _MOST_WRAPPERS:
+        raise TransferError(f"the environment has {len(wrappers):,} wrappers; {_MOST_WRAPPERS} are taken at most.")
     spec.additional_wrappers = tuple(map(_wrapper, wrappers))
     return spec
 

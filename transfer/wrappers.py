@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 
-_MOST = 1_000  # steps that one step may stand for, or frames that an observation may hold
+_MOST = 1_000  # steps that one step may stand for, or frames that an observation may hold, by all wrappers together
+_TIMES = ("num_repeats", "skip", "stack_size", "repeat_action_duration")  # arguments that multiply either
 
 
 def _count(value: Any, name: str) -> int:
@@ -97,12 +99,28 @@ def wrapped(
     """
     if not wrappers:
         return env
+    if say is None:
+        _check_times(wrappers)
     made = env.spec.additional_wrappers if env.spec is not None else ()
     first = [(one.name, one.entry_point) for one in wrappers[: len(made)]]
     rest = wrappers[len(made) :] if first == [(one.name, one.entry_point) for one in made] else wrappers
     for wrapper in rest:
         env = _around(env, wrapper, say)
     return env
+
+
+def _check_times(wrappers: tuple[WrapperSpec, ...]) -> None:
+    """Raises NotAtHand where wrappers inside each other repeat and stack without end."""
+    given = [(one.kwargs or {}).get(key) for one in wrappers for key in _TIMES]
+    times = math.prod(max(_flat(value), default=1) for value in given)
+    if times > _MOST:
+        raise NotAtHand(f"its wrappers repeat and stack {times:,} times; {_MOST:,} are the most. {TRUST}")
+
+
+def _flat(value: Any) -> list[int]:
+    """The whole numbers from 1 on in an argument, which is one or a list; what else it may be is told elsewhere."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, int) and one > 1]
 
 
 def is_left_out(wrapper: WrapperSpec) -> bool:

@@ -10,6 +10,8 @@ from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
 from transfer.envs.recorded import differ
 from transfer.envs.specs import row_of
+from transfer.errors import TransferError
+from transfer.numbers import real
 from transfer.parsing import parsed
 
 if TYPE_CHECKING:
@@ -82,8 +84,9 @@ def evaluation_differs(data: Data) -> list[Finding]:
 
 
 def _change(key: str, before: object, after: object) -> str:
-    if key == "maze_map" and isinstance(before, list) and isinstance(after, list):
-        walls = [[[cell == 1 for cell in row] for row in maze] for maze in (before, after)]
+    mazes = [maze for maze in (before, after) if isinstance(maze, list) and all(isinstance(row, list) for row in maze)]
+    if key == "maze_map" and len(mazes) == 2:
+        walls = [[[cell == 1 for cell in row] for row in maze] for maze in mazes]
         same = walls[0] == walls[1]
         return "another maze_map, " + ("the same walls, other starts and goals" if same else "other walls")
     return f"{key} {str(before)[:_SHOWN]} -> {str(after)[:_SHOWN]}"
@@ -190,8 +193,12 @@ def reference_scores_differ(data: Data) -> list[Finding]:
 
 
 def _stored_scale(data: Data) -> tuple[float, float] | None:
+    """The reference scores in the metadata, None where there are none, or what is there is no number."""
     low, high = data.metadata.get("ref_min_score"), data.metadata.get("ref_max_score")
-    return (float(low), float(high)) if low is not None and high is not None else None
+    try:
+        return real(low, "ref_min_score"), real(high, "ref_max_score")
+    except TransferError:
+        return None
 
 
 def success_unknown(data: Data) -> list[Finding]:

@@ -44,6 +44,9 @@ def write(minari_dataset: Write, home: Path) -> Write:
     return make
 
 
+CLIP = {"name": "ClipAction", "entry_point": "gymnasium.wrappers.transform_action:ClipAction", "kwargs": {}}
+
+
 def text(**changes: Any) -> str:
     return json.dumps({**json.loads(as_spec(toy(3, 2)).gym_spec), **changes})
 
@@ -115,6 +118,12 @@ def test_other_bounds_than_the_data_have_are_said(write: Write, caplog: pytest.L
         ("observation_space", '{"type": "Evil"}', "no space: TypeError"),
         ("action_space", '{"type": "Box", "dtype": "float32", "shape": [2], "low": [1], "high": [2, 3]}', "no space"),
         ("action_space", 3, "action_space is 3, which is no space"),
+        (
+            "action_space",
+            '{"type": "Box", "dtype": "S1000000000", "low": [0]}',
+            "no space.*numbers of type 'S1000000000'",
+        ),
+        ("env_spec", text(additional_wrappers=[CLIP] * 3000), "3,000 wrappers; 100 are taken at most"),
     ],
 )
 def test_metadata_that_are_damaged_are_named(key: str, value: Any, message: str, write: Write) -> None:
@@ -123,6 +132,24 @@ def test_metadata_that_are_damaged_are_named(key: str, value: Any, message: str,
         load_episodes(ID)
     if key.endswith("env_spec"):  # where the user names another, it is no matter
         assert load_episodes(ID, env=toy(3, 2)).num_steps == check_dataset(ID, toy(3, 2)).facts["steps"] == 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ref_min_score": "x", "ref_max_score": [1]},
+        {"env_spec": text(kwargs={"maze_map": [[1]]}), "eval_env_spec": text(kwargs={"maze_map": [1]})},
+    ],
+)
+def test_values_that_no_dataset_has_are_no_end_of_a_check(changes: dict[str, Any], write: Write) -> None:
+    write(**changes)
+    assert check_dataset(ID).facts["steps"] == 6
+
+
+def test_requirements_are_one_line_of_plain_text_in_the_log(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    write(requirements=['numpy==0.1; python_version > "\033[2J"'])
+    load_episodes(ID)
+    assert "recorded with numpy==0.1" in caplog.text and "\033" not in caplog.text
 
 
 def test_requirements_of_any_kind_are_no_error(write: Write) -> None:

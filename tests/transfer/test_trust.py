@@ -17,8 +17,10 @@ from tests import toys
 from tests.toys import toy
 from transfer.envs.specs import environment
 from transfer.errors import NotAtHand, TransferError
+from transfer.parsing import parsed
 from transfer.specs import EnvironmentSpec, as_spec, gym_spec_json
 from transfer.trust import trusting
+from transfer.wrappers import wrapped
 
 PAYLOAD = """
 from pathlib import Path
@@ -123,7 +125,10 @@ def test_what_is_never_used_is_left_out(marks: Marks) -> None:
         ({"additional_wrappers": {"a": 1}}, "additional_wrappers of the environment is"),
         ({"additional_wrappers": ["TimeLimit"]}, "a wrapper of the environment is 'TimeLimit'"),
         ({"additional_wrappers": around("gymnasium.wrappers:TimeLimit", max_episode_steps="9")}, "of the wrapper Time"),
-        ({"additional_wrappers": around("gymnasium.wrappers:RepeatAction", num_repeats=10**15)}, "num_repeats.*large"),
+        (
+            {"additional_wrappers": around("gymnasium.wrappers:RepeatAction", num_repeats=10**15)},
+            "repeat and stack 1,0",
+        ),
         ({"apply_step_limit": True}, "unknown key in the environment's Gymnasium spec 'apply_step_limit'"),
     ],
 )
@@ -148,6 +153,17 @@ def test_gymnasiums_own_wrappers_are_built_with_plain_arguments() -> None:
         assert again.env.action_space == spaces.Box(-2, 2, (2,), np.float32)  # type: ignore[attr-defined]
     flat = as_spec(wrappers.FlattenObservation(wrappers.FrameStackObservation(base, 2)))
     assert flat.state_size == 6 and flat.make().reset(seed=0)[0].shape == (6,)
+
+
+def test_wrappers_inside_each_other_repeat_and_stack_no_more_than_one_may() -> None:
+    stack = around("gymnasium.wrappers:FrameStackObservation", stack_size=50)
+    again = around("gymnasium.wrappers:RepeatAction", num_repeats=50)
+    hopper(additional_wrappers=stack + around("gymnasium.wrappers:FlattenObservation"))
+    with contextlib.closing(gymnasium.make(toy(2, 1))) as env:
+        wrapped(env, parsed(hopper(additional_wrappers=again).gym_spec).additional_wrappers, None)
+        for each in (again * 2, stack + again, stack * 3):
+            with pytest.raises(NotAtHand, match="its wrappers repeat and stack .* times; 1,000 are the most"):
+                wrapped(env, parsed(hopper(additional_wrappers=each).gym_spec).additional_wrappers, None)
 
 
 def test_a_registered_entry_point_may_put_wrappers_around_of_its_own(marks: Marks) -> None:
