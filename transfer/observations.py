@@ -97,20 +97,20 @@ def slices_of_space(space: Any) -> Slices:
     """The slices of a Gymnasium observation space.
 
     Raises:
-        TransferError: it is neither a vector of real numbers (1-d Box) nor a Dict of such.
+        TransferError: it is neither a vector of numbers (1-d Box, whole numbers too) nor a Dict of such.
     """
     from gymnasium.spaces import Dict
 
     if isinstance(space, Dict):
-        return slices_of({key: vector_size(one, f"under '{key}'") for key, one in space.spaces.items()})
-    return flat(vector_size(space))
+        return slices_of({key: vector_size(one, f"under '{key}'", "fiu") for key, one in space.spaces.items()})
+    return flat(vector_size(space, kinds="fiu"))
 
 
-def vector_size(space: Any, where: str = "") -> int:
-    """Numbers in a flat Gymnasium space. Raises TransferError unless it is a 1-d Box of real numbers."""
+def vector_size(space: Any, where: str = "", kinds: str = "f") -> int:
+    """Numbers in a flat Gymnasium space. Raises TransferError unless it is a 1-d Box of numbers of some NumPy kinds."""
     from gymnasium.spaces import Box
 
-    if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind != "f":
+    if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind not in kinds:
         text = " ".join(str(space).split())[:200]
         advice = "only vectors of real numbers (a 1-d Box) are supported, or a Dict of such as observation"
         if isinstance(space, Box) and len(space.shape) == 3:

@@ -26,6 +26,7 @@ from transfer.errors import TransferError, check_keys
 from transfer.files import as_json, new_folder, read_json, saying, sync, write_bytes, write_json
 from transfer.locks import one_at_a_time
 from transfer.numbers import seen
+from transfer.process import isolated
 from transfer.tensors import Header, header_of, reading
 
 FORMAT = 2
@@ -130,7 +131,8 @@ def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Ten
             f"{file} was changed after it was saved: its sha256 is {found}, its JSON says {content['tensors']}."
         )
     try:
-        return load(data)
+        with isolated():  # safetensors makes empty tensors on the caller's default device
+            return load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise TransferError(f"{file} is truncated or damaged: {error}.") from error
 

@@ -192,7 +192,7 @@ class Scales(nn.Module):
         """What the default target comes from, as JSON in bytes: of any length, and a tensor, as all of `state_dict`."""
         calibration = None if self._calibration is None else asdict(self._calibration)
         text = json.dumps({"return_quantiles": self._quantiles, "calibration": calibration})
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """The inverse of `get_extra_state`."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests import point
-from transfer import Episodes, Recorder, load_episodes, save_dataset
+from transfer import Episodes, Recorder, TrainConfig, adapt, evaluate, load_episodes, save_dataset
 from transfer.envs.doctor import check_dataset
 from transfer.errors import TransferError
 
@@ -94,6 +94,40 @@ def test_a_dict_with_a_goal_comes_back_number_for_number(home: Path) -> None:
         np.testing.assert_array_equal(values, [one[key] for one in seen[0]["observations"]])
     assert stored.infos["success"].shape == (point.STEPS + 1,)
     assert check_dataset("mine/point-v0").facts["success_rate"] is not None
+
+
+class Counting(gymnasium.Env[Any, Any]):
+    """Shows whole numbers beside real ones."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        whole = gymnasium.spaces.Box(0, 9, (2,), np.int64)
+        real = gymnasium.spaces.Box(-9, 9, (1,), np.float64)
+        self.observation_space = gymnasium.spaces.Dict(counts=whole, place=real)
+        self.action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        self.shown = {"counts": np.zeros(2, np.int64), "place": np.zeros(1)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        for values in self.shown.values():
+            values[:] = 0
+        return self.shown, {}
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        self.shown["counts"][:] += [1, 2]
+        self.shown["place"][:] += action
+        return self.shown, 1.0, False, False, {}
+
+
+def test_whole_numbers_are_observations_too(home: Path) -> None:
+    if "TestCounting-v0" not in gymnasium.registry:
+        gymnasium.register("TestCounting-v0", Counting, max_episode_steps=4)
+    env = Recorder(gymnasium.make("TestCounting-v0"))
+    play(env, (4, 2))
+    recorded = env.episodes()
+    np.testing.assert_array_equal(recorded[0].states[:, :2], [[0, 0], [1, 2], [2, 4], [3, 6]])
+    save_dataset(env, "mine/counting-v0")
+    assert load_episodes("mine/counting-v0").content_hash == recorded.content_hash
+    result = adapt(None, recorded, "mlp", config=TrainConfig(steps=2, context=2))
+    assert evaluate(result.model, num_episodes=2).lengths.tolist() == [4, 4]
 
 
 class Odd(gymnasium.Env[Any, Any]):

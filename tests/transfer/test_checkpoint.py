@@ -94,6 +94,16 @@ def test_a_loaded_model_scores_as_the_saved_one_to_the_bit(
     np.testing.assert_array_equal(first.actions, second.actions)
 
 
+def test_another_default_device_is_no_matter(make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model()
+    with torch.device("meta"):
+        save(model, tmp_path)
+        loaded = load(tmp_path)
+        loaded.load_state_dict(model.state_dict())
+        assert fingerprint(loaded) == fingerprint(model)
+    np.testing.assert_array_equal(act(loaded), act(model))
+
+
 def test_loading_is_what_makes_a_fresh_adapter_act_so(
     one: tuple[TransferModel, Path], make_adapter: Callable[..., Adapter]
 ) -> None:
