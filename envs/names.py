@@ -5,7 +5,7 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transfer.envs.remote import REMOTE, is_minaris_own
@@ -162,7 +162,19 @@ def local_ids() -> list[str]:
     _recover()
     try:
         root = datasets_root()
-        found = [path.parent.parent.relative_to(root).as_posix() for path in root.glob("**/data/metadata.json")]
+        found = [path.relative_to(root).as_posix() for path in _datasets(root, set())]
     except (TransferError, OSError):
         return []
     return sorted(one for one in found if is_id(one))
+
+
+def _datasets(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Folders of datasets at any depth, also behind links; each folder that is none is looked into once."""
+    if (folder / "data" / "metadata.json").is_file():
+        yield folder
+    elif (place := folder.resolve()) not in seen:
+        seen.add(place)
+        with contextlib.suppress(OSError):  # may not be read
+            for one in sorted(folder.iterdir()):
+                if one.is_dir():
+                    yield from _datasets(one, seen)

@@ -139,8 +139,8 @@ def trained(run: Path) -> list[str]:
 
 
 def policy_file(home: Path) -> Path | None:
-    """The JSON of the policy that MODE/SEED, or an adapter folder, holds; None where there is none yet."""
-    files = (home / "adapter" / "adapter.json", home / "adapter.json", home / "mlp" / "mlp.json")
+    """The JSON of the policy that MODE/SEED, or its own folder, holds; None where there is none yet."""
+    files = [home / place for place in ("adapter/adapter.json", "adapter.json", "mlp/mlp.json", "mlp.json")]
     return next((file for file in files if file.is_file()), None)
 
 

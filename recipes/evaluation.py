@@ -20,6 +20,7 @@ from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.film import film
 from transfer.rollout import evaluate
+from transfer.specs import as_spec
 from transfer.trunk import Trunk
 
 
@@ -43,7 +44,7 @@ def evaluate_path(
     """Play episodes.
 
     Args:
-        path: a run folder (all its finished cells), a MODE/SEED or trunk/SEED folder, or an adapter folder.
+        path: a run folder (all its finished cells), a MODE/SEED or trunk/SEED folder, or an adapter's or MLP's folder.
         config: episodes, targets, environments, decode.
         device: where the model computes.
         video: write a GIF of one episode of the first target here.
@@ -61,7 +62,8 @@ def evaluate_path(
     for player in find_players(path, device, trunk, any_trunk):
         targets = [from_adapter(target, player.model.statistics) for target in config.targets]
         if video is not None:
-            film(player.model, targets[0], config.decode, video)
+            spec = player.model.env_spec if env is None else as_spec(env, like=player.model.env_spec)
+            film(player.model, targets[0], config.decode, video, spec)
             video = None
         for target in targets:
             with Progress(config.episodes, str(player.home), "episodes") as progress:
@@ -99,7 +101,7 @@ def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: 
 def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Player:
     file, where = policy_file(home), find_device(device)
     if file is None or file.name == "mlp.json":
-        return Player(home, MLPPolicy.load(home / "mlp").to(where))
+        return Player(home, MLPPolicy.load(home if file is None else file.parent).to(where))
     folder, wanted = file.parent, read_json(file).get("trunk")
     found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
     adapter = Adapter.load(folder, found, any_trunk)

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from transfer.base import PolicyModel
 from transfer.errors import TransferError
+from transfer.identity import check_body
 from transfer.numbers import seen
 from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.recipes.gif import write_gif
 from transfer.slots import Slot
+from transfer.specs import EnvironmentSpec
 
 FRAMES_PER_SECOND = 30
 SCREEN = " MuJoCo draws without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or MUJOCO_GL=osmesa."
 
 
-def film(model: PolicyModel, target: float, decode: str, file: Path) -> None:
+def film(model: PolicyModel, target: float, decode: str, file: Path, spec: EnvironmentSpec) -> None:
     """Write one episode, seed 10000, as a GIF.
 
     Args:
@@ -31,19 +33,21 @@ def film(model: PolicyModel, target: float, decode: str, file: Path) -> None:
         target: raw return to ask for.
         decode: see `transfer.streaming.Stream`.
         file: where to.
+        spec: the environment to play in.
 
     Raises:
-        TransferError: the environment cannot be built, drawn or played.
+        TransferError: the environment cannot be built, drawn or played, or is of another body than the model's.
     """
-    with _quiet_collection(), contextlib.closing(model.env_spec.make(render_mode="rgb_array")) as env:
-        frames = record(env, Policy(model, target_return=target, decode=decode))
+    check_body(model.env_spec, spec, "the adapter")
+    with _quiet_collection(), contextlib.closing(spec.make(render_mode="rgb_array")) as env:
+        frames = record(env, Policy(model, target_return=target, decode=decode), spec)
     write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
 
 
-def record(env: Any, policy: Policy) -> list[NDArray[np.uint8]]:
+def record(env: Any, policy: Policy, spec: EnvironmentSpec) -> list[NDArray[np.uint8]]:
     """The frames (H, W, 3) of one episode. Raises TransferError as `film`."""
     frames: list[NDArray[np.uint8]] = []
-    spec, paid = policy.model.env_spec, None
+    paid: float | None = None
     follow(env)
     slot = Slot(env, spec, alone=True)
     state: NDArray[Any] | None = slot.reset(FIRST_SEED)

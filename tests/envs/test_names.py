@@ -60,6 +60,16 @@ def test_at_hand_tells_what_is_on_this_machine(datasets: Path) -> None:
     assert not at_hand(["hopper/medium", "mujoco/hopper/expert-v0"])
 
 
+def test_datasets_behind_links_are_at_hand_and_listed(datasets: Path, tmp_path: Path) -> None:
+    whole = datasets / "bundled/hopper/expert-v0"
+    shutil.move(whole, tmp_path / "expert")
+    whole.symlink_to(tmp_path / "expert")  # a dataset on another disk
+    shutil.move(datasets / "bundled/walker2d", tmp_path / "walker2d")
+    (datasets / "bundled/walker2d").symlink_to(tmp_path / "walker2d")  # all of a namespace
+    (datasets / "again").symlink_to(datasets)  # leads nowhere new
+    test_at_hand_tells_what_is_on_this_machine(datasets)
+
+
 def test_looking_creates_nothing(home: Path) -> None:
     assert local_ids() == []
     assert not at_hand("hopper/medium")

@@ -221,3 +221,19 @@ def test_a_video_ends_where_episodes_do(
     result = transfer("eval", run / "embeddings" / "0", "--episodes", 1, "--video", tmp_path / "out.gif")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_a_video_is_of_the_environment_that_was_named(
+    run: Path, transfer: Transfer, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(
+        "gymnasium.envs.mujoco.mujoco_env.MujocoEnv.render",
+        lambda self: drawn.append(self.spec.id) or np.zeros((8, 8, 3), np.uint8),
+    )
+    options = ["--episodes", 1, "--video", tmp_path / "out.gif", "--env"]
+    result = transfer("eval", run / "embeddings" / "0", *options, "Walker2d-v4")
+    assert result.exit_code == 0, result.output
+    assert set(drawn) == {"Walker2d-v4"}
+    refused(transfer("eval", run / "embeddings" / "0", *options, "HalfCheetah-v5"), "another body")
+    assert set(drawn) == {"Walker2d-v4"}

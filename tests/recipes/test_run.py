@@ -202,7 +202,7 @@ def test_eval_repeats_the_evaluation_of_every_cell(run: Path, transfer: Transfer
         assert entry["target_return"] == pytest.approx(before["target_return"])
 
 
-@pytest.mark.parametrize("path", ["embeddings+ia3/0", "embeddings+ia3/0/adapter"])
+@pytest.mark.parametrize("path", ["embeddings+ia3/0", "embeddings+ia3/0/adapter", "mlp/0/mlp"])
 def test_eval_plays_a_cell_and_an_adapter(path: str, run: Path, transfer: Transfer) -> None:
     options = ["--episodes", 1, "--targets", "max,3000", "--decode", "parallel", "--device", "cpu"]
     result = transfer("eval", run / path, *options)
