@@ -7,11 +7,19 @@ from collections.abc import Generator
 import torch
 from torch import Tensor
 
-from transfer.errors import unknown
+from transfer.adapter import Adapter
+from transfer.errors import TransferError, unknown
 from transfer.model import TransferModel
 from transfer.numbers import MOST_CONTEXT, whole
+from transfer.scales import Scales
 
 DECODES = ("autoregressive", "parallel")
+# What a lane computes step by step in its own way. What it calls (embeddings, parts, readouts) may be anybody's.
+OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (TransferModel, ("tokens", "hidden")),
+    (Adapter, ("scale_actions", "scale_returns")),
+    (Scales, ("scale_actions", "scale_returns")),
+)
 
 
 def check_decode(decode: object) -> str:
@@ -32,11 +40,13 @@ class Lane:
         context: T, steps of past that are read at most.
 
     Raises:
-        TransferError: an unknown decode, a context that is no number of steps.
+        TransferError: an unknown decode, a context that is no number of steps, a model that computes its tokens or
+            scales in another way in training than is done here.
     """
 
     def __init__(self, model: TransferModel, decode: str, context: int) -> None:
         check_decode(decode)
+        _check_ways(model)
         self.model, self.decode, self.context = model, decode, whole(context, "context", least=1, most=MOST_CONTEXT)
         scales = model.adapter.scales
         self.range, self.scale = scales.action_range(), scales.return_scale()
@@ -119,3 +129,17 @@ class Lane:
         """Go on with some of the environments, (E,) boolean."""
         self.past = [tuple(column[rows] for column in step) for step in self.past]
         self.unread = [tokens[rows] for tokens in self.unread]
+
+
+def _check_ways(model: TransferModel) -> None:
+    """Raise TransferError where a model has methods of its own in place of those that are not called here."""
+    for (kind, names), one in zip(OWN_WAY, (model, model.adapter, model.adapter.scales), strict=True):
+        for name in names:
+            method = getattr(
+                vars(one).get(name), "_torchdynamo_orig_callable", getattr(one, name)
+            )  # compiled, or as is
+            if getattr(method, "__func__", method) is not getattr(kind, name):
+                raise TransferError(
+                    f"{type(one).__name__} has its own {name}, which trains and which acting does not call: it would "
+                    "act on other numbers. Change embed_state, embed_return or a part instead."
+                )

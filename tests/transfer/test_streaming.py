@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.forcing import check_forced, close, decode, forced, window_start
+from transfer.adapter import Adapter
 from transfer.batch import Batch
 from transfer.decoder import Decoder
 from transfer.errors import TransferError
@@ -174,3 +175,36 @@ def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: Mak
 def test_what_is_no_number_of_steps_or_rows_is_refused(wrong: dict[str, Any], make_model: MakeModel) -> None:
     with pytest.raises(TransferError, match=next(iter(wrong))):
         make_model().stream(**{"rows": 1, "context": 6, "decode": "autoregressive", **wrong})
+
+
+class Louder(TransferModel):
+    """Reads other tokens than its embeddings make."""
+
+    def tokens(self, *given: Any) -> Any:
+        return 3 * super().tokens(*given)
+
+
+class Higher(Adapter):
+    """Asks for more."""
+
+    def scale_returns(self, *given: Any) -> Any:
+        return 3 * super().scale_returns(*given)
+
+
+@pytest.mark.parametrize("place", ["model", "adapter", "instance"])
+def test_methods_that_training_calls_and_acting_does_not_are_refused(place: str, make_model: MakeModel) -> None:
+    model = make_model()
+    if place == "model":
+        model = Louder(model.trunk, model.adapter)
+    elif place == "adapter":
+        model.adapter.__class__ = Higher
+    else:
+        model.adapter.scale_actions = lambda actions: actions / 2  # type: ignore[method-assign]
+    with pytest.raises(TransferError, match="has its own (tokens|scale_returns|scale_actions), which trains"):
+        model.stream(1, 4, "autoregressive")
+
+
+def test_a_compiled_method_is_the_same(make_model: MakeModel) -> None:
+    model = make_model()
+    model.hidden = torch.compile(model.hidden)  # type: ignore[method-assign]
+    assert model.stream(1, 4, "autoregressive")
