@@ -93,7 +93,7 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
         if entry.exists():
             logger.warning("the cache entry %s is not whole and is made again", entry)
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
         logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
         return None
     if found is None:

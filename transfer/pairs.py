@@ -123,8 +123,12 @@ def _head(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Tensor]:
     with reading(file) as stream:
         check(content, header_of(stream, file))
+        size = stream.seek(0, 2)
         stream.seek(0)
-        data = stream.read()
+        try:
+            data = stream.read()
+        except MemoryError as error:  # a file may be of holes, which take no place on a disk
+            raise TransferError(f"{file} of {size:,} bytes does not fit into memory.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != content["tensors"]:
         raise TransferError(

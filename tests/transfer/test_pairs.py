@@ -1,5 +1,6 @@
 """Saving into a folder: others' files are not touched, and whoever is killed or reads meanwhile finds a whole pair."""
 
+import io
 import os
 import resource
 import tempfile
@@ -251,3 +252,16 @@ def test_sizes_are_checked_before_anything_of_them_is_read(tmp_path: Path) -> No
 
     with pytest.raises(TransferError, match="another size"):
         load_pair(tmp_path, "state", ("value",), check)
+
+
+def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(io.BytesIO):
+        def read(self, size: int | None = None) -> bytes:
+            if size is None:
+                raise MemoryError
+            return super().read(size)
+
+    save(tmp_path, 1)
+    monkeypatch.setattr("transfer.pairs.reading", lambda file: Large(file.read_bytes()))
+    with pytest.raises(TransferError, match=r"state.safetensors of \d+ bytes does not fit into memory"):
+        load(tmp_path)
