@@ -62,14 +62,15 @@ def blocks(values: Float32) -> Iterator[Float32]:
 def _moments(states: Float32) -> tuple[Float32, Float32]:
     """Mean and deviation (S,) of states (N, S), at least 1 where it is nothing beside the number's size.
 
-    A number's size is its mean, or the deviation that the state's numbers typically have. A position 5,000 km from its
-    origin deviates little beside that, but by more than 1: it keeps its deviation, or most states would be clipped.
+    A number's size is its mean, or the deviation that the state's numbers typically have, if that is below 1: an angle
+    beside pressures in pascal is no noise. A position 5,000 km from its origin deviates little beside that, but by more
+    than 1: it keeps its deviation, or most states would be clipped.
     """
     total = np.add.reduce([block.sum(0, dtype=np.float64) for block in blocks(states)])
     mean = total / len(states)
     squares = np.add.reduce([np.square(block - mean).sum(0) for block in blocks(states)])
     std = np.sqrt(squares / len(states))
-    typical = np.median(std[std > 0]) if (std > 0).any() else 0.0
+    typical = min(1.0, np.median(std[std > 0])) if (std > 0).any() else 0.0
     constant = std <= CONSTANT * np.maximum(abs(mean), typical)
     return mean.astype(np.float32), np.where(constant, np.maximum(std, 1.0), std).astype(np.float32)
 

@@ -52,6 +52,12 @@ def test_a_deviation_of_nothing_but_noise_is_none(mean: float, deviation: float,
     assert std == 1.0 if constant else std == pytest.approx(deviation, rel=0.1)
 
 
+def test_small_units_are_no_noise_beside_large_ones() -> None:
+    deviations = [0.05, 1e4, 1e4]
+    states = deviations * np.random.default_rng(0).normal(size=(400, 3))
+    np.testing.assert_allclose(measure(episodes_of(states)).state_std, deviations, rtol=0.1)
+
+
 def test_states_far_from_their_origin_are_not_clipped() -> None:
     states = np.random.default_rng(0).normal(size=(400, 3))
     states[:, 1] = 5e6 + 40 * states[:, 1]  # metres
