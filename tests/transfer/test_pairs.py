@@ -262,6 +262,6 @@ def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path: Path, monkeypat
             return super().read(size)
 
     save(tmp_path, 1)
-    monkeypatch.setattr("transfer.pairs.reading", lambda file: Large(file.read_bytes()))
+    monkeypatch.setattr("transfer.pairs.reading", lambda _: Large((tmp_path / "state.safetensors").read_bytes()))
     with pytest.raises(TransferError, match=r"state.safetensors of \d+ bytes does not fit into memory"):
         load(tmp_path)
