@@ -13,8 +13,10 @@ from transfer.files import sweep, write_text
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
 from transfer.recipes.own import named_modules, resuming
+from transfer.recipes.presets import find_config
 from transfer.recipes.results import read_results
-from transfer.recipes.typed import flatten
+from transfer.recipes.toml import parse_toml
+from transfer.recipes.typed import dotted_keys, flatten
 from transfer.recipes.used import Used, dump_used
 
 # What may differ between the beginning of a run and its continuation.
@@ -27,7 +29,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     Nothing is written.
 
     Raises:
-        TransferError: the folder is taken, holds a link, a run with other settings, or one with damaged results.
+        TransferError: the folder is taken, holds a link, a run with other settings, half of them, or damaged results.
     """
     path = folder / "config.toml"
     if not path.is_file():
@@ -39,6 +41,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     if not resume:
         raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
     check_links(folder)
+    check_whole(path)
     before = load_config(str(path))
     changed = differences(before, config)
     if changed:
@@ -50,6 +53,18 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         read_results(file)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+def check_whole(path: Path) -> None:
+    """Raise TransferError when a run's config.toml lacks keys: what was cut off would be a default without a word."""
+    said = flatten(parse_toml(find_config(str(path)).text, str(path)))
+    missing = [key for key in dotted_keys(RunConfig) if key not in said]
+    if missing:
+        some = ", ".join(missing[:5]) + (" and more" if len(missing) > 5 else "")
+        raise TransferError(
+            f"{path} lacks {some}: it was cut off or edited, and holds every setting when a run has written it. Bring "
+            "it back from a copy, or begin again under another --name."
+        )
 
 
 def check_links(folder: Path) -> None:

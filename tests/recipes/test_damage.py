@@ -66,6 +66,18 @@ def test_damaged_results_are_noticed_before_anything_else(
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("end", ["[eval]", "[adapter]", "[run]", "seeds"])
+def test_a_config_that_was_cut_between_two_settings_is_refused(
+    refused: Refused, end: str, copy: Path, transfer: Transfer
+) -> None:
+    """It is TOML still; what is gone would be a default, and be written back as if it had been asked for."""
+    file = copy / "config.toml"
+    half = file.read_text(encoding="utf-8").partition(f"\n{end}")[0] + "\n"
+    file.write_text(half, encoding="utf-8")
+    refused(transfer("run", copy, "--resume"), str(file), "cut off or edited", "--name")
+    assert file.read_text(encoding="utf-8") == half
+
+
 EDITS = (3, None, "x", [], {})
 
 
