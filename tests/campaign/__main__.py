@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(result)
             if result.verdict.faults:
                 file = write(options.out, results, options.seed)
+            if len(results) % 100 == 0:
+                print(f"{len(results)} inputs in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         missed = unnoticed(shop, options.seed) if options.gates else 0
         touched = before != snapshot(shop)
     if results:

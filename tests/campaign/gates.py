@@ -99,11 +99,12 @@ GATES: dict[str, Gate] = {
     "checksum of the JSON": Gate("transfer.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
     "the adapter's trunk": Gate("transfer.identity:check_pair", nothing, "command line", "--trunk other"),
     "one body": Gate("transfer.identity:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
-    "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "names code: a function of the system"),
+    "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
     "declared sizes": Gate("transfer.envs.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"),
     "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
     "answers of environments": Gate("transfer.answers:reward", first_number, "environments", "rewards of two agents"),
     "types of results": Gate("transfer.recipes.shapes:misfits", no_misfits, "run folders", "results.json: versions"),
+    "whose state it is": Gate("transfer.resuming:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip
 

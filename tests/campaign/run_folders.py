@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -83,8 +84,27 @@ def state(rng: random.Random, shop: Path) -> Trial:
         how = rng.choice(list(kinds))
         return Trial(f"{name}: {how}", go, Refused((str(STATE),)), RUNS, lambda place: kinds[how](place.work / file))
     content = json.loads((shop / "work" / file).read_text(encoding="utf-8"))
-    edit = wrong_edit(rng, content, lambda keys: False) if rng.random() < 0.6 else rng.choice(impossible(content))
-    return Trial(f"{name}: {edit}", go, Refused((str(STATE),)), RUNS, lambda place: rewrite(file, edit))
+    edit = wrong_edit(rng, content, signature) if rng.random() < 0.6 else rng.choice(impossible(content))
+    signed = rng.random() < 0.7
+    return Trial(
+        f"{name}, {'' if signed else 'not '}signed: {edit}", go, Refused((str(STATE),)), RUNS,
+        lambda place: (rewrite(file, edit), signed and sign(STATE)),
+    )  # fmt: skip
+
+
+def signature(keys: Keys) -> bool:
+    """What signing writes, and what says only who wrote it."""
+    return keys[0] in ("tensors", "checksum", "library")
+
+
+def sign(folder: Path) -> None:
+    """Make the hashes of a state those of its files, so that its values are judged."""
+    from transfer.pairs import checksum
+
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    content["tensors"] = hashlib.sha256((folder / "state.safetensors").read_bytes()).hexdigest()
+    content["checksum"] = checksum(content)
+    (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def impossible(content: dict[str, Any]) -> list[Edit]:
@@ -102,6 +122,7 @@ def not_finite(file: Path) -> None:
     name = next(name for name in sorted(tensors) if name.startswith("weights.") and tensors[name].dim())
     tensors[name][(0,) * tensors[name].dim()] = float("nan")
     save_file(tensors, file)
+    sign(file.parent)
 
 
 def finish(place: Place) -> dict[str, bytes]:

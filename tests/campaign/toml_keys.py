@@ -50,7 +50,7 @@ def training(section: str) -> dict[str, Key]:
         f"{section}.weight_decay": Key("real", ("0", "0.1")),
         f"{section}.state_noise": Key("real", ("0", "0.1")),
         f"{section}.clip": Key("real", ("0.1", "5"), ("0",)),
-        f"{section}.context": Key("size", ("2", "4"), ("0", "1")),
+        f"{section}.context": Key("size", ("1", "2", "4"), ("0",)),
         f"{section}.log_every": Key("size", ("1", "2", "4"), ("0", "3")),  # save_every is a multiple of it
         f"{section}.save_every": Key("size", ("2", "4", "500"), ("0", "3")),
     }
