@@ -170,8 +170,9 @@ def check_scale(spec: EnvironmentSpec) -> None:
     Where the environment is not at hand nobody plays it, and its own limit is not known.
     """
     known, reference = find(spec.gym_id), spec.reference
-    rows = [one for one in (known.references if known else ()) if one.table == reference.table]
-    if known is None or not rows:
+    row = known or find(spec.gym_id.replace("Sparse-v", "-v"))
+    rows = [one for one in (row.references if row else ()) if one.table == reference.table]
+    if row is None or not rows:
         return
     if reference not in rows:
         raise TransferError(
@@ -187,7 +188,7 @@ def check_scale(spec: EnvironmentSpec) -> None:
     gym = parsed(spec.gym_spec)
     if gym.max_episode_steps is None:  # then the limit beside it decides
         gym.max_episode_steps = spec.max_episode_steps
-    if why := misfit(known, gym, spec.state_size, spec.action_size):
+    if why := misfit(row, gym, spec.state_size, spec.action_size) if known else "it pays other rewards":
         raise TransferError(
             f"the scale of {spec.gym_id} is called '{reference.table}', and that table does not hold for it: {why}. "
             "It was edited; call a scale of your own otherwise, with ReferenceScores."

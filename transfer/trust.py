@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-# Signs of paths and of names of code: "a/b", "~", ".x", "module:function", "module.function"; and what cannot be seen.
-_ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|^\.|\.\.|[^\W\d]\w*\.\w")
+# Signs of paths and of code: "a/b", "~", ".x", "$HOME", "module:function", "module.function", "call()"; and what cannot
+# be seen.
+_ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|\$\w|%\w+%|\w\(|^\.|\.\.|[^\W\d]\w*\.\w")
 _MODEL = re.compile(r"[\w\-]+\.xml")  # MuJoCo's environments look for a bare name among Gymnasium's own models
 _MOST_NESTED = 20
 TRUST = "If you know where it comes from: trust=True, or --trust on the command line."
@@ -200,7 +202,8 @@ def _not_plain(value: Any, depth: int = 0) -> Any:
     if depth > _MOST_NESTED:
         return "lists in lists"
     if isinstance(value, str):
-        return value if _ODD.search(value) and not _MODEL.fullmatch(value) else None
+        usual = unicodedata.normalize("NFKC", value)  # as Python reads names: other colons and dots are the same ones
+        return value if _ODD.search(usual) and not _MODEL.fullmatch(value) else None
     if isinstance(value, list):
         return next((wrong for one in value if (wrong := _not_plain(one, depth + 1)) is not None), None)
     if isinstance(value, dict):

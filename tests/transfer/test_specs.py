@@ -250,6 +250,13 @@ def test_a_table_does_not_hold_for_longer_episodes_than_its_own_wherever_they_ar
         EnvironmentSpec.from_json({**data, "max_episode_steps": 5000})
 
 
+def test_a_table_does_not_hold_for_the_sparse_variant_of_its_environment() -> None:
+    data = environment("pen").to_json()
+    data["gym_spec"] = data["gym_spec"].replace("AdroitHandPen-v1", "AdroitHandPenSparse-v1")
+    with pytest.raises(TransferError, match="of AdroitHandPenSparse-v1 is called 'D4RL', and.* it pays other rewards"):
+        EnvironmentSpec.from_json(data)
+
+
 def test_what_is_not_registered_here_is_loaded_on_the_scale_it_was_made_on() -> None:
     data = environment("pen").to_json()
     text = data["gym_spec"].replace("AdroitHandPen-v1", "AdroitHandPen-v77")
