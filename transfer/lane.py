@@ -41,12 +41,13 @@ class Lane:
 
     Raises:
         TransferError: an unknown decode, a context that is no number of steps, a model that computes its tokens or
-            scales in another way in training than is done here.
+            scales in another way in training than is done here, NaN in what the adapter knows of its data.
     """
 
     def __init__(self, model: TransferModel, decode: str, context: int) -> None:
         check_decode(decode)
         _check_ways(model)
+        _check_buffers(model.adapter)
         self.model, self.decode, self.context = model, decode, whole(context, "context", least=1, most=MOST_CONTEXT)
         scales = model.adapter.scales
         self.range, self.scale = scales.action_range(), scales.return_scale()
@@ -143,3 +144,13 @@ def _check_ways(model: TransferModel) -> None:
                     f"{type(one).__name__} has its own {name}, which trains and which acting does not call: it would "
                     "act on other numbers. Change embed_state, embed_return or a part instead."
                 )
+
+
+def _check_buffers(adapter: Adapter) -> None:
+    """Raise TransferError for NaN in edges of bins and scales: actions would be finite all the same, and wrong."""
+    for name, buffer in adapter.named_buffers():
+        if buffer.isnan().any():
+            raise TransferError(
+                f"the adapter's {name} holds NaN. Edges of bins that are not in use are infinite: where weights are "
+                "averaged (use_buffers=True), buffers are to be copied."
+            )

@@ -208,3 +208,13 @@ def test_a_compiled_method_is_the_same(make_model: MakeModel) -> None:
     model = make_model()
     model.hidden = torch.compile(model.hidden)  # type: ignore[method-assign]
     assert model.stream(1, 4, "autoregressive")
+
+
+def test_averaged_edges_are_refused_before_they_choose_wrong_bins(make_model: MakeModel) -> None:
+    model = make_model(bins=64)
+    averaged = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
+    averaged.update_parameters(model)
+    assert averaged.module.stream(1, 4, "autoregressive")  # the first is a copy
+    averaged.update_parameters(model)
+    with pytest.raises(TransferError, match="action.bins.edges holds NaN"):
+        averaged.module.stream(1, 4, "autoregressive")
