@@ -136,11 +136,13 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._running is not None and len(self._running):
             yield self._running
 
-    def episodes(self, name: str = "recorded") -> Episodes:
+    def episodes(self, name: str = "recorded", env: Any = None) -> Episodes:
         """What was recorded so far, ready for training.
 
         Args:
             name: how errors, results and adapters call it.
+            env: the environment to evaluate in, where the recorded one cannot be built again (a wrapper holds a
+                function, say), as `Episodes.from_arrays` takes it; default: the recorded one.
 
         Raises:
             TransferError: nothing was recorded, or the environment has no Gymnasium spec.
@@ -154,7 +156,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             np.concatenate([one.actions for one in parts]),
             [reward for one in parts for reward in one.rewards],
             [len(one) for one in parts],
-            self.env,
+            self.env if env is None else env,
             name,
         )
 

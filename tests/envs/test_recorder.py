@@ -239,6 +239,17 @@ def test_an_episode_ends_where_a_step_failed(fault: Any, pendulum: Recorder, mon
     np.testing.assert_array_equal(episodes[0].states, [first, taken[0]])
 
 
+def test_what_no_file_can_hold_is_recorded_for_an_environment_that_is_named(home: Path) -> None:
+    env = Recorder(gymnasium.wrappers.TransformReward(gymnasium.make("Pendulum-v1"), lambda reward: reward / 10))
+    seen = play(env, (4,))
+    with pytest.raises(TransferError, match="which no file can hold"):
+        env.episodes()
+    episodes = env.episodes("mine", env="Pendulum-v1")
+    np.testing.assert_array_equal(episodes.rewards, np.array(seen[0]["rewards"], np.float32))
+    episodes.to_minari(ID)
+    assert load_episodes(ID).content_hash == episodes.content_hash
+
+
 def test_nothing_recorded_is_said(pendulum: Recorder, home: Path) -> None:
     for asked in (pendulum.episodes, lambda: save_dataset(pendulum, ID)):
         with pytest.raises(TransferError, match="nothing was recorded yet"):
