@@ -29,8 +29,10 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     Nothing is written.
 
     Raises:
-        TransferError: the folder is taken, holds a link, a run with other settings, half of them, or damaged results.
+        TransferError: the folder is taken, holds a link, a run with other settings, half of them, or damaged results,
+            or its name is no text.
     """
+    check_name(folder)
     path = folder / "config.toml"
     if not path.is_file():
         if folder.is_dir():
@@ -65,6 +67,17 @@ def check_whole(path: Path) -> None:
             f"{path} lacks {some}: it was cut off or edited, and holds every setting when a run has written it. Bring "
             "it back from a copy, or begin again under another --name."
         )
+
+
+def check_name(folder: Path) -> None:
+    """Raise TransferError for a path of bytes that are no UTF-8, in which TensorBoard cannot write."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise TransferError(
+            f"{folder} cannot hold a run: its name is no UTF-8 text here. Choose another --name or --runs-dir; where "
+            "LC_ALL is C, LC_ALL=C.UTF-8 makes text of names that are not English."
+        ) from error
 
 
 def check_links(folder: Path) -> None:

@@ -69,6 +69,14 @@ def test_bad_settings_are_refused_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_made(
+    refused: Refused, tiny: list[str], transfer: Transfer, tmp_path: Path
+) -> None:
+    result = transfer("run", MAIN, *tiny, "--runs-dir", tmp_path, "--name", "x\udcff")
+    refused(result, "cannot hold a run: its name is no UTF-8 text", "LC_ALL=C.UTF-8")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
