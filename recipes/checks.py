@@ -124,5 +124,7 @@ def smallest(config: TrunkConfig) -> TrunkConfig:
 
 def stand_in(spec: EnvironmentSpec) -> Episodes:
     """Two steps of an environment's sizes, all zero, as the state vectors that its observations become."""
-    states, actions = np.zeros((2, spec.state_size)), np.zeros((2, spec.action_size))
-    return Episodes(states, actions, np.zeros(2), np.array([0, 2]), spec, (f"a stand-in for {spec.name}",))
+    states, actions, rewards = (
+        np.zeros((2, *size), np.float32) for size in ((spec.state_size,), (spec.action_size,), ())
+    )
+    return Episodes(states, actions, rewards, np.array([0, 2]), spec, (f"a stand-in for {spec.name}",))
