@@ -18,6 +18,7 @@ from transfer.evaluation import Evaluation
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.references import ReferenceScores
 from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
 
@@ -340,7 +341,8 @@ def test_no_success_where_the_environment_has_told_of_it_before_is_a_rate_of_zer
 
 def test_an_environment_of_the_table_that_tells_of_success_has_a_rate(built: Any, make_model: MakeModel) -> None:
     model = make_model()
-    model.adapter.env_spec = replace(model.env_spec, gym_spec='{"id": "AdroitHandDoor-v1"}')
+    own = ReferenceScores("own", 0.0, 1.0)
+    model.adapter.env_spec = replace(model.env_spec, gym_spec='{"id": "AdroitHandDoor-v1"}', reference=own)
     built(Plain)
     assert evaluate(model, num_episodes=2).success_rate == 0.0
 
