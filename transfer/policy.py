@@ -71,6 +71,10 @@ class Policy:
         """Actions taken since `reset`."""
         return self._time
 
+    def __repr__(self) -> str:
+        """One line: the environment, the return asked for, and where the episode stands."""
+        return f"Policy({self._spec.name}: target return {self._target:.4g}, {self.decode}, step {self._time})"
+
     def act(
         self,
         observation: ArrayLike | Mapping[str, ArrayLike] | None = None,

@@ -228,3 +228,9 @@ def test_an_episode_that_goes_on_past_its_limit_is_told_of(
     assert [record.getMessage() for record in caplog.records] == [
         "'hopper': an episode has 2 steps, this one goes on. Was reset forgotten?"
     ]
+
+
+def test_a_policy_says_in_one_line_what_it_is(make_model: Callable[..., TransferModel]) -> None:
+    policy = make_model().policy(target_return=12.5)
+    policy.act(np.zeros(11))
+    assert repr(policy) == "Policy(hopper: target return 12.5, autoregressive, step 1)"
