@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     families, began, results = options.families.split(","), time.monotonic(), list[Result]()
     if unknown := [name for name in families if name not in FAMILIES]:
         parser.error(f"no family {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
+    (options.out / "failures.txt").unlink(missing_ok=True)
     warm_up()
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
         shop = open_shop(Path(name) / "shop")
