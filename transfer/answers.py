@@ -52,7 +52,9 @@ def reward(value: Any) -> float:
     Raises:
         TransferError: it is no number, not finite, or beyond `LARGEST`.
     """
-    if type(value) in _PLAIN:
+    if type(value) is float:
+        paid = value
+    elif type(value) in _PLAIN:
         paid = float(value)
     else:
         numbers = own(int(value) if isinstance(value, (bool, np.bool_)) else value, "the reward's numbers", dtype=float)

@@ -83,14 +83,17 @@ class Slot:
         self.time += 1
         try:
             answer = self.env.step(action)
-            if not isinstance(answer, (tuple, list)) or len(answer) != 5 or not _is_mapping(answer[4]):
+            if not isinstance(answer, (tuple, list)) or len(answer) != 5:
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
             observation, paid, terminated, truncated, info = answer
+            if type(info) is not dict and not isinstance(info, Mapping):
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            said = success(info) if info else -1
             if not (terminated or truncated):
-                return self._copy(observation), reward(paid), success(info)
+                return self._copy(observation), reward(paid), said
             if isinstance(terminated, str) or isinstance(truncated, str):  # "no" would end the episode as well
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
-            return None, reward(paid), success(info)
+            return None, reward(paid), said
         except Exception as error:
             raise self.failed(error) from error
 
@@ -114,10 +117,6 @@ class Slot:
         if unpacked or seedless:
             return f" {INTERFACE}"
         return "" if self.alone else f" {ALONE}"
-
-
-def _is_mapping(info: object) -> bool:
-    return type(info) is dict or isinstance(info, Mapping)
 
 
 @contextmanager
