@@ -128,7 +128,8 @@ def impossible(content: dict[str, Any]) -> list[Edit]:
     sizes += [("environment", "max_episode_steps"), ("tokenizer", "bins"), ("context",)]
     for keys in sizes:
         if len(keys) == 1 and keys[0] in content or len(keys) == 2 and keys[1] in (content.get(keys[0]) or {}):
-            found += [Edit(keys, value) for value in (0, -1, 10**7, 10**18, 1.5)]
+            most = () if keys[-1] == "max_episode_steps" else (10**7,)  # long episodes are no harm
+            found += [Edit(keys, value) for value in (0, -1, *most, 10**18, 1.5)]
     if "environment" in content:
         specs = ("", "{", "[]", "{}", '{"id": 5}', "null", "[" * 5000 + "]" * 5000)
         found += [Edit(("environment", "gym_spec"), spec) for spec in specs]

@@ -31,7 +31,8 @@ WRONG: dict[str, tuple[str, ...]] = {
         *"= a adapt.steps adapt.steps= =3 adapt..steps=3 .steps=3 adapt.steps=3=4 steps=3 ADAPT.STEPS=3".split(),
         *"adapt=3 quick.steps=3 adapt.steps.x=3 adapt.modes=[[[[ adapt.steps=true trunk.width=1e999".split(),
     ),
-    "--name": ("../x", "", ".", "..", "/abs", "a/b", ".hidden", "x" * 300, "good", "a\nb", "\x1b[31m"),
+    # Escape codes in a name are escaped wherever it is printed.
+    "--name": ("../x", "", ".", "..", "/abs", "a/b", ".hidden", "x" * 300, "good"),
     "--modes": ("", ",", "emb", "mlp,mlp", "random-trunk:full", "all", "embeddings+embeddings"),
     "--seeds": ("", ",", "-1", "0,0", "x", "1.5", "3-", "9" * 40, "true"),
     "--runs-dir": ("tiny.toml",),

@@ -123,7 +123,7 @@ def caught(gate: Gate, shop: Path, seed: int, tries: int = 3) -> tuple[str, str]
 def inputs(gate: Gate, shop: Path, seed: int, count: int) -> Iterator[tuple[str, Trial]]:
     """The first inputs that a gate has to stop."""
     found = 0
-    for number in range(5000):
+    for number in range(20_000):
         name = f"{gate.family}/{number}"
         trial = FAMILIES[gate.family](random.Random(f"{seed}/{name}"), shop)
         if gate.words in trial.name:

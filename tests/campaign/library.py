@@ -21,7 +21,8 @@ NAN, INF = float("nan"), float("inf")
 # What is wrong in the place of an argument, by what it stands for; `Some` are without None, which is a default there.
 Some: tuple[Any, ...] = (object(), [], {}, b"x", len, np.array([1, 2]), 1j, np.datetime64("2020-01-01"))
 NOTHING: tuple[Any, ...] = (None, *Some)
-WHOLE = (*NOTHING, "5", True, 2.5, NAN, INF, -1, 10**16, 10**400, np.float64(NAN), Decimal("NaN"), [3])
+SEED = (*NOTHING, "5", True, 2.5, NAN, INF, -1, 10**400, np.float64(NAN), Decimal("NaN"), [3])
+WHOLE = (*SEED, 10**16)
 SIZE = (*WHOLE, 0)
 REAL = (*NOTHING, "0.1", True, NAN, INF, -INF, 10**400, np.float32(NAN))
 TEXT = (*NOTHING, 3, True, 0.5, "nonsense", "", "a\0b", np.str_("nonsense"))
@@ -62,10 +63,10 @@ def without(values: tuple[Any, ...], *kinds: type) -> tuple[Any, ...]:
     return tuple(value for value in values if type(value) not in kinds)
 
 
-PLAY = each("num_episodes num_envs", SIZE) | {"decode": TEXT, "first_seed": WHOLE, "on_episode": (3, "x")}
+PLAY = each("num_episodes num_envs", SIZE) | {"decode": TEXT, "first_seed": SEED, "on_episode": (3, "x")}
 PLAY_RIGHT = each("num_episodes num_envs", TWO) | {"first_seed": (10_000, 1e4)}
 TRAIN = each("episodes config adapter_config trunk_config", KIND) | {
-    "seed": (*WHOLE, -5),
+    "seed": (*SEED, -5),
     "device": DEVICE,
     "precision": (*KIND, "float8"),
     "compile": FLAG,
@@ -116,7 +117,7 @@ CALLS: dict[str, Call] = {
     "pretrain": Call(calls.pretrain, TRAIN, {"seed": ZERO, "device": ("cpu",)}),
     "WindowSampler": Call(
         calls.sampler,
-        {"episodes": KIND, "context": (*SIZE, 12), "batch_size": SIZE, "seed": WHOLE, "device": DEVICE},
+        {"episodes": KIND, "context": (*SIZE, 12), "batch_size": SIZE, "seed": SEED, "device": DEVICE},
         {"context": TWO, "batch_size": TWO, "seed": ZERO},
     ),
     "policy": Call(
@@ -137,7 +138,7 @@ CALLS: dict[str, Call] = {
     ),
     "build_adapter": Call(
         calls.build,
-        each("episodes trunk config like", KIND) | each("ia3 conditioning", FLAG) | {"seed": WHOLE, "context": SIZE},
+        each("episodes trunk config like", KIND) | each("ia3 conditioning", FLAG) | {"seed": SEED, "context": SIZE},
         {"seed": ZERO, "ia3": (False, np.False_)},
     ),
     "load_episodes": Call(
