@@ -152,16 +152,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """(B, T) step numbers -> (B, T, D)."""
-        rows = steps[:1] if _lockstep(steps) else steps
-        angle = rows[..., None].float() * self.waves  # (B, T, D/2)
-        sinusoids = torch.cat([angle.sin(), angle.cos()], -1)  # (B, T, D)
-        return self.linear(sinusoids.expand(*steps.shape, -1).contiguous())
-
-
-def _lockstep(steps: Tensor) -> bool:
-    """Whether all rows of (B, 1) are at one step, as environments are that play side by side."""
-    one = steps.shape[1] == 1 < len(steps) and steps.device.type == "cpu" and not torch.compiler.is_compiling()
-    return one and bool((steps == steps[0]).all())
+        angle = steps[..., None].float() * self.waves  # (B, T, D/2)
+        return self.linear(torch.cat([angle.sin(), angle.cos()], -1))
 
 
 class Trunk(nn.Module):

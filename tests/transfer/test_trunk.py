@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transfer.errors import TransferError
-from transfer.trunk import Gains, TimeEmbedding, Trunk, TrunkConfig
+from transfer.trunk import Gains, Trunk, TrunkConfig
 
 MakeTrunk = Callable[..., Trunk]
 
@@ -182,11 +182,3 @@ def test_picked_positions_have_the_hidden_vectors_they_have_among_all() -> None:
     whole, _ = trunk(x, gains)
     picked, _ = trunk(x, gains, pick=lambda y: y[:, 1::3])
     torch.testing.assert_close(picked, whole[:, 1::3], atol=1e-6, rtol=1e-6)
-
-
-def test_the_time_of_environments_in_lockstep_is_that_of_each() -> None:
-    time = TimeEmbedding(32)
-    together = time(torch.full((5, 1), 700))
-    apart = time(torch.tensor([[700], [3], [700], [0], [700]]))
-    assert together.shape == (5, 1, 32) and torch.equal(together[2], apart[2])
-    assert not torch.equal(apart[0], apart[1])
