@@ -23,7 +23,7 @@ from benchmarks.measure import seconds
 ROOT = Path(__file__).resolve().parent.parent
 CHILD = Path(__file__).with_name("commit_timing.py")
 HELP = "transfer --help"
-NAMES = ("training step, frozen", "training step, full", "act", "step of 100 environments", HELP)
+NAMES = ("training step, frozen", "training step, full", "act", "step of 100 environments", "step of 100 Hoppers", HELP)
 Pairs = list[tuple[float, float]]
 Timer = Callable[[str], float]
 

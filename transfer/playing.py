@@ -1,11 +1,12 @@
 """Playing episodes: each has its own seed and its own slot, and nothing is reset until a whole wave is over.
 
-On a CPU a wave plays in two halves: while the model reads for one, a thread steps the environments of the other. What
-is no wave of halves plays in the calling thread.
+On a CPU of two cores or more a wave plays in two halves: while the model reads for one, a thread steps the environments
+of the other. What is no wave of halves plays in the calling thread.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -102,6 +103,11 @@ def play(
     return {name: Played(*map(np.concatenate, zip(*some, strict=True))) for name, some in done.items()}
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on; with one of them a second thread only takes turns with the first."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_crews(
     tasks: Mapping[str, Task],
     slots: Mapping[str, list[Slot]],
@@ -110,7 +116,7 @@ def make_crews(
     device: torch.device,
 ) -> list[Crew]:
     """Of one wave: its halves on a CPU, where that is worth it, else all in one."""
-    halves = 2 if device.type == "cpu" and len(seeds) >= WORTH_HALVING else 1
+    halves = 2 if device.type == "cpu" and usable_cores() > 1 and len(seeds) >= WORTH_HALVING else 1
     crews, first = [], 0
     for some in np.array_split(seeds, halves):
         seats = slice(first, first + len(some))

@@ -59,6 +59,8 @@ def acting(function: Callable[Given, Made]) -> Callable[Given, Made]:
     @functools.wraps(function)
     def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Made:
         cast = any(map(torch.is_autocast_enabled, AUTOCAST))
+        if torch.is_inference_mode_enabled() and not cast:  # inside another one
+            return function(*args, **kwargs)
         with isolated() if cast else nullcontext(), torch.inference_mode():
             return function(*args, **kwargs)
 

@@ -292,6 +292,13 @@ def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeM
     assert np.abs(together[4][:5] - together[3]).max() > 1e-3
 
 
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waves play in halves, whatever this machine has."""
+    monkeypatch.setattr("transfer.playing.usable_cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_halves_of_a_wave_are_played_as_if_alone(make_model: MakeModel, countdowns: list[Any]) -> None:
     counts: list[int] = []
     model = make_model(context=3)
@@ -306,6 +313,19 @@ def test_halves_of_a_wave_are_played_as_if_alone(make_model: MakeModel, countdow
         np.testing.assert_allclose(one, together[seed], atol=1e-5)
 
 
+@pytest.mark.parametrize(("cores", "groups"), [(1, [20]), (2, [10, 10])])
+def test_a_wave_is_halved_where_there_is_a_second_core(
+    cores: int, groups: list[int], make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, made = make_model(context=3), []
+    plain = type(model).stream
+    monkeypatch.setattr("transfer.playing.usable_cores", lambda: cores)
+    monkeypatch.setattr(type(model), "stream", lambda self, rows, *rest: made.append(rows) or plain(self, rows, *rest))
+    evaluate(model, num_episodes=20, num_envs=20)
+    assert made == groups
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_one_half_acts_while_the_environments_of_the_other_move(
     asked: Asked, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

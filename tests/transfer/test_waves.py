@@ -86,8 +86,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Plain]], list[Plain
 
 
 @pytest.fixture(params=["one", "waves", "halves", "together", "together in halves"])
-def play(request: pytest.FixtureRequest, make_model: MakeModel, built: Any) -> Play:
+def play(request: pytest.FixtureRequest, make_model: MakeModel, built: Any, monkeypatch: pytest.MonkeyPatch) -> Play:
     """play(kind of environment): 10 episodes of it on every road."""
+    monkeypatch.setattr("transfer.playing.usable_cores", lambda: 2)  # waves of ten play in halves on every machine
     model = make_model(context=3)
     small = MLPPolicy(model.env_spec, model.statistics, 8)  # in a blink
 
