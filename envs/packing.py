@@ -6,7 +6,6 @@ Letters: N steps altogether, E episodes, S state size, A action size.
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import os
@@ -28,6 +27,7 @@ from transfer.envs.reading import Source, blocks_of, scan
 from transfer.envs.staging import staged, sweep
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.once import warn_once
 from transfer.packed import ARRAYS, content_hash
 from transfer.specs import EnvironmentSpec
 
@@ -81,7 +81,7 @@ def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: P
         _check_unchanged(states)
         raise OSError("what was written could not be read back")
     except OSError as error:
-        _say_once(f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
+        warn_once(logger, f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
         return _in_memory(sources)
 
 
@@ -105,11 +105,6 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
 def _once(ids: Iterable[str]) -> list[str]:
     """The ids in their order; parts of one dataset have the same."""
     return list(dict.fromkeys(ids))
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    logger.warning("%s", message)
 
 
 def shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:

@@ -8,6 +8,8 @@ import logging
 import threading
 from collections.abc import Iterator
 
+from transfer.once import warn_once
+
 logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 _building = threading.local()
@@ -55,9 +57,4 @@ def _log_warning(message: str) -> None:
     if getattr(_building, "depth", 0):
         logger.debug("mujoco: %s", message)
     else:
-        _say_once("mujoco: " + message)
-
-
-@functools.lru_cache(maxsize=256)
-def _say_once(message: str) -> None:
-    logger.warning("%s", message)
+        warn_once(logger, "mujoco: " + message)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from transfer.once import warn_once
 from transfer.process import acting
 from transfer.trunk import Gains, Trunk
 
@@ -38,7 +38,7 @@ class Reader:
         self.cache = trunk.empty_cache(rows, capacity, weight.dtype) if self._cacheable() else None
         self.tokens = weight.new_empty(rows, 0 if self.cache else capacity, len(weight))
         self.length = 0
-        _say_once(f"{why}, so actions are chosen through its own forward, slower.")
+        warn_once(log, f"{why}, so actions are chosen through its own forward, slower.")
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D)."""
@@ -76,8 +76,3 @@ class Reader:
             return torch.allclose(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
         except Exception:  # whatever a part of somebody's own does with what it does not expect
             return False
-
-
-@functools.lru_cache(maxsize=256)
-def _say_once(message: str) -> None:
-    log.warning("%s", message)

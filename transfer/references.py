@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from transfer.arrays import own
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import real, seen
+from transfer.once import warn_once
 
 logger = logging.getLogger(__name__)
 _LEAST_SPAN = 1e-4  # of the largest return's size: returns that differ by less are equal but for noise
@@ -89,14 +89,15 @@ class ReferenceScores:
             return cls("dataset", least, max(high, least + 1.0))
         if least is not None:
             warn_once(
+                logger,
                 f"returns go down to {low:g}, where {least:g} is known as the lowest: the rewards are others, "
-                "so the scale starts at the data's smallest return"
+                "so the scale starts at the data's smallest return",
             )
         if high - low > _LEAST_SPAN * max(abs(low), abs(high)):
             _warn_of_outliers(returns)
             return cls("dataset", low, high)
         below = high - max(abs(high), 1.0)
-        warn_once(f"returns of {low:g} to {high:g} are equal but for noise: a score of 0 is set to {below:g}")
+        warn_once(logger, f"returns of {low:g} to {high:g} are equal but for noise: a score of 0 is set to {below:g}")
         return cls("dataset", below, high)
 
 
@@ -105,15 +106,10 @@ def _warn_of_outliers(returns: NDArray[np.float64]) -> None:
     low, few, most, high = np.quantile(returns, [0.0, 0.1, 0.9, 1.0])
     if 0 < most - few < _LEAST_SPAN * (high - low):
         warn_once(
+            logger,
             f"returns go from {low:g} to {high:g}, but most of them from {few:g} to {most:g}: on the scale of all, "
-            "which a policy is asked on, these are equal. Leave the episodes with the outermost rewards out"
+            "which a policy is asked on, these are equal. Leave the episodes with the outermost rewards out",
         )
-
-
-@functools.lru_cache(maxsize=256)
-def warn_once(message: str) -> None:
-    """Log a warning, once a process for each message."""
-    logger.warning("%s", message)
 
 
 def _numbers(values: Any, name: str) -> Any:

@@ -1,6 +1,7 @@
 """What is known about one environment: its sizes, how to build it, its reference scores and targets."""
 
 import importlib
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,10 @@ from transfer.building import Bounds, Spaces, build, spaces_of, unbounded
 from transfer.errors import NotAtHand, TransferError, check_keys
 from transfer.numbers import MOST_STEPS, MOST_WIDTH, flag, real, seen, whole
 from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
+from transfer.once import warn_once
 from transfer.parsing import id_in, parsed
 from transfer.recording import gym_spec_json
-from transfer.references import ReferenceScores, checked_text, warn_once
+from transfer.references import ReferenceScores, checked_text
 from transfer.trust import vouch
 from transfer.wrappers import own_limit
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
 _TABLE = "transfer.envs.specs"
+logger = logging.getLogger(__name__)
 RAW = ReferenceScores("raw return", 0.0, 100.0)
 
 
@@ -201,7 +204,10 @@ def describe(
     gym = parsed(gym_spec)
     known, misfit = importlib.import_module(_TABLE).row_of(gym, state_size, action_size)
     if misfit:
-        warn_once(f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used")
+        warn_once(
+            logger,
+            f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used",
+        )
     row = None if misfit else known
     reference = row.reference if row else None
     if reference is None:
@@ -284,7 +290,7 @@ def spec_of(
     except NotAtHand as error:
         if slices is None or action_size is None:
             raise
-        warn_once(f"{error} Training works without it, scores do not.")
+        warn_once(logger, f"{error} Training works without it, scores do not.")
         spaces = Spaces(slices, *(bounds or unbounded(action_size)))
     _check_sizes(id_in(gym_spec), spaces, slices, action_size)
     scale = np.array([0.0, 1.0]) if returns is None else returns

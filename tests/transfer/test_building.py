@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from tests.toys import Toy
-from transfer import quieting
 from transfer.building import build, spaces_of
 from transfer.episodes import Episodes
 from transfer.errors import NotAtHand
+from transfer.once import warn_once
 from transfer.specs import as_spec, gym_spec_json
 
 ID = "TestBuilt-v0"
@@ -73,7 +73,7 @@ def test_environments_are_built_in_threads(registered: Any) -> None:
 
 
 def test_warnings_of_a_running_simulation_go_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    quieting._say_once.cache_clear()
+    warn_once.cache_clear()
     here = set(Path.cwd().iterdir())
     with contextlib.closing(build(gym_spec_json("Hopper-v5"))) as env:
         env.reset(seed=0)

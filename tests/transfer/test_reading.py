@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from tests.forcing import check_forced, close, decode
-from transfer import reading
 from transfer.attention import causal_attention
 from transfer.batch import Batch
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
+from transfer.once import warn_once
 from transfer.reading import Reader
 from transfer.trunk import Attention, Block, FeedForward, Trunk
 
@@ -259,7 +259,7 @@ def test_a_forward_replaced_for_a_whole_class_counts(
 
 
 def test_the_reason_is_logged_once(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
-    reading._say_once.cache_clear()
+    warn_once.cache_clear()
     model = changed(make_model, "wrapped linear", "ActionEmbedding")
     with caplog.at_level(logging.WARNING, "transfer"):
         for _ in range(3):

@@ -14,10 +14,10 @@ import pytest
 
 from tests import toys
 from tests.toys import toy
-from transfer import references
 from transfer.envs.specs import ENVIRONMENTS, environment, find, reference_for
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.once import warn_once
 from transfer.specs import EnvironmentSpec, ReferenceScores, as_spec, describe, gym_spec_json
 
 
@@ -104,7 +104,7 @@ def test_json_with_other_keys_is_refused(part: str) -> None:
 def test_returns_that_differ_by_noise_have_no_span(
     returns: tuple[float, float], minimum: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    references.warn_once.cache_clear()
+    warn_once.cache_clear()
     reference = ReferenceScores.of_returns(np.array(returns))
     assert reference.minimum == pytest.approx(minimum, rel=1e-3, abs=0.5)
     assert reference.score(returns[1]) == pytest.approx(100.0)
@@ -117,13 +117,13 @@ def test_returns_that_differ_by_noise_have_no_span(
 def test_an_episode_that_makes_all_others_equal_is_said(
     outlier: float | None, said: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    references.warn_once.cache_clear()
+    warn_once.cache_clear()
     ReferenceScores.of_returns(np.array([*range(10, 30), *([] if outlier is None else [outlier])], float))
     assert ("but most of them from" in caplog.text) == said
 
 
 def test_rare_success_is_no_outlier(caplog: pytest.LogCaptureFixture) -> None:
-    references.warn_once.cache_clear()
+    warn_once.cache_clear()
     ReferenceScores.of_returns(np.array([0.0] * 99 + [1.0]))
     assert not caplog.records
 
@@ -209,7 +209,7 @@ def test_a_table_holds_only_where_rewards_and_task_are_left_alone(
     gym_id: str, around: list[tuple[str, dict[str, object]]], changes: dict[str, object], why: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    references.warn_once.cache_clear()
+    warn_once.cache_clear()
     spec = with_settings(gym_id, *around, **changes)
     assert spec.reference == ReferenceScores("dataset", 1.0, 5.0) and spec.target_returns == (5.0,)
     assert spec.name == gym_id and why in caplog.text
@@ -264,7 +264,7 @@ def test_what_is_not_registered_here_is_loaded_on_the_scale_it_was_made_on() -> 
 
 
 def test_a_table_does_not_hold_for_other_sizes(caplog: pytest.LogCaptureFixture) -> None:
-    references.warn_once.cache_clear()
+    warn_once.cache_clear()
     spec = describe(gym_spec_json("Hopper-v5"), 11, 1, np.array([1.0, 5.0]))
     assert spec.reference.table == "dataset" and "it takes 1 action numbers, the table's 3" in caplog.text
     assert describe(gym_spec_json("Hopper-v5"), 9, 3, np.array([1.0, 5.0])).reference.table == "dataset"
