@@ -126,6 +126,18 @@ def make_batch() -> Callable[..., Batch]:
     return make
 
 
+@pytest.fixture(params=["at once", "one by one", "PyTorch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every way of decoding: all dimensions in one call of a kernel, a call for each, and without kernels."""
+    if request.param == "PyTorch":
+        monkeypatch.setattr("transfer.native.fits", lambda size: False)
+    else:
+        request.getfixturevalue("kernels")
+    if request.param == "one by one":
+        monkeypatch.setattr("transfer.streaming.tables_of", lambda action: None)
+    return str(request.param)
+
+
 @pytest.fixture
 def short() -> Callable[..., EnvironmentSpec]:
     """short("hopper", 12): the real environment, with episodes of at most 12 steps."""

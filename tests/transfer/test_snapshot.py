@@ -26,17 +26,6 @@ MakeModel = Callable[..., TransferModel]
 MakeBatch = Callable[..., Batch]
 
 
-@pytest.fixture(params=["at once", "one by one", "PyTorch"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every way of decoding."""
-    if request.param == "PyTorch":
-        monkeypatch.setattr("transfer.native.fits", lambda size: False)
-    else:
-        request.getfixturevalue("kernels")
-    if request.param == "one by one":
-        monkeypatch.setattr("transfer.streaming.tables_of", lambda action: None)
-
-
 def test_twins_have_tensors_of_their_own_and_share_what_is_shared(make_model: MakeModel) -> None:
     model = make_model().train()
     one, other = snapshots([model, TransferModel(model.trunk, model.adapter)])

@@ -25,16 +25,9 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["at once", "one by one", "PyTorch"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every way of decoding: all dimensions in one call of a kernel, a call for each, and without kernels."""
-    if request.param == "PyTorch":
-        monkeypatch.setattr("transfer.native.fits", lambda size: False)
-    else:
-        request.getfixturevalue("kernels")
-    if request.param == "one by one":
-        monkeypatch.setattr("transfer.streaming.tables_of", lambda action: None)
-    return str(request.param)
+@pytest.fixture(autouse=True)
+def every_way(way: str) -> None:
+    """All tests of this file decode in every way."""
 
 
 @pytest.fixture
