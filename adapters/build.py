@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.measuring import bounds, check_bounds, measure
 from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
+from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes
 from transfer.errors import check_type
 from transfer.numbers import flag
 from transfer.registry import resolve
-from transfer.scales import ActionRange, Scales, Statistics
+from transfer.scales import ActionRange, Scales
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import TrunkConfig
 

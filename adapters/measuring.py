@@ -1,4 +1,4 @@
-"""What some episodes say about their environment: `transfer.scales.Statistics`, measured a block of steps at a time.
+"""The `transfer.dataset_statistics.Statistics` of some episodes, measured a block of steps at a time.
 
 Letters: N steps, E episodes, S state size, A action size.
 """
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.dataset_statistics import LONGEST, Statistics
 from transfer.episodes import Episodes
 from transfer.errors import TransferError, check_type
-from transfer.scales import LONGEST, Statistics
 from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)

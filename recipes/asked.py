@@ -10,8 +10,8 @@ from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
 if TYPE_CHECKING:
+    from transfer.dataset_statistics import Statistics
     from transfer.episodes import Episodes
-    from transfer.scales import Statistics
 
 # `best` is what did best in the calibration, else p95; `calibrated` is an error without a calibration.
 BY_CALIBRATION = ("best", "calibrated")

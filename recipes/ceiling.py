@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from transfer.adapters.build import fit_tokenizer
 from transfer.adapters.measuring import measure
 from transfer.adapters.tokenizers import Tokenizer
+from transfer.dataset_statistics import Statistics
 from transfer.envs.loading import load_episodes
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.recipes.ceiling_report import CeilingReport, CeilingRow, write
 from transfer.recipes.recordings import Recording, recordings
 from transfer.recipes.replay import RAW, Key, Outcome, replay
-from transfer.scales import Scales, Statistics
+from transfer.scales import Scales
 from transfer.specs import ReferenceScores
 
 if TYPE_CHECKING:

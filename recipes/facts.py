@@ -15,7 +15,7 @@ import torch
 
 from transfer import native
 from transfer.adapter import Adapter
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
 from transfer.devices import find_precision
 from transfer.distributed import size
 from transfer.episodes import Episodes

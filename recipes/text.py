@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def render(facts: Mapping[str, Any]) -> str:
     """What `describe` found, for a person."""
-    from transfer.calibration import Calibration
+    from transfer.calibration_table import Calibration
 
     if facts["kind"] == "run":
         return render_run(facts)

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfer import registry
+from transfer.dataset_statistics import Statistics
 from transfer.errors import TransferError, check_type, unknown
 from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, flag, whole
-from transfer.scales import Scales, Statistics
+from transfer.scales import Scales
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Gains, Trunk

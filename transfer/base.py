@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from transfer.batch import Batch
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
+from transfer.dataset_statistics import Statistics
 from transfer.errors import TransferError
 from transfer.numbers import seen
-from transfer.scales import Statistics
 from transfer.specs import EnvironmentSpec
 
 if TYPE_CHECKING:

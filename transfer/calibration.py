@@ -1,84 +1,26 @@
-"""Target calibration: what a policy achieves for what it is asked, measured after its training.
+"""Target calibration: what a policy achieves for each of several targets, measured after its training.
 
-A return-conditioned policy does not always do best when it is asked for most: some returns lie outside its data, and
-some adapters follow the number loosely. So each adapter carries a small table of asked and achieved returns, from
-episodes of their own (their seeds are not those of evaluations), and asks for its best row unless it is told otherwise.
+The largest target is not always the best one: some returns lie outside the data, and some adapters follow the target
+loosely. Each adapter therefore carries a small table of target and achieved returns, and its best row is the default
+target. The episodes behind the table have seeds of their own, apart from those of evaluations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
 
 from transfer.answers import LARGEST
-from transfer.errors import TransferError, check_keys
-from transfer.numbers import real, seen, whole
+from transfer.base import PolicyModel, check_model
+from transfer.calibration_table import Calibration
+from transfer.errors import TransferError
+from transfer.evaluation import Evaluation
+from transfer.numbers import real, seen
+from transfer.playing import Settings
+from transfer.rollout import evaluate
 
-if TYPE_CHECKING:
-    from transfer.base import PolicyModel
-    from transfer.evaluation import Evaluation
-
-FIRST_SEED = 20_000
+CALIBRATION_SEED = 20_000
+"""Environment seed of a calibration's first episode."""
 TARGETS = ("p50", "p75", "p90", "p95", "max")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Asked against achieved returns, all raw, one entry per target in the order asked.
-
-    Attributes:
-        asked: returns asked for.
-        achieved: mean returns achieved.
-        success: share of the episodes that succeeded; None where the environment says nothing of it.
-        episodes: played for each target.
-    """
-
-    asked: tuple[float, ...]
-    achieved: tuple[float, ...]
-    success: tuple[float, ...] | None
-    episodes: int
-
-    def __post_init__(self) -> None:
-        """Raises TransferError on a value that is no finite number, and on lists that differ in length or are empty."""
-        for name in ("asked", "achieved", "success"):
-            given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, tuple(real(one, f"calibration.{name}") for one in given))
-        object.__setattr__(self, "episodes", whole(self.episodes, "calibration.episodes", least=1))
-        success = self.asked if self.success is None else self.success
-        if not len(self.asked) == len(self.achieved) == len(success) > 0:
-            raise TransferError("the calibration was edited: its lists differ in length or are empty.")
-
-    @property
-    def best(self) -> float:
-        """The return to ask for: most success, then the highest achieved return, then the smallest target."""
-        success = self.success or (0.0,) * len(self.asked)
-        rows = zip(success, self.achieved, (-asked for asked in self.asked), strict=True)
-        return -max(rows)[2]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; `from_json` restores an equal object."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """The inverse of `to_json`.
-
-        Raises:
-            TransferError: a key is missing or not known, or the lists differ in length.
-        """
-        check_keys("the calibration", data, [f.name for f in fields(cls)])
-        asked, achieved, success = data["asked"], data["achieved"], data["success"]
-        if not (isinstance(asked, list) and isinstance(achieved, list) and isinstance(success, list | None)):
-            raise TransferError(f"the calibration was edited: it holds {seen(dict(data))}.")
-        return cls(tuple(asked), tuple(achieved), None if success is None else tuple(success), data["episodes"])
-
-    def __str__(self) -> str:
-        rows = [f"{asked:.0f} -> {achieved:.0f}" for asked, achieved in zip(self.asked, self.achieved, strict=True)]
-        if self.success is not None:
-            rows = [f"{row} (success {rate:.2f})" for row, rate in zip(rows, self.success, strict=True)]
-        return f"{', '.join(rows)}; best asked {self.best:.0f}, {self.episodes} episodes each"
 
 
 def calibrate(
@@ -91,7 +33,7 @@ def calibrate(
     trust: bool = False,
     on_episode: Callable[[int], None] | None = None,
 ) -> Calibration:
-    """Play a few episodes for each of several targets and keep the outcome in the adapter.
+    """Play a few episodes for each of several targets and store the outcome in the adapter.
 
     Episode i has environment seed 20000 + i, so that no evaluation plays an episode that chose its target.
 
@@ -107,11 +49,7 @@ def calibrate(
     Raises:
         TransferError: no target, or what `transfer.evaluate` raises.
     """
-    from transfer.base import PolicyModel, check_model
-    from transfer.playing import Settings
-    from transfer.rollout import evaluate
-
-    settings = Settings.of(num_episodes, num_envs, decode, FIRST_SEED, on_episode)
+    settings = Settings.of(num_episodes, num_envs, decode, CALIBRATION_SEED, on_episode)
     check_model(model, PolicyModel, "calibrate")
     played: list[Evaluation] = []
     asked = _returns(model, targets)
@@ -129,7 +67,7 @@ def calibrate(
                 target_return=target,
                 num_envs=num_envs,
                 decode=decode,
-                first_seed=FIRST_SEED,
+                first_seed=CALIBRATION_SEED,
                 trust=trust,
                 on_episode=count,
             )

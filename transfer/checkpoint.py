@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
+from transfer.dataset_statistics import Statistics
 from transfer.edits import building, check_finite, checked_record, config_of, first_difference
 from transfer.errors import TransferError
 from transfer.files import as_json, as_path
@@ -28,7 +29,6 @@ from transfer.mlp import MLPPolicy
 from transfer.numbers import flag, seen
 from transfer.pairs import load_pair, save_pair
 from transfer.process import shapes_alone
-from transfer.scales import Statistics
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
 from transfer.tensors import Header, check_header, declared

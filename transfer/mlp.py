@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from transfer.adapter import check_sizes
 from transfer.base import PolicyModel
 from transfer.batch import Batch
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
+from transfer.dataset_statistics import Statistics
 from transfer.errors import check_type
 from transfer.numbers import MOST_WIDTH, whole
 from transfer.process import acting
-from transfer.scales import Scales, Statistics
+from transfer.scales import Scales
 from transfer.seeding import seeded
 from transfer.snapshot import snapshot
 from transfer.specs import EnvironmentSpec

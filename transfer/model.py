@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from transfer.adapter import Adapter
 from transfer.base import PolicyModel
 from transfer.batch import Batch
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
+from transfer.dataset_statistics import Statistics
 from transfer.identity import check_pair
 from transfer.layout import Layout
-from transfer.scales import Statistics
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from transfer import Adapter, TransferModel, evaluate
-from transfer.calibration import Calibration, calibrate
+from transfer.calibration import calibrate
+from transfer.calibration_table import Calibration
+from transfer.dataset_statistics import Statistics
 from transfer.errors import TransferError
 from transfer.mlp import MLPPolicy
-from transfer.scales import Statistics
 
 MakeModel = Callable[..., TransferModel]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from transfer.adapter import Adapter
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.mlp import MLPPolicy

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.model import TransferModel
 from transfer.observations import Slice

@@ -14,13 +14,14 @@ from tests.transfer.conftest import SMALL
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measuring import measure
-from transfer.calibration import Calibration
+from transfer.calibration_table import Calibration
+from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.scales import Scales, Statistics
+from transfer.scales import Scales
 
 GOOD = Statistics(
     state_mean=(0.0, 1.0),
