@@ -18,7 +18,7 @@ import torch
 
 from transfer import Episodes, TrainConfig, Trunk, adapt, evaluate, load_episodes
 from transfer.adapter import AdapterConfig
-from transfer.envs.doctor import check_dataset
+from transfer.envs.checks.doctor import check_dataset
 from transfer.errors import TransferError
 from transfer.files import read_json, write_json, write_text
 from transfer.observations import summary

@@ -21,7 +21,7 @@ from transfer.wrappers import is_left_out, own_limit
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
-    from transfer.envs.specs import KnownEnvironment
+    from transfer.envs.catalog import KnownEnvironment
 
 # Arguments about what is seen, of Gymnasium's MuJoCo environments and of gymnasium_robotics.
 _VIEW = {

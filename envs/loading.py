@@ -3,11 +3,11 @@
 import logging
 from typing import Any
 
-from transfer.envs.located import locate
-from transfer.envs.names import at_hand, local_ids
-from transfer.envs.packing import packed
-from transfer.envs.reading import check_file
-from transfer.envs.recorded import Recorded, environment_of, read_recorded
+from transfer.envs.dataset_ids import at_hand, local_ids
+from transfer.envs.minari.located import locate
+from transfer.envs.minari.metadata import Recorded, environment_of, read_recorded
+from transfer.envs.minari.packing import packed
+from transfer.envs.minari.reading import check_file
 from transfer.episodes import Episodes
 from transfer.numbers import seen
 

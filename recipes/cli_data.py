@@ -30,7 +30,7 @@ def list_data() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace datasets that exist.")
 def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
     """Make a bundled dataset by playing its policies, as in: transfer data make hopper/medium-expert."""
-    from transfer.envs.bundled import make_dataset
+    from transfer.envs.bundled.making import make_dataset
     from transfer.progress import Progress
 
     # The total is corrected by the first call: medium-expert plays two policies of this many steps.
@@ -48,7 +48,7 @@ def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that has this id.")
 def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
     """Turn one of D4RL's own HDF5 files into a Minari dataset; needs neither d4rl nor the old gym."""
-    from transfer.envs.d4rl import import_d4rl
+    from transfer.envs.d4rl.importer import import_d4rl
     from transfer.progress import Progress
 
     with Progress(1, file.name, "steps") as progress:
@@ -66,7 +66,7 @@ def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
 @trusting
 def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> None:
     """Look for known faults before training; exit code 1 when one of them would make results wrong."""
-    from transfer.envs.doctor import check_dataset, render
+    from transfer.envs.checks.doctor import check_dataset, render
 
     found = check_dataset(dataset, env)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else render(found))
@@ -116,7 +116,7 @@ def whole_numbers(option: str, text: str) -> list[int]:
 
 def data_lines() -> list[str]:
     """Local Minari ids, then bundled names with whether each is made."""
-    from transfer.envs.names import BUNDLED, at_hand, local_ids
+    from transfer.envs.dataset_ids import BUNDLED, at_hand, local_ids
 
     lines = ["Local Minari datasets:", *(f"  {name}" for name in local_ids() or ["none"]), "", "Bundled:"]
     for name in BUNDLED:

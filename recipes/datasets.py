@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from transfer.envs.bundled import make_dataset
-from transfer.envs.download import fetch
+from transfer.envs.bundled.making import make_dataset
+from transfer.envs.catalog import environment
+from transfer.envs.dataset_ids import BUNDLED, check_known, is_local, resolve
 from transfer.envs.loading import at_hand, load_episodes
-from transfer.envs.names import BUNDLED, check_known, is_local, resolve
-from transfer.envs.remote import REMOTE
-from transfer.envs.specs import environment
+from transfer.envs.minari.download import fetch
+from transfer.envs.minari.remote import REMOTE
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.progress import Progress

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.answers import SUCCESS
-from transfer.envs.names import data_path
-from transfer.envs.recorded import read_recorded
+from transfer.envs.dataset_ids import data_path
+from transfer.envs.minari.metadata import read_recorded
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.specs import EnvironmentSpec

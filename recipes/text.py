@@ -108,7 +108,7 @@ def render_evaluation(result: Mapping[str, Any]) -> str:
 
 def listing(runs_dir: Path) -> str:
     """Recipes, environments, datasets, and the runs, trunks and adapters under a folder."""
-    from transfer.envs.specs import ENVIRONMENTS, known_environment
+    from transfer.envs.catalog import ENVIRONMENTS, known_environment
     from transfer.recipes.cli_data import data_lines
 
     lines = ["Recipes (transfer run NAME):"]

@@ -33,7 +33,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Evaluations on them are cut after 20 steps: real MuJoCo, but short. Tests only read it.
     """
-    from transfer.envs.bundled import make_dataset
+    from transfer.envs.bundled.making import make_dataset
 
     root = tmp_path_factory.mktemp("tiny")
     with pytest.MonkeyPatch.context() as patch:

@@ -49,7 +49,7 @@ _HOMES = {
     "Episodes": "transfer.episodes",
     "MixedModel": "transfer.mixed",
     "Policy": "transfer.policy",
-    "Recorder": "transfer.envs.recorder",
+    "Recorder": "transfer.envs.writing.recorder",
     "ReferenceScores": "transfer.specs",
     "TrainConfig": "transfer.training",
     "TransferError": "transfer.errors",
@@ -64,7 +64,7 @@ _HOMES = {
     "fingerprint": "transfer.identity",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
-    "save_dataset": "transfer.envs.saving",
+    "save_dataset": "transfer.envs.writing.saving",
     "train_only": "transfer.freezing",
 }
 
@@ -72,8 +72,8 @@ if _TYPE_CHECKING:
     from transfer.adapter import Adapter, AdapterConfig
     from transfer.calibration import calibrate
     from transfer.envs.loading import load_episodes
-    from transfer.envs.recorder import Recorder
-    from transfer.envs.saving import save_dataset
+    from transfer.envs.writing.recorder import Recorder
+    from transfer.envs.writing.saving import save_dataset
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
     from transfer.freezing import train_only

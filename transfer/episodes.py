@@ -31,7 +31,7 @@ from transfer.packed import (
 from transfer.specs import EnvironmentSpec, as_spec
 
 FloatArray = NDArray[np.float32]
-_SAVING = "transfer.envs.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
+_SAVING = "transfer.envs.writing.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -158,7 +158,7 @@ def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settin
 
 def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
     """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
-    known = importlib.import_module("transfer.envs.specs").find(env_spec.gym_id)
+    known = importlib.import_module("transfer.envs.catalog").find(env_spec.gym_id)
     calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
     return bool(known and known.success) or (calibration is not None and calibration.success is not None)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
-_TABLE = "transfer.envs.specs"
+_TABLE = "transfer.envs.catalog"
 logger = logging.getLogger(__name__)
 RAW = ReferenceScores("raw return", 0.0, 100.0)
 

@@ -1,5 +1,1 @@
-"""The checks behind `transfer.envs.doctor`: each takes the survey of a dataset and yields findings."""
-
-# As transfer.envs: one file must never load as two modules.
-if not __name__.startswith("transfer."):
-    raise ImportError("import transfer.envs.checks, not envs.checks (see setup.cfg, package_dir)")
+"""The doctor: checks of a dataset. Each takes the survey of a dataset and returns findings."""

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from transfer.building import Spaces, spaces_of
-from transfer.envs.checks.measuring import Array, Layout, Measured, distances, measure_file
-from transfer.envs.hdf5 import Arrays, again, episode_names, opened
-from transfer.envs.names import check_known, command_for, data_path, is_local, resolve
-from transfer.envs.reading import check_file
-from transfer.envs.recorded import Recorded, read_recorded
-from transfer.envs.specs import KnownEnvironment, find
+from transfer.envs.catalog import KnownEnvironment, find
+from transfer.envs.checks.measured import Array, Layout, Measured, distances, measure_file
+from transfer.envs.dataset_ids import check_known, command_for, data_path, is_local, resolve
+from transfer.envs.minari.hdf5 import Arrays, again, episode_names, opened
+from transfer.envs.minari.metadata import Recorded, read_recorded
+from transfer.envs.minari.reading import check_file
 from transfer.errors import NotAtHand, TransferError
 from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
 from transfer.specs import EnvironmentSpec, as_spec, describe

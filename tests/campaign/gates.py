@@ -100,7 +100,9 @@ GATES: dict[str, Gate] = {
     "the adapter's trunk": Gate("transfer.identity:check_pair", nothing, "command line", "--trunk other"),
     "one body": Gate("transfer.identity:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
     "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
-    "declared sizes": Gate("transfer.envs.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"),
+    "declared sizes": Gate(
+        "transfer.envs.minari.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"
+    ),
     "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
     "answers of environments": Gate("transfer.answers:reward", first_number, "environments", "rewards of two agents"),
     "types of results": Gate("transfer.recipes.shapes:misfits", no_misfits, "run folders", "results.json: versions"),

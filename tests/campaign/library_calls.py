@@ -167,7 +167,7 @@ def load(kit: Kit, **given: Any) -> Any:
 def save_dataset(kit: Kit, episodes: Any = None, **given: Any) -> Any:
     """Hash of what was saved, when it is loaded again."""
     from transfer import load_episodes
-    from transfer.envs.saving import save_dataset
+    from transfer.envs.writing.saving import save_dataset
 
     first = kit.episodes if episodes is None else episodes
     return load_episodes(save_dataset(first, **{"dataset_id": "mine/hopper-v0"} | given)).content_hash

@@ -53,7 +53,7 @@ def open_shop(folder: Path) -> Path:
 
 def make_data(place: Place) -> None:
     """The bundled datasets, a few episodes each."""
-    from transfer.envs.bundled import make_dataset
+    from transfer.envs.bundled.making import make_dataset
 
     place.enter()
     for name in (HOPPER, WALKER):
@@ -71,7 +71,7 @@ def make_own_data(place: Place) -> None:
     import minari
     import numpy as np
 
-    from transfer.envs.writing import episode_buffer
+    from transfer.envs.writing.minari_format import episode_buffer
 
     place.enter()
     rng, buffers = np.random.default_rng(0), []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from transfer import Episodes, TransferError
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.specs import EnvironmentSpec
 
 REAL = st.one_of(arrays.floating_dtypes(sizes=(16, 32, 64)), arrays.integer_dtypes(), arrays.unsigned_integer_dtypes())

@@ -14,7 +14,7 @@ STEPS = 600
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A datasets folder with hopper/medium-expert and walker2d/medium of 600 steps each; tests only read it."""
-    from transfer.envs.bundled import make_dataset
+    from transfer.envs.bundled.making import make_dataset
 
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:

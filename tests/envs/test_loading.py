@@ -64,8 +64,8 @@ def test_the_cached_load_equals_the_first_one_and_reads_no_hdf5(
     def fail(*args: Any) -> None:
         raise AssertionError("read the HDF5 file again")
 
-    monkeypatch.setattr("transfer.envs.packing.scan", fail)
-    monkeypatch.setattr("transfer.envs.packing.blocks_of", fail)
+    monkeypatch.setattr("transfer.envs.minari.packing.scan", fail)
+    monkeypatch.setattr("transfer.envs.minari.packing.blocks_of", fail)
     started = time.perf_counter()
     again = load_episodes("hopper/medium-expert")
     assert time.perf_counter() - started < 0.5

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from transfer.adapter import AdapterConfig
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint

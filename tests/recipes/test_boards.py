@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.recipes import boards
 from transfer.recipes.boards import Board

@@ -183,7 +183,7 @@ def test_data_make_prints_ids_and_shows_progress(monkeypatch: pytest.MonkeyPatch
         on_progress(2 * steps, 2 * steps)
         return Made([f"{name}-{seed}-{overwrite}", "second"])
 
-    monkeypatch.setattr("transfer.envs.bundled.make_dataset", make_dataset)
+    monkeypatch.setattr("transfer.envs.bundled.making.make_dataset", make_dataset)
     result = call("data", "make", "hopper/medium", "--steps", 50, "--seed", 3)
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == ["hopper/medium-3-False", "second"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from transfer.envs.bundled import make_dataset
-from transfer.envs.specs import environment
+from transfer.envs.bundled.making import make_dataset
+from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.recipes.checks import stand_in
 from transfer.recipes.config import DataConfig, load_config
@@ -76,7 +76,7 @@ def test_an_unknown_dataset_is_refused_whatever_the_fallback(
 ) -> None:
     shutil.copytree(own_data / "bundled/walker2d/expert-v0", own_data / "swing/energy-v0")
     monkeypatch.setattr("transfer.recipes.datasets.fetch", lambda ids: pytest.fail(f"{ids} were asked for"))
-    monkeypatch.setattr("transfer.envs.download.remote_reachable", lambda: network)
+    monkeypatch.setattr("transfer.envs.minari.download.remote_reachable", lambda: network)
     preset, options = MAIN, [f"--set={section}.data={data}"]
     if way == "TOML":
         text = preset_text(MAIN)

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from transfer.adapters.build import build_adapter
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint

@@ -12,7 +12,7 @@ from torch import nn
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.batch import Batch
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.identity import fingerprint
 from transfer.model import TransferModel

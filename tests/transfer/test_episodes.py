@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.toys import toy
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.observations import Slice

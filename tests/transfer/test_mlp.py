@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from transfer.batch import Batch
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.mlp import MLPPolicy

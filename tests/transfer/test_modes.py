@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transfer.adapter import AdapterConfig
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from transfer.calibration import calibrate
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.freezing import train_only
 from transfer.mixed import MixedModel

@@ -14,7 +14,7 @@ import pytest
 
 from tests import toys
 from tests.toys import toy
-from transfer.envs.specs import ENVIRONMENTS, environment, find, reference_for
+from transfer.envs.catalog import ENVIRONMENTS, environment, find, reference_for
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.once import warn_once
@@ -463,7 +463,7 @@ def test_an_environment_that_cannot_be_built_says_what_to_install() -> None:
 def test_building_environments_prints_nothing_and_writes_no_log(tmp_path: object) -> None:
     # A process of its own: the notice of gymnasium_robotics comes once, at its import, and MuJoCo's from C.
     program = (
-        "from transfer.envs.specs import environment\n"
+        "from transfer.envs.catalog import environment\n"
         "environment('halfcheetah').make().reset(seed=0)\n"
         "environment('pen').make().reset(seed=0)\n"
     )

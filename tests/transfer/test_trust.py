@@ -15,7 +15,7 @@ from gymnasium import spaces, utils, wrappers
 
 from tests import toys
 from tests.toys import toy
-from transfer.envs.specs import environment
+from transfer.envs.catalog import environment
 from transfer.errors import NotAtHand, TransferError
 from transfer.parsing import parsed
 from transfer.specs import EnvironmentSpec, as_spec, gym_spec_json

@@ -1,0 +1,192 @@
+"""Rolling out a bundled behaviour policy in real MuJoCo, many environments at a time.
+
+Letters: V environments stepped together, S state size, A action size, T steps of an episode.
+"""
+
+import functools
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Self
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.errors import TransferError
+from transfer.quieting import quiet
+
+Array = NDArray[np.float32]
+NUM_ENVS = 16  # one forward pass for all of them; more gives no speed, as MuJoCo then takes nearly all the time
+# Exploration noise in units of the policy's own standard deviation (envs/bundled/behaviours/README.md).
+NOISE = {"hopper-medium": 1.0, "hopper-expert": 0.3, "walker2d-medium": 0.5, "walker2d-expert": 0.5}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A Gaussian policy squashed by tanh: two hidden layers of ReLU, then a mean and a log standard deviation.
+
+    Attributes:
+        name: such as "hopper-expert".
+        gym_id: the environment that it was trained in.
+        weights: "W0 b0 W1 b1 W2 b2 log_std_W log_std_b", W (in, out), float32.
+        noise: factor on the standard deviation.
+        description: how it was trained, as JSON.
+    """
+
+    name: str
+    gym_id: str
+    weights: dict[str, Array]
+    noise: float
+    description: str
+
+    @functools.cached_property
+    def blocks(self) -> Array:
+        """W1 as blocks of columns, (4, in, out / 4).
+
+        One product with the whole matrix is just large enough for OpenBLAS to share it among threads, which wait for
+        each other: on two busy cores that took 13 times as long.
+        """
+        size = len(self.weights["W1"])
+        return np.ascontiguousarray(self.weights["W1"].reshape(size, 4, -1).transpose(1, 0, 2))
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Reads one of the policies that come with the library."""
+        with resources.as_file(resources.files("transfer.envs.bundled") / "behaviours" / f"{name}.npz") as path:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        description = str(arrays.pop("meta"))
+        return cls(name, json.loads(description)["env"], arrays, NOISE[name], description)
+
+    def act(self, states: Array, normal: Array) -> Array:
+        """Actions (V, A) in [-1, 1] for states (V, S) and standard normal numbers (V, A)."""
+        w = self.weights
+        hidden = np.maximum(states @ w["W0"] + w["b0"], 0.0)  # (V, 256)
+        columns = np.matmul(hidden, self.blocks)  # (4, V, 64)
+        hidden = np.maximum(columns.transpose(1, 0, 2).reshape(hidden.shape) + w["b1"], 0.0)  # (V, 256)
+        mean = hidden @ w["W2"] + w["b2"]  # (V, A)
+        std = np.exp(np.clip(hidden @ w["log_std_W"] + w["log_std_b"], -20.0, 2.0))
+        actions: Array = np.tanh(mean + np.float32(self.noise) * std * normal)
+        return actions
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One whole episode: observations (T + 1, S) float64, actions (T, A) float32, rewards (T,) float64."""
+
+    seed: int
+    observations: NDArray[np.float64]
+    actions: Array
+    rewards: NDArray[np.float64]
+    terminated: bool
+
+
+class _Slot:
+    """One environment and the episode that runs in it."""
+
+    def __init__(self, gym_id: str) -> None:
+        # The bare environment: the episode's end by time is counted here, and the wrappers cost a tenth of a step.
+        spec = gymnasium.spec(gym_id)
+        if spec.max_episode_steps is None:
+            raise TransferError(f"environment {gym_id} has no step limit, so its episodes have no end")
+        self.limit = spec.max_episode_steps
+        with quiet():
+            self.env: gymnasium.Env[Any, Any] = gymnasium.make(spec, disable_env_checker=True).unwrapped
+        self.episode = -1
+
+    def start(self, entropy: tuple[int, int], episode: int) -> None:
+        """Begins an episode whose start and noise are functions of (seed, name, episode) alone."""
+        self.episode, self.length, self.terminated = episode, 0, False
+        rng = np.random.default_rng([*entropy, episode])
+        self.seed = int(rng.integers(2**31))
+        state, _ = self.env.reset(seed=self.seed)
+        (action_size,) = self.env.action_space.shape or (0,)
+        self.normal = rng.standard_normal((self.limit, action_size), dtype=np.float32)  # (T, A)
+        self.observations = np.empty((self.limit + 1, len(state)))
+        self.actions = np.empty((self.limit, action_size), dtype=np.float32)
+        self.rewards = np.empty(self.limit)
+        self.observations[0] = state
+
+    def step(self, action: Array) -> bool:
+        """Takes one step; True when the episode has ended."""
+        state, reward, self.terminated, _, _ = self.env.step(action)
+        self.actions[self.length], self.rewards[self.length] = action, reward
+        self.length += 1
+        self.observations[self.length] = state
+        return self.terminated or self.length == self.limit
+
+    def trajectory(self) -> Trajectory:
+        """The episode so far, in arrays of its own."""
+        end = self.length
+        observations, actions, rewards = self.observations[: end + 1], self.actions[:end], self.rewards[:end]
+        return Trajectory(self.seed, observations.copy(), actions.copy(), rewards.copy(), self.terminated)
+
+
+def rollout(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int], None]) -> list[Trajectory]:
+    """Whole episodes of a behaviour, with `steps` steps or just more in total.
+
+    Episodes are kept in the order in which they began, never in the order in which they ended: that order would fill
+    the dataset with short episodes.
+
+    Args:
+        behaviour: the policy.
+        steps: cut after the first episode that reaches this many steps in total.
+        seed: episode i is a function of (seed, behaviour's name, i).
+        on_steps: called now and then with the steps taken so far, at most `steps`.
+    """
+    entropy = (seed, zlib.crc32(behaviour.name.encode()))
+    slots = [_Slot(behaviour.gym_id) for _ in range(NUM_ENVS)]
+    done: dict[int, Trajectory] = {}
+    most = 0
+    try:
+        for taken in _run(behaviour, slots, entropy, done, steps):
+            most = max(most, min(taken, steps))  # episodes that turn out not to be needed leave the count
+            on_steps(most)
+    finally:
+        for slot in slots:
+            slot.env.close()
+    return [done[index] for index in range(_needed(done, {}, steps))]
+
+
+def _run(
+    behaviour: Behaviour, slots: list[_Slot], entropy: tuple[int, int], done: dict[int, Trajectory], steps: int
+) -> Iterator[int]:
+    """Fills `done` with at least the episodes that are needed; yields the steps taken so far, now and then."""
+    for episode, slot in enumerate(slots):
+        slot.start(entropy, episode)
+    running, begun = dict(enumerate(slots)), len(slots)  # slots by row
+    # Always the same rows, so that the arithmetic of an episode does not depend on which others are over.
+    states = np.zeros((len(slots), slots[0].observations.shape[1]), dtype=np.float32)  # (V, S)
+    normal = np.zeros((len(slots), slots[0].actions.shape[1]), dtype=np.float32)  # (V, A)
+    for tick in itertools.count():
+        if not running:
+            return
+        for row, slot in running.items():
+            states[row], normal[row] = slot.observations[slot.length], slot.normal[slot.length]
+        actions = behaviour.act(states, normal)
+        ended = [slot for row, slot in running.items() if slot.step(actions[row])]
+        for slot in ended:
+            done[slot.episode] = slot.trajectory()
+            if _needed(done, running, steps) > begun:
+                slot.start(entropy, begun)
+                begun += 1
+        if ended or tick % 50 == 0:
+            needed = _needed(done, running, steps)
+            running = {row: slot for row, slot in running.items() if slot.episode < needed and slot.episode not in done}
+            yield sum(len(t.rewards) for t in done.values()) + sum(slot.length for slot in running.values())
+
+
+def _needed(done: dict[int, Trajectory], running: dict[int, _Slot], steps: int) -> int:
+    """How many episodes, from the first on, hold `steps` steps already; one more than were begun if all do not."""
+    lengths = {slot.episode: slot.length for slot in running.values()}
+    lengths |= {index: len(trajectory.rewards) for index, trajectory in done.items()}
+    total = 0
+    for index in range(len(lengths)):
+        total += lengths[index]
+        if total >= steps:
+            return index + 1
+    return len(lengths) + 1

@@ -1,0 +1,114 @@
+"""Datasets of the kind that D4RL has, made here and now from the bundled behaviour policies: no download needed."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.envs.dataset_ids import BUNDLED, data_path, is_local
+from transfer.envs.writing.minari_format import episode_buffer, publish, staging, version, write_dataset
+from transfer.errors import TransferError, unknown
+from transfer.files import read_json
+from transfer.numbers import MOST_SEED, MOST_STEPS, whole
+
+if TYPE_CHECKING:
+    from transfer.envs.bundled.generate import Behaviour, Trajectory
+
+logger = logging.getLogger(__name__)
+
+
+class Made(tuple[str, ...]):
+    """Ids of the datasets, in the order in which they are joined.
+
+    Attributes:
+        made: whether the call made any of them; False when all were there already.
+    """
+
+    made: bool = False
+
+
+def make_dataset(
+    name: str,
+    steps: int = 100_000,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
+) -> Made:
+    """Rolls out bundled policies and keeps the episodes as local Minari datasets.
+
+    The episodes are a function of (name of the policy, seed), so on one machine two calls give equal data. Datasets
+    appear all at once when everything is done: an error or Ctrl-C leaves nothing behind.
+
+    Args:
+        name: "hopper/medium", "hopper/expert", "hopper/medium-expert", and the same for walker2d.
+        steps: steps of each policy; its last episode is kept whole, so there are a few more.
+        seed: zero or more.
+        on_progress: called with (steps taken, steps to take) over all policies.
+        overwrite: replace datasets that are there; otherwise they are kept as they are.
+
+    Returns:
+        The ids, such as ("bundled/hopper/medium-v0", "bundled/hopper/expert-v0"), with `made`.
+
+    Raises:
+        TransferError: unknown name, or steps or seed out of range.
+    """
+    steps, seed = whole(steps, "steps", 1, MOST_STEPS), whole(seed, "seed", 0, MOST_SEED)
+    if not isinstance(name, str) or name not in BUNDLED:
+        raise unknown("bundled dataset", name, BUNDLED, "Other datasets come from Minari: `minari list remote`.")
+    result = Made(BUNDLED[name])
+    todo = [one for one in result if overwrite or not is_local(one)]
+    for one in set(result) - set(todo):
+        _warn_if_different(one, steps, seed)
+    result.made = bool(todo)
+    if todo:
+        _make(todo, steps, seed, on_progress or (lambda done, total: None))
+    return result
+
+
+def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int, int], None]) -> None:
+    from transfer.envs.bundled.generate import Behaviour, rollout
+
+    total = steps * len(ids)
+    with staging() as folder:
+        for index, dataset_id in enumerate(ids):
+            _, env, label = dataset_id.removesuffix("-v0").split("/")
+            behaviour = Behaviour.load(f"{env}-{label}")
+
+            def on_steps(done: int, before: int = steps * index) -> None:
+                on_progress(before + done, total)
+
+            episodes = rollout(behaviour, steps, seed, on_steps)
+            _write(folder / str(index), dataset_id, behaviour, episodes, {"steps": steps, "seed": seed})
+        for index, dataset_id in enumerate(ids):
+            publish(folder / str(index), dataset_id)
+    on_progress(total, total)
+
+
+def _write(
+    folder: Path, dataset_id: str, behaviour: "Behaviour", episodes: list["Trajectory"], made_with: dict[str, int]
+) -> None:
+    import gymnasium
+
+    metadata: dict[str, Any] = {
+        "algorithm_name": "SAC (sbx)",
+        "description": f"Rollouts of a bundled behaviour policy, noise {behaviour.noise}: {behaviour.description}",
+        "bundled": {"behaviour": behaviour.name, "noise": behaviour.noise, **made_with},
+        "requirements": [f"{package}=={version(package)}" for package in ("mujoco", "gymnasium")],
+    }
+    buffers = (
+        episode_buffer(one.observations, one.actions, one.rewards, bool(one.terminated), one.seed) for one in episodes
+    )
+    write_dataset(folder, dataset_id, gymnasium.spec(behaviour.gym_id), buffers, metadata)
+
+
+def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
+    try:
+        before = read_json(data_path(dataset_id) / "metadata.json").get("bundled")
+        made_with = whole(before["steps"], "steps"), whole(before["seed"], "seed")  # type: ignore[index]
+    except (TransferError, TypeError, KeyError):
+        return  # edited or damaged: whoever reads it says so
+    if made_with != (steps, seed):
+        logger.warning(
+            "%s is kept as it was made, with %d steps of seed %d; overwrite it to have %d steps of seed %d",
+            *(dataset_id, *made_with, steps, seed),
+        )

@@ -1,0 +1,72 @@
+"""Checks for the known faults of Adroit hand datasets."""
+
+import re
+
+import numpy as np
+
+from transfer.envs.checks.environment_checks import installed
+from transfer.envs.checks.findings import Finding
+from transfer.envs.checks.survey import Data
+
+_FIXED_IN = "1.4.3"  # of gymnasium-robotics; only -v2 is registered there
+_HAND = re.compile(r"AdroitHand(Door|Hammer|Relocate)\w*-v(\d+)")
+
+
+def adroit_reward_sign(data: Data) -> list[Finding]:
+    """Gymnasium-Robotics #220: until 1.4.3 the distance from hand to object was rewarded instead of punished."""
+    made_in = str(data.collected_in.get("id", ""))
+    match, here = _HAND.fullmatch(made_in), installed("gymnasium-robotics")
+    if not match or here is None or data.settings.get("reward_type", "dense") != "dense":
+        return []
+    from packaging.version import Version
+
+    seen = False if data.metadata.get("imported") else _distance_is_rewarded(match.group(1), data)
+    in_data = seen if seen is not None else match.group(2) == "1"
+    in_evaluation = here < Version(_FIXED_IN)
+    how = "seen in the numbers" if seen is not None else f"as in {made_in}"
+    how = "as in all of D4RL's own files" if data.metadata.get("imported") else how
+    words = {True: "rewarded", False: "punished"}
+    message = f"distance from hand to object is {words[in_data]} in the data ({how}), {words[in_evaluation]} in the "
+    message += f"evaluation (gymnasium-robotics {here})"
+    if in_data != in_evaluation:
+        fitting = f"<{_FIXED_IN}" if in_data else f">={_FIXED_IN}"
+        advice = f"Returns of data and evaluation do not compare: use success only, or gymnasium-robotics{fitting}."
+        return [Finding("adroit-reward-sign", "error", message, advice)]
+    advice = f"Report success beside return; returns got with gymnasium-robotics {_FIXED_IN} or later do not compare."
+    return [Finding("adroit-reward-sign", "warning", message, advice)] if in_data else []
+
+
+def _distance_is_rewarded(task: str, data: Data) -> bool | None:
+    """The sign as the first steps of the episodes show it, None where they cannot.
+
+    With the right sign the reward of a hand that has not touched anything yet is at most -0.1 * distance: in relocate
+    it is exactly that, in door without the door's own part (adroit_relocate.py and adroit_door.py, step).
+    """
+    pairs = [(one.opening, one.rewards[: len(one.opening)]) for one in data.episodes if len(one.opening)]
+    if not pairs or task == "Hammer" or any(len(states) != len(rewards) for states, rewards in pairs):
+        return None
+    states, rewards = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    if states.shape[1] != 39:
+        return None
+    if task == "Door":
+        reach, rest = states[:, 35:38], rewards + 0.1 * (states[:, 28] - 1.57) ** 2
+    else:
+        reach, rest = states[:, 30:33], rewards
+    punished = rest + 0.1 * np.linalg.norm(reach, axis=1) <= 1e-4
+    return bool(punished.mean() < 0.5)
+
+
+def pen_steps(data: Data) -> list[Finding]:
+    """D4RL's pen ends after 100 steps, Gymnasium's after 200: a return belongs to one of them."""
+    if not data.known or data.known.name != "pen" or not data.steps.size:
+        return []
+    short, long = int((data.steps <= 100).sum()), int((data.steps > 100).sum())
+    counts = ((short, "100"), (long, str(data.steps.max())))
+    parts = [f"{count:,} episodes of up to {steps} steps" for count, steps in counts if count]
+    own = data.evaluated_in.get("max_episode_steps")
+    message = f"{' and '.join(parts)}; an evaluation here ends after {data.limit} (the environment itself: {own})"
+    advice = "A return over 200 steps is about twice one over 100: compare returns over equally many steps only."
+    return [Finding("pen-steps", "warning" if short and long else "note", message, advice)]
+
+
+CHECKS = (adroit_reward_sign, pen_steps)

@@ -1,0 +1,121 @@
+"""Checks a local Minari dataset before anybody trains on it: `transfer data check ID`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from transfer.envs.checks import adroit_checks, antmaze_checks, environment_checks, file_checks, value_checks
+from transfer.envs.checks.findings import CODES, SEVERITIES, Finding
+from transfer.envs.checks.survey import Data, survey
+from transfer.observations import summary
+
+__all__ = ["CODES", "Checkup", "Finding", "check_dataset", "render"]
+_MODULES = (file_checks, value_checks, environment_checks, antmaze_checks, adroit_checks)
+_CHECKS = tuple(check for module in _MODULES for check in module.CHECKS)
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found in a dataset.
+
+    Attributes:
+        dataset_id: a Minari id.
+        facts: plain values for people and JSON; None where something is not known.
+        findings: errors first.
+    """
+
+    dataset_id: str
+    facts: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether results got with this dataset would be wrong."""
+        return any(one.severity == "error" for one in self.findings)
+
+    def count(self, severity: str) -> int:
+        """Findings of a severity."""
+        return sum(one.severity == severity for one in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        findings = [asdict(one) for one in self.findings]
+        return {"dataset_id": self.dataset_id, "wrong": self.wrong, "facts": self.facts, "findings": findings}
+
+
+def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Checkup:
+    """Reads a dataset once and runs every check on it.
+
+    Args:
+        dataset_id: a Minari id on this machine, or a bundled name that stands for one dataset ("hopper/expert").
+        env: the environment to evaluate in, in place of the one that the metadata name; see `load_episodes`.
+        trust: import and call whatever the metadata name; see `transfer.trust`.
+
+    Raises:
+        TransferError: an unknown name, a dataset that is not on this machine, or files that cannot be read.
+    """
+    with np.errstate(all="ignore"):  # what is not finite is a finding
+        data = survey(dataset_id, env, trust)
+        findings = [one for check in _CHECKS for one in check(data)]
+        findings.sort(key=lambda one: SEVERITIES.index(one.severity))
+        return Checkup(data.dataset_id, _facts(data), tuple(findings))
+
+
+def _facts(data: Data) -> dict[str, Any]:
+    spec, returns = data.spec, data.returns[np.isfinite(data.returns)]
+    scores = spec.reference.score(returns) if spec else np.zeros(0)
+    return {
+        "environment": data.gym_id or None,
+        "name": data.known.name if data.known else None,
+        "episodes": len(data.episodes),
+        "steps": int(data.steps.sum()),
+        "shortest": int(data.steps.min()) if data.episodes else None,
+        "longest": int(data.steps.max()) if data.episodes else None,
+        "step_limit": data.limit,
+        "state": summary(data.layout.slices) if data.layout.slices else None,
+        "action_size": len(data.layout.low) or None,
+        "mean_return": float(returns.mean()) if len(returns) else None,
+        "std_return": float(returns.std()) if len(returns) else None,
+        "min_return": float(returns.min()) if len(returns) else None,
+        "max_return": float(returns.max()) if len(returns) else None,
+        "mean_score": float(scores.mean()) if len(scores) else None,
+        "reference": spec.reference.table if spec else None,
+        "success_rate": float(np.mean(data.successes)) if data.successes else None,
+    }
+
+
+def render(checkup: Checkup) -> str:
+    """The report as plain text: what the dataset is, then one line for each finding, then the verdict."""
+    wide = max((len(one.code) for one in checkup.findings), default=0)
+    lines = [
+        f"{one.code:{wide}}  {one.severity:7}  {one.message.rstrip('.')}. {one.advice}" for one in checkup.findings
+    ]
+    counts = ", ".join(f"{checkup.count(one)} {one}{'' if checkup.count(one) == 1 else 's'}" for one in SEVERITIES)
+    verdict = "results would be wrong" if checkup.wrong else "nothing that makes results wrong"
+    head = [checkup.dataset_id, *_about(checkup.facts)]
+    return "\n".join([*head, "", *lines, *[""] * bool(lines), f"{counts}: {verdict}"])
+
+
+def _about(facts: dict[str, Any]) -> list[str]:
+    """The facts in up to four lines."""
+    lines = [f"  environment  {facts['environment'] or 'none'}" + (f" ({facts['name']})" if facts["name"] else "")]
+    if facts["step_limit"]:
+        lines[0] += f", {facts['step_limit']} steps at most"
+    actions = f"{facts['action_size']} numbers" if facts["action_size"] else "not supported"
+    lines.append(f"  states       {facts['state'] or 'not supported'}; actions {actions}")
+    if facts["steps"]:
+        lines.append(
+            f"  episodes     {facts['episodes']:,} of {facts['shortest']:,} to {facts['longest']:,} steps, "
+            f"{facts['steps']:,} in all"
+        )
+    if facts["mean_return"] is not None:
+        score = "" if facts["mean_score"] is None else f"; score {facts['mean_score']:.1f} ({facts['reference']})"
+        success = "" if facts["success_rate"] is None else f"; success {100 * facts['success_rate']:.1f} %"
+        lines.append(
+            f"  return       {facts['mean_return']:.1f} ± {facts['std_return']:.1f}, {facts['min_return']:.1f} to "
+            f"{facts['max_return']:.1f}{score}{success}"
+        )
+    return lines

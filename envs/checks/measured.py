@@ -1,0 +1,208 @@
+"""The episodes of a Minari file in numbers.
+
+Letters: T steps of an episode, S state size, A action size. One episode is in memory at a time; of each only numbers
+for the whole episode are kept, its rewards, its first few steps and, in a maze, the way to the goal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.envs.minari.hdf5 import Arrays, episode_names
+from transfer.errors import TransferError
+from transfer.observations import Slices, to_state
+
+Array = NDArray[Any]
+FLAGS = ("terminations", "truncations")
+OPENING = 5  # first steps of each episode that are kept
+_LARGEST = float(np.finfo(np.float32).max)
+_AT_BOUND = 1e-6  # of the bound, at least of 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every episode has to hold.
+
+    Attributes:
+        slices: of the state vector; None where the observations are not supported.
+        shapes: shape of one entry of each array that is needed, by its path in the episode ("observations/goal").
+        low: (A,) of the action space; empty where actions are not supported.
+        high: (A,).
+    """
+
+    slices: Slices | None
+    shapes: Mapping[str, tuple[int, ...]]
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One episode in numbers.
+
+    Attributes:
+        name: of its group in the file.
+        missing: paths of arrays that are needed and not there.
+        lengths: entries of each array, by path.
+        shapes: of one entry of each array, by path.
+        rewards: (T,) float64.
+        opening: (n, S) states after the first actions, n = `OPENING` or fewer.
+        way: (T + 1, 4) position and goal of a maze, None elsewhere.
+        low: smallest value of each column, of "states" (S,) and "actions" (A,); absent where they cannot be read.
+        high: the largest.
+        unreal: steps with a number that is not finite in float32, of each array with any.
+        ended: whether the last step is terminated or truncated.
+        early: flags before the last step.
+        digest: hash of states and actions, b"" where they cannot be read.
+        outside: action numbers outside the space.
+        excess: largest distance to the space.
+        at_bound: action numbers at a bound, or outside.
+        success: as the infos tell it, None where they do not.
+    """
+
+    name: str
+    missing: tuple[str, ...]
+    lengths: Mapping[str, int]
+    shapes: Mapping[str, tuple[int, ...]]
+    rewards: Array
+    opening: Array
+    way: Array | None
+    low: Mapping[str, Array]
+    high: Mapping[str, Array]
+    unreal: Mapping[str, int]
+    ended: bool
+    early: int
+    digest: bytes
+    outside: int
+    excess: float
+    at_bound: int
+    success: bool | None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.rewards)
+
+
+def distances(way: Array) -> Array:
+    """(T + 1,) from the position to the goal, of a way (T + 1, 4)."""
+    return np.linalg.norm(way[:, :2] - way[:, 2:], axis=1)
+
+
+def measure_file(arrays: Arrays, layout: Layout) -> tuple[Measured, ...]:
+    """Measures each episode of an open HDF5 file (groups "episode_<i>").
+
+    Raises:
+        TransferError: an array lies in another file, or is larger than the file can hold.
+    """
+    names, _ = episode_names(arrays.groups)
+    return tuple(_measure(name, arrays, layout) for name in names)
+
+
+def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
+    stored = _stored(name, arrays)
+    sizes = {path: one.shape for path, one in stored.items()}
+    values = {path: stored[path][()] for path in (*layout.shapes, *FLAGS) if path in stored}
+    whole = {path: value for path, value in values.items() if value.shape[1:] == layout.shapes.get(path, ())}
+    read = {"states": _states(whole, layout.slices), "actions": whole.get("actions")}
+    tables: dict[str, Array] = {key: table for key, table in read.items() if table is not None}
+    rewards = np.asarray(whole.get("rewards", ()), dtype=np.float64)
+    flags = {key: whole[key] for key in FLAGS if key in whole}
+    ends = [(flag != 0) & (flag == flag) for flag in flags.values()]  # a NaN is no end
+    # The observation after the last action is in no window, so its numbers do no harm.
+    seen = {key: table[: len(rewards)] if key == "states" else table for key, table in tables.items()}
+    return Measured(
+        name=name,
+        missing=tuple(path for path in layout.shapes if path not in stored),
+        lengths={path: size[0] for path, size in sizes.items()},
+        shapes={path: size[1:] for path, size in sizes.items()},
+        rewards=rewards,
+        opening=tables["states"][1 : OPENING + 1] if "states" in tables else np.zeros((0, 0)),
+        way=_way(whole),
+        **_columns(seen, rewards, flags),
+        ended=any(bool(one[-1]) for one in ends if len(one)),
+        early=sum(int(one[:-1].sum()) for one in ends),
+        digest=_digest(tables.values()) if len(tables) == 2 else b"",
+        **_bounds(tables.get("actions"), layout),
+        success=_success(name, arrays),
+    )
+
+
+def _stored(name: str, arrays: Arrays) -> dict[str, Any]:
+    """The arrays of numbers in an episode, not read yet, by path; infos left out."""
+    found: dict[str, Any] = {}
+    for key in ("observations", "actions", "rewards", *FLAGS):
+        item = arrays.get(f"{name}/{key}")
+        parts = {f"{key}/{part}": arrays.get(f"{name}/{key}/{part}") for part in getattr(item, "keys", list)()}
+        held = {path: part for path, part in (parts or {key: item}).items() if part is not None and _is_array(part)}
+        found |= {
+            path: array for path, array in held.items() if array.dtype.kind in ("fiub" if key in FLAGS else "fiu")
+        }
+    return found
+
+
+def _is_array(part: Any) -> bool:
+    return bool(getattr(part, "shape", None))
+
+
+def _states(values: Mapping[str, Array], slices: Slices | None) -> NDArray[np.float32] | None:
+    """The state vectors (T + 1, S), None where the observations do not allow it."""
+    shown = {path.partition("/")[2]: values[path] for path in values if path.startswith("observations")}
+    if slices is None or not shown or len({len(one) for one in shown.values()}) > 1:
+        return None
+    try:
+        return to_state(slices, shown.get("", shown))
+    except TransferError:
+        return None
+
+
+def _way(values: Mapping[str, Array]) -> Array | None:
+    """Position and goal (T + 1, 4) where both are points in a plane."""
+    paths = ("observations/achieved_goal", "observations/desired_goal")
+    parts = [np.asarray(values[path], dtype=np.float64) for path in paths if path in values]
+    if [one.shape[1:] for one in parts] != [(2,), (2,)] or len(parts[0]) != len(parts[1]):
+        return None
+    return np.concatenate(parts, axis=1)
+
+
+def _columns(tables: Mapping[str, Array], rewards: Array, flags: Mapping[str, Array]) -> dict[str, Any]:
+    """Extremes of each column, and how many steps hold a number that float32 cannot."""
+    filled = {key: table for key, table in {**tables, "rewards": rewards[:, None]}.items() if len(table)}
+    low, high = ({key: extreme(table, axis=0) for key, table in filled.items()} for extreme in (np.min, np.max))
+    fine = {key: (low[key] >= -_LARGEST) & (high[key] <= _LARGEST) for key in filled}  # not so when one is NaN
+    wrong = [key for key in filled if not fine[key].all()]
+    unreal = {key: int((~(np.abs(filled[key]) <= _LARGEST)).any(axis=1).sum()) for key in wrong}
+    ends = {key: int((~np.isfinite(flag)).sum()) for key, flag in flags.items() if flag.dtype.kind == "f"}
+    return {"low": low, "high": high, "unreal": unreal | {key: count for key, count in ends.items() if count}}
+
+
+def _bounds(actions: Array | None, layout: Layout) -> dict[str, Any]:
+    """How actions (T, A) lie to the bounds of their space; unbounded columns do not count."""
+    if actions is None or not len(actions):
+        return {"outside": 0, "excess": 0.0, "at_bound": 0}
+    bounded = np.isfinite(layout.low) & np.isfinite(layout.high)
+    low, high = layout.low[bounded], layout.high[bounded]
+    beyond = np.maximum(low - actions[:, bounded], actions[:, bounded] - high)  # (T, bounded)
+    slack = _AT_BOUND * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    excess = float(beyond.max(initial=0.0, where=np.isfinite(beyond)))
+    return {"outside": int((beyond > slack).sum()), "excess": excess, "at_bound": int((beyond >= -slack).sum())}
+
+
+def _digest(tables: Iterable[Array]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        digest.update(str(table.shape).encode())
+        digest.update(np.ascontiguousarray(table).data)
+    return digest.digest()
+
+
+def _success(name: str, arrays: Arrays) -> bool | None:
+    told = arrays.get(f"{name}/infos/success")
+    known = getattr(told, "dtype", np.dtype("O")).kind in "fiub"
+    return bool(np.any(told[()])) if known and told is not None else None

@@ -1,0 +1,91 @@
+"""Checks of what the numbers say, of any environment: actions and their space, columns that never change, rewards."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from transfer.envs.checks.findings import Finding, share
+from transfer.envs.checks.measured import Array
+from transfer.envs.checks.survey import Data
+
+_OTHER_UNITS = 0.1  # of the action numbers outside their space: not noise, but another scale
+_SATURATED = 0.1  # of the action numbers
+
+
+def actions_out_of_range(data: Data) -> list[Finding]:
+    """Environments clip them, so a few do no harm; many are actions in other units."""
+    outside, total = sum(one.outside for one in data.episodes), _action_numbers(data)
+    if not outside:
+        return []
+    excess = max(one.excess for one in data.episodes)
+    message = f"{share(outside, total)} action numbers lie outside the action space, by up to {excess:.3g}"
+    if outside > _OTHER_UNITS * total:
+        advice = "Scale the actions to the space of the environment: so many outside are in other units."
+        return [Finding("actions-out-of-range", "error", message, advice)]
+    advice = "Clip them: the environment does so too when the policy plays them."
+    return [Finding("actions-out-of-range", "warning", message, advice)]
+
+
+def saturated_actions(data: Data) -> list[Finding]:
+    """Many equal values, on which quantile bins break."""
+    count, total = sum(one.at_bound for one in data.episodes), _action_numbers(data)
+    if count <= _SATURATED * total:
+        return []
+    message = f"{share(count, total)} action numbers lie at a bound of the action space"
+    advice = "Read tokens with the tie-aware bins (atoms), not with plain quantiles."
+    return [Finding("saturated-actions", "note", message, advice)]
+
+
+def constant_actions(data: Data) -> list[Finding]:
+    """A joint that the behaviour never used cannot be learned."""
+    columns = _constant(data, "actions")
+    if not len(columns):
+        return []
+    message = f"{share(len(columns), len(data.layout.low))} action numbers never change: {ranges(columns)}"
+    return [
+        Finding("constant-actions", "warning", message, "Check that nothing was lost; the policy will repeat them.")
+    ]
+
+
+def constant_states(data: Data) -> list[Finding]:
+    """Numbers that say nothing, as the contact forces of an ant that are all zero."""
+    columns = _constant(data, "states")
+    if not len(columns):
+        return []
+    size = sum(one.size for one in data.layout.slices or ())
+    message = f"{share(len(columns), size)} state numbers never change: {ranges(columns)}"
+    advice = "Harmless, unless they change in the evaluation; another dataset of this environment may use them."
+    return [Finding("constant-states", "note", message, advice)]
+
+
+def constant_rewards(data: Data) -> list[Finding]:
+    """Return-to-go then only counts steps."""
+    extremes = [(one.low["rewards"][0], one.high["rewards"][0]) for one in data.episodes if "rewards" in one.low]
+    values = {float(value) for pair in extremes for value in pair}
+    if len(values) != 1:
+        return []
+    advice = "Returns cannot tell good from bad episodes here: condition on nothing, or choose data with successes."
+    return [Finding("constant-rewards", "warning", f"every reward is {values.pop():g}", advice)]
+
+
+def ranges(columns: Sequence[int] | Array) -> str:
+    """Ascending indices in short: [0, 3, 4, 5] is "0, 3-5"."""
+    values = np.asarray(columns)
+    runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _action_numbers(data: Data) -> int:
+    return sum(one.lengths.get("actions", 0) for one in data.episodes) * len(data.layout.low)
+
+
+def _constant(data: Data, key: str) -> Array:
+    """Columns with one value in the whole dataset; none where there are fewer than two steps."""
+    found = [(one.low[key], one.high[key]) for one in data.episodes if key in one.low]
+    if data.steps.sum() < 2 or not found:
+        return np.zeros(0, dtype=np.int64)
+    low, high = np.min([low for low, _ in found], axis=0), np.max([high for _, high in found], axis=0)
+    return np.flatnonzero(low == high)
+
+
+CHECKS = (actions_out_of_range, saturated_actions, constant_actions, constant_states, constant_rewards)

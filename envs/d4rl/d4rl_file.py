@@ -1,0 +1,114 @@
+"""What one of D4RL's HDF5 files holds, read with h5py alone and as little at a time as is needed.
+
+Letters: N steps of the file, T steps of an episode, S observation size, A action size.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.envs.minari.hdf5 import Arrays as Held
+from transfer.envs.minari.hdf5 import cause
+from transfer.errors import TransferError
+
+GOAL = "infos/goal"
+_CACHE = 32 << 20  # bytes for unpacked chunks of an array: those of a compressed file hold many episodes
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The arrays of a file, by D4RL's names; they stay open, because each keeps its own cache of unpacked chunks."""
+
+    file: Path
+    of: Mapping[str, Any]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """(N, size), with size 1 of what is (N,); () of what holds no numbers."""
+        array = self.of[key]
+        if getattr(array, "dtype", np.dtype(object)).kind not in "biuf" or not array.shape:
+            return ()
+        return (*array.shape, 1)[:2] if array.ndim == 1 else tuple(array.shape)
+
+    def check(self) -> None:
+        """Raises TransferError unless all have N > 0 rows, and as many columns as they should."""
+        (steps, size), (_, actions) = ((*self.shape(key), 0, 0)[:2] for key in ("observations", "actions"))
+        if not steps:
+            raise TransferError(f"{self.file} has no observations (N, size). Download it again.")
+        columns = {"observations": size, "next_observations": size, "actions": actions, GOAL: 2}
+        for key in self.of:
+            wanted = (steps, columns.get(key, 1))
+            if self.shape(key) != wanted:
+                raise TransferError(
+                    f"{self.file}: {key} has shape {self.shape(key)}; numbers of shape {wanted} are wanted, to go with "
+                    f"{steps} observations of {size} numbers. Is it one of D4RL's files?"
+                )
+
+    def rows(self, key: str, rows: slice) -> NDArray[Any]:
+        """Some steps of an array. Raises TransferError where one is not finite, or cannot be read."""
+        with _reading(self.file):
+            values: NDArray[Any] = self.of[key][rows]
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            raise TransferError(
+                f"{self.file}: {key} is {values[tuple(bad[0])]} at step {(rows.start or 0) + bad[0][0]}. Download it "
+                "again; what is not finite cannot be learned from."
+            )
+        return values
+
+    def flags(self, key: str) -> NDArray[np.bool_]:
+        """(N,) of terminals or timeouts."""
+        return self.rows(key, slice(None)).reshape(-1).astype(bool)
+
+
+@contextlib.contextmanager
+def opened(file: Path, goals: bool) -> Iterator[Arrays]:
+    """The arrays of a file that has all that an import needs."""
+    import h5py
+
+    if not file.is_file():
+        raise TransferError(f"there is no file {file}. D4RL's have names such as hopper_medium-v2.hdf5.")
+    needed = ["observations", "actions", "rewards", "terminals", *([GOAL] if goals else [])]
+    with contextlib.ExitStack() as stack:
+        with _reading(file):
+            source = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CACHE))
+            held = Held(source, file)
+            named = {key: held.get(key) for key in (*needed, "timeouts", "next_observations")}
+            found = {key: array for key, array in named.items() if array is not None}
+            have = ", ".join(list(source)[:12]) or "nothing"
+        missing = [key for key in needed if key not in found]
+        if missing:
+            hint = " The goals are part of what the ant sees, so no file is read without." if GOAL in missing else ""
+            raise TransferError(f"{file} lacks {', '.join(missing)}; it has {have}. Is it one of D4RL's?{hint}")
+        arrays = Arrays(file, found)
+        arrays.check()
+        yield arrays
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """What h5py raises where it cannot read a file, as TransferError."""
+    try:
+        yield
+    except TransferError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise TransferError(cause(file, error, "Download it again.")) from error
+
+
+def observations(arrays: Arrays, rows: slice) -> Any:
+    """(T + 1, S), the last the one after the last action, or the one before it again where the file has no other.
+
+    An ant's (T + 1, 29) in a maze become x and y, 27 other numbers and the goal, as gymnasium_robotics shows them.
+    """
+    last, after = slice(rows.stop - 1, rows.stop), "next_observations"
+    final = arrays.rows(after if after in arrays.of else "observations", last)
+    values = np.concatenate([arrays.rows("observations", rows), final])
+    if GOAL not in arrays.of:
+        return values
+    goals = np.concatenate([arrays.rows(GOAL, rows), arrays.rows(GOAL, last)])
+    return {"observation": values[:, 2:], "achieved_goal": values[:, :2], "desired_goal": goals}

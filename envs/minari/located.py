@@ -1,0 +1,111 @@
+"""Where the datasets lie that a caller means: by id or name, as a folder, or as a `MinariDataset`, filtered or not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.envs.dataset_ids import data_path, is_id, is_local, resolve
+from transfer.envs.minari.download import fetch
+from transfer.errors import TransferError
+from transfer.files import as_path, read_json
+from transfer.numbers import seen
+
+_FILE = "main_data.hdf5"
+
+
+@dataclass(frozen=True)
+class Located:
+    """One dataset on this machine.
+
+    Attributes:
+        dataset_id: Minari id.
+        file: its data file; metadata.json lies beside it.
+        indices: numbers of the episodes that are meant, None for all.
+    """
+
+    dataset_id: str
+    file: Path
+    indices: tuple[int, ...] | None = None
+
+    @property
+    def metadata(self) -> Path:
+        """The JSON file that says what the dataset is."""
+        return self.file.with_name("metadata.json")
+
+
+def locate(source: Any) -> tuple[Located, ...]:
+    """The datasets that a source stands for, in order; ids that are not on this machine are downloaded.
+
+    Args:
+        source: Minari ids and bundled names (comma-separated in one string), the folder of a dataset as a `Path`, a
+            `MinariDataset` with some or all of its episodes, or a sequence that mixes these.
+
+    Raises:
+        TransferError: something else, an unknown name, data that cannot be had, or episodes that are named twice.
+    """
+    items = list(source) if isinstance(source, list | tuple) else [source]
+    texts = [item for item in items if isinstance(item, str)]
+    if texts or not items:
+        fetch_missing(resolve(texts))
+    found = [one for item in items for one in _of(item)]
+    for index, one in enumerate(found):
+        for other in found[:index]:
+            if _overlap(one, other):
+                raise TransferError(f"dataset '{one.dataset_id}' is named twice; its steps would count twice")
+    return tuple(found)
+
+
+def fetch_missing(ids: Sequence[str]) -> None:
+    """Downloads the ids that are not on this machine."""
+    missing = [one for one in ids if not is_local(one)]
+    if missing:
+        fetch(missing)
+
+
+def _of(item: Any) -> list[Located]:
+    if isinstance(item, str):
+        return [Located(one, data_path(one) / _FILE) for one in resolve(item)] if item.strip(" ,") else []
+    if isinstance(item, os.PathLike):
+        return [_of_folder(as_path(item, "the dataset's folder"))]
+    minari = sys.modules.get("minari")  # whoever has one of its datasets has imported it
+    if minari is not None and isinstance(item, minari.MinariDataset):
+        return [_of_dataset(item)]
+    raise TransferError(
+        f"no dataset: {seen(item)}. Give a Minari id, the name of bundled data, the Path of a dataset's folder, a "
+        "MinariDataset, or a list of these."
+    )
+
+
+def _of_folder(path: Path) -> Located:
+    """A dataset by its folder, the folder "data" in it, or its data file."""
+    places = (path / "data" / _FILE, path / _FILE, path)
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise TransferError(f"{path} is no dataset's folder: there is no data/{_FILE} in it.")
+    metadata = file.with_name("metadata.json")
+    if not metadata.is_file():
+        raise TransferError(f"{file} has no metadata.json beside it, which says what the dataset is.")
+    told = read_json(metadata).get("dataset_id")
+    return Located(told if isinstance(told, str) and is_id(told) else path.name, file)
+
+
+def _of_dataset(dataset: Any) -> Located:
+    """A dataset that Minari has opened, with the episodes that are left in it."""
+    indices = tuple(int(index) for index in dataset.episode_indices)
+    if not indices:
+        raise TransferError(f"dataset '{dataset.id}' was filtered until no episode was left; at least one is needed")
+    if len(set(indices)) < len(indices):
+        raise TransferError(f"dataset '{dataset.id}' names an episode twice; its steps would count twice")
+    whole = indices == tuple(range(int(dataset.storage.total_episodes)))
+    return Located(str(dataset.id), Path(dataset.storage.data_path) / _FILE, None if whole else indices)
+
+
+def _overlap(one: Located, other: Located) -> bool:
+    if one.file.resolve() != other.file.resolve():
+        return False
+    return one.indices is None or other.indices is None or bool(set(one.indices) & set(other.indices))

@@ -1,0 +1,225 @@
+"""Packing datasets into arrays on disk, memory-mapped from then on; `transfer.envs.minari.entries` says when they hold.
+
+Letters: N steps altogether, E episodes, S state size, A action size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.belonging import check_joinable
+from transfer.caches import own_folder
+from transfer.envs.minari.entries import State, entry_path, map_arrays, read_entry, write_index
+from transfer.envs.minari.located import Located
+from transfer.envs.minari.reading import Source, blocks_of, scan
+from transfer.envs.writing.staging import staged, sweep
+from transfer.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.once import warn_once
+from transfer.packed import ARRAYS, content_hash
+from transfer.specs import EnvironmentSpec
+
+logger = logging.getLogger(__name__)
+_STAGED = ".writing-"
+_TRIES, _PAUSE = 4, 0.2  # to read a file that another process replaces meanwhile; seconds between two
+_OLD_ENTRY = re.compile("[0-9a-f]{24}")  # of formats before the fourth
+
+
+def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Episodes:
+    """The episodes of some datasets over read-only memory maps: from the cache, or packed now.
+
+    Args:
+        located: the datasets, in their order.
+        specs: the environment that each is of; the scale of an unknown one comes from all returns.
+
+    Raises:
+        TransferError: the datasets do not fit together, one of them is damaged or is being written to, or there is
+            room for them neither on the disk nor in memory. There is no entry then.
+    """
+    for one, spec in zip(located[1:], specs[1:], strict=True):
+        check_joinable((specs[0], [located[0].dataset_id]), (spec, [one.dataset_id]))
+    entry = entry_path(located, specs[0].slices)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            found = open_entry(entry, located, specs[0])
+            return _pack(located, specs, entry) if found is None else found
+        except _Changed:
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE)
+    raise AssertionError("the last try returns or raises")
+
+
+def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: Path) -> Episodes:
+    """Written to a cache entry and mapped from there; where it cannot be written the arrays stay in memory."""
+    states = [_state(one.file) for one in located]
+    sources = [scan(one.dataset_id, one.file, spec, one.indices) for one, spec in zip(located, specs, strict=True)]
+    try:
+        _check_room(entry.parent, sources)
+        with staged(entry.parent, _STAGED, 0o700) as folder:
+            if why := own_folder(entry.parent):
+                raise OSError(f"{entry.parent}: {why}")
+            _write_arrays(folder, sources)
+            _check_unchanged(states)
+            write_index(folder, _index(folder, sources), states)
+            _publish(folder, entry)
+        opened = open_entry(entry, located, specs[0])
+        if opened is not None:
+            return opened
+        _check_unchanged(states)
+        raise OSError("what was written could not be read back")
+    except OSError as error:
+        warn_once(logger, f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
+        return _in_memory(sources)
+
+
+def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -> Episodes | None:
+    """Episodes over read-only memory maps, None when the entry is missing, damaged, or of other files."""
+    try:
+        found = read_entry(entry, [one.file for one in located])
+    except FileNotFoundError:
+        if entry.exists():
+            logger.warning("the cache entry %s is not whole and is made again", entry)
+        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
+        logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
+        return None
+    if found is None:
+        return None
+    index, arrays = found
+    return Episodes.over(arrays, spec, _once(one.dataset_id for one in located), index["content_hash"])
+
+
+def _once(ids: Iterable[str]) -> list[str]:
+    """The ids in their order; parts of one dataset have the same."""
+    return list(dict.fromkeys(ids))
+
+
+def shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
+    """Shapes of states (N, S), actions (N, A) and rewards (N,)."""
+    steps = sum(sum(source.lengths.values()) for source in sources)
+    spec = sources[0].spec
+    return {"states": (steps, spec.state_size), "actions": (steps, spec.action_size), "rewards": (steps,)}
+
+
+def offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
+    """(E + 1,) first step of each episode, and N."""
+    return np.cumsum([0, *(length for source in sources for length in source.lengths.values())], dtype=np.int64)
+
+
+def _bytes(sources: Sequence[Source]) -> int:
+    return sum(4 * int(np.prod(shape, dtype=np.float64)) for shape in shapes(sources).values())
+
+
+def _check_room(folder: Path, sources: Sequence[Source]) -> None:
+    """Raises OSError unless the packed arrays fit on the disk."""
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    needed, free = _bytes(sources), shutil.disk_usage(existing).free
+    if needed > free:
+        raise OSError(f"it takes {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free")
+
+
+def _write_arrays(folder: Path, sources: Sequence[Source]) -> None:
+    """Plain appending: a full disk is then an OSError, where writing to a map would kill the process."""
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for key, shape in shapes(sources).items():
+            files[key] = stack.enter_context(_new_file(folder / f"{key}.npy"))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(files[key], header)
+        for block in itertools.chain.from_iterable(map(blocks_of, sources)):
+            for key, values in block.items():
+                files[key].write(np.ascontiguousarray(values, "<f4").data)
+        np.save(stack.enter_context(_new_file(folder / "offsets.npy")), offsets(sources))
+
+
+def _new_file(path: Path) -> Any:
+    """A new file that only this user reads and writes, whatever the umask."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _index(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
+    ids = [source.dataset_id for source in sources]
+    return {"dataset_ids": ids, "content_hash": content_hash(map_arrays(folder))}
+
+
+class _Changed(TransferError):
+    """A data file that was replaced or written to while it was read: reading it again may do."""
+
+
+def _state(file: Path, content: bool = True) -> State:
+    try:
+        return State.of(file, content)
+    except FileNotFoundError as error:
+        raise _Changed(f"{file} went away while it was read") from error
+
+
+def _check_unchanged(states: Sequence[State]) -> None:
+    """Raises _Changed if a data file is not what it was."""
+    for before in states:
+        if _state(Path(before.path), content=False).stamp != before.stamp:
+            raise _Changed(f"{before.path} was written to while it was read. Let its writer finish first.")
+
+
+def _publish(folder: Path, entry: Path) -> None:
+    """Puts a finished entry in the place of one of earlier files; what older versions and killed processes left goes.
+
+    Another process that packs the same files may be a moment ahead: then its entry, which is equal, stays.
+    """
+    new = folder / "entry"
+    files = list(folder.iterdir())
+    new.mkdir(mode=0o700)
+    for file in files:
+        file.rename(new / file.name)
+    with contextlib.suppress(FileNotFoundError):
+        entry.rename(folder / "before")
+    try:
+        new.rename(entry)
+    except OSError:
+        if not entry.exists():
+            raise
+    sweep(entry.parent, _STAGED)
+    for old in entry.parent.iterdir():
+        if _OLD_ENTRY.fullmatch(old.name):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _in_memory(sources: Sequence[Source]) -> Episodes:
+    """The same without a cache."""
+    needed, free = _bytes(sources), _free_memory()
+    if free is not None and needed > free:
+        ids = ", ".join(one.dataset_id for one in sources)
+        raise TransferError(
+            f"{ids} takes {needed / 1e9:.1f} GB as float32, more than the {free / 1e9:.1f} GB of memory that are free. "
+            "Set XDG_CACHE_HOME to a folder with room, from where it is mapped."
+        )
+    arrays: dict[str, NDArray[Any]] = {key: np.empty(shape, ARRAYS[key]) for key, shape in shapes(sources).items()}
+    arrays["offsets"] = offsets(sources)
+    start = 0
+    for block in itertools.chain.from_iterable(map(blocks_of, sources)):
+        end = start + len(block["rewards"])
+        for key, values in block.items():
+            arrays[key][start:end] = values
+        start = end
+    return Episodes.over(arrays, sources[0].spec, _once(source.dataset_id for source in sources))
+
+
+def _free_memory() -> int | None:
+    """Bytes of memory that are free, None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return None

@@ -1,0 +1,166 @@
+"""Reading Minari's HDF5 files in blocks of steps, so that neither a large dataset nor a long episode lies in memory.
+
+Letters: E episodes, S state size, A action size, T steps of an episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.envs.minari.hdf5 import Arrays, again, episode_names, opened
+from transfer.errors import TransferError, unknown
+from transfer.packed import first_not_finite
+from transfer.specs import EnvironmentSpec
+
+Packed = dict[str, NDArray[np.float32]]
+_BLOCK = 1 << 25  # bytes of observations that are read at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset that is about to be read: its shapes were looked at, its numbers not yet.
+
+    Attributes:
+        dataset_id: Minari id.
+        file: the HDF5 file.
+        spec: sizes, slices and Gymnasium spec; the scale of an unknown environment is not known yet.
+        lengths: steps of each episode "episode_<i>", in their order.
+    """
+
+    dataset_id: str
+    file: Path
+    spec: EnvironmentSpec
+    lengths: dict[str, int]
+
+
+def scan(dataset_id: str, file: Path, spec: EnvironmentSpec, indices: tuple[int, ...] | None = None) -> Source:
+    """Looks at the shapes of every episode.
+
+    Minari stores T + 1 observations and T of the rest for each episode; Dict observations are a group of arrays.
+
+    Args:
+        dataset_id: Minari id.
+        file: the HDF5 file.
+        spec: what an episode has to hold.
+        indices: numbers of the episodes that are meant, in their order; default: all.
+
+    Raises:
+        TransferError: the file is not whole HDF5, has no episodes, or an episode is not what `spec` says.
+    """
+    with opened(dataset_id, file) as groups:
+        arrays, (names, odd) = Arrays(groups, file), episode_names(groups)
+        where = f"dataset '{dataset_id}', {{}} of {file}"
+        if odd:
+            raise TransferError(f"{where.format(odd[0])} is no episode; they are called episode_0, episode_1 and so on")
+        if not names:
+            raise TransferError(f"dataset '{dataset_id}' has no episodes in {file}. {again(dataset_id)}")
+        chosen = names if indices is None else [f"episode_{index}" for index in indices]
+        for name in chosen:
+            if name not in groups:
+                raise unknown(f"episode in dataset '{dataset_id}'", name, names[:20])
+        return Source(
+            dataset_id, file, spec, {name: _length(arrays, name, where.format(name), spec) for name in chosen}
+        )
+
+
+def blocks_of(source: Source) -> Iterator[Packed]:
+    """The steps in order, as {"states": (n, S), "actions": (n, A), "rewards": (n,)} of n steps of one episode each.
+
+    All are float32; the infos are left alone.
+
+    Raises:
+        TransferError: a number is not finite, or the file cannot be read to its end.
+    """
+    rows = max(1, _BLOCK // (8 * source.spec.state_size))
+    paths = [f"observations/{key}".rstrip("/") for key in _observation_sizes(source.spec)]
+    with opened(source.dataset_id, source.file) as groups:
+        arrays = Arrays(groups, source.file)
+        for index, (name, steps) in enumerate(source.lengths.items()):
+            found = {path: arrays.get(f"{name}/{path}") for path in (*paths, "actions", "rewards")}
+            for start in range(0, steps, rows):
+                block = _read(found, source.spec, slice(start, min(start + rows, steps)))
+                for key, values in block.items():
+                    _check_finite(values, f"{source.dataset_id}: {key} of episode {index}", start)
+                yield block
+
+
+def check_file(path: Path, dataset_id: str) -> None:
+    """Raises TransferError, with the command that brings it back, if the data file is missing."""
+    if not path.is_file():
+        raise TransferError(
+            f"dataset '{dataset_id}' lacks its data file {path} (only Minari's hdf5 format is read). "
+            f"{again(dataset_id)}"
+        )
+
+
+def _length(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> int:
+    """T of one episode, whose arrays must be of numbers, fit together and fit the spec."""
+    _check_keys(arrays, name, where, spec)
+    sizes = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
+    found = {path: _numbers(arrays, name, path, where) for path in (*sizes, "actions", "rewards")}
+    for path, size in {**sizes, "actions": spec.action_size}.items():
+        shape = found[path].shape
+        if len(shape) != 2 or shape[1] != size:
+            raise TransferError(f"{where}: {path} has shape {shape}; (steps, {size}) wanted, only flat vectors")
+    steps = int(found["actions"].shape[0])
+    wanted = {**dict.fromkeys(sizes, steps + 1), "actions": steps, "rewards": steps}
+    if found["rewards"].ndim != 1 or any(len(found[path]) != count for path, count in wanted.items()):
+        counts = ", ".join(f"{found[path].shape[0] if found[path].shape else 'no'} {path}" for path in wanted)
+        raise TransferError(f"{where} has {counts}; wanted T+1, T, T")
+    if not steps:
+        raise TransferError(f"{where} has no steps; every episode needs one. Remove it from the dataset")
+    return steps
+
+
+def _numbers(arrays: Arrays, name: str, path: str, where: str) -> Any:
+    """The array at a path of an episode, which must hold real numbers."""
+    array = arrays.get(f"{name}/{path}")
+    dtype = getattr(array, "dtype", None)
+    if dtype is None or not hasattr(array, "ndim"):
+        raise TransferError(f"{where}: {path} is no array")
+    if dtype.kind not in "fiu":
+        raise TransferError(f"{where}: {path} hold {dtype}, real numbers wanted")
+    return array
+
+
+def _check_keys(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> None:
+    """Raises TransferError unless an episode has its arrays, and observations of the kind that the spec has."""
+    have = arrays.keys(name)
+    missing = [key for key in ("observations", "actions", "rewards") if key not in have]
+    if missing:
+        raise TransferError(f"{where} lacks {', '.join(missing)}")
+    stored = arrays.get(f"{name}/observations")
+    keys = set(stored.keys()) if stored is not None and hasattr(stored, "keys") else {""}
+    if keys != set(_observation_sizes(spec)):
+        kind = f"Dict observations with {', '.join(sorted(keys)) or 'no keys'}" if keys != {""} else "flat observations"
+        raise TransferError(
+            f"{where} has {kind}, its environment {spec.gym_id} others; only flat vectors and Dicts of such are read"
+        )
+
+
+def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
+    """Numbers under each key of the observation; "" stands for a flat one."""
+    sizes = {one.key: one.size for one in spec.slices}
+    return sizes | {one.minus: one.size for one in spec.slices if one.minus and one.minus not in sizes}
+
+
+def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, rows: slice) -> Packed:
+    """Some steps of an episode that `scan` has looked at, out of its arrays by path."""
+    shown = {path.partition("/")[2]: array[rows] for path, array in arrays.items() if path.startswith("observations")}
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
+        actions, rewards = (arrays[key][rows].astype(np.float32) for key in ("actions", "rewards"))
+    return {"states": spec.to_state(shown.get("", shown)), "actions": actions, "rewards": rewards}
+
+
+def _check_finite(values: NDArray[np.float32], where: str, start: int) -> None:
+    step = first_not_finite(values)
+    if step is not None:
+        raise TransferError(
+            f"{where}, step {start + step}, are not finite: {values[step]}. Remove or repair that episode."
+        )

@@ -1,0 +1,228 @@
+"""Writing local datasets in Minari's format: staged in a hidden folder, published by one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transfer.envs.dataset_ids import MAKING, data_path, datasets_root, is_id, is_local
+from transfer.envs.minari.remote import REMOTE
+from transfer.envs.writing.guarded_file import CarefulFile
+from transfer.envs.writing.staging import recover, set_aside, staged
+from transfer.errors import TransferError
+from transfer.files import write_json
+from transfer.numbers import seen
+
+
+@contextlib.contextmanager
+def staging() -> Iterator[Path]:
+    """A hidden folder beside the datasets, where Minari does not look, so that publishing is one rename.
+
+    What processes that were killed left there is cleared away first.
+
+    Raises:
+        TransferError: the folder of the datasets cannot be written to.
+    """
+    root = datasets_root()
+    with contextlib.ExitStack() as stack:
+        with _said():
+            recover(root, MAKING)
+            folder = stack.enter_context(staged(root, MAKING))
+        yield folder
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What cannot be written is an error for people, and says that nothing was lost."""
+    try:
+        yield
+    except OSError as error:
+        raise TransferError(
+            f"cannot write datasets to {datasets_root()}: {error}. Make room there, or set MINARI_DATASETS_PATH to "
+            "another folder of yours. Datasets that were there are as they were."
+        ) from error
+
+
+def check_new_id(dataset_id: Any, overwrite: bool, advice: str) -> str:
+    """An id that a new dataset may have.
+
+    Args:
+        dataset_id: as a user gave it.
+        overwrite: whether it may be that of a dataset which is there.
+        advice: how to have it overwritten, as in "Replace it with overwrite=True".
+
+    Raises:
+        TransferError: it is not of Minari's grammar, one of the bundled or remote datasets', or taken.
+    """
+    namespace = str(dataset_id).rpartition("/")[0]  # Minari has none of one letter
+    if not isinstance(dataset_id, str) or not is_id(dataset_id) or len(namespace) == 1:
+        raise TransferError(
+            f"{seen(dataset_id)} is no id for a dataset. Wanted: letters, digits, - and _, a version at the end, and a "
+            "namespace of two letters or more, as in mine/pendulum-v0."
+        )
+    if namespace.split("/")[0] == "bundled" or dataset_id in REMOTE:
+        raise TransferError(f"'{dataset_id}' is no id for a dataset of yours: it names data of this library or Minari.")
+    if is_local(dataset_id) and not overwrite:
+        raise TransferError(f"dataset '{dataset_id}' is there already. {advice}, or choose another id.")
+    return dataset_id
+
+
+def write_dataset(
+    folder: Path,
+    dataset_id: str,
+    spec: Any,
+    episodes: Iterable[Any],
+    metadata: dict[str, Any],
+    spaces: tuple[Any, Any] | None = None,
+) -> None:
+    """Writes one dataset.
+
+    Minari's own storage writes straight to the final place, and ends the process where the disk is full.
+
+    Args:
+        folder: in the staging folder, not there yet.
+        dataset_id: the name it is published under.
+        spec: Gymnasium `EnvSpec` of the environment that made it, and that evaluates; or that spec as JSON.
+        episodes: of `episode_buffer`; taken one at a time.
+        metadata: what else to say about it.
+        spaces: of the observations and actions; default: those of an environment that is built from the spec.
+
+    Raises:
+        TransferError: the disk is full, or cannot be written to.
+    """
+    import minari
+    from minari.serialization import serialize_space
+
+    text = spec if isinstance(spec, str) else spec.to_json()
+    observation_space, action_space = spaces or _spaces(text)
+    data = folder / "data"
+    with _said():
+        data.mkdir(parents=True)
+        counts = _write_episodes(data / "main_data.hdf5", episodes)
+        size = (data / "main_data.hdf5").stat().st_size
+    ours = {
+        "data_format": "hdf5",
+        "jpeg_encoding": True,
+        "observation_space": serialize_space(observation_space),
+        "action_space": serialize_space(action_space),
+        "env_spec": text,
+        "eval_env_spec": text,
+        "dataset_id": dataset_id,
+        "minari_version": minari.__version__,
+        "dataset_size": round(size / 1e6, 1),
+    }
+    with _said():
+        write_json(data / "metadata.json", {**ours, **counts, **metadata})
+
+
+def _spaces(gym_spec: str) -> tuple[Any, Any]:
+    from transfer.building import build
+
+    with contextlib.closing(build(gym_spec)) as env:
+        return env.observation_space, env.action_space
+
+
+def _write_episodes(path: Path, episodes: Iterable[Any]) -> dict[str, int]:
+    """Writes the data file, in Minari's layout, and counts what is in it."""
+    import h5py
+
+    counts = {"total_episodes": 0, "total_steps": 0}
+    with contextlib.closing(CarefulFile(path)) as raw:
+        with h5py.File(raw, "w", track_order=True) as file:
+            for index, episode in enumerate(episodes):
+                group = file.create_group(f"episode_{index}")
+                steps = len(episode.rewards)
+                told = {"id": index, "total_steps": steps, "seed": episode.seed}
+                group.attrs.update({key: value for key, value in told.items() if value is not None})
+                for key in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
+                    _write_arrays(group, key, getattr(episode, key))
+                counts["total_episodes"], counts["total_steps"] = index + 1, counts["total_steps"] + steps
+                if raw.error is not None:
+                    break
+        raw.check()
+    raw.check()
+    return counts
+
+
+def _write_arrays(group: Any, key: str, values: Any) -> None:
+    """An array, or a mapping of such, that Minari can append to."""
+    if isinstance(values, Mapping):
+        inner = group.create_group(key)
+        for name, value in values.items():
+            _write_arrays(inner, name, value)
+    elif values is not None:
+        group.create_dataset(key, data=values, chunks=True, maxshape=(None, *values.shape[1:]))
+
+
+def episode_buffer(
+    observations: Any,
+    actions: Any,
+    rewards: Any,
+    terminated: bool,
+    seed: int | None = None,
+    infos: Mapping[str, Any] | None = None,
+) -> Any:
+    """Minari's `EpisodeBuffer` of a whole episode, terminated or else truncated at its last step.
+
+    Args:
+        observations: (T + 1, S), or a mapping of such.
+        actions: (T, A).
+        rewards: (T,).
+        terminated: whether the task ended it.
+        seed: of the reset.
+        infos: arrays (T + 1, ...) of what the environment told besides, by name.
+    """
+    import numpy as np
+    from minari.data_collector import EpisodeBuffer
+
+    last = np.arange(len(rewards)) == len(rewards) - 1
+    return EpisodeBuffer(
+        seed=seed,
+        observations=observations,
+        actions=actions,
+        rewards=rewards,
+        terminations=last & bool(terminated),
+        truncations=last & (not terminated),
+        infos=dict(infos or {}),
+    )
+
+
+def publish(staged_folder: Path, dataset_id: str) -> None:
+    """Moves a finished dataset to its place; one that was there goes away only after that, and comes back otherwise.
+
+    Between the two renames the old one has no name. A process killed there leaves it to whoever looks next, see
+    `transfer.envs.writing.staging.recover`.
+
+    Raises:
+        TransferError: the disk is full, or cannot be written to.
+    """
+    from minari.namespace import create_namespace, list_local_namespaces
+
+    final, namespace = data_path(dataset_id).parent, dataset_id.rpartition("/")[0]
+    with _said():
+        if namespace and namespace not in list_local_namespaces():
+            with contextlib.suppress(ValueError):  # another process made it
+                create_namespace(namespace)
+        before = set_aside(datasets_root(), staged_folder.parent, final)
+        try:
+            staged_folder.rename(final)
+        except BaseException:
+            if before is not None and not final.exists():
+                before.rename(final)
+            raise
+
+
+def new_id_of(stem: str, namespace: str) -> str:
+    """A Minari id for a file of this name."""
+    name = re.sub(r"[^-a-z0-9_]", "-", stem.lower())
+    return f"{namespace}/{name}{'' if re.search(r'.-v[0-9]+$', name) else '-v0'}"
+
+
+def version(package: str) -> str:
+    """The installed version of a package."""
+    import importlib.metadata
+
+    return importlib.metadata.version(package)

@@ -1,0 +1,109 @@
+"""Keeping one's own episodes as local Minari datasets, which every command finds by their id."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Space
+
+from transfer.building import build
+from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
+from transfer.envs.writing.recorder import Recorder
+from transfer.episode import Episode
+from transfer.episodes import Episodes
+from transfer.errors import NotAtHand, TransferError
+from transfer.numbers import flag, seen
+from transfer.specs import EnvironmentSpec, as_spec
+
+
+def save_dataset(
+    episodes: Episodes | Recorder,
+    dataset_id: str,
+    env: Any = None,
+    overwrite: bool = False,
+    description: str = "",
+) -> str:
+    """Keeps episodes as a local Minari dataset, which is there all at once, or after an error not at all.
+
+    `load_episodes` and `minari.load_dataset` read it; the latter can recover the environment. `Episodes` have neither
+    the observation after the last action of an episode nor whether the task ended it: the one before it is repeated,
+    and the end counts as truncated. A `Recorder` has both.
+
+    Args:
+        episodes: what to keep.
+        dataset_id: such as "mine/pendulum-v0".
+        env: the environment that made them, an object, an id or a spec; default: the episodes' own.
+        overwrite: replace a dataset that has this id. It goes away only when the new one is whole.
+        description: what people should know about it.
+
+    Returns:
+        The id.
+
+    Raises:
+        TransferError: something else than episodes, nothing recorded, an id that is taken or no id, an environment of
+            other sizes or one that Gymnasium does not know, or a disk that cannot be written to.
+    """
+    if not isinstance(episodes, Episodes | Recorder):
+        raise TransferError(f"only Episodes and a Recorder are saved, got {seen(episodes)}")
+    if not isinstance(description, str):
+        raise TransferError(f"the description must be text, got {seen(description)}")
+    check_new_id(dataset_id, flag(overwrite, "overwrite"), "Replace it with overwrite=True")
+    spec, buffers = _of_recorder(episodes, env) if isinstance(episodes, Recorder) else _of_episodes(episodes, env)
+    about = {"description": description} if description else {}
+    spaces = _spaces(spec, episodes)
+    with staging() as folder:
+        write_dataset(folder / "0", dataset_id, spec.gym_spec, buffers, about, spaces)
+        publish(folder / "0", dataset_id)
+    return dataset_id
+
+
+def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, Any]:
+    """The spaces of observations and actions: the environment's, or where there is none at hand, the data's."""
+    if isinstance(episodes, Recorder):
+        return episodes.env.observation_space, episodes.env.action_space
+    try:
+        with contextlib.closing(build(spec.gym_spec)) as env:
+            return env.observation_space, env.action_space
+    except NotAtHand:
+        boxes: dict[str, Space[Any]] = {one.key: Box(-np.inf, np.inf, (one.size,), np.float64) for one in spec.slices}
+        boxes |= {one.minus: boxes[one.key] for one in spec.slices if one.minus}
+        shown = boxes[""] if "" in boxes and len(boxes) == 1 else Dict(boxes)
+        return shown, Box(np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32))
+
+
+def _of_recorder(recorder: Recorder, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
+    """The environment that a recorder was in, and Minari's buffers of its episodes."""
+    recorded = recorder.episodes()  # all that is asked of episodes is asked before anything is written
+    spec = as_spec(
+        recorder.env if env is None else env, slices=recorded.env_spec.slices, action_size=recorded.action_size
+    )
+    return spec, (
+        episode_buffer(
+            one.stacked(), np.stack(one.actions), np.array(one.rewards), one.terminated, one.seed, one.told()
+        )
+        for one in recorder.recordings()
+    )
+
+
+def _of_episodes(episodes: Episodes, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
+    spec = as_spec(
+        episodes.env_spec if env is None else env, slices=episodes.env_spec.slices, action_size=episodes.action_size
+    )
+    return spec, (
+        episode_buffer(_observations(one, spec), one.actions, one.rewards, terminated=False) for one in episodes
+    )
+
+
+def _observations(episode: Episode, spec: EnvironmentSpec) -> Any:
+    """What the environment had shown (T + 1, S), or under each key."""
+    states = np.concatenate([episode.states, episode.states[-1:]])
+    if not any(one.key for one in spec.slices):
+        return states
+    ends = np.cumsum([one.size for one in spec.slices])
+    # In float64 a goal less its position comes back exactly.
+    parts = dict(zip(spec.slices, np.split(states.astype(np.float64), ends[:-1], axis=1), strict=True))
+    shown = {one.key: values for one, values in parts.items() if not one.minus}
+    return shown | {one.key: values + shown[one.minus] for one, values in parts.items() if one.minus}
