@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.measuring import bounds, check_bounds, measure
-from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
+from transfer.adapters.measure import bounds, check_bounds, measure
+from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
 from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes
 from transfer.errors import check_type

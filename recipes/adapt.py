@@ -10,8 +10,8 @@ import torch
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.adapters.inheriting import BY_VALUE, inherit
-from transfer.adapters.measuring import measure
+from transfer.adapters.inherit import BY_VALUE, inherit
+from transfer.adapters.measure import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.freezing import Selection
@@ -104,7 +104,7 @@ def adapt(
         trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
-        inherit_from_source: "none" or "action", see `transfer.adapters.inheriting.inherit`.
+        inherit_from_source: "none" or "action", see `transfer.adapters.inherit.inherit`.
         any_trunk: take a `source` that was made on another trunk of the same shape.
         any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes.
         seed: of weights, windows and noise.

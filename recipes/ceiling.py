@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.adapters.build import fit_tokenizer
-from transfer.adapters.measuring import measure
-from transfer.adapters.tokenizers import Tokenizer
+from transfer.adapters.measure import measure
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.dataset_statistics import Statistics
 from transfer.envs.loading import load_episodes
 from transfer.episodes import Episodes

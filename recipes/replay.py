@@ -19,7 +19,7 @@ from transfer.recipes.recordings import Recording
 if TYPE_CHECKING:
     import gymnasium
 
-    from transfer.adapters.tokenizers import Tokenizer
+    from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
     Env = gymnasium.Env[Any, Any]
 

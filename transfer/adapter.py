@@ -194,7 +194,7 @@ class Adapter(nn.Module):
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
     """Raise TransferError unless statistics are of an environment's sizes."""
-    check_type(statistics, Statistics, "statistics", "transfer.adapters.measuring.measure makes some.")
+    check_type(statistics, Statistics, "statistics", "transfer.adapters.measure.measure makes some.")
     have = len(statistics.state_mean), len(statistics.action_low)
     if have != (env_spec.state_size, env_spec.action_size):
         raise TransferError(

@@ -13,11 +13,11 @@ from transfer.errors import unknown
 
 _KINDS: dict[str, dict[str, str]] = {
     "state": {
-        "linear": "transfer.adapters.states:LinearState",
-        "mlp": "transfer.adapters.states:MLPState",
+        "linear": "transfer.adapters.states.linear:LinearState",
+        "mlp": "transfer.adapters.states.linear:MLPState",
     },
     "action": {
-        name: f"transfer.adapters.actions:{name}"
+        name: f"transfer.adapters.actions.spread:{name}"
         for name in (
             "ActionEmbedding",
             "ActionTokenizedEmbedding",
@@ -26,12 +26,12 @@ _KINDS: dict[str, dict[str, str]] = {
         )
     },
     "tokenizer": {
-        "quantile": "transfer.adapters.tokenizers:QuantileTokenizer",
-        "uniform": "transfer.adapters.tokenizers:UniformTokenizer",
-        "mu-law": "transfer.adapters.tokenizers:MuLawTokenizer",
+        "quantile": "transfer.adapters.tokenizers.tokenizer:QuantileTokenizer",
+        "uniform": "transfer.adapters.tokenizers.tokenizer:UniformTokenizer",
+        "mu-law": "transfer.adapters.tokenizers.tokenizer:MuLawTokenizer",
     },
-    "ia3": {"ia3": "transfer.adapters.ia3:IA3"},
-    "reader": {"tokenizer": "transfer.adapters.tokenizers:tokenizer_from_json"},
+    "ia3": {"ia3": "transfer.adapters.tuning.ia3:IA3"},
+    "reader": {"tokenizer": "transfer.adapters.tokenizers.tokenizer:tokenizer_from_json"},
 }
 
 

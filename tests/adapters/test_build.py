@@ -10,9 +10,9 @@ import torch
 from tests.toys import toy
 from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.actions import ActionTokenizedEmbedding
+from transfer.adapters.actions.spread import ActionTokenizedEmbedding
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measuring import measure
+from transfer.adapters.measure import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint

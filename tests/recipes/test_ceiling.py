@@ -96,7 +96,7 @@ def test_more_bins_have_smaller_errors_and_lose_less(hopper: CeilingReport) -> N
 
 
 def test_the_errors_are_those_of_all_actions(hopper: CeilingReport, tiny_data: Path, monkeypatch: Any) -> None:
-    from transfer.adapters.tokenizers import make_tokenizer
+    from transfer.adapters.tokenizers.tokenizer import make_tokenizer
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tiny_data))
     actions = load_episodes("hopper/medium-expert").actions

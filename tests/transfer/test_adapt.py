@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.inheriting import BY_VALUE
+from transfer.adapters.inherit import BY_VALUE
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError

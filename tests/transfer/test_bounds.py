@@ -12,7 +12,7 @@ from tests.toys import toy
 from tests.transfer.conftest import enliven
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measuring import measure
+from transfer.adapters.measure import measure
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.identity import fingerprint

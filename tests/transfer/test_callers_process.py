@@ -21,7 +21,7 @@ from torch import nn
 from tests.toys import toy
 from transfer.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measuring import measure
+from transfer.adapters.measure import measure
 from transfer.base import PolicyModel
 from transfer.calibration import calibrate
 from transfer.episodes import Episodes

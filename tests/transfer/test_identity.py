@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from transfer.adapter import Adapter
-from transfer.adapters.inheriting import inherit
+from transfer.adapters.inherit import inherit
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.identity import fingerprint

@@ -13,7 +13,7 @@ import torch
 from tests.transfer.conftest import SMALL
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measuring import measure
+from transfer.adapters.measure import measure
 from transfer.calibration_table import Calibration
 from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import RANGES, Adapter
-from transfer.adapters.bins import Bins
+from transfer.adapters.tokenizers.bins import Bins
 from transfer.model import TransferModel
 from transfer.tables import ActionTables, tables_of
 

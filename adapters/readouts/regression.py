@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer.adapters.bins import Bins
+from transfer.adapters.tokenizers.bins import Bins
 
 
 def _squared_error(predicted: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfer.adapter import Adapter
-from transfer.adapters.bins import Bins
+from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
 from transfer.identity import check_siblings
 

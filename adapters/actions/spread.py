@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import READOUTS
-from transfer.adapters.bins import Bins, BinTable, check_ranges
-from transfer.adapters.readouts import SpreadCategorical, SpreadRegression, WholeRegression
-from transfer.adapters.tokenizers import Tokenizer
+from transfer.adapters.readouts.regression import SpreadCategorical, SpreadRegression, WholeRegression
+from transfer.adapters.tokenizers.bins import Bins, BinTable, check_ranges
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.errors import TransferError, unknown
 from transfer.tables import ActionTables
 from transfer.untouched import changes, originals

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.adapters.actions import (
+from transfer.adapters.actions.spread import (
     ActionEmbedding,
     ActionSpreadEmbedding,
     ActionTokenizedEmbedding,
     ActionTokenizedSpreadEmbedding,
 )
-from transfer.adapters.tokenizers import QuantileTokenizer
+from transfer.adapters.tokenizers.tokenizer import QuantileTokenizer
 from transfer.errors import TransferError
 
 KINDS = (ActionEmbedding, ActionTokenizedEmbedding, ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding)

@@ -11,9 +11,9 @@ import torch
 
 from tests.toys import toy
 from transfer.adapter import AdapterConfig
-from transfer.adapters import measuring
+from transfer.adapters import measure as measuring
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measuring import measure
+from transfer.adapters.measure import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.scales import FARTHEST, Scales

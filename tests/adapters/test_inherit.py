@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transfer.adapter import Adapter
-from transfer.adapters.inheriting import inherit
+from transfer.adapters.inherit import inherit
 from transfer.errors import TransferError
 
 Build = Callable[..., Adapter]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transfer.adapters.states import LinearState, MLPState
+from transfer.adapters.states.linear import LinearState, MLPState
 
 
 @pytest.mark.parametrize("kind", [LinearState, MLPState])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from transfer import registry
-from transfer.adapters.edges import quantiles
-from transfer.adapters.tokenizers import (
+from transfer.adapters.tokenizers.quantile_edges import quantiles
+from transfer.adapters.tokenizers.tokenizer import (
     QuantileTokenizer,
     Tokenizer,
     make_tokenizer,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer.adapter import RANGES
-from transfer.adapters.tokenizers import Tokenizer, make_tokenizer
+from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
 from transfer.errors import unknown
 
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from transfer.adapters.ia3 import IA3
+from transfer.adapters.tuning.ia3 import IA3
 from transfer.training import TrainConfig
 from transfer.trunk import Trunk, TrunkConfig
 from transfer.updates import make_optimizer

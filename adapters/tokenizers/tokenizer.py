@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfer import registry
-from transfer.adapters.edges import Float32, Float64, Int64, quantile_edges
+from transfer.adapters.tokenizers.quantile_edges import Float32, Float64, Int64, quantile_edges
 from transfer.arrays import own
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import MOST_BINS, seen, whole

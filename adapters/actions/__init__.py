@@ -1,0 +1,1 @@
+"""Action embeddings: scaled actions to tokens, and hidden vectors to actions."""

@@ -1,0 +1,1 @@
+"""Readouts: hidden vectors to actions, and the loss."""

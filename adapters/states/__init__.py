@@ -1,0 +1,1 @@
+"""State embeddings: normalised states to tokens."""

@@ -1,0 +1,1 @@
+"""Action tokenizers: real numbers to bin ids, and back."""

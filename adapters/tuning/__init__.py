@@ -1,0 +1,1 @@
+"""Small trainable changes of a frozen trunk that belong to the adapter."""
