@@ -26,8 +26,8 @@ from benchmarks.measure import Row, rounds, seconds
 from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.players import Actor, Recompute
 from transfer import TransferModel
-from transfer.playing import finish, make_crews
-from transfer.rollout import Alone
+from transfer.evaluating import Alone
+from transfer.rollout import finish, make_crews
 from transfer.slots import Slot, Task
 
 LAYOUT = "Walker2d"

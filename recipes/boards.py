@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from transfer.errors import unknown
 
 if TYPE_CHECKING:
-    from transfer.evaluation import Evaluation
+    from transfer.outcome import Evaluation
 
 SCALARS = (
     *("train/loss", "train/grad_norm", "train/tokens_per_second", "train/lr"),

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from transfer.base import PolicyModel
+from transfer.acting import PolicyModel
 from transfer.calibration import TARGETS, calibrate
 from transfer.distributed import rank
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.evaluation import Evaluation
+from transfer.evaluating import evaluate
 from transfer.files import read_json, sweep, write_json
 from transfer.freezing import Selection
+from transfer.outcome import Evaluation
 from transfer.progress import Progress
 from transfer.recipes.asked import from_data
 from transfer.recipes.boards import Board
@@ -30,7 +31,6 @@ from transfer.recipes.folder import check_links, resume_command
 from transfer.recipes.results import FORMAT, PROBE
 from transfer.recipes.shapes import misfits, whole
 from transfer.recipes.text import selection_table
-from transfer.rollout import evaluate
 from transfer.training import FitResult, TrainConfig
 
 PARTIAL = "probes.json"

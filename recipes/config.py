@@ -15,7 +15,7 @@ import tomli_w
 from transfer.adapter import AdapterConfig
 from transfer.devices import PRECISIONS
 from transfer.errors import TransferError, unknown
-from transfer.lane import DECODES
+from transfer.history import DECODES
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
 from transfer.recipes.asked import check_targets
 from transfer.recipes.origins import sizes_of

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfer.acting import PolicyModel
 from transfer.adapter import Adapter
-from transfer.base import PolicyModel
 from transfer.devices import find_device
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.files import read_json
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
@@ -19,7 +20,6 @@ from transfer.recipes.asked import from_adapter
 from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.film import film
-from transfer.rollout import evaluate
 from transfer.specs import as_spec
 from transfer.trunk import Trunk
 

@@ -19,7 +19,7 @@ from transfer.calibration_table import Calibration
 from transfer.devices import find_precision
 from transfer.distributed import size
 from transfer.episodes import Episodes
-from transfer.evaluation import Evaluation
+from transfer.outcome import Evaluation
 from transfer.recipes.config import RunConfig
 from transfer.training import FitResult, TrainConfig
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.base import PolicyModel
+from transfer.acting import PolicyModel
 from transfer.errors import TransferError
 from transfer.identity import check_body
 from transfer.numbers import seen
-from transfer.playing import FIRST_SEED
 from transfer.policy import Policy
 from transfer.recipes.gif import write_gif
+from transfer.rollout import FIRST_SEED
 from transfer.slots import Slot
 from transfer.specs import EnvironmentSpec
 
@@ -31,7 +31,7 @@ def film(model: PolicyModel, target: float, decode: str, file: Path, spec: Envir
     Args:
         model: who acts.
         target: raw return to ask for.
-        decode: see `transfer.streaming.Stream`.
+        decode: see `transfer.planner.Stream`.
         file: where to.
         spec: the environment to play in.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate_together
 from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
@@ -15,7 +16,6 @@ from transfer.progress import Progress
 from transfer.recipes.asked import from_adapter
 from transfer.recipes.config import EvalConfig
 from transfer.recipes.evaluation import Player, find_players
-from transfer.rollout import evaluate_together
 
 
 def evaluate_paths(

@@ -59,8 +59,8 @@ _HOMES = {
     "WindowSampler": "transfer.sampler",
     "adapt": "transfer.recipes.adapt",
     "calibrate": "transfer.calibration",
-    "evaluate": "transfer.rollout",
-    "evaluate_together": "transfer.rollout",
+    "evaluate": "transfer.evaluating",
+    "evaluate_together": "transfer.evaluating",
     "fingerprint": "transfer.identity",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
@@ -76,6 +76,7 @@ if _TYPE_CHECKING:
     from transfer.envs.writing.saving import save_dataset
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
+    from transfer.evaluating import evaluate, evaluate_together
     from transfer.freezing import train_only
     from transfer.identity import fingerprint
     from transfer.mixed import MixedModel
@@ -83,7 +84,6 @@ if _TYPE_CHECKING:
     from transfer.policy import Policy
     from transfer.recipes.adapt import adapt
     from transfer.recipes.pretrain import pretrain
-    from transfer.rollout import evaluate, evaluate_together
     from transfer.sampler import WindowSampler
     from transfer.specs import EnvironmentSpec, ReferenceScores
     from transfer.training import TrainConfig

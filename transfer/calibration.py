@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from transfer.acting import PolicyModel, check_model
 from transfer.answers import LARGEST
-from transfer.base import PolicyModel, check_model
 from transfer.calibration_table import Calibration
 from transfer.errors import TransferError
-from transfer.evaluation import Evaluation
+from transfer.evaluating import evaluate
 from transfer.numbers import real, seen
-from transfer.playing import Settings
-from transfer.rollout import evaluate
+from transfer.outcome import Evaluation
+from transfer.rollout import Settings
 
 CALIBRATION_SEED = 20_000
 """Environment seed of a calibration's first episode."""
@@ -42,7 +42,7 @@ def calibrate(
         targets: raw returns to ask for, equal ones once; default: the dataset's `TARGETS`.
         num_episodes: per target.
         num_envs: environments at a time.
-        decode: see `transfer.streaming.Stream`.
+        decode: see `transfer.planner.Stream`.
         trust: see `transfer.evaluate`.
         on_episode: called with the number of finished episodes of all targets.
 

@@ -7,26 +7,26 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from transfer.decoder import in_kernels
 from transfer.errors import TransferError
-from transfer.lane import Lane
+from transfer.history import Lane
 from transfer.mixed import MixedModel, gains_of_rows, stacked, unstacked
+from transfer.native_decoder import in_kernels
 from transfer.numbers import MOST_CONTEXT, MOST_ENVS, whole
-from transfer.playing import Group
 from transfer.process import acting
+from transfer.rollout import Group
 from transfer.snapshot import snapshots
 from transfer.untouched import changed
 from transfer.waves import Seen
 
 
 class MixedStream:
-    """Actions for the environments of several adapters in lockstep, as `transfer.streaming.Stream` gives for each.
+    """Actions for the environments of several adapters in lockstep, as `transfer.planner.Stream` gives for each.
 
     Args:
         model: trunk and adapters; what the stream acts with are copies of then.
         rows: environments of each adapter, by its name.
         context: T, steps, the window grows to T, then restarts from the newest T/2; default: that of each adapter.
-        decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
+        decode: "autoregressive" or "parallel", see `transfer.history.Lane`.
 
     Raises:
         TransferError: an unknown adapter or decode, no rows, a context that is no number of steps.

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transfer.acting import PolicyModel
 from transfer.adapter import check_sizes
-from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration_table import Calibration
 from transfer.dataset_statistics import Statistics
@@ -125,7 +125,7 @@ class MLPPolicy(PolicyModel):
 
 
 class MLPStream:
-    """The interface of `transfer.streaming.Stream` for a policy without memory."""
+    """The interface of `transfer.planner.Stream` for a policy without memory."""
 
     def __init__(self, model: MLPPolicy) -> None:
         self.model, self.range, self.scale = model, model.scales.action_range(), model.scales.return_scale()

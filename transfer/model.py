@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from transfer.acting import PolicyModel
 from transfer.adapter import Adapter
-from transfer.base import PolicyModel
 from transfer.batch import Batch
 from transfer.calibration_table import Calibration
 from transfer.dataset_statistics import Statistics
@@ -18,7 +18,7 @@ from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 
 if TYPE_CHECKING:
-    from transfer.streaming import Stream
+    from transfer.planner import Stream
 
 
 class TransferModel(PolicyModel):
@@ -133,7 +133,7 @@ class TransferModel(PolicyModel):
         return self.adapter.action.loss(self.hidden(batch, precision), actions, batch.mask)
 
     def stream(self, rows: int, context: int, decode: str) -> Stream:
-        """Actions for E = `rows` environments, step by step; see `transfer.streaming.Stream`."""
-        from transfer.streaming import Stream
+        """Actions for E = `rows` environments, step by step; see `transfer.planner.Stream`."""
+        from transfer.planner import Stream
 
         return Stream(self, rows, context, decode)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from transfer.acting import PolicyModel, check_model
 from transfer.answers import first_infinite, vector
 from transfer.answers import reward as paid
-from transfer.base import PolicyModel, check_model
 from transfer.errors import TransferError
-from transfer.lane import check_decode
+from transfer.history import check_decode
 from transfer.process import acting
 from transfer.targets import return_to_ask
 
@@ -35,7 +35,7 @@ class Policy:
         target: wanted score (100 = the reference expert).
         target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile
             of the adapter's dataset.
-        decode: see `transfer.streaming.Stream`.
+        decode: see `transfer.planner.Stream`.
 
     Raises:
         TransferError: two targets or one that is no finite number, an unknown decode, no model.

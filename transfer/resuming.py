@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.base import PolicyModel
+from transfer.acting import PolicyModel
 from transfer.errors import TransferError
 from transfer.identity import fingerprint
 from transfer.numbers import seen

@@ -1,192 +1,181 @@
-"""Evaluation: whole episodes in the real environment, each with its own seed and its own slot."""
+"""Playing episodes: each has its own seed and its own slot, and nothing is reset until a whole wave is over.
+
+On a CPU of two cores or more a wave plays in two halves: while the model reads for one, a thread steps the environments
+of the other. What is no wave of halves plays in the calling thread.
+"""
 
 from __future__ import annotations
 
-import importlib
-import logging
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.base import Actor, PolicyModel, check_model
 from transfer.errors import TransferError
-from transfer.evaluation import Evaluation
-from transfer.identity import check_body
-from transfer.mixed import MixedModel
-from transfer.numbers import flag, seen
-from transfer.observations import summary
-from transfer.playing import FIRST_SEED, OnEpisode, Settings, play
-from transfer.slots import Task
-from transfer.specs import EnvironmentSpec, as_spec, check_scale
-from transfer.targets import return_to_ask
-from transfer.waves import Played, Seen
+from transfer.history import check_decode
+from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, seen, whole
+from transfer.process import acting, isolated
+from transfer.slots import Slot, Task, opened
+from transfer.waves import Played, Seen, Wave
 
-log = logging.getLogger(__name__)
+FIRST_SEED = 10_000
+WORTH_HALVING = 8  # environments of a name; with fewer, two small forwards cost more than the simulators
+Actions = dict[str, NDArray[np.float32]]
+OnEpisode = Callable[[int], None]
 
 
-def evaluate(
-    model: PolicyModel,
-    env: Any = None,
-    num_episodes: int = 100,
-    *,
-    target: float | None = None,
-    target_return: float | None = None,
-    num_envs: int = 100,
-    decode: str = "autoregressive",
-    first_seed: int = FIRST_SEED,
-    trust: bool = False,
-    any_body: bool = False,
-    on_episode: OnEpisode | None = None,
-) -> Evaluation:
-    """Roll a policy out, one batched forward per step and action dimension.
+class Settings(NamedTuple):
+    """How much to play, and how: what `evaluate`, `evaluate_together` and `calibrate` have in common."""
 
-    Episode i has seed first_seed + i and its own slot: nothing is reset until all episodes of a wave are over, so short
-    episodes are not favoured. Environments that are done cost nothing. The policy acts with the weights that the model
-    has at the beginning of a wave, over the context that it was trained with.
+    num_episodes: int
+    num_envs: int
+    decode: str
+    first_seed: int
+    on_episode: OnEpisode | None
 
-    Args:
-        model: trunk and adapter.
-        env: where to play: an environment, a Gymnasium id or spec, or an `EnvironmentSpec`; default: the adapter's.
-        num_episodes: N.
-        target: score to ask for (100 = the reference expert).
-        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
-            adapter's dataset.
-        num_envs: environments at a time; fewer than N play in waves.
-        decode: see `transfer.streaming.Stream`.
-        first_seed: of the environments.
-        trust: build an environment that the adapter's file names although this process does not know it.
-        any_body: play another body than the adapter's, of the same sizes.
-        on_episode: called with the number of finished episodes whenever it has grown.
+    @classmethod
+    def of(
+        cls, num_episodes: object, num_envs: object, decode: object, first_seed: object, on_episode: OnEpisode | None
+    ) -> Settings:
+        """What a caller gave, as plain values.
 
-    Raises:
-        TransferError: a setting of a wrong type or size, an environment of another body or sizes, that cannot be built,
-            that fails, or that answers what is no finite number (with seed and step); a scale that is called after a
-            table that does not hold.
-    """
-    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
-    check_model(model, PolicyModel, "evaluate")
-    env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
-    flag(trust, "trust")
-    _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
-    check_scale(env_spec)
-    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
-    played = play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model.device, settings)
-    return _evaluation(model, task, played[""], settings)
+        Raises:
+            TransferError: a value of a wrong type or size, an unknown decode.
+        """
+        if on_episode is not None and not callable(on_episode):
+            raise TransferError(f"on_episode={seen(on_episode)}: a function of the finished episodes, or None.")
+        return cls(
+            whole(num_episodes, "num_episodes", least=1, most=MOST_EPISODES),
+            whole(num_envs, "num_envs", least=1, most=MOST_ENVS),
+            check_decode(decode),
+            whole(first_seed, "first_seed", least=0, most=MOST_SEED - MOST_EPISODES),
+            on_episode,
+        )
 
 
-def evaluate_together(
-    model: MixedModel,
-    num_episodes: int = 100,
-    *,
-    targets: Mapping[str, float] | None = None,
-    target_returns: Mapping[str, float] | None = None,
-    num_envs: int = 100,
-    decode: str = "autoregressive",
-    first_seed: int = FIRST_SEED,
-    trust: bool = False,
-    on_episode: OnEpisode | None = None,
-) -> dict[str, Evaluation]:
-    """Roll the policies of all adapters out in lockstep, on their one trunk.
-
-    Seeds, slots and results are those of `evaluate` for each adapter alone.
-
-    Args:
-        model: trunk and adapters.
-        num_episodes: N for each adapter, in its own environment.
-        targets: scores to ask for, by name.
-        target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
-            the adapter's dataset.
-        num_envs: environments of each adapter at a time.
-        decode: see `transfer.streaming.Stream`.
-        first_seed: of the environments.
-        trust: see `evaluate`.
-        on_episode: called with the number of finished episodes, of all adapters, whenever it has grown.
-
-    Returns:
-        an evaluation for each name.
-
-    Raises:
-        TransferError: a target for an unknown adapter, or what `evaluate` raises.
-    """
-    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
-    check_model(model, MixedModel, "evaluate_together")
-    for one in model.models.values():
-        check_scale(one.env_spec)
-    scores, returns = (_by_name(model, given) for given in (targets, target_returns))
-    tasks = {
-        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)
-        for name, one in model.models.items()
-    }
-    played = play(tasks, lambda rows: model.stream(rows, decode=decode), model.device, settings)
-    return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
-
-
-class Alone:
-    """One actor as a group."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
+class Group(Protocol):
+    """Acts in the environments of several names in lockstep."""
 
     def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
-        """See `transfer.playing.Group`."""
-        return {name: self.actor.step(*shown) for name, shown in seen.items()}
+        """Actions (E, A) by name, for what the environments of the name show."""
+        ...
 
     def select(self, rows: Mapping[str, Tensor]) -> None:
-        """See `transfer.playing.Group`."""
-        for kept in rows.values():
-            self.actor.select(kept)
+        """Go on with some of the environments, (E,) boolean by name; a name without any left is over."""
+        ...
 
 
-def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:
-    """Targets by the names of adapters. Raises TransferError for an unknown one."""
-    if given is not None and not isinstance(given, Mapping):
-        raise TransferError(f"targets={seen(given)}: a mapping from names to numbers is needed.")
-    for name in given or {}:
-        model[name]  # an unknown name is an error
-    return given or {}
+def play(
+    tasks: Mapping[str, Task], group: Callable[[dict[str, int]], Group], device: torch.device, settings: Settings
+) -> dict[str, Played]:
+    """Play the same number of episodes for each name.
+
+    Args:
+        tasks: what to play, by name.
+        group: makes who acts, for a number of environments by name; called once a wave, or half a wave.
+        device: where observations go.
+        settings: N episodes, of which i has seed first_seed + i; environments of each name at a time; and what is
+            called with the number of finished episodes, of all names together, whenever it has grown.
+
+    Raises:
+        TransferError: an environment cannot be built, fails, or answers what is no number.
+    """
+    number, first_seed = settings.num_episodes, settings.first_seed
+    seeds, count = first_seed + np.arange(number), min(settings.num_envs, number)
+    done: dict[str, list[Played]] = {name: [] for name in tasks}
+    with ExitStack() as stack:
+        alone = count * len(tasks) == 1
+        slots = {
+            name: [stack.enter_context(opened(task, i, alone)) for i in range(count)] for name, task in tasks.items()
+        }
+        simulator = stack.enter_context(ThreadPoolExecutor(1, "simulator"))
+        for part in np.split(seeds, range(count, number, count)):
+            crews = make_crews(tasks, slots, part, group, device)
+            finish(crews, simulator, (int(part[0]) - first_seed) * len(tasks), settings.on_episode)
+            for name in tasks:
+                done[name] += [crew.waves[name].played() for crew in crews]
+    return {name: Played(*map(np.concatenate, zip(*some, strict=True))) for name, some in done.items()}
 
 
-def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settings) -> Evaluation:
-    # Some environments tell of success only when there is one.
-    told = (played.successes >= 0).any() or _tells_success(model, task.env_spec)
-    seeds, successes = settings.first_seed + np.arange(len(played.returns)), played.successes > 0 if told else None
-    asked, actions = task.target_return, played.actions
-    return Evaluation(played.returns, played.lengths, seeds, asked, settings.decode, task.env_spec, actions, successes)
+def usable_cores() -> int:
+    """Cores that this process may run on; with one of them a second thread only takes turns with the first."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
-    """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
-    known = importlib.import_module("transfer.envs.catalog").find(env_spec.gym_id)
-    calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
-    return bool(known and known.success) or (calibration is not None and calibration.success is not None)
+def make_crews(
+    tasks: Mapping[str, Task],
+    slots: Mapping[str, list[Slot]],
+    seeds: NDArray[np.int64],
+    group: Callable[[dict[str, int]], Group],
+    device: torch.device,
+) -> list[Crew]:
+    """Of one wave: its halves on a CPU, where that is worth it, else all in one."""
+    halves = 2 if device.type == "cpu" and usable_cores() > 1 and len(seeds) >= WORTH_HALVING else 1
+    crews, first = [], 0
+    for some in np.array_split(seeds, halves):
+        seats = slice(first, first + len(some))
+        waves = {name: Wave(slots[name][seats], some, task, device) for name, task in tasks.items()}
+        crews.append(Crew(waves, acting(group)({name: len(some) for name in tasks})))
+        first = seats.stop
+    return crews
 
 
-def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -> None:
-    """Raise TransferError unless an adapter's environment and the one to play are of one body and show the same."""
-    if (mine.state_size, mine.action_size) != (other.state_size, other.action_size):
-        raise TransferError(
-            f"the adapter is for '{mine.name}' ({mine.state_size} states, {mine.action_size} actions), the environment "
-            f"is '{other.name}' ({other.state_size} states, {other.action_size} actions). Adapt one to it: "
-            "transfer.adapt(trunk, episodes)."
-        )
-    check_body(mine, other, "the adapter", any_body)
-    if mine.slices != other.slices and not any_body:
-        raise TransferError(
-            f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
-            "or in another order. To play all the same: any_body=True."
-        )
-    _warn_of_bounds(mine, other)
+def finish(crews: list[Crew], simulator: ThreadPoolExecutor, before: int, on_episode: OnEpisode | None) -> None:
+    """Play until all episodes are over: one crew acts while the environments of the other move."""
+    submit = simulator.submit if len(crews) > 1 else _here
+    moving: dict[int, Future[bool]] = {}
+    going = dict(enumerate(crews))
+    while going:
+        for number, crew in list(going.items()):
+            if number in moving and moving.pop(number).result():
+                crew.leave_behind()
+                if on_episode is not None:
+                    on_episode(before + sum(crew.finished for crew in crews))
+            if crew.going:
+                moving[number] = submit(crew.move, crew.act())
+            else:
+                del going[number]
 
 
-def _warn_of_bounds(mine: EnvironmentSpec, other: EnvironmentSpec) -> None:
-    """Say where the environment to play has other bounds of actions than the adapter's; infinite ones fit any."""
-    have, wanted = (np.array([spec.action_low, spec.action_high]) for spec in (mine, other))  # (2, A)
-    both = np.isfinite(have) & np.isfinite(wanted)
-    if not np.allclose(have[both], wanted[both], rtol=1e-6, atol=1e-6):
-        log.warning(
-            "the adapter acts between %s and %s, '%s' takes actions between %s and %s: they are clipped, and where a "
-            "wrapper rescales actions they become other ones",
-            *(mine.action_low, mine.action_high, other.name, other.action_low, other.action_high),
-        )
+def _here(move: Callable[[Actions], bool], actions: Actions) -> Future[bool]:
+    """Move without another thread: environments see none of PyTorch's modes of this one either."""
+    over: Future[bool] = Future()
+    with isolated():
+        over.set_result(move(actions))
+    return over
+
+
+class Crew:
+    """Some environments of each name that play in lockstep, and who acts in them."""
+
+    def __init__(self, waves: dict[str, Wave], group: Group) -> None:
+        self.waves = self.going = waves
+        self.group = group
+        self.stay: dict[str, NDArray[np.bool_]] = {}
+        self.finished = 0
+
+    @acting
+    def act(self) -> Actions:
+        """Actions (E, A) by name, for what the environments show."""
+        actions = self.group.step({name: wave.seen() for name, wave in self.going.items()})
+        return {name: some.float().cpu().numpy() for name, some in actions.items()}
+
+    def move(self, actions: Actions) -> bool:
+        """Step the environments; returns whether an episode is over."""
+        self.stay = {name: wave.step(actions[name]) for name, wave in self.going.items()}
+        return not all(rows.all() for rows in self.stay.values())
+
+    @acting
+    def leave_behind(self) -> None:
+        """Go on without the episodes that are over."""
+        self.finished = sum(len(wave.slots) - len(wave.alive) for wave in self.waves.values())
+        rows = {name: torch.from_numpy(rows).to(self.going[name].device) for name, rows in self.stay.items()}
+        self.going = {name: wave for name, wave in self.going.items() if len(wave.alive)}
+        if self.going:
+            self.group.select(rows)

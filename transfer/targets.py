@@ -9,7 +9,7 @@ from transfer.errors import TransferError
 from transfer.numbers import real
 
 if TYPE_CHECKING:
-    from transfer.base import PolicyModel
+    from transfer.acting import PolicyModel
     from transfer.specs import EnvironmentSpec
 
 

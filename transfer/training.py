@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from transfer.base import PolicyModel
+from transfer.acting import PolicyModel
 from transfer.devices import find_precision
 from transfer.distributed import check_same, check_shares, first_process_first, rank, size
 from transfer.errors import TransferError

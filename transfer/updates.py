@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from transfer.base import PolicyModel
+from transfer.acting import PolicyModel
 from transfer.batch import Batch
 from transfer.distributed import add_up, rank, size
 from transfer.errors import TransferError

@@ -14,10 +14,10 @@ from transfer.adapter import AdapterConfig
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.identity import fingerprint
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import pretrain
-from transfer.rollout import evaluate
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
 

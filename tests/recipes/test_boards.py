@@ -8,9 +8,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
+from transfer.evaluating import Evaluation
 from transfer.recipes import boards
 from transfer.recipes.boards import Board
-from transfer.rollout import Evaluation
 from transfer.specs import ReferenceScores
 
 

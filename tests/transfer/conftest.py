@@ -134,7 +134,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     else:
         request.getfixturevalue("kernels")
     if request.param == "one by one":
-        monkeypatch.setattr("transfer.streaming.tables_of", lambda action: None)
+        monkeypatch.setattr("transfer.planner.tables_of", lambda action: None)
     return str(request.param)
 
 

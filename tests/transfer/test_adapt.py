@@ -13,13 +13,13 @@ from transfer.adapters.inherit import BY_VALUE
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.freezing import train_only
 from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.modes import MODES, new_trunk, shuffle
-from transfer.rollout import evaluate
 from transfer.sampler import WindowSampler
 from transfer.specs import EnvironmentSpec
 from transfer.training import TrainConfig

@@ -15,6 +15,7 @@ from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
 from transfer.batch import Batch
 from transfer.episodes import Episodes
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
@@ -22,7 +23,6 @@ from transfer.model import TransferModel
 from transfer.recipes.adapt import adapt
 from transfer.recipes.modes import new_trunk
 from transfer.recipes.pretrain import pretrain
-from transfer.rollout import evaluate, evaluate_together
 from transfer.sampler import WindowSampler
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig

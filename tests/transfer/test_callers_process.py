@@ -19,19 +19,19 @@ import torch
 from torch import nn
 
 from tests.toys import toy
+from transfer.acting import PolicyModel
 from transfer.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
-from transfer.base import PolicyModel
 from transfer.calibration import calibrate
 from transfer.episodes import Episodes
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import adapt
 from transfer.recipes.modes import new_trunk
 from transfer.recipes.pretrain import pretrain
-from transfer.rollout import evaluate, evaluate_together
 from transfer.training import TrainConfig
 from transfer.trunk import TrunkConfig
 

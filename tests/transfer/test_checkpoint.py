@@ -16,9 +16,9 @@ import transfer.files
 import transfer.pairs
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.identity import fingerprint
 from transfer.model import TransferModel
-from transfer.rollout import evaluate
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.decoder import Decoder
-from transfer.native.decoder import Choices
+from transfer.native.blocks import Choices
+from transfer.native_decoder import Decoder
 from transfer.tables import ActionTables
 from transfer.trunk import Trunk
 

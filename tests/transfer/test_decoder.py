@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from transfer.decoder import Decoder
 from transfer.errors import TransferError
+from transfer.native_decoder import Decoder
 from transfer.trunk import Gains, Trunk, TrunkConfig
 
 
@@ -104,7 +104,7 @@ def test_threads_share_the_sequences_and_change_no_bit(trunk: Trunk, monkeypatch
     tokens, found = torch.randn(7, 9, 32), []
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        monkeypatch.setattr("transfer.native.decoder.WORTH_A_THREAD", 1)
+        monkeypatch.setattr("transfer.native.blocks.WORTH_A_THREAD", 1)
         decoder = Decoder(trunk, None, 7, 9)
         found.append(torch.cat([decoder.read(part) for part in tokens.split([5, 1, 3], 1)], 1))
     assert torch.equal(*found)

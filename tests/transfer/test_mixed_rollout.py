@@ -11,8 +11,8 @@ from transfer.adapter import Adapter
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.mixed import MixedModel
-from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
 

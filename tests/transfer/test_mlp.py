@@ -13,9 +13,9 @@ from transfer.batch import Batch
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.rollout import evaluate
 from transfer.sampler import WindowSampler
 from transfer.training import TrainConfig, fit
 

@@ -23,7 +23,7 @@ from transfer import native
 from transfer.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.attention import causal_attention
-from transfer.decoder import Decoder
+from transfer.native_decoder import Decoder
 from transfer.episodes import Episodes
 from transfer.model import TransferModel
 from transfer.trunk import Trunk, TrunkConfig

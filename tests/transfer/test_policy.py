@@ -11,10 +11,10 @@ import torch
 
 from transfer.calibration_table import Calibration
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate
 from transfer.model import TransferModel
 from transfer.observations import Slice
 from transfer.policy import Policy
-from transfer.rollout import evaluate
 from transfer.specs import EnvironmentSpec
 
 MakeModel = Callable[..., TransferModel]

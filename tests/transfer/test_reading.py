@@ -13,10 +13,10 @@ from torch.nn.utils import parametrizations, prune
 from tests.forcing import check_forced, close, decode
 from transfer.attention import causal_attention
 from transfer.batch import Batch
+from transfer.cached import Reader
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.once import warn_once
-from transfer.reading import Reader
 from transfer.trunk import Attention, Block, FeedForward, Trunk
 
 MakeModel = Callable[..., TransferModel]

@@ -17,13 +17,13 @@ from torch import Tensor
 from transfer.calibration import calibrate
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.freezing import train_only
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.observations import Slice
 from transfer.policy import Policy
-from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
 
 MakeModel = Callable[..., TransferModel]
@@ -295,7 +295,7 @@ def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeM
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waves play in halves, whatever this machine has."""
-    monkeypatch.setattr("transfer.playing.usable_cores", lambda: 2)
+    monkeypatch.setattr("transfer.rollout.usable_cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -319,7 +319,7 @@ def test_a_wave_is_halved_where_there_is_a_second_core(
 ) -> None:
     model, made = make_model(context=3), []
     plain = type(model).stream
-    monkeypatch.setattr("transfer.playing.usable_cores", lambda: cores)
+    monkeypatch.setattr("transfer.rollout.usable_cores", lambda: cores)
     monkeypatch.setattr(type(model), "stream", lambda self, rows, *rest: made.append(rows) or plain(self, rows, *rest))
     evaluate(model, num_episodes=20, num_envs=20)
     assert made == groups

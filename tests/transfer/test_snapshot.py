@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from transfer.batch import Batch
-from transfer.decoder import Decoder
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.freezing import train_only
 from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
-from transfer.rollout import evaluate, evaluate_together
+from transfer.native_decoder import Decoder
 from transfer.snapshot import snapshot, snapshots
 
 MakeModel = Callable[..., TransferModel]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transfer.acting import PolicyModel
 from transfer.adapter import Adapter
-from transfer.base import PolicyModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.pairs import FORMAT

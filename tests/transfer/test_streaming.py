@@ -10,9 +10,9 @@ import torch
 from tests.forcing import check_forced, close, decode, forced, window_start
 from transfer.adapter import Adapter
 from transfer.batch import Batch
-from transfer.decoder import Decoder
 from transfer.errors import TransferError
 from transfer.model import TransferModel
+from transfer.native_decoder import Decoder
 
 MakeModel = Callable[..., TransferModel]
 MakeBatch = Callable[..., Batch]

@@ -14,12 +14,12 @@ from gymnasium import spaces
 
 from transfer.calibration import calibrate
 from transfer.errors import TransferError
-from transfer.evaluation import Evaluation
+from transfer.evaluating import evaluate, evaluate_together
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.outcome import Evaluation
 from transfer.references import ReferenceScores
-from transfer.rollout import evaluate, evaluate_together
 from transfer.specs import EnvironmentSpec
 
 MakeModel = Callable[..., TransferModel]
@@ -88,7 +88,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Plain]], list[Plain
 @pytest.fixture(params=["one", "waves", "halves", "together", "together in halves"])
 def play(request: pytest.FixtureRequest, make_model: MakeModel, built: Any, monkeypatch: pytest.MonkeyPatch) -> Play:
     """play(kind of environment): 10 episodes of it on every road."""
-    monkeypatch.setattr("transfer.playing.usable_cores", lambda: 2)  # waves of ten play in halves on every machine
+    monkeypatch.setattr("transfer.rollout.usable_cores", lambda: 2)  # waves of ten play in halves on every machine
     model = make_model(context=3)
     small = MLPPolicy(model.env_spec, model.statistics, 8)  # in a blink
 

@@ -1,4 +1,4 @@
-/* What native/decoder.py calls to choose an action, one dimension after the other, without leaving C.
+/* What native/blocks.py calls to choose an action, one dimension after the other, without leaving C.
  *
  * A dimension of one sequence reads all of its keys and values. Here a few sequences choose all of their dimensions before
  * the next few begin, so that their keys and values stay in the cache in between: as many as a product takes rows at a

@@ -1,6 +1,6 @@
 /* One library of all kernels; transfer/native/__init__.py builds it. */
 #include "attention.c"
-#include "decoder.c"
+#include "blocks.c"
 #include "choosing.c"
 
 const int lanes = LANES; /* sizes of heads are multiples of it */

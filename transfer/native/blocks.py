@@ -1,4 +1,4 @@
-"""PyTorch's side of decoder.c."""
+"""PyTorch's side of blocks.c."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transfer.native.threads import in_parts
 from transfer.tables import ActionTables
 
 WORTH_A_THREAD = 24  # tokens
-POINTERS = 12  # weights of a block, see `Layer` in decoder.c
+POINTERS = 12  # weights of a block, see `Layer` in blocks.c
 
 
 class _Model(ctypes.Structure):
@@ -77,7 +77,7 @@ class Blocks:
     """The blocks of a trunk.
 
     Args:
-        layers: the twelve weights of each block, in the order of `Layer` in decoder.c.
+        layers: the twelve weights of each block, in the order of `Layer` in blocks.c.
         ends: weight and bias of the first and of the last LayerNorm.
         eps: of all LayerNorms.
     """
@@ -98,7 +98,7 @@ class Blocks:
 
         Args:
             tokens: to append.
-            past: keys and values (depth, 1, E, H, `native.room(...)`, 2 D/H), zeros at first; laid out as in decoder.c.
+            past: keys and values (depth, 1, E, H, `native.room(...)`, 2 D/H), zeros at first; laid out as in blocks.c.
             known: tokens read before.
             wanted: tokens whose hidden vectors are returned.
         """
@@ -111,7 +111,7 @@ class Blocks:
         return hidden
 
     def choose(self, tokens: Tensor, times: Tensor, choices: Choices, past: Tensor, known: int) -> Tensor:
-        """Actions (E, A), one dimension by one, behind tokens (E, n, D); see `transfer.decoder.Decoder.choose`.
+        """Actions (E, A), one dimension by one, behind tokens (E, n, D); see `transfer.native_decoder.Decoder.choose`.
 
         Args:
             tokens: to append.

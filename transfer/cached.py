@@ -17,7 +17,7 @@ PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
 
 
 class Reader:
-    """Has the interface of `transfer.decoder.Decoder`, and gives what `Trunk.forward` gives for the whole sequence.
+    """A `Decoder` that gives what `Trunk.forward` gives for the whole sequence.
 
     Tokens are read behind a cache, as long as that makes no difference: a part of somebody's own may know nothing of
     caches. Then the whole sequence is read each time.

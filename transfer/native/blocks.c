@@ -1,4 +1,4 @@
-/* What native/decoder.py calls: the blocks of a trunk over new tokens of some sequences, float32 throughout. */
+/* What native/blocks.py calls: the blocks of a trunk over new tokens of some sequences, float32 throughout. */
 #include "attention.h"
 
 enum {

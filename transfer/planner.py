@@ -6,13 +6,13 @@ from collections.abc import Generator, Sequence
 
 from torch import Tensor, nn
 
-from transfer.decoder import Changed, Decoder
-from transfer.lane import Lane
+from transfer.cached import Reader
+from transfer.history import Lane
 from transfer.model import TransferModel
-from transfer.native.decoder import Choices
+from transfer.native.blocks import Choices
+from transfer.native_decoder import Changed, Decoder
 from transfer.numbers import MOST_ENVS, whole
 from transfer.process import acting
-from transfer.reading import Reader
 from transfer.snapshot import snapshot
 from transfer.tables import tables_of
 from transfer.trunk import Gains, Trunk
@@ -34,7 +34,7 @@ class Stream:
         model: whose weights to act with.
         rows: E.
         context: T, steps.
-        decode: "autoregressive" or "parallel", see `transfer.lane.Lane`.
+        decode: "autoregressive" or "parallel", see `transfer.history.Lane`.
 
     Raises:
         TransferError: an unknown decode; rows or a context that are no numbers of environments and steps.

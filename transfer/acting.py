@@ -88,7 +88,7 @@ class PolicyModel(nn.Module, ABC):
             target: wanted score (100 = the reference expert).
             target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
                 dataset.
-            decode: see `transfer.streaming.Stream`.
+            decode: see `transfer.planner.Stream`.
         """
         from transfer.policy import Policy
 

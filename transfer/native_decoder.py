@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transfer import native
 from transfer.attention import causal_attention
 from transfer.errors import TransferError
-from transfer.native.decoder import Blocks, Choices
+from transfer.native.blocks import Blocks, Choices
 from transfer.trunk import Block, Gains, Trunk
 from transfer.untouched import changed
 
@@ -50,7 +50,7 @@ class _Layer:
         )
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """All of them, in the order of `Layer` in native/decoder.c."""
+        """All of them, in the order of `Layer` in native/blocks.c."""
         return *self.ln_1, *self.qkv, *self.out, *self.ln_2, *self.fc, *self.proj
 
 
