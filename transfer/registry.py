@@ -14,24 +14,21 @@ from transfer.errors import unknown
 _KINDS: dict[str, dict[str, str]] = {
     "state": {
         "linear": "transfer.adapters.states.linear:LinearState",
-        "mlp": "transfer.adapters.states.linear:MLPState",
+        "mlp": "transfer.adapters.states.mlp:MLPState",
     },
     "action": {
-        name: f"transfer.adapters.actions.spread:{name}"
-        for name in (
-            "ActionEmbedding",
-            "ActionTokenizedEmbedding",
-            "ActionSpreadEmbedding",
-            "ActionTokenizedSpreadEmbedding",
-        )
+        "ActionEmbedding": "transfer.adapters.actions.whole:ActionEmbedding",
+        "ActionTokenizedEmbedding": "transfer.adapters.actions.whole:ActionTokenizedEmbedding",
+        "ActionSpreadEmbedding": "transfer.adapters.actions.spread:ActionSpreadEmbedding",
+        "ActionTokenizedSpreadEmbedding": "transfer.adapters.actions.spread:ActionTokenizedSpreadEmbedding",
     },
     "tokenizer": {
-        "quantile": "transfer.adapters.tokenizers.tokenizer:QuantileTokenizer",
-        "uniform": "transfer.adapters.tokenizers.tokenizer:UniformTokenizer",
-        "mu-law": "transfer.adapters.tokenizers.tokenizer:MuLawTokenizer",
+        "quantile": "transfer.adapters.tokenizers.quantile:QuantileTokenizer",
+        "uniform": "transfer.adapters.tokenizers.uniform:UniformTokenizer",
+        "mu-law": "transfer.adapters.tokenizers.mu_law:MuLawTokenizer",
     },
     "ia3": {"ia3": "transfer.adapters.tuning.ia3:IA3"},
-    "reader": {"tokenizer": "transfer.adapters.tokenizers.tokenizer:tokenizer_from_json"},
+    "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
 }
 
 

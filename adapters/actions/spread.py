@@ -1,17 +1,4 @@
-"""The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
-
-Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer.scales`).
-
-| class | tokens per step | a token stands for |
-|---|---|---|
-| `ActionEmbedding` | 1 | the whole action, by one linear map (the Decision Transformer) |
-| `ActionTokenizedEmbedding` | 1 | the whole action, as a sum of one table row per dimension |
-| `ActionSpreadEmbedding` | A | one action dimension, by a linear map of its value |
-| `ActionTokenizedSpreadEmbedding` | A | one action dimension, by the table row of its bin |
-
-`ranges` says how a token knows its dimension: "per-dimension" table rows (eq. 4), "shared+index" rows with a learned
-vector per dimension, or not at all ("shared"). Where tokens know it, the readout of spread embeddings does too.
-"""
+"""Action embeddings with one token per action dimension: each dimension is predicted from those before it."""
 
 from __future__ import annotations
 
@@ -21,77 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapter import READOUTS
-from transfer.adapters.readouts.regression import SpreadCategorical, SpreadRegression, WholeRegression
-from transfer.adapters.tokenizers.bins import Bins, BinTable, check_ranges
+from transfer.adapters.actions.bin_table import BinTable, check_ranges
+from transfer.adapters.readouts.categorical import SpreadCategorical
+from transfer.adapters.readouts.regression import SpreadRegression
+from transfer.adapters.small_linear import small_linear
+from transfer.adapters.tokenizers.bins import Bins
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.errors import TransferError, unknown
 from transfer.tables import ActionTables
 from transfer.untouched import changes, originals
-
-
-def _linear(inputs: int, width: int) -> nn.Linear:
-    layer = nn.Linear(inputs, width)
-    nn.init.normal_(layer.weight, std=0.02)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-class _Whole(nn.Module):
-    """One token per step; the state token predicts the whole action."""
-
-    spread = False
-
-    def __init__(self, width: int, action_size: int, readout: str) -> None:
-        super().__init__()
-        if readout != "regression":
-            raise TransferError(
-                f"adapter.readout '{readout}' needs one token per action dimension, {type(self).__name__} has one per "
-                "action. Choose readout 'regression' or a spread embedding."
-            )
-        self.tokens, self.action_size = 1, action_size
-        self.readout = WholeRegression(width, action_size)
-
-    def predict(self, hidden: Tensor) -> Tensor:
-        """Hidden (..., 1, D) at the state token -> actions (..., A)."""
-        return self.readout.predict(hidden)
-
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
-        return self.readout.loss(hidden, actions, mask)
-
-
-class ActionEmbedding(_Whole):
-    """One linear map of the whole action: the Decision Transformer baseline."""
-
-    tokenized = False
-
-    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
-        super().__init__(width, action_size, readout)
-        self.linear = _linear(action_size, width)
-
-    def forward(self, actions: Tensor) -> Tensor:
-        """(B, T, A) -> (B, T, 1, D)."""
-        return self.linear(actions)[..., None, :]
-
-
-class ActionTokenizedEmbedding(_Whole):
-    """Table rows of all dimensions, summed into one token.
-
-    A sum forgets which dimension a shared row came from, so the index of "shared+index" is a factor here.
-    """
-
-    tokenized = True
-
-    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer, ranges: str, readout: str) -> None:
-        super().__init__(width, action_size, readout)
-        self.bins = Bins(tokenizer)
-        self.table = BinTable(tokenizer.bins, action_size, ranges, width)
-        self.index = nn.Parameter(torch.randn(action_size, width)) if ranges == "shared+index" else None
-
-    def forward(self, actions: Tensor) -> Tensor:
-        """(B, T, A) -> (B, T, 1, D)."""
-        rows = self.table(self.bins(actions))  # (B, T, A, D)
-        return (rows if self.index is None else rows * self.index).sum(-2, keepdim=True)
 
 
 class _Spread(nn.Module, ABC):
@@ -160,7 +85,7 @@ class ActionSpreadEmbedding(_Spread):
 
     def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
         super().__init__(width, action_size, tokenizer, ranges, readout)
-        self.linear = _linear(1, width)
+        self.linear = small_linear(1, width)
 
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.linear(values[..., None])

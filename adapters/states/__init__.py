@@ -1,1 +1,1 @@
-"""State embeddings: normalised states to tokens."""
+"""State embeddings: normalised states (B, T, S) -> token groups (B, T, n, D)."""

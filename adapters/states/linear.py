@@ -1,9 +1,10 @@
-"""State embeddings: normalised states (B, T, S) -> token groups (B, T, n, D)."""
+"""A state embedding of one linear map."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from transfer.adapters.small_linear import small_linear
 
 
 class LinearState(nn.Module):
@@ -13,26 +14,8 @@ class LinearState(nn.Module):
 
     def __init__(self, state_size: int, width: int, hidden: int = 0) -> None:
         super().__init__()
-        self.linear = nn.Linear(state_size, width)
-        nn.init.normal_(self.linear.weight, std=0.02)
-        nn.init.zeros_(self.linear.bias)
+        self.linear = small_linear(state_size, width)
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, T, S) -> (B, T, 1, D)."""
         return self.linear(states)[:, :, None]
-
-
-class MLPState(nn.Module):
-    """One token from two hidden layers with GELU: room to translate one body into another's terms."""
-
-    tokens = 1
-
-    def __init__(self, state_size: int, width: int, hidden: int = 256) -> None:
-        super().__init__()
-        self.fc_1 = nn.Linear(state_size, hidden)
-        self.fc_2 = nn.Linear(hidden, hidden)
-        self.proj = nn.Linear(hidden, width)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """(B, T, S) -> (B, T, 1, D)."""
-        return self.proj(F.gelu(self.fc_2(F.gelu(self.fc_1(states)))))[:, :, None]

@@ -6,9 +6,7 @@ Letters in shapes: N values in the data, ascending.
 import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from transfer.adapters.tokenizers.tokenizer import Float32, Int64
 
 
 def quantile_edges(data: Float32, bins: int) -> Float32:

@@ -1,12 +1,4 @@
-"""Action tokenizers: real numbers to a small vocabulary per action dimension, and back.
-
-Letters in shapes: N values in the data, A action dimensions, U distinct values of one dimension.
-
-Every tokenizer ends up as two tables, which is all a checkpoint needs: ascending inner `edges_` and decode values
-`centers_`. The id of x is the number of edges <= x, in float32, so `numpy.searchsorted(edges, x, side="right")` and
-`torch.searchsorted(edges, x, right=True)` agree, values beyond the data fall into the outermost bins, and the top of
-a range cannot produce an id one too high.
-"""
+"""What all tokenizers share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -16,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from transfer import registry
-from transfer.adapters.tokenizers.quantile_edges import Float32, Float64, Int64, quantile_edges
 from transfer.arrays import own
-from transfer.errors import TransferError, check_keys
-from transfer.numbers import MOST_BINS, seen, whole
+from transfer.errors import TransferError
+from transfer.numbers import MOST_BINS, whole
 
-# How far beyond -1 and 1 rounding can take an action; more is no bounded one.
-ROUNDING = 1e-5
-# Gato's companding constants (arXiv 2205.06175, appendix B): sign(x) log(|x| mu + 1) / log(M mu + 1).
-MU, LARGEST = 100.0, 256.0
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 
 class Tokenizer(ABC):
@@ -159,53 +149,6 @@ class Tokenizer(ABC):
             raise TransferError(f"the tokenizer knows {len(self.edges_)} dimensions, got an array of shape {shape}")
 
 
-class QuantileTokenizer(Tokenizer):
-    """Bins of equal mass, except that a value holding more than 1/bins of the data (an atom) has a bin of its own.
-
-    Plain quantile bins break on ties: saturated actions fill many quantiles with one value, duplicate edges
-    collapse, and +-1 decodes to something else. Here the atoms are taken out first and the remaining bins are the
-    quantiles of the rest. An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges
-    are those of scikit-learn's KBinsDiscretizer (the oracle in the tests).
-
-    An edge beside an atom lies half way to the neighbouring value of the data. Bins that would hold no data are
-    left out, so every id below `n_used_` occurs in the data.
-    """
-
-    kind = "quantile"
-
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        edges = quantile_edges(data, self.bins)
-        starts = np.concatenate([[0], np.searchsorted(data, edges, side="left")])
-        stops = np.append(starts[1:], len(data))
-        means = np.array([data[a:b].mean(dtype=np.float64) for a, b in zip(starts, stops, strict=True)])
-        return edges, np.clip(means, data[starts], data[stops - 1])  # a sum may round an atom's mean away from it
-
-
-class UniformTokenizer(Tokenizer):
-    """Bins of equal width between the smallest and the largest value of a dimension; ids decode to bin centres."""
-
-    kind = "uniform"
-
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        return _grid(np.linspace(data[0], data[-1], 2 * self.bins + 1, dtype=np.float64))
-
-
-class MuLawTokenizer(Tokenizer):
-    """Gato's tokens: bins of equal width on [-1, 1], after mu-law companding of values up to +-256.
-
-    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions, but for rounding) is not companded. The
-    bins do not depend on the data otherwise.
-    """
-
-    kind = "mu-law"
-
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        grid = np.linspace(-1.0, 1.0, 2 * self.bins + 1)
-        if np.abs(data).max() > 1.0 + ROUNDING:
-            grid = np.sign(grid) * np.expm1(np.abs(grid) * np.log1p(LARGEST * MU)) / MU
-        return _grid(grid)
-
-
 def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
     """A tokenizer, not fitted yet, by its name in `transfer.registry`.
 
@@ -214,46 +157,6 @@ def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
     """
     tokenizer: Tokenizer = registry.resolve("tokenizer", kind)(bins)
     return tokenizer
-
-
-def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
-    """The fitted tokenizer that `to_json` described, equal to the last bit.
-
-    Raises:
-        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not fit together, that are no
-            ascending numbers, or whose ids decode to values of other ids.
-    """
-    if not isinstance(stored, dict):
-        raise TransferError(f"a stored tokenizer has the keys kind, bins, edges, centers; got {seen(stored)}")
-    check_keys("the tokenizer", stored, ("kind", "bins", "edges", "centers"))
-    tokenizer = make_tokenizer(stored["kind"], stored["bins"])
-    edges, centers = ([_row(row, key) for row in _rows(stored[key], key)] for key in ("edges", "centers"))
-    sizes = [(len(row), len(values)) for row, values in zip(edges, centers, strict=False)]
-    fits = len(edges) == len(centers) and all(n + 1 == m <= tokenizer.bins for n, m in sizes)
-    if not fits:
-        raise TransferError(f"a stored tokenizer with bins={tokenizer.bins} has tables of other sizes: {sizes}")
-    tokenizer._store([(row, values.astype(np.float64)) for row, values in zip(edges, centers, strict=True)])
-    tokenizer.check()
-    return tokenizer
-
-
-def _rows(table: Any, key: str) -> list[Any]:
-    if not isinstance(table, list) or not table:
-        raise TransferError(f"a stored tokenizer has {key}={seen(table)}; a list with one list per dimension is needed")
-    return table
-
-
-def _row(row: Any, key: str) -> Float32:
-    """One dimension's numbers in float32; an empty list holds none."""
-    try:
-        with np.errstate(over="ignore"):
-            numbers = np.asarray(row)
-            data: Float32 = numbers.astype(np.float32)
-    except (TypeError, ValueError, OverflowError):
-        numbers = data = np.array(np.nan, np.float32)
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or not np.isfinite(data).all():
-        raise TransferError(f"a stored tokenizer has {key}={seen(row)}; finite numbers are needed")
-    return data
 
 
 def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
@@ -265,17 +168,3 @@ def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
             f"cannot {action} values that are not finite in float32: {data[where]} at index {(*where, *dimension)}"
         )
     return data
-
-
-def _grid(points: Float64) -> tuple[Float32, Float64]:
-    """Edges and centres from the points edge, centre, edge, ... (2 bins + 1,), without bins too narrow for float32."""
-    edges = np.unique(points[2:-1:2].astype(np.float32))
-    edges = edges[(edges > points[0]) & (edges <= points[-1])]
-    if len(edges) + 1 == len(points) // 2:
-        centers = points[1::2]
-    else:
-        outer = np.concatenate([points[:1], edges, points[-1:]])
-        centers = (outer[:-1] + outer[1:]) / 2
-    lowest = np.concatenate([[-np.inf], edges])
-    highest = np.nextafter(np.append(edges, np.float32(np.inf)), np.float32(-np.inf))
-    return edges, np.clip(centers.astype(np.float32), lowest, highest).astype(np.float64)

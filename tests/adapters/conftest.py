@@ -9,7 +9,7 @@ import torch
 
 from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.adapters.tokenizers.tokenizer import QuantileTokenizer
+from transfer.adapters.tokenizers.quantile import QuantileTokenizer
 from transfer.episodes import Episodes
 from transfer.trunk import TrunkConfig
 

@@ -10,7 +10,7 @@ import torch
 from tests.toys import toy
 from transfer import registry
 from transfer.adapter import Adapter, AdapterConfig
-from transfer.adapters.actions.spread import ActionTokenizedEmbedding
+from transfer.adapters.actions.whole import ActionTokenizedEmbedding
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
 from transfer.episodes import Episodes

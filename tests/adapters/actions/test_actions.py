@@ -5,13 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.adapters.actions.spread import (
-    ActionEmbedding,
-    ActionSpreadEmbedding,
-    ActionTokenizedEmbedding,
-    ActionTokenizedSpreadEmbedding,
-)
-from transfer.adapters.tokenizers.tokenizer import QuantileTokenizer
+from transfer.adapters.actions.spread import ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding
+from transfer.adapters.actions.whole import ActionEmbedding, ActionTokenizedEmbedding
+from transfer.adapters.tokenizers.quantile import QuantileTokenizer
 from transfer.errors import TransferError
 
 KINDS = (ActionEmbedding, ActionTokenizedEmbedding, ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding)

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transfer.adapters.states.linear import LinearState, MLPState
+from transfer.adapters.states.linear import LinearState
+from transfer.adapters.states.mlp import MLPState
 
 
 @pytest.mark.parametrize("kind", [LinearState, MLPState])

@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from transfer import registry
+from transfer.adapters.tokenizers.from_json import tokenizer_from_json
+from transfer.adapters.tokenizers.quantile import QuantileTokenizer
 from transfer.adapters.tokenizers.quantile_edges import quantiles
-from transfer.adapters.tokenizers.tokenizer import (
-    QuantileTokenizer,
-    Tokenizer,
-    make_tokenizer,
-    tokenizer_from_json,
-)
+from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
 from transfer.errors import TransferError
 
 KINDS = sorted(registry.known("tokenizer"))

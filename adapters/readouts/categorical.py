@@ -1,0 +1,53 @@
+"""A readout over the bins of an action dimension, trained on cross-entropy."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfer.adapters.tokenizers.bins import Bins
+
+
+class SpreadCategorical(nn.Module):
+    """Logits over each dimension's own bins, trained on cross-entropy; predicts the mean of the distribution.
+
+    As in Gato, BeT and the Trajectory Transformer, which take the likeliest bin or draw one. Quantile bins are wide
+    where data are rare, so under noise the likeliest bin is often a wide one far from the mode: on Walker2d one adapter
+    scored 1 by the likeliest bin, 22 by drawing and 27 by the mean (20 episodes). Bins that a dimension does not use
+    are masked out.
+    """
+
+    def __init__(self, width: int, action_size: int, per_dimension: bool, bins: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(bins, width).mul_(0.02))
+        self.bias = nn.Parameter(torch.zeros(bins))
+        self.rows = nn.Parameter(torch.zeros(action_size, bins, width)) if per_dimension else None
+
+    def logits(self, hidden: Tensor, first: int, bins: Bins | None) -> Tensor:
+        """(..., n, D) -> (..., n, V)."""
+        assert bins is not None  # whoever reads over bins was built with a tokenizer
+        n = hidden.shape[-2]
+        logits = F.linear(hidden, self.weight, self.bias)
+        if self.rows is not None:
+            logits = logits + torch.einsum("...nd,nvd->...nv", hidden, self.rows[first : first + n])
+        return logits.masked_fill(bins.unused()[first : first + n], float("-inf"))
+
+    def predict(self, hidden: Tensor, first: int, bins: Bins | None) -> Tensor:
+        """(..., n, D) at the positions that predict dimensions `first` to `first + n` -> (..., n)."""
+        shares = self.logits(hidden, first, bins).softmax(-1)  # (..., n, V)
+        assert bins is not None
+        return (shares * bins.centers[first : first + hidden.shape[-2]]).sum(-1)
+
+    def tables(self, action_size: int, bins: Bins | None) -> tuple[Tensor, Tensor, Tensor]:
+        """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        assert bins is not None
+        weights = self.weight.expand(action_size, -1, -1)
+        biases = self.bias.expand(action_size, -1).masked_fill(bins.unused(), float("-inf"))
+        return weights if self.rows is None else weights + self.rows, biases, bins.centers
+
+    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor, bins: Bins | None) -> tuple[Tensor, Tensor]:
+        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
+        assert bins is not None
+        ids, real = bins(actions), mask[..., None].expand_as(actions)
+        return F.cross_entropy(self.logits(hidden, 0, bins)[real], ids[real], reduction="sum"), real.sum()

@@ -1,0 +1,22 @@
+"""A state embedding of two hidden layers."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MLPState(nn.Module):
+    """One token from two hidden layers with GELU: room to translate one body into another's terms."""
+
+    tokens = 1
+
+    def __init__(self, state_size: int, width: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.fc_1 = nn.Linear(state_size, hidden)
+        self.fc_2 = nn.Linear(hidden, hidden)
+        self.proj = nn.Linear(hidden, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, T, S) -> (B, T, 1, D)."""
+        return self.proj(F.gelu(self.fc_2(F.gelu(self.fc_1(states)))))[:, :, None]

@@ -1,0 +1,27 @@
+"""Gato's bins: equal width after mu-law companding."""
+
+import numpy as np
+
+from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
+from transfer.adapters.tokenizers.uniform import grid
+
+# How far beyond -1 and 1 rounding can take an action; more is no bounded one.
+ROUNDING = 1e-5
+# Gato's companding constants (arXiv 2205.06175, appendix B): sign(x) log(|x| mu + 1) / log(M mu + 1).
+MU, LARGEST = 100.0, 256.0
+
+
+class MuLawTokenizer(Tokenizer):
+    """Gato's tokens: bins of equal width on [-1, 1], after mu-law companding of values up to +-256.
+
+    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions, but for rounding) is not companded. The
+    bins do not depend on the data otherwise.
+    """
+
+    kind = "mu-law"
+
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        points = np.linspace(-1.0, 1.0, 2 * self.bins + 1)
+        if np.abs(data).max() > 1.0 + ROUNDING:
+            points = np.sign(points) * np.expm1(np.abs(points) * np.log1p(LARGEST * MU)) / MU
+        return grid(points)

@@ -1,0 +1,28 @@
+"""Bins of equal width."""
+
+import numpy as np
+
+from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
+
+
+class UniformTokenizer(Tokenizer):
+    """Bins of equal width between the smallest and the largest value of a dimension; ids decode to bin centres."""
+
+    kind = "uniform"
+
+    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
+        return grid(np.linspace(data[0], data[-1], 2 * self.bins + 1, dtype=np.float64))
+
+
+def grid(points: Float64) -> tuple[Float32, Float64]:
+    """Edges and centres from the points edge, centre, edge, ... (2 bins + 1,), without bins too narrow for float32."""
+    edges = np.unique(points[2:-1:2].astype(np.float32))
+    edges = edges[(edges > points[0]) & (edges <= points[-1])]
+    if len(edges) + 1 == len(points) // 2:
+        centers = points[1::2]
+    else:
+        outer = np.concatenate([points[:1], edges, points[-1:]])
+        centers = (outer[:-1] + outer[1:]) / 2
+    lowest = np.concatenate([[-np.inf], edges])
+    highest = np.nextafter(np.append(edges, np.float32(np.inf)), np.float32(-np.inf))
+    return edges, np.clip(centers.astype(np.float32), lowest, highest).astype(np.float64)
