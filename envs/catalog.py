@@ -2,15 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transfer.errors import TransferError, unknown
+from transfer.errors import unknown
+from transfer.observations import slices_of
 from transfer.specs import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
-
-if TYPE_CHECKING:
-    from gymnasium.envs.registration import EnvSpec
 
 
 @dataclass(frozen=True)
@@ -139,8 +136,6 @@ def environment(name: str) -> EnvironmentSpec:
     Raises:
         TransferError: the name is not in the table.
     """
-    from transfer.observations import slices_of
-
     known = known_environment(name)
     goal = {"observation": known.state_size - 4, "achieved_goal": 2, "desired_goal": 2}
     slices = slices_of(goal) if name.startswith("antmaze") else None
@@ -154,54 +149,3 @@ def find(gym_id: str) -> KnownEnvironment | None:
     """The row of a Gymnasium id of any version ("Hopper-v4" and "Hopper-v5" share one), None if there is none."""
     match = re.fullmatch(r"(\w+)-v\d+", gym_id)
     return _BY_GYM_NAME.get(match.group(1)) if match else None
-
-
-def row_of(spec: "EnvSpec", state_size: int, action_size: int) -> tuple[KnownEnvironment | None, str]:
-    """The row of a Gymnasium spec, and why it does not hold for these settings and sizes, "" where it does."""
-    from transfer.envs.fits import misfit
-
-    known = find(spec.id)
-    return known, "" if known is None else misfit(known, spec, state_size, action_size)
-
-
-def check_scale(spec: EnvironmentSpec) -> None:
-    """Raises TransferError if a scale is called after a table that has other numbers, or does not hold for a spec.
-
-    Where the environment is not at hand nobody plays it, and its own limit is not known.
-    """
-    known, reference = find(spec.gym_id), spec.reference
-    row = known or find(spec.gym_id.replace("Sparse-v", "-v"))
-    rows = [one for one in (row.references if row else ()) if one.table == reference.table]
-    if row is None or not rows:
-        return
-    if reference not in rows:
-        raise TransferError(
-            f"the scale {reference.minimum:g} to {reference.maximum:g} of {spec.gym_id} is called '{reference.table}'; "
-            f"that table has {rows[0].minimum:g} to {rows[0].maximum:g}. It was edited; call one of your own otherwise."
-        )
-    from transfer.envs.fits import misfit
-    from transfer.parsing import parsed
-    from transfer.trust import find_registered
-
-    if find_registered(spec.gym_id) is None:
-        return
-    gym = parsed(spec.gym_spec)
-    if gym.max_episode_steps is None:  # then the limit beside it decides
-        gym.max_episode_steps = spec.max_episode_steps
-    if why := misfit(row, gym, spec.state_size, spec.action_size) if known else "it pays other rewards":
-        raise TransferError(
-            f"the scale of {spec.gym_id} is called '{reference.table}', and that table does not hold for it: {why}. "
-            "It was edited; call a scale of your own otherwise, with ReferenceScores."
-        )
-
-
-def reference_for(gym_id: str, table: str = "") -> ReferenceScores | None:
-    """The reference scores of a Gymnasium id, None where no table has any.
-
-    Args:
-        gym_id: of any version.
-        table: "D4RL" or "Minari"; default: the one that scores are shown in.
-    """
-    known = find(gym_id)
-    found = [one for one in (known.references if known else ()) if table in ("", one.table)]
-    return found[0] if found else None

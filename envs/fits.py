@@ -11,17 +11,17 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.envs.registration import load_env_creator
-
+from transfer.envs.catalog import KnownEnvironment, find
+from transfer.errors import TransferError
 from transfer.numbers import seen
+from transfer.parsing import parsed
 from transfer.plain import plain, same, writable
+from transfer.specs import EnvironmentSpec
 from transfer.trust import find_registered
 from transfer.wrappers import is_left_out, own_limit
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
-
-    from transfer.envs.catalog import KnownEnvironment
 
 # Arguments about what is seen, of Gymnasium's MuJoCo environments and of gymnasium_robotics.
 _VIEW = {
@@ -37,6 +37,39 @@ _HARMLESS = {
     *("ReshapeObservation", "TimeAwareObservation", "NormalizeObservation"),
 }
 _OTHER_SIZES = {"ant": (27, 105)}  # without contact forces and with them, as versions 4 and 5 do by default
+
+
+def row_of(spec: EnvSpec, state_size: int, action_size: int) -> tuple[KnownEnvironment | None, str]:
+    """The row of a Gymnasium spec, and why it does not hold for these settings and sizes, "" where it does."""
+    known = find(spec.id)
+    return known, "" if known is None else misfit(known, spec, state_size, action_size)
+
+
+def check_scale(spec: EnvironmentSpec) -> None:
+    """Raises TransferError if a scale is called after a table that has other numbers, or does not hold for a spec.
+
+    Where the environment is not at hand nobody plays it, and its own limit is not known.
+    """
+    known, reference = find(spec.gym_id), spec.reference
+    row = known or find(spec.gym_id.replace("Sparse-v", "-v"))
+    rows = [one for one in (row.references if row else ()) if one.table == reference.table]
+    if row is None or not rows:
+        return
+    if reference not in rows:
+        raise TransferError(
+            f"the scale {reference.minimum:g} to {reference.maximum:g} of {spec.gym_id} is called '{reference.table}'; "
+            f"that table has {rows[0].minimum:g} to {rows[0].maximum:g}. It was edited; call one of your own otherwise."
+        )
+    if find_registered(spec.gym_id) is None:
+        return
+    gym = parsed(spec.gym_spec)
+    if gym.max_episode_steps is None:  # then the limit beside it decides
+        gym.max_episode_steps = spec.max_episode_steps
+    if why := misfit(row, gym, spec.state_size, spec.action_size) if known else "it pays other rewards":
+        raise TransferError(
+            f"the scale of {spec.gym_id} is called '{reference.table}', and that table does not hold for it: {why}. "
+            "It was edited; call a scale of your own otherwise, with ReferenceScores."
+        )
 
 
 def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size: int) -> str:
@@ -87,6 +120,8 @@ def _is_usual(spec: EnvSpec, key: str, value: Any) -> bool:
 
 def _default(entry_point: Any, key: str) -> Any:
     """The default of an argument of a registered entry point, a class without meaning where there is none."""
+    from gymnasium.envs.registration import load_env_creator
+
     try:
         function = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         return inspect.signature(function).parameters[key].default

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
 # The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
-_TABLE = "transfer.envs.catalog"
+_FITS = "transfer.envs.fits"
 logger = logging.getLogger(__name__)
 RAW = ReferenceScores("raw return", 0.0, 100.0)
 
@@ -166,7 +166,7 @@ class EnvironmentSpec:
 
 def check_scale(spec: EnvironmentSpec) -> None:
     """Raises TransferError if the scale of a spec is called after a table that does not hold for it."""
-    importlib.import_module(_TABLE).check_scale(spec)
+    importlib.import_module(_FITS).check_scale(spec)
 
 
 def bounds_from_json(low: Sequence[float | None], high: Sequence[float | None]) -> Bounds:
@@ -202,7 +202,7 @@ def describe(
         bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
     gym = parsed(gym_spec)
-    known, misfit = importlib.import_module(_TABLE).row_of(gym, state_size, action_size)
+    known, misfit = importlib.import_module(_FITS).row_of(gym, state_size, action_size)
     if misfit:
         warn_once(
             logger,

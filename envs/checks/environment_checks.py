@@ -6,9 +6,9 @@ import importlib.metadata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from transfer.envs.catalog import row_of
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
+from transfer.envs.fits import row_of
 from transfer.envs.minari.metadata import differ
 from transfer.errors import TransferError
 from transfer.numbers import real

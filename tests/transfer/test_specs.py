@@ -14,7 +14,7 @@ import pytest
 
 from tests import toys
 from tests.toys import toy
-from transfer.envs.catalog import ENVIRONMENTS, environment, find, reference_for
+from transfer.envs.catalog import ENVIRONMENTS, environment, find, known_environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.once import warn_once
@@ -391,17 +391,17 @@ def test_unknown_environment_names_the_closest() -> None:
 
 
 def test_every_version_of_an_environment_shares_the_reference() -> None:
-    assert reference_for("Hopper-v4") == reference_for("Hopper-v5") == environment("hopper").reference
-    assert reference_for("Pendulum-v1") is None and reference_for("AntMaze_UMaze-v4") is None
-    assert reference_for("AdroitHandPenSparse-v1") is None  # other rewards, so another scale
-    assert find("HalfCheetah-v5") is not None
+    assert find("Hopper-v4") is find("Hopper-v5") is known_environment("hopper")
+    assert environment("hopper").reference == known_environment("hopper").reference
+    assert find("Pendulum-v1") is None and known_environment("antmaze-umaze").reference is None
+    assert find("AdroitHandPenSparse-v1") is None  # other rewards, so another scale
 
 
 def test_both_tables_of_a_hand_are_kept_apart() -> None:
-    d4rl, minari = reference_for("AdroitHandDoor-v1"), reference_for("AdroitHandDoor-v1", "Minari")
-    assert d4rl is not None and minari is not None and (d4rl.table, minari.table) == ("D4RL", "Minari")
+    d4rl, minari = known_environment("door").references
+    assert (d4rl.table, minari.table) == ("D4RL", "Minari")
     assert d4rl.score(2900.0) != minari.score(2900.0)
-    assert reference_for("Hopper-v5", "Minari") is None
+    assert [one.table for one in known_environment("hopper").references] == ["D4RL"]
 
 
 def test_pen_is_cut_after_the_steps_that_its_scale_belongs_to() -> None:
