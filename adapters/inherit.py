@@ -10,7 +10,7 @@ from torch import Tensor
 from transfer.adapter import Adapter
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
-from transfer.identity import check_siblings
+from transfer.numbers import flag
 
 BY_VALUE = " (by value)"
 
@@ -42,7 +42,7 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
     for name, adapter in (("target", target), ("source", source)):
         if not isinstance(part, str) or part not in check_type(adapter, Adapter, name).parts():
             raise unknown("part", part, adapter.parts(), f"The adapter for '{adapter.env_spec.name}' has no other.")
-    check_siblings(target, source, any_trunk)
+    _check_siblings(target, source, any_trunk)
     mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
     kinds = [_kind(adapter, part) for adapter in (target, source)]
     common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
@@ -56,6 +56,16 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
             f"{source.env_spec.action_size} actions)."
         )
     return copied
+
+
+def _check_siblings(one: Adapter, other: Adapter, any_trunk: bool = False) -> None:
+    """Raise TransferError where two adapters were made on two trunks."""
+    trunks = [adapter.record.get("trunk") for adapter in (one, other)]
+    if not flag(any_trunk, "any_trunk") and None not in trunks and trunks[0] != trunks[1]:
+        raise TransferError(
+            f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "
+            "the other. Pass any_trunk=True if you want it all the same."
+        )
 
 
 def _kind(adapter: Adapter, part: str) -> str:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import torch
 
-from transfer.adapter import Adapter, AdapterConfig
+from transfer.adapter import Adapter, AdapterConfig, check_pair
 from transfer.adapters.build import build_adapter
 from transfer.adapters.inherit import BY_VALUE, inherit
 from transfer.adapters.measure import measure
+from transfer.belonging import check_body
 from transfer.episodes import Episodes
 from transfer.errors import TransferError, check_type, unknown
+from transfer.fingerprints import fingerprint
 from transfer.freezing import Selection
-from transfer.identity import check_body, check_pair, fingerprint
 from transfer.memory import said_when_exhausted
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel

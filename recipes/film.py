@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.acting import PolicyModel
+from transfer.belonging import check_body
 from transfer.errors import TransferError
-from transfer.identity import check_body
 from transfer.numbers import seen
 from transfer.policy import Policy
 from transfer.recipes.gif import write_gif

@@ -11,7 +11,7 @@ import torch
 from transfer.adapter import AdapterConfig
 from transfer.episodes import Episodes
 from transfer.errors import TransferError, unknown
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.memory import check_room
 from transfer.numbers import seen, whole
 from transfer.recipes.cells import mode_folder

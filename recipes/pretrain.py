@@ -12,8 +12,8 @@ from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
 from transfer.errors import check_type
+from transfer.fingerprints import fingerprint
 from transfer.freezing import Selection
-from transfer.identity import fingerprint
 from transfer.memory import said_when_exhausted
 from transfer.model import TransferModel
 from transfer.process import isolated

@@ -21,7 +21,7 @@ from typing import Any
 from transfer.adapter import Adapter
 from transfer.distributed import first_process_first, rank, wait
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt

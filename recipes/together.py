@@ -9,7 +9,7 @@ from typing import Any
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
 from transfer.evaluating import evaluate_together
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.progress import Progress

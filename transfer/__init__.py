@@ -61,7 +61,7 @@ _HOMES = {
     "calibrate": "transfer.calibration",
     "evaluate": "transfer.evaluating",
     "evaluate_together": "transfer.evaluating",
-    "fingerprint": "transfer.identity",
+    "fingerprint": "transfer.fingerprints",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
     "save_dataset": "transfer.envs.writing.saving",
@@ -77,8 +77,8 @@ if _TYPE_CHECKING:
     from transfer.episodes import Episodes
     from transfer.errors import TransferError
     from transfer.evaluating import evaluate, evaluate_together
+    from transfer.fingerprints import fingerprint
     from transfer.freezing import train_only
-    from transfer.identity import fingerprint
     from transfer.mixed import MixedModel
     from transfer.model import TransferModel
     from transfer.policy import Policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfer import registry
+from transfer.checkpoints import Checkpoint, config_of
 from transfer.dataset_statistics import Statistics
 from transfer.errors import TransferError, check_type, unknown
-from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, flag, whole
+from transfer.fingerprints import fingerprint
+from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, flag, seen, whole
+from transfer.provenance import checked_record
 from transfer.scales import Scales
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec
@@ -21,6 +24,7 @@ from transfer.trunk import Gains, Trunk
 RANGES = ("per-dimension", "shared", "shared+index")
 READOUTS = ("regression", "categorical")
 OUT_OF_BOUNDS = ("clip", "refuse")
+EXTRAS = {"ia3", "conditioning"}
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,16 @@ class Adapter(nn.Module):
         return self.ia3.gains() if self.ia3 is not None else None
 
     def save(self, folder: str | Path) -> Path:
-        """Write `adapter.json` and `adapter.safetensors`. See `transfer.checkpoint`."""
-        from transfer.checkpoint import save_adapter
+        """Write `adapter.json` and `adapter.safetensors` into a folder, whose other files stay.
 
-        return save_adapter(self, folder)
+        Raises:
+            TransferError: the adapter does not know the fingerprint of the trunk that it belongs to.
+        """
+        if "trunk" not in self.record:
+            raise TransferError(
+                "this adapter belongs to no trunk yet; `adapt` records one, or set adapter.record['trunk']."
+            )
+        return SAVED.save(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path, trunk: Trunk | None = None, any_trunk: bool = False) -> Adapter:
@@ -187,9 +197,75 @@ class Adapter(nn.Module):
         Raises:
             TransferError: missing, truncated or edited files, another trunk.
         """
-        from transfer.checkpoint import load_adapter
+        adapter = SAVED.load(folder)
+        adapter.any_trunk = flag(any_trunk, "any_trunk")
+        if trunk is not None:
+            check_pair(trunk, adapter, any_trunk, str(SAVED.home(folder)))
+        return adapter
 
-        return load_adapter(folder, trunk, any_trunk)
+    def to_json(self) -> dict[str, Any]:
+        """What `adapter.json` says of it."""
+        return {
+            "config": asdict(self.config),
+            "environment": self.env_spec.to_json(),
+            "statistics": asdict(self.statistics),
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.to_json(),
+            "width": self.width,
+            "depth": self.depth,
+            "context": self.context,
+            "extras": {"ia3": self.ia3 is not None, "conditioning": self.conditioning is not None},
+            "trunk": self.record.get("trunk"),
+            "record": {key: value for key, value in self.record.items() if key != "trunk"},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Adapter:
+        """An adapter with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
+        tokenizer, extras = content["tokenizer"], content["extras"]
+        if not isinstance(extras, dict) or set(extras) != EXTRAS:
+            raise TransferError(f"extras is {seen(extras)}; {' and '.join(sorted(EXTRAS))} are needed.")
+        adapter = cls(
+            config_of(AdapterConfig, content["config"]),
+            EnvironmentSpec.from_json(content["environment"]),
+            Statistics.from_json(content["statistics"]),
+            registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
+            content["width"],
+            content["depth"],
+            context=content["context"],
+            **extras,
+        )
+        adapter.record = checked_record(checked_record(content["record"]) | {"trunk": content["trunk"]})
+        return adapter
+
+
+def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: str = "this adapter") -> None:
+    """Raise TransferError unless an adapter belongs to a trunk.
+
+    An adapter that no training has recorded a trunk in yet belongs to every trunk of its shape.
+
+    Args:
+        trunk: that the adapter is going to be put on.
+        adapter: of any trunk.
+        any_trunk: accept another trunk of the same shape than the recorded one.
+        name: of the adapter, for the message.
+    """
+    check_type(trunk, Trunk, "trunk", "pretrain makes one, Trunk.load reads one.")
+    check_type(adapter, Adapter, "adapter", "adapt makes one, Adapter.load reads one.")
+    sizes = trunk.config
+    if (adapter.width, adapter.depth) != (sizes.width, sizes.depth):
+        raise TransferError(
+            f"{name} of width {adapter.width} and depth {adapter.depth} does not fit a trunk of width {sizes.width} "
+            f"and depth {sizes.depth}."
+        )
+    wanted = adapter.record.get("trunk")
+    if flag(any_trunk, "any_trunk") or adapter.any_trunk or wanted is None:
+        return
+    have = fingerprint(trunk)
+    if wanted != have:
+        raise TransferError(
+            f"{name} was made on the trunk {wanted}, this trunk is {have}. Use the trunk it belongs to, or pass "
+            "any_trunk=True (--any-trunk) if you want this one all the same."
+        )
 
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
@@ -217,3 +293,13 @@ def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: Environmen
     tokenizer.check()
     if abs(tokenizer.centers_).max() > 1:
         raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")
+
+
+SAVED = Checkpoint(
+    "adapter",
+    "an adapter",
+    "adapt(...) makes one; a run keeps it in MODE/SEED/adapter.",
+    (*("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"), "trunk", "record"),
+    Adapter.to_json,
+    Adapter.from_json,
+)

@@ -1,4 +1,4 @@
-"""Whether episodes and environments belong together, and what an environment's scale is on some episodes.
+"""Whether episodes and environments belong together, and the scale of an environment on some episodes.
 
 Letters: N steps altogether, E episodes, S state size, A action size.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import TransferError
-from transfer.numbers import seen
+from transfer.numbers import flag, seen
 from transfer.observations import ant_hint
 from transfer.specs import EnvironmentSpec, describe
 
@@ -64,3 +64,19 @@ def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[En
         )
     if spec.gym_spec != spec_2.gym_spec:
         logger.warning("%s and %s differ in their environment's settings; those of the first are used", ids, ids_2)
+
+
+def check_body(one: EnvironmentSpec, other: EnvironmentSpec, what: str, any_body: bool = False) -> None:
+    """Raise TransferError unless two environments have one body.
+
+    Args:
+        one: the environment that something was made for.
+        other: the environment that it is going to be used for.
+        what: its name, as "the adapter".
+        any_body: accept another body of equal sizes.
+    """
+    if not flag(any_body, "any_body") and one.body != other.body:
+        raise TransferError(
+            f"{what} is for '{one.name}' ({one.gym_id}), the environment is '{other.name}' ({other.gym_id}): another "
+            "body, whatever its sizes. Adapt to it, or pass any_body=True if you want it all the same."
+        )

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from transfer.acting import Actor, PolicyModel, check_model
+from transfer.belonging import check_body
 from transfer.errors import TransferError
-from transfer.identity import check_body
 from transfer.mixed import MixedModel
 from transfer.numbers import flag, seen
 from transfer.observations import summary

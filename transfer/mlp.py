@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transfer.acting import PolicyModel
 from transfer.adapter import check_sizes
 from transfer.batch import Batch
 from transfer.calibration_table import Calibration
+from transfer.checkpoints import Checkpoint
 from transfer.dataset_statistics import Statistics
 from transfer.errors import check_type
 from transfer.numbers import MOST_WIDTH, whole
@@ -106,22 +108,38 @@ class MLPPolicy(PolicyModel):
         error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
         return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
 
-    def save(self, folder: Path) -> Path:
-        """Write `mlp.json` and `mlp.safetensors`. See `transfer.checkpoint`."""
-        from transfer.checkpoint import save_mlp
-
-        return save_mlp(self, folder)
+    def save(self, folder: str | Path) -> Path:
+        """Write `mlp.json` and `mlp.safetensors` into a folder, whose other files stay."""
+        return SAVED.save(self, folder)
 
     @classmethod
-    def load(cls, folder: Path) -> MLPPolicy:
+    def load(cls, folder: str | Path) -> MLPPolicy:
         """Read a saved policy; raises TransferError for a missing, truncated or edited one."""
-        from transfer.checkpoint import load_mlp
+        return SAVED.load(folder)
 
-        return load_mlp(folder)
+    def to_json(self) -> dict[str, Any]:
+        """What `mlp.json` says of it."""
+        return {"environment": self.env_spec.to_json(), "statistics": asdict(self.statistics), "hidden": self.hidden}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> MLPPolicy:
+        """A policy with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
+        statistics = Statistics.from_json(content["statistics"])
+        return cls(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
 
     def stream(self, rows: int, context: int, decode: str) -> MLPStream:
         """Actions step by step; nothing is remembered."""
         return MLPStream(snapshot(self))
+
+
+SAVED = Checkpoint(
+    "mlp",
+    "an MLP",
+    "adapt(None, episodes, 'mlp') makes one; a run keeps it in mlp/SEED/mlp.",
+    ("environment", "statistics", "hidden"),
+    MLPPolicy.to_json,
+    MLPPolicy.from_json,
+)
 
 
 class MLPStream:

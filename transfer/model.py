@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from transfer.acting import PolicyModel
-from transfer.adapter import Adapter
+from transfer.adapter import Adapter, check_pair
 from transfer.batch import Batch
 from transfer.calibration_table import Calibration
 from transfer.dataset_statistics import Statistics
-from transfer.identity import check_pair
 from transfer.layout import Layout
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk

@@ -30,6 +30,8 @@ from transfer.process import isolated
 from transfer.tensors import Header, header_of, reading
 
 FORMAT = 2
+ADDED = ("format", "library", "tensors", "checksum")
+"""Keys of the JSON besides those of `content`."""
 ATTEMPTS = 1000  # of a reader beside writers that never stop
 Check = Callable[[dict[str, Any], Header], None]
 

@@ -28,6 +28,11 @@ _KINDS: dict[str, dict[str, str]] = {
         "mu-law": "transfer.adapters.tokenizers.mu_law:MuLawTokenizer",
     },
     "ia3": {"ia3": "transfer.adapters.tuning.ia3:IA3"},
+    "checkpoint": {
+        "trunk": "transfer.trunk:SAVED",
+        "adapter": "transfer.adapter:SAVED",
+        "mlp": "transfer.mlp:SAVED",
+    },
     "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
 }
 

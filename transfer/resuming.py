@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from transfer.acting import PolicyModel
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.numbers import seen
 from transfer.pairs import load_pair, save_pair
 from transfer.sampler import WindowSampler

@@ -17,8 +17,8 @@ from transfer.devices import find_precision
 from transfer.distributed import check_same, check_shares, first_process_first, rank, size
 from transfer.errors import TransferError
 from transfer.files import as_path
+from transfer.fingerprints import fingerprint
 from transfer.freezing import Selection, train_only
-from transfer.identity import fingerprint
 from transfer.memory import kept_memory
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
 from transfer.process import isolated

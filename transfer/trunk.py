@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from transfer.attention import causal_attention
 from transfer.cache import Cache
+from transfer.checkpoints import Checkpoint, config_of
 from transfer.dropout import Dropout
 from transfer.errors import TransferError
 from transfer.linear import Linear
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
+from transfer.provenance import checked_record
 from transfer.scaling import scale
+from transfer.tensors import Header
 
 
 class Gains(NamedTuple):
@@ -220,20 +223,45 @@ class Trunk(nn.Module):
         return Cache.empty(c.depth, rows, c.heads, c.width // c.heads, capacity, self.ln_in.weight, dtype)
 
     def save(self, folder: str | Path) -> Path:
-        """Write `trunk.json` and `trunk.safetensors`. See `transfer.checkpoint`."""
-        from transfer.checkpoint import save_trunk
-
-        return save_trunk(self, folder)
+        """Write `trunk.json` and `trunk.safetensors` into a folder, whose other files stay."""
+        return SAVED.save(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Trunk:
         """Read a saved trunk; raises TransferError for a missing, truncated or edited one."""
-        from transfer.checkpoint import load_trunk
+        return SAVED.load(folder)
 
-        return load_trunk(folder)
+    def to_json(self) -> dict[str, Any]:
+        """What `trunk.json` says of it."""
+        return {"config": asdict(self.config), "record": self.record}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Trunk:
+        """A trunk with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
+        trunk = cls(config_of(TrunkConfig, content["config"]))
+        trunk.record = checked_record(content["record"])
+        return trunk
 
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
+
+
+def _check_layers(content: Mapping[str, Any], header: Header) -> None:
+    """Raise TransferError unless the JSON says as many layers as there are: a thousand take seconds to build."""
+    layers = {name.split(".")[1] for name in header if name.startswith("blocks.")}
+    if layers and config_of(TrunkConfig, content["config"]).depth != len(layers):
+        raise TransferError(f"config.depth is {content['config']['depth']}, the tensors are of {len(layers)} layers.")
+
+
+SAVED = Checkpoint(
+    "trunk",
+    "a trunk",
+    "pretrain(...) makes one; a run keeps it in trunk/SEED/trunk.",
+    ("config", "record"),
+    Trunk.to_json,
+    Trunk.from_json,
+    _check_layers,
+)

@@ -15,7 +15,7 @@ from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)

@@ -97,8 +97,8 @@ GATES: dict[str, Gate] = {
     "paths": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", "Trunk.save: nothing"),
     "home folders": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", ": home"),
     "checksum of the JSON": Gate("transfer.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
-    "the adapter's trunk": Gate("transfer.identity:check_pair", nothing, "command line", "--trunk other"),
-    "one body": Gate("transfer.identity:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
+    "the adapter's trunk": Gate("transfer.adapter:check_pair", nothing, "command line", "--trunk other"),
+    "one body": Gate("transfer.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
     "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
     "declared sizes": Gate(
         "transfer.envs.minari.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"

@@ -15,7 +15,7 @@ from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.evaluating import evaluate
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import pretrain
 from transfer.training import TrainConfig

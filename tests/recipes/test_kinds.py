@@ -14,7 +14,7 @@ from transfer.adapter import AdapterConfig
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.training import TrainConfig

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from tests.toys import toy
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.recipes.ceiling import ceiling
 from transfer.recipes.cli import cli
 from transfer.recipes.config import load_config

@@ -9,7 +9,7 @@ from transfer.adapters.build import build_adapter
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.recipes.cli import cli
 from transfer.recipes.show import describe
 from transfer.trunk import Trunk, TrunkConfig

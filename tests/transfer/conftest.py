@@ -14,7 +14,7 @@ from transfer.adapters.build import build_adapter
 from transfer.batch import Batch
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.model import TransferModel
 from transfer.recipes.modes import new_trunk
 from transfer.specs import EnvironmentSpec

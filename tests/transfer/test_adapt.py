@@ -14,8 +14,8 @@ from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.evaluating import evaluate
+from transfer.fingerprints import fingerprint
 from transfer.freezing import train_only
-from transfer.identity import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt

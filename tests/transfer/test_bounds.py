@@ -16,7 +16,7 @@ from transfer.adapters.measure import measure
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.evaluating import evaluate, evaluate_together
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel

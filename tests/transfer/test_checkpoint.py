@@ -17,7 +17,7 @@ import transfer.pairs
 from transfer.adapter import Adapter
 from transfer.errors import TransferError
 from transfer.evaluating import evaluate
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.model import TransferModel
 from transfer.specs import EnvironmentSpec
 from transfer.trunk import Trunk
@@ -365,7 +365,7 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
         getattr(model, part).save(folder / part)
     np.testing.assert_array_equal(act(load(folder)), expected)
     with monkeypatch.context() as patch:
-        patch.setattr("transfer.checkpoint.check_finite", lambda module, what: None)
+        patch.setattr("transfer.checkpoints.check_finite", lambda module, what: None)
         getattr(model, part).save(folder / part)
     with pytest.raises(TransferError, match=rf"{part}.safetensors is damaged: .* holds {value}"):
         load(folder)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from transfer.errors import TransferError
+from transfer.fingerprints import fingerprint
 from transfer.freezing import train_only
-from transfer.identity import fingerprint
 from transfer.model import TransferModel
 
 MakeModel = Callable[..., TransferModel]

@@ -14,7 +14,7 @@ from transfer.adapter import Adapter
 from transfer.adapters.inherit import inherit
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.recipes.adapt import adapt

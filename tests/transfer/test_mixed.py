@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transfer.adapter import Adapter
 from transfer.batch import Batch
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
 from transfer.trunk import Trunk

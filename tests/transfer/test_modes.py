@@ -11,7 +11,7 @@ from transfer.adapter import AdapterConfig
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes import arguments

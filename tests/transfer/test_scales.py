@@ -18,7 +18,7 @@ from transfer.calibration_table import Calibration
 from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.identity import fingerprint
+from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.scales import Scales

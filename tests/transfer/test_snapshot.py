@@ -14,8 +14,8 @@ from torch import nn
 
 from transfer.batch import Batch
 from transfer.evaluating import evaluate, evaluate_together
+from transfer.fingerprints import fingerprint
 from transfer.freezing import train_only
-from transfer.identity import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel

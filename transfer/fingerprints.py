@@ -1,0 +1,27 @@
+"""The fingerprint of a module: one hash over everything that decides what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import torch
+from torch import nn
+
+
+def fingerprint(module: nn.Module) -> str:
+    """sha256 of everything that decides what a module computes.
+
+    It covers the names, dtypes, shapes and bytes of the tensors in `state_dict`, and what the method `decides` returns
+    for the module and for each module inside that has this method: a mapping of plain values that the tensors do not
+    show, as the number of attention heads.
+    """
+    digest = hashlib.sha256()
+    for name, one in module.named_modules():
+        if callable(decides := getattr(one, "decides", None)):
+            digest.update(f"{name} {json.dumps(decides(), sort_keys=True)};".encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
