@@ -18,7 +18,7 @@ from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, fl
 from transfer.provenance import checked_record
 from transfer.scales import Scales
 from transfer.seeding import seeded
-from transfer.specs import EnvironmentSpec
+from transfer.specs import EnvironmentSpec, without_targets
 from transfer.trunk import Gains, Trunk
 
 RANGES = ("per-dimension", "shared", "shared+index")
@@ -302,4 +302,5 @@ SAVED = Checkpoint(
     (*("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"), "trunk", "record"),
     Adapter.to_json,
     Adapter.from_json,
+    current=without_targets,
 )

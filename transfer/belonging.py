@@ -42,9 +42,7 @@ def measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> Environment
     new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
     if new.reference.table != "dataset":
         return spec
-    best = spec.target_returns == (spec.reference.maximum,)
-    targets = new.target_returns if best else spec.target_returns
-    return replace(spec, reference=new.reference, target_returns=targets)
+    return replace(spec, reference=new.reference)
 
 
 def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:

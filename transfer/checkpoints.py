@@ -47,6 +47,7 @@ class Checkpoint(Generic[Module]):
         content: a module -> the values of these keys.
         build: these values -> the module, with fresh weights; raises TransferError for an unsound value.
         check: raises TransferError where JSON and declared tensors contradict each other, before `build` is called.
+        current: the JSON of an earlier version of the library -> that of this one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Checkpoint(Generic[Module]):
     content: Callable[[Module], dict[str, Any]]
     build: Callable[[dict[str, Any]], Module]
     check: Check = _accept
+    current: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     def save(self, module: Module, folder: str | Path) -> Path:
         """Write a module into a folder, whose other files stay.
@@ -110,12 +112,13 @@ class Checkpoint(Generic[Module]):
     def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON and tensors. Raises TransferError; for a checkpoint of another kind it says which."""
         try:
-            return load_pair(
+            content, tensors = load_pair(
                 folder,
                 self.name,
                 (*self.keys, "fingerprint"),
-                lambda content, header: self._check_sizes(folder, content, header, self.check),
+                lambda content, header: self._check_sizes(folder, self.current(content), header, self.check),
             )
+            return self.current(content), tensors
         except TransferError as error:
             if other := self._other_kind(folder):
                 raise TransferError(other) from error

@@ -24,7 +24,7 @@ from transfer.process import acting
 from transfer.scales import Scales
 from transfer.seeding import seeded
 from transfer.snapshot import snapshot
-from transfer.specs import EnvironmentSpec
+from transfer.specs import EnvironmentSpec, without_targets
 
 
 class MLPPolicy(PolicyModel):
@@ -139,6 +139,7 @@ SAVED = Checkpoint(
     ("environment", "statistics", "hidden"),
     MLPPolicy.to_json,
     MLPPolicy.from_json,
+    current=without_targets,
 )
 
 

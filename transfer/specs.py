@@ -46,7 +46,6 @@ class EnvironmentSpec:
         max_episode_steps: steps after which an episode is cut.
         gym_spec: the dataset's own Gymnasium `EnvSpec` as JSON; environments are built from it, never from the name.
         reference: scale of the scores.
-        target_returns: undiscounted returns to ask for when nobody chose one.
         slices: what the state vector is made of; S numbers in all. A goal is one of them where there is one.
     """
 
@@ -58,7 +57,6 @@ class EnvironmentSpec:
     max_episode_steps: int
     gym_spec: str
     reference: ReferenceScores
-    target_returns: tuple[float, ...]
     slices: Slices
 
     def __post_init__(self) -> None:
@@ -73,9 +71,6 @@ class EnvironmentSpec:
         sizes = {"state_size": MOST_WIDTH, "action_size": MOST_WIDTH, "max_episode_steps": MOST_STEPS}
         for name, most in sizes.items():
             object.__setattr__(self, name, whole(getattr(self, name), f"{name} of '{self.name}'", least=1, most=most))
-        given = own(self.target_returns, f"target_returns of '{self.name}'", 1, np.float64).tolist()
-        targets = tuple(real(one, f"a target return of '{self.name}'") for one in given)
-        object.__setattr__(self, "target_returns", targets)
         if total(self.slices) != self.state_size:
             raise TransferError(
                 f"the slices of '{self.name}' hold {total(self.slices)} numbers, its states {self.state_size}."
@@ -107,7 +102,6 @@ class EnvironmentSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file, null where actions have no bound; `from_json` restores an equal object."""
         lists = {
-            "target_returns": list(self.target_returns),
             "slices": [asdict(one) for one in self.slices],
             "action_low": [one if math.isfinite(one) else None for one in self.action_low],
             "action_high": [one if math.isfinite(one) else None for one in self.action_high],
@@ -134,7 +128,6 @@ class EnvironmentSpec:
             max_episode_steps=data["max_episode_steps"],
             gym_spec=gym_spec,
             reference=ReferenceScores.from_json(data["reference"]),
-            target_returns=tuple(_items(data, "target_returns")),
             slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
         )
         check_scale(spec)
@@ -162,6 +155,14 @@ class EnvironmentSpec:
         except TransferError as error:
             env.close()
             raise TransferError(f"environment {self.gym_id} of '{self.name}': {error}") from error
+
+
+def without_targets(content: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a checkpoint without the target returns that earlier versions wrote into its environment."""
+    environment = content.get("environment")
+    if not isinstance(environment, dict):
+        return content
+    return {**content, "environment": {key: value for key, value in environment.items() if key != "target_returns"}}
 
 
 def check_scale(spec: EnvironmentSpec) -> None:
@@ -206,7 +207,7 @@ def describe(
     if misfit:
         warn_once(
             logger,
-            f"{gym.id}: the table's scale and targets do not hold, for {misfit}; the data's own returns are used",
+            f"{gym.id}: the table's scale does not hold, for {misfit}; the data's own returns are used",
         )
     row = None if misfit else known
     reference = row.reference if row else None
@@ -224,7 +225,6 @@ def describe(
         max_episode_steps=min(limit, row.max_episode_steps) if row else limit,
         gym_spec=gym_spec,
         reference=reference,
-        target_returns=(row.target_returns if row else ()) or (reference.maximum,),
         slices=flat(state_size) if slices is None else slices,
     )
 
@@ -248,7 +248,7 @@ def as_spec(
         slices: what the states at hand are made of, where there are some.
         action_size: A of the actions at hand.
         bounds: of the actions at hand, for an environment that cannot be built here.
-        like: a spec whose scale and targets hold for this one too, if it is of the same body and in no table.
+        like: a spec whose scale holds for this one too, if it is of the same body and in no table.
         trust: import and call whatever a Gymnasium `EnvSpec` names; see `transfer.trust`.
 
     Raises:
@@ -271,7 +271,7 @@ def as_spec(
     if like is None or returns is not None or spec.reference.table != "dataset":
         return spec
     if like.body == spec.body and like.reference.table == "dataset":
-        return replace(spec, reference=like.reference, target_returns=like.target_returns)
+        return replace(spec, reference=like.reference)
     return replace(spec, reference=RAW)  # there is no scale: a score is the return itself
 
 

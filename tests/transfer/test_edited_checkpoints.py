@@ -19,7 +19,7 @@ from transfer.trunk import Trunk
 
 LOADS: dict[str, Callable[[Path], Any]] = {"trunk": Trunk.load, "adapter": Adapter.load, "mlp": MLPPolicy.load}
 UNBOUNDED = ("action_low", "action_high")
-FREE = ("record", "target_returns")  # any number of entries may be right
+FREE = ("record",)  # any number of entries may be right
 POSITIVE = {
     *("width", "depth", "heads", "dropout", "hidden", "context", "bins", "size", "state_size", "action_size"),
     *("max_episode_steps", "episodes", "state_std", "return_span", "return_every"),

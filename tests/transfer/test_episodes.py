@@ -141,13 +141,10 @@ def test_replaced_arrays_have_their_own_hash_and_scale() -> None:
     fresh = Episodes.from_arrays(one.states, one.actions, one.rewards * 2, LENGTHS, bounded(4, 1))
     assert other.content_hash == fresh.content_hash != one.content_hash
     assert other.env_spec == fresh.env_spec != one.env_spec
-    assert other.env_spec.target_returns == (other.returns.max(),)
     with pytest.raises(TypeError):
         replace(one, content_hash="believe me")
-    kept = replace(one, env_spec=replace(one.env_spec, reference=ReferenceScores("mine", 0, 7), target_returns=(3.0,)))
-    assert (kept.env_spec.reference.maximum, kept.env_spec.target_returns) == (7, (3.0,))
-    asked = replace(one, env_spec=replace(one.env_spec, target_returns=(3.0,)), rewards=one.rewards * 2)
-    assert asked.env_spec.target_returns == (3.0,)
+    kept = replace(one, env_spec=replace(one.env_spec, reference=ReferenceScores("mine", 0, 7)))
+    assert kept.env_spec.reference.maximum == 7
 
 
 @pytest.mark.parametrize("rewards", [np.full(12, np.nan), np.zeros(11), np.zeros((12, 1)), ["a"] * 12])
@@ -259,7 +256,6 @@ def test_join_measures_an_unknown_environment_on_all_of_its_data() -> None:
     joined = Episodes.join(parts)
     assert joined.env_spec.reference.table == "dataset"
     assert joined.env_spec.reference.maximum == joined.returns.max() > parts[0].returns.max()
-    assert joined.env_spec.target_returns == (joined.returns.max(),)
 
 
 @pytest.mark.parametrize(
