@@ -23,8 +23,8 @@ from transfer.errors import TransferError
 from transfer.files import read_json, write_json, write_text
 from transfer.observations import summary
 from transfer.recipes.ceiling import ceiling
-from transfer.recipes.facts import versions
-from transfer.recipes.report import number
+from transfer.recipes.markdown_tables import number
+from transfer.recipes.versions import versions
 
 BINS = (64, 256)
 

@@ -21,8 +21,8 @@ from transfer import native
 from transfer.devices import best_precision
 from transfer.files import write_json, write_text
 from transfer.recipes.canvas import save_png
-from transfer.recipes.facts import versions
 from transfer.recipes.plots import FROZEN
+from transfer.recipes.versions import versions
 
 
 @dataclass(frozen=True)

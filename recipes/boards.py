@@ -129,6 +129,16 @@ class Board:
             self._writer._get_file_writer().add_summary(summary)
 
 
+def read_scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
+    """The steps and values of one tag in the event files of a folder; none where it was never logged."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    found = events.Scalars(tag) if tag in events.Tags()["scalars"] else []
+    return [(one.step, one.value) for one in found]
+
+
 def wait_for_later_name(folder: Path) -> None:
     """Wait until a new event file sorts behind those in a folder, at most a second.
 

@@ -26,6 +26,7 @@ from transfer.errors import TransferError
 from transfer.recipes.ceiling_report import CeilingReport, CeilingRow, write
 from transfer.recipes.recordings import Recording, recordings
 from transfer.recipes.replay import RAW, Key, Outcome, replay
+from transfer.recipes.versions import versions
 from transfer.scales import Scales
 from transfer.specs import ReferenceScores
 
@@ -79,8 +80,6 @@ def ceiling(
     played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress, trust)
     if not played:
         raise _no_start(data.dataset_ids, skipped)
-    from transfer.recipes.facts import versions
-
     scale = data.env_spec.reference
     return CeilingReport(
         dataset_ids=data.dataset_ids,

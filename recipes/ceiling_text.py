@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from transfer.recipes.escaping import markdown
+from transfer.recipes.markdown_tables import number
 from transfer.recipes.replay import HOLD
-from transfer.recipes.report import number
 
 if TYPE_CHECKING:
     from transfer.recipes.ceiling_report import CeilingReport, CeilingRow

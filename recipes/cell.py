@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -26,10 +25,9 @@ from transfer.progress import Progress
 from transfer.recipes.asked import from_data
 from transfer.recipes.boards import Board
 from transfer.recipes.config import RunConfig
-from transfer.recipes.facts import outcome, timing
+from transfer.recipes.facts import Origin, outcome, timing
 from transfer.recipes.folder import check_links, resume_command
-from transfer.recipes.results import FORMAT, PROBE
-from transfer.recipes.shapes import misfits, whole
+from transfer.recipes.results import Probe, Probes, Results
 from transfer.recipes.text import selection_table
 from transfer.training import FitResult, TrainConfig
 
@@ -37,7 +35,7 @@ PARTIAL = "probes.json"
 
 
 @dataclass
-class Cell:
+class RunCell:
     """What the callbacks of one training run share.
 
     Attributes:
@@ -56,11 +54,11 @@ class Cell:
     episodes: Episodes
     say: Callable[[str], None]
 
-    def __enter__(self) -> Cell:
+    def __enter__(self) -> RunCell:
         """Open the log; nothing is written before the first step."""
         self.board: Board | None = None
         self.progress: Progress | None = None
-        self.probes: list[dict[str, Any]] = []
+        self.probes: list[Probe] = []
         self.resumed_at = 0
         return self
 
@@ -102,13 +100,16 @@ class Cell:
     def on_step(self, step: int, model: PolicyModel) -> None:
         """Play a few episodes now and then, where the config asks for it."""
         every = self.config.eval.probe_every
-        if not every or step % every or step == self.train.steps or any(p["step"] == step for p in self.probes):
+        if not every or step % every or step == self.train.steps or any(p.step == step for p in self.probes):
             return
         with self.kept("the last state that was saved"):
             result = self.play(model, self.config.eval.targets[0], self.config.eval.probe_episodes)
         self._log_evaluation(step, result)
-        self.probes.append({"step": step, "mean_score": float(result.scores.mean()), "episodes": len(result.returns)})
-        write_json(self.folder / PARTIAL, {"probes": self.probes})  # last: what is in there is not logged again
+        score = float(result.scores.mean())
+        self.probes.append(Probe(step=step, mean_score=score, episodes=len(result.returns)))
+        write_json(
+            self.folder / PARTIAL, Probes(probes=tuple(self.probes)).to_json()
+        )  # last: what is in there is not logged again
 
     def play(
         self, model: PolicyModel, target: str, episodes: int, on_episode: Callable[[int], None] | None = None
@@ -172,7 +173,7 @@ class Cell:
             self.say(f"{self.title}: {played[-1]}")
         return played
 
-    def finish(self, model: PolicyModel, fit: FitResult, facts: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, model: PolicyModel, fit: FitResult, origin: Origin) -> None:
         """Evaluate, write results.json and timing.json, and drop the state of the unfinished run."""
         began = time.perf_counter()
         with self.kept():
@@ -180,16 +181,13 @@ class Cell:
         seconds = time.perf_counter() - began
         for result in reversed(played):  # the first target is the one that counts, and is logged last
             self._log_evaluation(self.train.steps, result)
-        results = {
-            "format": FORMAT,
-            **facts,
-            **outcome(self.config, self.train, self.episodes, fit, played, self.probes, model.statistics.calibration),
-        }
+        calibration = model.statistics.calibration
+        results = outcome(origin, self.config, self.train, self.episodes, fit, played, self.probes, calibration)
         self._log_settings(results, float(played[0].scores.mean()))
-        write_json(self.folder / "timing.json", timing(self.config, fit, self.resumed_at, seconds, model.device))
-        write_json(self.folder / "results.json", results)
+        took = timing(self.config, fit, self.resumed_at, seconds, model.device)
+        write_json(self.folder / "timing.json", took.to_json())
+        write_json(self.folder / "results.json", results.to_json())
         clean(self.folder)
-        return results
 
     def _end_training(
         self,
@@ -208,19 +206,23 @@ class Cell:
         self.board.actions("actions/policy", step, result.actions)
         self.board.flush()
 
-    def _log_settings(self, results: dict[str, Any], score: float) -> None:
+    def _log_settings(self, results: Results, score: float) -> None:
         assert self.board is not None  # on_start opened it
         keys = ("mode", "seed", "environment", "steps", "batch_size", "lr")
-        settings = {key: results[key] for key in keys} | {f"adapter/{k}": v for k, v in results["adapter"].items()}
+        settings = {key: getattr(results, key) for key in keys}
+        settings |= {f"adapter/{key}": value for key, value in results.adapter.items()}
         self.board.hparams(settings, score)
 
 
-def read_probes(file: Path, done: int) -> list[dict[str, Any]]:
+def read_probes(file: Path, done: int) -> list[Probe]:
     """The probes of a training that was stopped, up to the step from which it goes on."""
-    probes: Any = read_json(file).get("probes") if file.exists() else []
-    if misfits({"probes": probes}, {"probes": [{"step": whole, "episodes": whole, **PROBE}]}):
-        raise TransferError(f"{file} was edited; remove {file.parent} to start this training again.")
-    return [probe for probe in probes if probe["step"] <= done]
+    if not file.exists():
+        return []
+    try:
+        probes = Probes.from_json(read_json(file), str(file)).probes
+    except TransferError as error:
+        raise TransferError(f"{error} Remove {file.parent} to start this training again.") from error
+    return [probe for probe in probes if probe.step <= done]
 
 
 def finished(home: Path) -> bool:

@@ -202,20 +202,24 @@ def check_video(video: Path | None, together: bool) -> None:
 @click.option(
     "--out",
     type=Place("folder"),
-    help="Folder for report.md, .csv and .png.  [default: the run's own when there is one run; else none]",
+    help="Results folder to make: settings, CSV files, report.  [default: the report alone, in the run's folder]",
 )
 def report(runs: tuple[Path, ...], kind: str, out: Path | None) -> None:
-    """Table and plot of one or several run folders."""
-    from transfer.recipes.report import report as make_report
+    """Table and plot of one or several folders of runs or of results."""
+    from transfer.recipes.publish import publish
+    from transfer.recipes.report import report as read_report
     from transfer.recipes.report import write_report
 
     if out is not None:
         check_writable(out)
-    result = make_report(runs)
-    folder = out or (runs[0] if len(runs) == 1 else None)
+    result = read_report(runs)
+    own = out is None or (len(runs) == 1 and out.resolve() == runs[0].resolve())
+    written = publish(out, result) if out is not None and not own else None
     click.echo(result.markdown if kind == "markdown" else result.csv, nl=False)
-    if folder is not None:
-        click.echo(f"Written to {write_report(folder, result)}", err=True)
+    if own and len(runs) == 1:
+        written = write_report(runs[0], result)
+    if written is not None:
+        click.echo(f"Written to {written}", err=True)
 
 
 cli.add_command(data)

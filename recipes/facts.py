@@ -1,14 +1,11 @@
-"""What results.json and timing.json say about one MODE/SEED, and what the words of a config mean in numbers."""
+"""What results.json and timing.json say about one MODE/SEED, and what the words of a config mean."""
 
 from __future__ import annotations
 
-import functools
 import platform
 import resource
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -21,62 +18,77 @@ from transfer.distributed import size
 from transfer.episodes import Episodes
 from transfer.outcome import Evaluation
 from transfer.recipes.config import RunConfig
+from transfer.recipes.results import FORMAT, Played, Probe, Results, Timing, Trained, TrunkFate
+from transfer.recipes.schema import built
+from transfer.recipes.versions import versions
 from transfer.training import FitResult, TrainConfig
 
-PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "minari", "gymnasium-robotics")
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run knows of a training besides its settings: see `transfer.recipes.results.Results`."""
+
+    mode: str
+    seed: int
+    inherit: str
+    inherited: tuple[str, ...] | None
+    trunk: TrunkFate
 
 
 def outcome(
+    origin: Origin,
     config: RunConfig,
     train: TrainConfig,
     episodes: Episodes,
     fit: FitResult,
     played: Sequence[Evaluation],
-    probes: Sequence[dict[str, Any]],
+    probes: Sequence[Probe],
     calibration: Calibration | None,
-) -> dict[str, Any]:
-    """Everything in results.json but mode, seed and trunk: the same bytes whenever the same thing was run."""
+) -> Results:
+    """Everything in results.json: the same bytes whenever the same thing was run."""
     last = {"checkpoint": "last", "step": train.steps}
-    return {
-        "environment": episodes.env_spec.name,
-        "dataset_ids": list(episodes.dataset_ids),
-        "content_hash": episodes.content_hash,
-        "reference": episodes.env_spec.reference.to_json(),
-        "adapter": asdict(config.adapter),
-        "training": asdict(train),
-        "steps": train.steps,
-        "batch_size": train.batch_size,
-        "lr": train.lr,
-        "trained": fit.selection.to_json(),
-        "final_loss": fit.final_loss,
-        "evaluations": [
-            {**last, "target": target, **result.to_json()}
-            for target, result in zip(config.eval.targets, played, strict=True)
-        ],
-        "calibration": None if calibration is None else calibration.to_json(),
-        "probes": list(probes),
-        "versions": versions(),
-    }
+    named = zip(config.eval.targets, played, strict=True)
+    return Results(
+        format=FORMAT,
+        mode=origin.mode,
+        seed=origin.seed,
+        inherit=origin.inherit,
+        inherited=origin.inherited,
+        trunk=origin.trunk,
+        environment=episodes.env_spec.name,
+        dataset_ids=episodes.dataset_ids,
+        content_hash=episodes.content_hash,
+        reference=episodes.env_spec.reference,
+        adapter=asdict(config.adapter),
+        training=asdict(train),
+        steps=train.steps,
+        batch_size=train.batch_size,
+        lr=train.lr,
+        trained=built(fit.selection.to_json(), Trained),
+        final_loss=fit.final_loss,
+        evaluations=tuple(built({**last, "target": target, **one.to_json()}, Played) for target, one in named),
+        calibration=calibration,
+        probes=tuple(probes),
+        versions=versions(),
+    )
 
 
-def timing(
-    config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: float, device: torch.device
-) -> dict[str, Any]:
+def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: float, device: torch.device) -> Timing:
     """timing.json: what differs from one time to the next."""
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return {
-        "train_seconds": fit.seconds,
-        "resumed_at_step": resumed_at,  # the seconds before it are not known
-        "eval_seconds": eval_seconds,
-        "tokens_per_second": fit.tokens_per_second,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "peak_gpu_bytes": gpu,
-        "device": torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
-        "threads": torch.get_num_threads(),
-        "processes": size(),
-        "precision": str(precision_of(config, device)).removeprefix("torch."),
-        "kernels": native.kind(),
-    }
+    return Timing(
+        train_seconds=fit.seconds,
+        resumed_at_step=resumed_at,  # the seconds before it are not known
+        eval_seconds=eval_seconds,
+        tokens_per_second=fit.tokens_per_second,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_gpu_bytes=gpu,
+        device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
+        threads=torch.get_num_threads(),
+        processes=size(),
+        precision=str(precision_of(config, device)).removeprefix("torch."),
+        kernels=native.kind(),
+    )
 
 
 def tokenizer_error(adapter: Adapter, episodes: Episodes) -> float:
@@ -89,17 +101,3 @@ def tokenizer_error(adapter: Adapter, episodes: Episodes) -> float:
 def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:
     """The dtype that "auto", "float32" or "bfloat16" means on a device."""
     return find_precision(config.run.precision, device)
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of everything that a result depends on."""
-    from transfer import __version__
-
-    found = {"embedding-swap": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

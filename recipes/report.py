@@ -1,24 +1,24 @@
-"""The report of one or several runs: a Markdown table, CSV and a plot, from their results.json files."""
+"""The report of one or several runs: a Markdown table, CSV and a plot."""
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from transfer.files import write_text
 from transfer.progress import duration
-from transfer.recipes.cells import Cell, configured, read_cells, unfinished
+from transfer.recipes.cell_results import CellResult
+from transfer.recipes.cells import configured
 from transfer.recipes.differences import Pair, pairs
 from transfer.recipes.escaping import csv_field, markdown
-from transfer.recipes.labels import labels
+from transfer.recipes.markdown_tables import Column, lay_out, number, span
+from transfer.recipes.records import read_records
+from transfer.recipes.results_folder import RunRecord, is_results_folder
 from transfer.recipes.rows import Row, make_rows
 from transfer.recipes.trouble import plot_or_warn
-from transfer.recipes.used import read_used
+from transfer.recipes.used import used_in
 
-Interval = tuple[float, float] | None
-Line = TypeVar("Line", Row, Pair)
 FLIPS = (
     "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "
     "seeds can say, 0.002 ten."
@@ -27,8 +27,9 @@ FLIPS = (
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: `markdown` and `csv` are whole files, `rows` are what they were made of."""
+    """A finished report: `markdown` and `csv` are whole files, `records` and `rows` are what they were made of."""
 
+    records: tuple[RunRecord, ...]
     title: str
     rows: tuple[Row, ...]
     markdown: str
@@ -36,35 +37,40 @@ class Report:
 
 
 def report(runs: Sequence[Path]) -> Report:
-    """The report of run folders.
+    """The report of run folders and results folders.
 
     Raises:
         TransferError: no run, a folder without results, damaged results, or scores that cannot be compared.
     """
-    cells = read_cells(runs)
+    return make_report(read_records(runs))
+
+
+def make_report(records: Sequence[RunRecord]) -> Report:
+    """The report of runs that were read already."""
+    cells = [cell for record in records for cell in record.cells]
     rows = make_rows(cells)
-    called = labels(runs)
-    title = ", ".join(called.values())
-    missing = [f"{label}/{cell}" for run, label in called.items() for cell in unfinished(run)]
-    notes = [*conditions(cells), *(line for run, label in called.items() for line in replaced(run, label))]
+    title = ", ".join(record.label for record in records)
+    missing = [f"{record.label}/{name}" for record in records for name in record.missing]
+    notes = [*conditions(cells), *(line for record in records for line in replaced(record))]
     notes += remarks(rows, missing)
     lines = [f"# {markdown(title)}", "", table(rows), *differences(pairs(rows)), ""]
     text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
-    return Report(title, tuple(rows), text, to_csv(rows))
+    return Report(tuple(records), title, tuple(rows), text, to_csv(rows))
 
 
 def write_report(folder: Path, result: Report | None = None) -> Path:
-    """Write report.md, report.csv and report.png into a folder.
+    """Write report.md, report.csv and report.png into a run folder; no report.csv into a results folder.
 
     Args:
-        folder: a run folder, or any folder when `result` is given.
+        folder: of the run.
         result: the report; by default that of the run in `folder`.
 
     Returns:
         The path of report.md.
     """
     result = report([folder]) if result is None else result
-    write_text(folder / "report.csv", result.csv)
+    if not is_results_folder(folder):
+        write_text(folder / "report.csv", result.csv)
     write_text(folder / "report.md", result.markdown)
     plot_or_warn(folder / "report.png", lambda: plot(folder / "report.png", result))
     return folder / "report.md"
@@ -79,7 +85,7 @@ def plot(file: Path, result: Report) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """A Markdown table; columns in which no row, or every row alike, has something to say are left out."""
-    columns: list[tuple[str, Callable[[Row], str], bool]] = [
+    columns: list[Column[Row]] = [
         ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
         ("environment", lambda row: row.environment, True),
         ("mode", lambda row: row.mode, True),
@@ -106,7 +112,7 @@ def differences(found: Sequence[Pair]) -> list[str]:
     """A second table; nothing where nothing can be compared."""
     if not found:
         return []
-    columns: list[tuple[str, Callable[[Pair], str], bool]] = [
+    columns: list[Column[Pair]] = [
         ("run", lambda pair: pair.row.run, len({pair.row.run for pair in found}) > 1),
         ("environment", lambda pair: pair.row.environment, len({pair.row.environment for pair in found}) > 1),
         ("decode", lambda pair: pair.row.decode, len({pair.row.decode for pair in found}) > 1),
@@ -121,31 +127,12 @@ def differences(found: Sequence[Pair]) -> list[str]:
     return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found), "", FLIPS]
 
 
-def lay_out(columns: Sequence[tuple[str, Callable[[Line], str], bool]], lines: Sequence[Line]) -> str:
-    """A Markdown table of the columns that are wanted: head, cell, whether."""
-    left = ("run", "environment", "mode", "less", "decode", "training", "trunk unchanged")
-    wanted = [column for column in columns if column[2]]
-    written = [[head for head, _, _ in wanted], ["---" if head in left else "---:" for head, _, _ in wanted]]
-    written += [[markdown(cell(line)) for _, cell, _ in wanted] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in written)
-
-
 def asked(row: Row) -> str:
     """The score that was asked for."""
     return f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """A number, or a dash for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def span(interval: Interval) -> str:
-    """An interval, or a dash for none."""
-    return "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
-
-
-def conditions(cells: Sequence[Cell]) -> list[str]:
+def conditions(cells: Sequence[CellResult]) -> list[str]:
     """What the scores were measured against, on which data and with which versions."""
     lines = []
     for name, reference in dict.fromkeys((cell.environment, cell.reference) for cell in cells):
@@ -153,27 +140,26 @@ def conditions(cells: Sequence[Cell]) -> list[str]:
             f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
             f"table {markdown(reference.table)}."
         )
-    for cell in {cell.results["content_hash"]: cell for cell in cells}.values():
-        ids = ", ".join(cell.results["dataset_ids"])
-        content = cell.results["content_hash"][:12]
-        lines.append(markdown(f"Data of {cell.environment}: {ids} (content {content})."))
+    for line in {cell.line.content_hash: cell.line for cell in cells}.values():
+        content = line.content_hash[:12]
+        lines.append(markdown(f"Data of {line.environment}: {line.dataset_ids} (content {content})."))
     versions: dict[str, set[str]] = {}
     for cell in cells:
-        for package, version in cell.results["versions"].items():
+        for package, version in cell.line.packages.items():
             versions.setdefault(package, set()).add(version)
     if versions:
-        listed = ", ".join(f"{package} {' and '.join(sorted(seen))}" for package, seen in versions.items())
+        listed = ", ".join(f"{package} {' and '.join(sorted(seen))}".strip() for package, seen in versions.items())
         lines.append(markdown(f"Versions: {listed}."))
     return lines
 
 
-def replaced(run: Path, label: str) -> list[str]:
+def replaced(record: RunRecord) -> list[str]:
     """A line for each section of a run whose data were not those it asked for."""
     return [
-        f"{markdown(label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the fallback "
-        f"was used: {markdown(', '.join(one.data))}."
-        for section, one in read_used(run).items()
-        if (asked := [str(name) for name in configured(run, f"{section}.data")]) and asked != list(one.data)
+        f"{markdown(record.label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the "
+        f"fallback was used: {markdown(', '.join(one.data))}."
+        for section, one in used_in(record.config).items()
+        if (asked := [str(name) for name in configured(record.config, f"{section}.data")]) and asked != list(one.data)
     ]
 
 

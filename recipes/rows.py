@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from transfer.recipes.asked import BY_CALIBRATION
-from transfer.recipes.cells import Cell
+from transfer.recipes.cell_results import CellResult, PlayedEpisodes
 from transfer.statistics import Summary, summarise
 
 Key = tuple[str, str, str, str, str]
@@ -70,17 +69,17 @@ class Row:
         return tuple(score for scores in self.by_seed.values() for score in scores)
 
 
-def make_rows(cells: Sequence[Cell]) -> list[Row]:
+def make_rows(cells: Sequence[CellResult]) -> list[Row]:
     """Rows in the order of the cells."""
-    groups: dict[Key, list[tuple[Cell, int]]] = {}
-    succeeding = {cell.environment for cell in cells for one in cell.results["evaluations"] if told(one) is not None}
+    groups: dict[Key, list[tuple[CellResult, int]]] = {}
+    succeeding = {cell.environment for cell in cells for one in cell.evaluations if one.success_rate is not None}
     for cell in cells:
-        for index, played in enumerate(cell.results["evaluations"]):
-            if played["checkpoint"] == "last":
+        for index, played in enumerate(cell.evaluations):
+            one = played.first
+            if one.checkpoint == "last":
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
-                named = str(played.get("target"))
-                target = named if named in BY_CALIBRATION else f"{played['target_return']:.4f}"
-                key = (cell.run, cell.environment, cell.mode, str(played["decode"]), target)
+                target = one.target if one.target in BY_CALIBRATION else f"{one.target_return:.4f}"
+                key = (cell.run, cell.environment, cell.mode, one.decode, target)
                 groups.setdefault(key, []).append((cell, index))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
     return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
@@ -105,7 +104,7 @@ def shared_seeds(one: Row, other: Row) -> list[int]:
     return sorted(set(one.seeds) & set(other.seeds))
 
 
-def make_row(key: Key, members: Sequence[tuple[Cell, int]], succeeds: bool) -> Row:
+def make_row(key: Key, members: Sequence[tuple[CellResult, int]], succeeds: bool) -> Row:
     """One row from the cells of its seeds, each with the index of its evaluation.
 
     Args:
@@ -115,72 +114,62 @@ def make_row(key: Key, members: Sequence[tuple[Cell, int]], succeeds: bool) -> R
     """
     run, environment, mode, decode, target = key
     first, index = members[0]
-    returns = {cell.seed: np.asarray(evaluation(cell, i)["returns"], dtype=np.float64) for cell, i in members}
+    returns = {cell.seed: np.asarray(cell.evaluations[i].returns, dtype=np.float64) for cell, i in members}
     scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
     summary = summarise(scores)
     last = dict(zip(sorted(scores), summary.run_means, strict=True))
-    whole = [cell.timing for cell, _ in members if not cell.timing.get("resumed_at_step")]
-    seconds = [timing["train_seconds"] for timing in whole if "train_seconds" in timing]
+    whole = [cell.line for cell, _ in members if not cell.line.resumed_at_step]
+    seconds = [line.train_seconds for line in whole if line.train_seconds is not None]
     return Row(
         run=run,
         environment=environment,
         mode=mode,
         decode=decode,
         target=target,
-        target_score=float(np.mean([evaluation(cell, i)["target_score"] for cell, i in members])),
+        target_score=float(
+            np.mean([cell.reference.score(cell.evaluations[i].first.target_return) for cell, i in members])
+        ),
         seeds=tuple(sorted(scores)),
-        success=mean_success([evaluation(cell, i) for cell, i in members]) if succeeds else None,
+        success=mean_success([cell.evaluations[i] for cell, i in members]) if succeeds else None,
         score=summary,
         returns=summarise(returns),
         by_seed={seed: tuple(scores[seed].tolist()) for seed in sorted(scores)},
         best=None if target in BY_CALIBRATION else best_score(members, last),
         over_full=None,
-        trained=int(first.results["trained"]["numbers"]),
-        share=float(first.results["trained"]["share"]),
+        trained=first.line.parameters,
+        share=float(first.line.share),
         train_seconds=float(np.mean(seconds)) if seconds else None,
         trunk=combine([trunk_word(cell) for cell, _ in members]),
     )
 
 
-def mean_success(played: Sequence[dict[str, Any]]) -> float:
+def mean_success(played: Sequence[PlayedEpisodes]) -> float:
     """Mean success rate over seeds; some environments tell of success only when there is one, so silence is none."""
-    return float(np.mean([told(one) or 0.0 for one in played]))
+    return float(np.mean([one.success_rate or 0.0 for one in played]))
 
 
-def told(played: dict[str, Any]) -> float | None:
-    """The success rate of an evaluation, None where nothing was said of it."""
-    rate: float | None = played.get("success_rate")
-    return rate
-
-
-def evaluation(cell: Cell, index: int) -> dict[str, Any]:
-    """One entry of a cell's evaluations."""
-    entry: dict[str, Any] = cell.results["evaluations"][index]
-    return entry
-
-
-def best_score(members: Sequence[tuple[Cell, int]], last: dict[int, float]) -> float | None:
+def best_score(members: Sequence[tuple[CellResult, int]], last: dict[int, float]) -> float | None:
     """Mean over seeds of the best of probes and last.
 
     Probes ask for the first target, so only a cell's first evaluation has any.
     """
     best = []
     for cell, index in members:
-        probes = [float(probe["mean_score"]) for probe in cell.results.get("probes", [])] if index == 0 else []
+        probes = cell.probe_scores if index == 0 else []
         if not probes:
             return None
         best.append(max(*probes, last[cell.seed]))
     return float(np.mean(best))
 
 
-def trunk_word(cell: Cell) -> str:
+def trunk_word(cell: CellResult) -> str:
     """What happened to the trunk in one cell: see `Row.trunk`."""
-    trunk = cell.results["trunk"]
-    if trunk["frozen"]:
-        return "yes" if trunk["unchanged"] else "NO"
-    if trunk["after"] is None:
+    line = cell.line
+    if line.frozen:
+        return "yes" if line.trunk_unchanged else "NO"
+    if line.trunk_after is None:
         return "none"
-    return "own" if trunk["pretrained"] is None or cell.mode == "pretrain" else "copy"
+    return "own" if line.trunk_pretrained is None or cell.mode == "pretrain" else "copy"
 
 
 def combine(words: Sequence[str]) -> str:

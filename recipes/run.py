@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from transfer.adapter import Adapter
 from transfer.distributed import first_process_first, rank, wait
@@ -25,16 +24,17 @@ from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
 from transfer.recipes.adapt import AdaptResult, adapt
-from transfer.recipes.cell import Cell, finished
+from transfer.recipes.cell import RunCell, finished
 from transfer.recipes.checks import load_source
 from transfer.recipes.config import RunConfig, training
-from transfer.recipes.facts import precision_of, tokenizer_error
+from transfer.recipes.facts import Origin, precision_of, tokenizer_error
 from transfer.recipes.folder import held
 from transfer.recipes.modes import Mode
 from transfer.recipes.origins import find_trunk
 from transfer.recipes.prepare import Job, Say, prepare
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report
+from transfer.recipes.results import TrunkFate
 from transfer.trunk import Trunk
 
 
@@ -94,7 +94,7 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
     """Pretrain and write trunk/SEED."""
     assert job.source is not None  # `run` loads it whenever something is pretrained
     config = training(job.config.pretrain)
-    with Cell(home, f"pretrain seed {seed}", job.config, config, job.source, job.say) as cell:
+    with RunCell(home, f"pretrain seed {seed}", job.config, config, job.source, job.say) as cell:
         result = pretrain(
             job.source,
             config=config,
@@ -114,14 +114,14 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
     wait()
 
 
-def finish_pretraining(cell: Cell, result: PretrainResult, seed: int) -> None:
+def finish_pretraining(cell: RunCell, result: PretrainResult, seed: int) -> None:
     """Save, evaluate and write trunk/SEED after training."""
     result.trunk.save(cell.folder / "trunk")
     cell.trained(result.model, lambda: result.adapter.save(cell.folder / "adapter"))
     log_tokenizer(cell, result.model)
     after = fingerprint(result.trunk)
-    trunk = _trunk_facts(False, after, str(result.trunk.record["start"]), after)
-    cell.finish(result.model, result.fit, {"mode": "pretrain", "seed": seed, "inherit": "none", "trunk": trunk})
+    trunk = _trunk_fate(False, after, str(result.trunk.record["start"]), after)
+    cell.finish(result.model, result.fit, Origin("pretrain", seed, "none", None, trunk))
 
 
 def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapter | None) -> None:
@@ -132,7 +132,7 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
         return
     steps = config.adapt.steps + (config.pretrain.steps if mode.total_steps else 0)
     settings = training(config.adapt, steps=steps)
-    with Cell(home, f"{mode.name} seed {seed}", config, settings, job.target, job.say) as cell:
+    with RunCell(home, f"{mode.name} seed {seed}", config, settings, job.target, job.say) as cell:
         result = adapt(
             trunk,
             job.target,
@@ -156,19 +156,18 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
     wait()
 
 
-def finish_mode(job: Job, cell: Cell, result: AdaptResult, mode: Mode, seed: int, trunk: Trunk | None) -> None:
+def finish_mode(job: Job, cell: RunCell, result: AdaptResult, mode: Mode, seed: int, trunk: Trunk | None) -> None:
     """Save, evaluate and write MODE/SEED after training."""
     if isinstance(result.model, TransferModel) and mode.trunk != "pretrained":
         result.model.trunk.save(cell.folder / "trunk")
     cell.trained(result.model, lambda: save(result.model, cell.folder))
     log_tokenizer(cell, result.model)
     inherit = job.config.adapt.inherit
-    facts = {"mode": mode.name, "seed": seed, "inherit": inherit, "inherited": list(result.inherited)}
     pretrained = fingerprint(trunk) if trunk is not None and mode.needs_pretraining else None
-    facts["trunk"] = _trunk_facts(mode.frozen, pretrained, result.before, result.after)
+    fate = _trunk_fate(mode.frozen, pretrained, result.before, result.after)
     if mode.trunk == "pretrained":
         check_saved(trunk_home(job, seed), str(result.after))
-    cell.finish(result.model, result.fit, facts)
+    cell.finish(result.model, result.fit, Origin(mode.name, seed, inherit, result.inherited, fate))
 
 
 def save(model: TransferModel | MLPPolicy, home: Path) -> None:
@@ -186,12 +185,12 @@ def check_saved(home: Path, after: str) -> None:
         raise TransferError(f"the trunk in {home} is {saved}, the one in memory after training is {after}.")
 
 
-def log_tokenizer(cell: Cell, model: TransferModel | MLPPolicy) -> None:
+def log_tokenizer(cell: RunCell, model: TransferModel | MLPPolicy) -> None:
     """Log what tokenizing the dataset's actions costs, where the model does."""
     if isinstance(model, TransferModel) and model.adapter.tokenizer is not None and cell.board is not None:
         cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter, cell.episodes)})
 
 
-def _trunk_facts(frozen: bool, pretrained: str | None, before: str | None, after: str | None) -> dict[str, Any]:
+def _trunk_fate(frozen: bool, pretrained: str | None, before: str | None, after: str | None) -> TrunkFate:
     unchanged = before == after if frozen else None  # a trunk that trains is meant to change
-    return {"frozen": frozen, "pretrained": pretrained, "before": before, "after": after, "unchanged": unchanged}
+    return TrunkFate(frozen=frozen, pretrained=pretrained, before=before, after=after, unchanged=unchanged)

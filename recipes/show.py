@@ -7,7 +7,7 @@ from transfer.errors import TransferError
 from transfer.files import read_json
 from transfer.pairs import tensors_path
 from transfer.recipes.cells import next_command, policy_file, run_of, trained, unfinished
-from transfer.recipes.results import read_results
+from transfer.recipes.results import Results, read_results
 from transfer.tensors import read_header
 
 
@@ -105,19 +105,19 @@ def describe_run(run: Path) -> dict[str, Any]:
     return {**facts, "next": next_command(run)} if missing or not cells else facts
 
 
-def outcome(results: dict[str, Any]) -> dict[str, Any]:
+def outcome(results: Results) -> dict[str, Any]:
     """The first evaluation of a cell, what it trained and what became of the trunk."""
-    played = results["evaluations"][0]
+    played = results.evaluations[0]
     return {
-        "mode": results["mode"],
-        "environment": results["environment"],
-        "mean_score": played["mean_score"],
-        "mean_return": played["mean_return"],
-        "success_rate": played.get("success_rate"),
-        "table": results["reference"]["table"],
-        "trained": results["trained"]["numbers"],
-        "share": results["trained"]["share"],
-        "trunk_unchanged": results["trunk"]["unchanged"],
+        "mode": results.mode,
+        "environment": results.environment,
+        "mean_score": played.mean_score,
+        "mean_return": played.mean_return,
+        "success_rate": played.success_rate,
+        "table": results.reference.table,
+        "trained": results.trained.numbers,
+        "share": results.trained.share,
+        "trunk_unchanged": results.trunk.unchanged,
     }
 
 

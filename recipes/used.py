@@ -39,12 +39,16 @@ def dump_used(used: Mapping[str, Used]) -> str:
 
 
 def read_used(run: Path) -> dict[str, Used]:
-    """The table of a run folder by section, empty where there is none.
+    """The table of a run folder by section. Raises TransferError as `used_in`."""
+    return used_in(run / "config.toml")
+
+
+def used_in(path: Path) -> dict[str, Used]:
+    """The table of a config.toml by section, empty where there is none.
 
     Raises:
-        TransferError: config.toml is damaged, or the table was edited.
+        TransferError: the file is damaged, or the table was edited.
     """
-    path = run / "config.toml"
     if not path.is_file():
         return {}
     table = parse_toml(read_toml(path), str(path)).get("used", {})

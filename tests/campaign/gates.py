@@ -105,7 +105,7 @@ GATES: dict[str, Gate] = {
     ),
     "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
     "answers of environments": Gate("transfer.answers:reward", first_number, "environments", "rewards of two agents"),
-    "types of results": Gate("transfer.recipes.shapes:misfits", no_misfits, "run folders", "results.json: versions"),
+    "types of results": Gate("transfer.recipes.schema:misfits", no_misfits, "run folders", "results.json: versions"),
     "whose state it is": Gate("transfer.resuming:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip

@@ -93,7 +93,7 @@ def make_runs(place: Place) -> str | None:
     begin = ["run", "tiny.toml", "--modes", "embeddings,mlp"]
     place.transfer(*begin, "--name", "good")
     Trunk(Trunk.load("runs/good/trunk/0/trunk").config).save("other")
-    on_log, calls = cells.Cell.on_log, []
+    on_log, calls = cells.RunCell.on_log, []
 
     def interrupt(self: Any, step: int, values: dict[str, float]) -> None:
         on_log(self, step, values)
@@ -101,7 +101,7 @@ def make_runs(place: Place) -> str | None:
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    cells.Cell.on_log = interrupt  # type: ignore[method-assign]
+    cells.RunCell.on_log = interrupt  # type: ignore[method-assign]
     try:
         place.transfer(*begin, "--name", "stopped")
     except Failure:

@@ -168,8 +168,9 @@ def test_scales_of_two_datasets_of_one_environment_share_a_report(make_cell) -> 
 
 def test_calibrated_targets_of_all_seeds_are_one_row(make_cell, played) -> None:
     for seed, asked in ((0, 800.0), (1, 900.0)):
-        options = {"target": "calibrated", "target_return": asked, "target_score": asked / 10, "success_rate": seed / 2}
-        run = make_cell("embeddings", seed, [10.0], evaluations=[played([10.0], **options)])
+        told = {"successes": [seed == 1, False], "success_rate": seed / 2}
+        options = {"target": "calibrated", "target_return": asked, "target_score": asked / 10, **told}
+        run = make_cell("embeddings", seed, [10.0], evaluations=[played([10.0, 10.0], **options)])
     (row,) = report([run]).rows
     assert row.calibrated and row.score.runs == 2 and row.target_score == 85.0 and row.success == 0.25
     assert "85.0 (calibrated)" in report([run]).markdown and "| 0.25 |" in report([run]).markdown

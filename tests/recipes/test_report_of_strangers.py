@@ -69,8 +69,8 @@ def test_cells_of_one_run_that_were_trained_on_other_data_are_refused(make_cell)
 
 def test_a_seed_in_which_nothing_was_said_of_success_has_none(make_cell, played) -> None:
     """Some environments tell of success only when there is one."""
-    for seed, rate in ((0, 0.5), (1, None)):
-        make_cell("embeddings", seed, [1.0], evaluations=[played([1.0], success_rate=rate)])
+    for seed, told in ((0, {"successes": [True, False], "success_rate": 0.5}), (1, {})):
+        make_cell("embeddings", seed, [1.0], evaluations=[played([1.0, 2.0], **told)])
     run = make_cell("full", 0, [1.0], evaluations=[played([1.0], success_rate=None)])
     rows = {row.mode: row.success for row in report([run]).rows}
     assert rows == {"embeddings": 0.25, "full": 0.0}
@@ -96,7 +96,7 @@ DAMAGES: list[tuple[Damage, str]] = [
     (lambda c: c["reference"].update(minimum="0"), "reference.minimum is '0'"),
     (lambda c: c["reference"].update(maximum=math.nan), "nan is no number"),
     (lambda c: c["reference"].update(maximum=-5.0), "maximum > minimum"),
-    (lambda c: c["reference"].update(more=1), "unknown key in the reference scores"),
+    (lambda c: c["reference"].update(more=1), "unknown key 'reference.more'"),
     (lambda c: c.update(trained=3), "trained is 3"),
     (lambda c: c["trained"].update(numbers=1.5), "trained.numbers is 1.5"),
     (lambda c: c["trained"].update(share="7 %"), "trained.share is '7 %'"),
