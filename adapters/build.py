@@ -16,6 +16,7 @@ from transfer.dataset_statistics import Statistics
 from transfer.episodes import Episodes
 from transfer.errors import check_type
 from transfer.numbers import flag
+from transfer.provenance import CONTEXT, Provenance
 from transfer.registry import resolve
 from transfer.scales import ActionRange, Scales
 from transfer.specs import EnvironmentSpec
@@ -30,7 +31,7 @@ def build_adapter(
     ia3: bool = False,
     conditioning: bool = False,
     like: Adapter | None = None,
-    context: int = 20,
+    context: int = CONTEXT,
     any_body: bool = False,
 ) -> Adapter:
     """A fresh adapter for the environment of some episodes.
@@ -71,10 +72,9 @@ def build_adapter(
             tokenizer = like.tokenizer
         else:
             tokenizer = fit_tokenizer(config.tokenizer, config.bins, episodes, statistics)
+    provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)
     sizes = trunk.width, trunk.depth
-    adapter = Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, context, seed)
-    adapter.record = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
-    return adapter
+    return Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, provenance, seed)
 
 
 def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_body: bool) -> Statistics:

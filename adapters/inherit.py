@@ -60,7 +60,7 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
 
 def _check_siblings(one: Adapter, other: Adapter, any_trunk: bool = False) -> None:
     """Raise TransferError where two adapters were made on two trunks."""
-    trunks = [adapter.record.get("trunk") for adapter in (one, other)]
+    trunks = [adapter.provenance.trunk for adapter in (one, other)]
     if not flag(any_trunk, "any_trunk") and None not in trunks and trunks[0] != trunks[1]:
         raise TransferError(
             f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "

@@ -138,7 +138,7 @@ def adapt(
     facts, ours = training.facts(mode), _ours(trunk, training.device)
     model, inherited = build_model(
         *(chosen[0], ours, episodes, sizes, kinds, source, inherit_from_source, training.seed),
-        *(facts["context"], any_body),
+        *(training.config.context, any_body),
     )
     model.to(training.device)
     before = _trunk_of(model)
@@ -147,9 +147,11 @@ def adapt(
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
     if isinstance(model, TransferModel):
-        model.adapter.record |= {"trunk": after, "training": facts, "inherited": list(inherited)}
+        model.adapter.made_on(model.trunk, training=facts, inherited=inherited)
         if not chosen[0].frozen:
-            model.trunk.record = trained_last(model.trunk.record, episodes, model.adapter.config, facts, str(before))
+            of_trunk = {**facts, "context": model.context}
+            old, kinds = model.trunk.provenance, model.adapter.config
+            model.trunk.provenance = trained_last(old, episodes, kinds, of_trunk, str(before))
         if trunk is not None and model.trunk is ours and _lies_on(trunk, training.device):
             model.trunk = trunk
     return AdaptResult(model, result, before, after, tuple(inherited))

@@ -89,7 +89,7 @@ class Training:
     def facts(self, mode: str) -> dict[str, Any]:
         """What records keep of it."""
         config = self.config
-        return {"mode": mode, "seed": self.seed, "steps": config.steps, "context": config.context}
+        return {"mode": mode, "seed": self.seed, "steps": config.steps}
 
     def run(self, model: Model, episodes: Episodes, parts: list[str], title: str) -> FitResult:
         """Train some parts of a model on some episodes; the model is in eval mode afterwards."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer.acting import PolicyModel
-from transfer.adapter import Adapter
+from transfer.adapter import Adapter, check_pair
 from transfer.devices import find_device
 from transfer.errors import TransferError
 from transfer.evaluating import evaluate
@@ -102,12 +102,9 @@ def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Playe
     file, where = policy_file(home), find_device(device)
     if file is None or file.name == "mlp.json":
         return Player(home, MLPPolicy.load(home if file is None else file.parent).to(where))
-    folder, wanted = file.parent, read_json(file).get("trunk")
-    found = Trunk.load(trunk or locate_trunk(home, str(wanted)))
-    adapter = Adapter.load(folder, found, any_trunk)
-    training = adapter.record.get("training", {})  # there is none when another program than `adapt` trained it
-    if type(training.get("context", 20) if isinstance(training, dict) else None) is not int:
-        raise TransferError(f"{folder / 'adapter.json'} was edited: its training record is {training!r:.200}.")
+    adapter = Adapter.load(file.parent, any_trunk=any_trunk)
+    found = Trunk.load(trunk or locate_trunk(home, str(adapter.provenance.trunk)))
+    check_pair(found, adapter, any_trunk, str(file.parent))
     return Player(home, TransferModel(found, adapter).to(where).eval())
 
 

@@ -52,7 +52,7 @@ def recorded(trunk: Trunk | None) -> AdapterConfig | None:
     Raises:
         TransferError: the record was edited.
     """
-    kinds = trunk.record.get("adapter") if trunk is not None else None
+    kinds = trunk.provenance.adapter if trunk is not None else None
     if kinds is None:
         return None
     try:

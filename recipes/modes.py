@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from transfer.episodes import Episodes
 from transfer.errors import TransferError, unknown
 from transfer.fingerprints import fingerprint
 from transfer.memory import check_room
-from transfer.numbers import seen, whole
+from transfer.numbers import seen
+from transfer.provenance import Provenance
 from transfer.recipes.cells import mode_folder
 from transfer.seeding import seeded
 from transfer.snapshot import snapshot
@@ -107,26 +108,31 @@ def new_trunk(config: TrunkConfig, seed: int) -> Trunk:
     check_room(bytes_at_least, f"a trunk of {config}", torch.device("cpu"), "Lower trunk.width or trunk.depth.")
     with seeded(seed, "trunk"):
         trunk = Trunk(config)
-    trunk.record = {"seed": seed, "start": fingerprint(trunk)}
+    trunk.provenance = Provenance(seed=seed, start=fingerprint(trunk))
     return trunk
 
 
 def trained_last(
-    record: Mapping[str, Any], episodes: Episodes, kinds: AdapterConfig, training: Mapping[str, Any], start: str = ""
-) -> dict[str, Any]:
-    """The record of a trunk after a training: what it learned from, and what it was before.
+    old: Provenance, episodes: Episodes, kinds: AdapterConfig, training: Mapping[str, Any], start: str = ""
+) -> Provenance:
+    """The provenance of a trunk after a training.
 
     Args:
-        record: before the training; `seed` and `start`, its first weights of all, are kept.
+        old: before the training; `seed` and `start`, which name its very first weights, are kept.
         episodes: that it was trained on.
         kinds: of the adapter that it was trained with.
         training: mode, seed, steps and context.
         start: fingerprint before the training, where that was not the first one.
     """
-    first = {key: record[key] for key in ("seed", "start") if key in record}
-    data = {"datasets": list(episodes.dataset_ids), "content_hash": episodes.content_hash}
-    before = {"from": {"trunk": start, **record}} if start and start != record.get("start") else {}
-    return {**first, **data, "training": dict(training), "adapter": asdict(kinds), **before}
+    return Provenance(
+        seed=old.seed,
+        start=old.start,
+        datasets=episodes.dataset_ids,
+        content_hash=episodes.content_hash,
+        training=training,
+        adapter=asdict(kinds),
+        before=replace(old, trunk=start) if start and start != old.start else None,
+    )
 
 
 def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, seed: int) -> Trunk:
@@ -148,13 +154,13 @@ def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, see
 
 def _at_start(pretrained: Trunk) -> Trunk:
     """The weights that the pretraining run had at step 0, checked by their fingerprint."""
-    if "seed" not in pretrained.record:
+    seed, start = pretrained.provenance.seed, pretrained.provenance.start
+    if seed is None:
         raise TransferError("this trunk does not record the seed it started from, so random-trunk cannot be made.")
-    seed, start = whole(pretrained.record["seed"], "the trunk's record: seed", 0), pretrained.record.get("start")
     trunk = new_trunk(pretrained.config, seed)
-    if trunk.record["start"] != start:
+    if trunk.provenance.start != start:
         raise TransferError(
-            f"the random trunk of seed {seed} has fingerprint {trunk.record['start']} here, the pretraining run "
+            f"the random trunk of seed {seed} has fingerprint {trunk.provenance.start} here, the pretraining run "
             f"started from {seen(start)}: another version of torch drew it."
         )
     return trunk
@@ -163,7 +169,8 @@ def _at_start(pretrained: Trunk) -> Trunk:
 def shuffle(pretrained: Trunk, seed: int) -> Trunk:
     """A copy with the numbers of each tensor in random order: same statistics, nothing learned."""
     trunk = snapshot(pretrained)
-    trunk.record = {"shuffled": {"seed": seed}, "from": {"trunk": fingerprint(pretrained), **pretrained.record}}
+    before = replace(pretrained.provenance, trunk=fingerprint(pretrained))
+    trunk.provenance = Provenance(shuffled={"seed": seed}, before=before)
     with seeded(seed, "shuffled-trunk"), torch.no_grad():
         for parameter in trunk.parameters():
             order = torch.randperm(parameter.numel()).to(parameter.device)

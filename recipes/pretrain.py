@@ -12,7 +12,6 @@ from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
 from transfer.errors import check_type
-from transfer.fingerprints import fingerprint
 from transfer.freezing import Selection
 from transfer.memory import said_when_exhausted
 from transfer.model import TransferModel
@@ -32,7 +31,7 @@ class PretrainResult:
 
     @property
     def trunk(self) -> Trunk:
-        """The trunk; `trunk.record` holds its seed and the fingerprint of its first weights."""
+        """The trunk; `trunk.provenance` holds its seed and the fingerprint of its first weights."""
         return self.model.trunk
 
     @property
@@ -96,6 +95,6 @@ def pretrain(
     model = TransferModel(trunk, adapter).to(training.device)
     result = training.run(model, episodes, ["trunk", "state", "action"], "pretrain")
     facts = training.facts("pretrain")
-    trunk.record = trained_last(trunk.record, episodes, adapter.config, facts)
-    adapter.record |= {"trunk": fingerprint(trunk), "training": facts, "inherited": []}
+    trunk.provenance = trained_last(trunk.provenance, episodes, adapter.config, {**facts, "context": model.context})
+    adapter.made_on(trunk, training=facts, inherited=())
     return PretrainResult(model, result)

@@ -120,7 +120,7 @@ def finish_pretraining(cell: RunCell, result: PretrainResult, seed: int) -> None
     cell.trained(result.model, lambda: result.adapter.save(cell.folder / "adapter"))
     log_tokenizer(cell, result.model)
     after = fingerprint(result.trunk)
-    trunk = _trunk_fate(False, after, str(result.trunk.record["start"]), after)
+    trunk = _trunk_fate(False, after, str(result.trunk.provenance.start), after)
     cell.finish(result.model, result.fit, Origin("pretrain", seed, "none", None, trunk))
 
 

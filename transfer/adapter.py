@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from transfer.checkpoints import Checkpoint, config_of
 from transfer.dataset_statistics import Statistics
 from transfer.errors import TransferError, check_type, unknown
 from transfer.fingerprints import fingerprint
-from transfer.numbers import MOST_BINS, MOST_CONTEXT, MOST_DEPTH, MOST_WIDTH, flag, seen, whole
-from transfer.provenance import checked_record
+from transfer.numbers import MOST_BINS, MOST_DEPTH, MOST_WIDTH, flag, seen, whole
+from transfer.provenance import CONTEXT, Provenance
 from transfer.scales import Scales
 from transfer.seeding import seeded
 from transfer.specs import EnvironmentSpec, without_targets
@@ -76,7 +76,7 @@ class Adapter(nn.Module):
         width, depth: of the trunk it plugs into.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own instead of the trunk's.
-        context: T, steps of past that it is trained with and acts on.
+        provenance: with the context that it is trained with and acts on; default: a context of 20 steps.
         seed: a part's weights are a function of (seed, name of the part), whatever other parts there are.
 
     Raises:
@@ -94,15 +94,15 @@ class Adapter(nn.Module):
         depth: int,
         ia3: bool = False,
         conditioning: bool = False,
-        context: int = 20,
+        provenance: Provenance | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.config = check_type(config, AdapterConfig, "config")
         self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
+        self.provenance = Provenance(context=CONTEXT) if provenance is None else provenance
+        _context_of(self.provenance)  # raises where there is none
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
-        self.context = whole(context, "context", 1, MOST_CONTEXT)
-        self.record: dict[str, Any] = {}  # provenance: datasets, training, fingerprint of the trunk it was made on
         ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
         self.any_trunk = False  # its user has said that it may be put on another one
         check_sizes(statistics, env_spec)
@@ -139,6 +139,11 @@ class Adapter(nn.Module):
         return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
 
     @property
+    def context(self) -> int:
+        """T, steps of past that it is trained with and acts on: read from its provenance, which alone stores it."""
+        return _context_of(self.provenance)
+
+    @property
     def statistics(self) -> Statistics:
         """Of the dataset, as the buffers of `scales` hold them."""
         return self.scales.statistics
@@ -173,16 +178,18 @@ class Adapter(nn.Module):
         """IA3 scales for the trunk, None without IA3."""
         return self.ia3.gains() if self.ia3 is not None else None
 
+    def made_on(self, trunk: Trunk, **changes: Any) -> None:
+        """Set the trunk that it belongs to, and other fields of its provenance."""
+        self.provenance = replace(self.provenance, trunk=fingerprint(trunk), **changes)
+
     def save(self, folder: str | Path) -> Path:
         """Write `adapter.json` and `adapter.safetensors` into a folder, whose other files stay.
 
         Raises:
             TransferError: the adapter does not know the fingerprint of the trunk that it belongs to.
         """
-        if "trunk" not in self.record:
-            raise TransferError(
-                "this adapter belongs to no trunk yet; `adapt` records one, or set adapter.record['trunk']."
-            )
+        if self.provenance.trunk is None:
+            raise TransferError("this adapter belongs to no trunk yet; `adapt` records one, or adapter.made_on(trunk).")
         return SAVED.save(self, folder)
 
     @classmethod
@@ -205,6 +212,8 @@ class Adapter(nn.Module):
 
     def to_json(self) -> dict[str, Any]:
         """What `adapter.json` says of it."""
+        record = self.provenance.to_json()
+        context, trunk = record.pop("context"), record.pop("trunk", None)
         return {
             "config": asdict(self.config),
             "environment": self.env_spec.to_json(),
@@ -212,10 +221,10 @@ class Adapter(nn.Module):
             "tokenizer": None if self.tokenizer is None else self.tokenizer.to_json(),
             "width": self.width,
             "depth": self.depth,
-            "context": self.context,
+            "context": context,
             "extras": {"ia3": self.ia3 is not None, "conditioning": self.conditioning is not None},
-            "trunk": self.record.get("trunk"),
-            "record": {key: value for key, value in self.record.items() if key != "trunk"},
+            "trunk": trunk,
+            "record": record,
         }
 
     @classmethod
@@ -224,18 +233,17 @@ class Adapter(nn.Module):
         tokenizer, extras = content["tokenizer"], content["extras"]
         if not isinstance(extras, dict) or set(extras) != EXTRAS:
             raise TransferError(f"extras is {seen(extras)}; {' and '.join(sorted(EXTRAS))} are needed.")
-        adapter = cls(
+        own = {"trunk": content["trunk"], "context": content["context"]}
+        return cls(
             config_of(AdapterConfig, content["config"]),
             EnvironmentSpec.from_json(content["environment"]),
             Statistics.from_json(content["statistics"]),
             registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
             content["width"],
             content["depth"],
-            context=content["context"],
+            provenance=Provenance.from_json({**check_type(content["record"], dict, "record"), **own}),
             **extras,
         )
-        adapter.record = checked_record(checked_record(content["record"]) | {"trunk": content["trunk"]})
-        return adapter
 
 
 def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: str = "this adapter") -> None:
@@ -257,7 +265,7 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
             f"{name} of width {adapter.width} and depth {adapter.depth} does not fit a trunk of width {sizes.width} "
             f"and depth {sizes.depth}."
         )
-    wanted = adapter.record.get("trunk")
+    wanted = adapter.provenance.trunk
     if flag(any_trunk, "any_trunk") or adapter.any_trunk or wanted is None:
         return
     have = fingerprint(trunk)
@@ -266,6 +274,14 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
             f"{name} was made on the trunk {wanted}, this trunk is {have}. Use the trunk it belongs to, or pass "
             "any_trunk=True (--any-trunk) if you want this one all the same."
         )
+
+
+def _context_of(provenance: Provenance) -> int:
+    """T. Raises TransferError where a provenance names none."""
+    context = check_type(provenance, Provenance, "provenance").context
+    if context is None:
+        raise TransferError("provenance.context is None; an adapter needs the number of steps that it acts on.")
+    return context
 
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:

@@ -19,7 +19,7 @@ from transfer.dropout import Dropout
 from transfer.errors import TransferError
 from transfer.linear import Linear
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
-from transfer.provenance import checked_record
+from transfer.provenance import Provenance
 from transfer.scaling import scale
 from transfer.tensors import Header
 
@@ -173,7 +173,7 @@ class Trunk(nn.Module):
     def __init__(self, config: TrunkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TrunkConfig()
-        self.record: dict[str, Any] = {}  # provenance: seed, fingerprint of the first weights, datasets
+        self.provenance = Provenance()
         self.time = TimeEmbedding(config.width)
         self.returns = nn.Linear(1, config.width)
         self.ln_in = nn.LayerNorm(config.width)
@@ -233,13 +233,13 @@ class Trunk(nn.Module):
 
     def to_json(self) -> dict[str, Any]:
         """What `trunk.json` says of it."""
-        return {"config": asdict(self.config), "record": self.record}
+        return {"config": asdict(self.config), "record": self.provenance.to_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Trunk:
         """A trunk with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
         trunk = cls(config_of(TrunkConfig, content["config"]))
-        trunk.record = checked_record(content["record"])
+        trunk.provenance = Provenance.from_json(content["record"])
         return trunk
 
 

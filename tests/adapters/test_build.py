@@ -16,6 +16,7 @@ from transfer.adapters.measure import measure
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.fingerprints import fingerprint
+from transfer.provenance import Provenance
 from transfer.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
@@ -51,8 +52,8 @@ def test_an_adapter_tokenizes_the_actions_of_its_episodes(make_episodes: MakeEpi
 
 
 def test_it_records_its_data(build: Build, make_episodes: MakeEpisodes) -> None:
-    expected = {"datasets": ["test/Hopper-v5"], "content_hash": make_episodes().content_hash}
-    assert build().record == expected
+    expected = Provenance(context=20, datasets=("test/Hopper-v5",), content_hash=make_episodes().content_hash)
+    assert build().provenance == expected
 
 
 def test_extra_parts_leave_the_weights_of_the_others_alone(build: Build) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.fingerprints import fingerprint
+from transfer.provenance import Provenance
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.training import TrainConfig
@@ -49,7 +50,7 @@ def test_an_adapter_is_of_the_kinds_that_the_trunk_was_trained_with(
 
 def test_the_source_adapter_s_kinds_and_those_asked_for_come_first(caplog: pytest.LogCaptureFixture) -> None:
     source = pretrained(SPREAD)
-    source.trunk.record["adapter"] = asdict(WHOLE)
+    source.trunk.provenance = replace(source.trunk.provenance, adapter=asdict(WHOLE))
     result = adapt(source.trunk, make("walker2d"), "embeddings", config=CONFIG, source=source.adapter)
     assert result.adapter.config == SPREAD
     asked = AdapterConfig(action="ActionTokenizedEmbedding", bins=4)
@@ -78,7 +79,7 @@ def test_a_trunk_without_a_record_gets_the_library_s_kinds() -> None:
 @pytest.mark.parametrize("kinds", ["mlp", {"bins": 8, "colour": "red"}, {"bins": "many"}, {"action": "Own"}, [1]])
 def test_a_record_that_was_edited_is_named(kinds: Any) -> None:
     trunk = pretrained().trunk
-    trunk.record["adapter"] = kinds
+    trunk.provenance = replace(trunk.provenance, adapter=kinds)
     with pytest.raises(TransferError, match="the trunk's record of its adapter cannot be read"):
         adapt(trunk, make("walker2d"), "embeddings", config=CONFIG)
     assert adapt(trunk, make("walker2d"), "embeddings", config=CONFIG, adapter_config=WHOLE).adapter.config == WHOLE
@@ -86,14 +87,14 @@ def test_a_record_that_was_edited_is_named(kinds: Any) -> None:
 
 def test_a_pretrained_trunk_says_what_trained_it() -> None:
     result = pretrained()
-    assert result.trunk.record == {
-        "seed": 3,
-        "start": result.trunk.record["start"],
-        "datasets": ["test/hopper"],
-        "content_hash": make("hopper").content_hash,
-        "training": {"mode": "pretrain", "seed": 3, "steps": 2, "context": 3},
-        "adapter": asdict(WHOLE),
-    }
+    assert result.trunk.provenance == Provenance(
+        seed=3,
+        start=result.trunk.provenance.start,
+        datasets=("test/hopper",),
+        content_hash=make("hopper").content_hash,
+        training={"mode": "pretrain", "seed": 3, "steps": 2, "context": 3},
+        adapter=asdict(WHOLE),
+    )
 
 
 @pytest.mark.parametrize("mode", ["full", "scratch-adapt"])
@@ -101,22 +102,23 @@ def test_a_trunk_that_trained_again_says_what_trained_it_last_and_from_what(mode
     first = pretrained().trunk
     trunk = adapt(first, make("walker2d"), mode, config=CONFIG, seed=5).model.trunk  # type: ignore[union-attr]
     trunk.save(tmp_path / "trunk")
-    record = Trunk.load(tmp_path / "trunk").record
-    assert record["datasets"] == ["test/walker2d"] and record["content_hash"] == make("walker2d").content_hash
-    assert record["training"] == {"mode": mode, "seed": 5, "steps": 2, "context": 3}
+    record = Trunk.load(tmp_path / "trunk").provenance
+    assert record.datasets == ("test/walker2d",) and record.content_hash == make("walker2d").content_hash
+    assert record.training == {"mode": mode, "seed": 5, "steps": 2, "context": 3}
     if mode == "full":
-        assert record["from"] == {"trunk": fingerprint(first), **first.record}
-        assert (record["seed"], record["start"]) == (3, first.record["start"])
+        assert record.before == replace(first.provenance, trunk=fingerprint(first))
+        assert (record.seed, record.start) == (3, first.provenance.start)
         control = adapt(trunk, make("walker2d"), "random-trunk:embeddings", config=CONFIG)
-        assert control.before == first.record["start"]
+        assert control.before == first.provenance.start
     else:
-        assert "from" not in record and record["seed"] == 5
+        assert record.before is None and record.seed == 5
 
 
 def test_a_shuffled_trunk_does_not_say_that_it_was_trained() -> None:
     first = pretrained().trunk
     trunk = adapt(first, make("walker2d"), "shuffled-trunk:embeddings", config=CONFIG, seed=5).model.trunk  # type: ignore[union-attr]
-    assert trunk.record == {"shuffled": {"seed": 5}, "from": {"trunk": fingerprint(first), **first.record}}
+    before = replace(first.provenance, trunk=fingerprint(first))
+    assert trunk.provenance == Provenance(shuffled={"seed": 5}, before=before)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -125,7 +127,7 @@ def test_a_caller_s_trunk_is_given_back_as_it_was(mode: str, fails: bool) -> Non
     trunk = pretrained().trunk.train()
     trunk.blocks[0].eval()
     trunk.returns.weight.requires_grad_(False)
-    record, mark = dict(trunk.record), fingerprint(trunk)
+    record, mark = trunk.provenance, fingerprint(trunk)
 
     def state() -> tuple[list[bool], list[bool]]:
         return [module.training for module in trunk.modules()], [p.requires_grad for p in trunk.parameters()]
@@ -140,7 +142,7 @@ def test_a_caller_s_trunk_is_given_back_as_it_was(mode: str, fails: bool) -> Non
             adapt(trunk, make("walker2d"), mode, config=CONFIG, on_step=on_step)
     else:
         adapt(trunk, make("walker2d"), mode, config=CONFIG)
-    assert state() == before and trunk.record == record and fingerprint(trunk) == mark
+    assert state() == before and trunk.provenance == record and fingerprint(trunk) == mark
     assert all(p.grad is None for p in trunk.parameters())
 
 

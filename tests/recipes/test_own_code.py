@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 from tests.toys import toy
 from transfer.adapters.build import build_adapter
 from transfer.episodes import Episodes
-from transfer.fingerprints import fingerprint
 from transfer.recipes.ceiling import ceiling
 from transfer.recipes.cli import cli
 from transfer.recipes.config import load_config
@@ -102,7 +101,7 @@ def adapter(place: Path, **changes: Any) -> Path:
     data, trunk = episodes(), Trunk(TRUNK)
     spec = replace(data.env_spec, gym_spec=edited(data.env_spec.gym_spec, changes))
     made = build_adapter(Episodes.over({k: getattr(data, k) for k in ARRAYS}, spec, ("mine",)), trunk.config)
-    made.record["trunk"] = fingerprint(trunk)
+    made.made_on(trunk)
     trunk.save(place / "run" / "trunk")
     made.save(place / "run" / "adapter")
     return place / "run" / "adapter"

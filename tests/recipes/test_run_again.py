@@ -37,7 +37,7 @@ def test_a_second_run_takes_the_trunk_of_the_first(run: Path, tiny: list[str], t
         one, other = (cell(folder, mode) / "adapter" / "adapter.safetensors" for folder in (run, second))
         assert one.read_bytes() == other.read_bytes()
     (player,) = find_players(second / "embeddings" / "0", "cpu")
-    assert player.model.trunk.record["seed"] == 0  # type: ignore[attr-defined]
+    assert player.model.trunk.provenance.seed == 0  # type: ignore[attr-defined]
     assert transfer("eval", second, "--episodes", 1).exit_code == 0
 
 

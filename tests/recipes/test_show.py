@@ -25,7 +25,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trunk, int]:
     trunk = Trunk(TrunkConfig(width=16, depth=2, heads=2))
     trunk.save(folder / "trunk")
     adapter = build_adapter(episodes, trunk.config, ia3=True)
-    adapter.record["trunk"] = fingerprint(trunk)
+    adapter.made_on(trunk)
     adapter.save(folder / "adapter")
     return folder, trunk, sum(tensor.numel() for tensor in adapter.state_dict().values())
 

@@ -14,7 +14,6 @@ from transfer.adapters.build import build_adapter
 from transfer.batch import Batch
 from transfer.envs.catalog import environment
 from transfer.episodes import Episodes
-from transfer.fingerprints import fingerprint
 from transfer.model import TransferModel
 from transfer.recipes.modes import new_trunk
 from transfer.specs import EnvironmentSpec
@@ -91,7 +90,7 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
         if lively:
             enliven(adapter, seed)
         if trunk is not None:
-            adapter.record["trunk"] = fingerprint(trunk)
+            adapter.made_on(trunk)
         return adapter.eval()
 
     return make

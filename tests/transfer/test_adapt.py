@@ -173,8 +173,9 @@ def test_the_result_can_be_saved_and_belongs_to_its_trunk(
     result.adapter.save(tmp_path / "adapter")
     loaded = Adapter.load(tmp_path / "adapter", source[0])
     assert fingerprint(loaded) == fingerprint(result.adapter)
-    assert loaded.record["training"] == {"mode": "embeddings+ia3", "seed": 0, "steps": 2, "context": 6}
-    assert loaded.record["datasets"] == ["test/Walker2d-v5"]
+    facts = loaded.provenance
+    assert facts.training == {"mode": "embeddings+ia3", "seed": 0, "steps": 2}
+    assert (facts.context, facts.datasets) == (6, ("test/Walker2d-v5",))
     with pytest.raises(TransferError, match="was made on the trunk"):
         Adapter.load(tmp_path / "adapter", shuffle(source[0], 0))
 
@@ -187,7 +188,7 @@ def test_steps_take_the_place_of_those_in_the_config(source: tuple[Trunk, Adapte
 
 def test_nothing_is_inherited_unless_asked(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
     result = run(source, walker, "embeddings")
-    assert result.inherited == () and result.adapter.record["inherited"] == []
+    assert result.inherited == result.adapter.provenance.inherited == ()
     assert result.adapter.tokenizer.to_json() != source[1].tokenizer.to_json()
     assert result.adapter.statistics.state_mean != source[1].statistics.state_mean
 
@@ -199,7 +200,7 @@ def test_the_action_part_is_inherited_when_asked(source: tuple[Trunk, Adapter], 
     taken = {name.removesuffix(BY_VALUE): name for name in result.inherited}
     assert set(taken) == {name for name in theirs if name.startswith("action.")}
     assert [name for name, said in taken.items() if said != name] == ["action.table.rows.weight"]
-    assert list(result.inherited) == result.adapter.record["inherited"]
+    assert result.inherited == result.adapter.provenance.inherited
     for name, p in result.adapter.named_parameters():
         assert torch.equal(p, theirs[name]) == (taken.get(name) == name), name
 
@@ -271,7 +272,7 @@ def test_extras_of_the_source_are_taken_over_with_the_parts_that_were_trained_be
     learned = {name: p for name, p in theirs.named_parameters() if mode != "state" or not name.startswith("state.")}
     mine = dict(result.adapter.named_parameters())
     assert all(torch.allclose(mine[name], p, atol=1e-20) for name, p in learned.items())
-    assert set(learned) <= set(result.inherited) == set(result.adapter.record["inherited"])
+    assert set(learned) <= set(result.inherited) == set(result.adapter.provenance.inherited)
 
 
 def test_ia3_goes_on_from_the_loss_of_a_source_with_ia3_and_its_own_conditioning(

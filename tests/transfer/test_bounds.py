@@ -16,7 +16,6 @@ from transfer.adapters.measure import measure
 from transfer.batch import Batch
 from transfer.episodes import Episodes
 from transfer.evaluating import evaluate, evaluate_together
-from transfer.fingerprints import fingerprint
 from transfer.mixed import MixedModel
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
@@ -68,7 +67,7 @@ def make(low: Any, high: Any, seed: int = 0, **kinds: Any) -> TransferModel:
     adapter = build_adapter(episodes_in(low, high), SMALL, AdapterConfig(**{"bins": 8, **kinds}), seed, context=4)
     enliven(trunk, 0)
     enliven(adapter, seed)
-    adapter.record["trunk"] = fingerprint(trunk)
+    adapter.made_on(trunk)
     return TransferModel(trunk, adapter).eval()
 
 
@@ -82,7 +81,9 @@ def same_in_unit_bounds(model: TransferModel) -> TransferModel:
     spec = episodes_in(-1.0, 1.0).env_spec
     config, sizes = adapter.config, (adapter.width, adapter.depth)
     ones = {"action_low": (-1.0,) * 3, "action_high": (1.0,) * 3}
-    unit = Adapter(config, spec, replaced(adapter.statistics, **ones), adapter.tokenizer, *sizes, context=4)
+    unit = Adapter(
+        config, spec, replaced(adapter.statistics, **ones), adapter.tokenizer, *sizes, provenance=adapter.provenance
+    )
     weights = {k: v for k, v in adapter.state_dict().items() if not k.startswith("scales.")}
     unit.load_state_dict(weights, strict=False)
     return TransferModel(model.trunk, unit).eval()

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def saved(make_model: Callable[..., TransferModel], make_episodes: Callable[...,
     """A folder with a trunk, an adapter with every option, and a policy without a trunk."""
     model = make_model(readout="categorical", ia3=True, conditioning=True)
     model.keep_calibration(Calibration((1.0, 2.0), (1.5, 1.0), (0.5, 0.25), 3))
-    model.adapter.record |= {"training": {"steps": 3}, "inherited": [], "datasets": ["a"], "content_hash": "0"}
+    known = {"training": {"steps": 3}, "inherited": (), "datasets": ("a",), "content_hash": "0"}
+    model.adapter.provenance = replace(model.adapter.provenance, **known)
     model.trunk.save(tmp_path)
     model.adapter.save(tmp_path)
     MLPPolicy(model.env_spec, model.statistics, 8).save(tmp_path)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ def test_what_decides_the_computation_decides_the_fingerprint(make_trunk: MakeTr
     assert fingerprint(make_trunk(heads=1)) != fingerprint(trunk)
     assert fingerprint(make_trunk(dropout=0.5)) == fingerprint(trunk) == fingerprint(copy.deepcopy(trunk))
     others = [copy.deepcopy(adapter) for _ in range(3)]
-    others[0].context = 7
+    others[0].provenance = replace(adapter.provenance, context=7)
     others[1].scales.state_mean[3] += 1e-6
     others[2].action.bins.edges[0, 0] -= 1e-6
     assert len({fingerprint(each) for each in (adapter, *others)}) == 4
@@ -109,7 +110,7 @@ def test_a_word_is_no_permission(
 def test_a_fresh_adapter_fits_every_trunk_of_its_shape_and_no_other(
     trunks: tuple[Trunk, Trunk], adapter: Adapter, make_trunk: MakeTrunk
 ) -> None:
-    del adapter.record["trunk"]
+    adapter.provenance = replace(adapter.provenance, trunk=None)
     for trunk in trunks:
         TransferModel(trunk, adapter)
     with pytest.raises(TransferError, match="of width 16 and depth 2 does not fit a trunk of width 16 and depth 3"):

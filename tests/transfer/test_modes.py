@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transfer.errors import TransferError
 from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.provenance import Provenance
 from transfer.recipes import arguments
 from transfer.recipes.modes import MODES, find_modes, new_trunk, prepare_trunk, shuffle
 from transfer.recipes.pretrain import pretrain
@@ -83,19 +85,19 @@ def test_a_random_trunk_has_the_weights_of_step_0(
     random = prepare_trunk(MODES["random-trunk:embeddings"], result.trunk, SMALL, seed=9)
     assert not differing(random, started[0])
     assert differing(random, result.trunk) == {name for name, _ in result.trunk.named_parameters()}
-    assert fingerprint(random) == result.trunk.record["start"]
+    assert fingerprint(random) == result.trunk.provenance.start
 
 
 def test_a_random_trunk_needs_the_seed_of_its_pretraining(make_trunk: MakeTrunk) -> None:
     trunk = make_trunk()
-    trunk.record = {}
+    trunk.provenance = Provenance()
     with pytest.raises(TransferError, match="does not record the seed"):
         prepare_trunk(MODES["random-trunk:state"], trunk, SMALL, 0)
 
 
 def test_a_random_trunk_that_is_not_the_one_of_step_0_is_refused(make_trunk: MakeTrunk) -> None:
     trunk = make_trunk()
-    trunk.record["start"] = "0" * 64
+    trunk.provenance = replace(trunk.provenance, start="0" * 64)
     with pytest.raises(TransferError, match="another version of torch drew it"):
         prepare_trunk(MODES["random-trunk:state"], trunk, SMALL, 0)
 

@@ -21,6 +21,7 @@ from transfer.errors import TransferError
 from transfer.fingerprints import fingerprint
 from transfer.mlp import MLPPolicy
 from transfer.model import TransferModel
+from transfer.provenance import Provenance
 from transfer.scales import Scales
 
 GOOD = Statistics(
@@ -215,9 +216,7 @@ def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[...
     ("change", "message"),
     [
         ({"statistics": GOOD}, "statistics of 2 state numbers and 3 action numbers for 'hopper', which has 11 and 3"),
-        ({"context": 0}, "context=0 is too small"),
-        ({"context": 2.5}, "a whole number is needed"),
-        ({"context": 10**9}, "context=1000000000 is too large"),
+        ({"provenance": Provenance()}, "provenance.context is None"),
         ({"config": AdapterConfig(bins=9)}, "a quantile tokenizer of 8 bins.*needs a quantile one of 9 bins"),
         ({"config": AdapterConfig(bins=8, tokenizer="uniform")}, "a quantile tokenizer.*needs a uniform one"),
         ({"tokenizer": "wide"}, "fitted on actions beyond -1 and 1"),
@@ -245,6 +244,12 @@ def test_parts_that_contradict_each_other_make_no_adapter(
     parts = {"config": good.config, "env_spec": good.env_spec, "statistics": good.statistics, "width": 16, "depth": 2}
     with pytest.raises(TransferError, match=message):
         Adapter(**{**parts, **change, "tokenizer": tokenizer})
+
+
+@pytest.mark.parametrize(("context", "message"), [(0, "too small"), (2.5, "a whole number"), (10**9, "too large")])
+def test_the_context_is_a_number_of_steps(context: Any, message: str, make_adapter: Callable[..., Adapter]) -> None:
+    with pytest.raises(TransferError, match=f"context={context}.*{message}"):
+        make_adapter(context=context)
 
 
 def test_an_adapter_says_in_one_line_what_it_is(make_adapter: Callable[..., Adapter]) -> None:

@@ -39,14 +39,14 @@ def test_a_stored_checkpoint_acts_as_it_did(number: int, name: str) -> None:
 
 def test_the_stored_adapter_has_every_option() -> None:
     adapter = Adapter.load(FIXTURES / f"format{FORMAT}" / "reach")
-    assert adapter.ia3 is not None and adapter.conditioning is not None and adapter.context == 5
+    assert adapter.ia3 is not None and adapter.conditioning is not None and adapter.provenance.context == 5
     assert (adapter.config.readout, adapter.config.ranges, adapter.config.state) == (
         *("categorical", "per-dimension", "linear"),
     )
     assert adapter.statistics.calibration is not None and adapter.statistics.best_target == 20.0
     assert adapter.statistics.return_means and adapter.env_spec.action_low[1] == -np.inf
     assert [one.name for one in adapter.env_spec.slices] == ["observation", "goal", "position"]
-    assert adapter.record["training"] == {"mode": "stored", "steps": 3}
+    assert adapter.provenance.training == {"mode": "stored", "steps": 3}
 
 
 LOADED = """

@@ -1,5 +1,6 @@
 """An environment that the library has never heard of, with a goal in a Dict: loaded, learned, evaluated, saved."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -59,7 +60,7 @@ def test_a_policy_learns_to_walk_to_its_goal_and_survives_saving(episodes: Episo
     assert played.to_json()["successes"] == played.successes.tolist()  # type: ignore[union-attr]
     assert f"success {played.success_rate:.2f}" in str(played)
 
-    result.adapter.record["trunk"] = "any"
+    result.adapter.provenance = replace(result.adapter.provenance, trunk="any")
     adapter = Adapter.load(result.adapter.save(tmp_path / "adapter"), result.trunk, any_trunk=True)
     assert adapter.env_spec == episodes.env_spec
     policy, env = Policy(TransferModel(result.trunk, adapter)), gymnasium.make(point.GYM_ID)
