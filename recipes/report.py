@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.files import write_text
-from transfer.progress import duration
+from transfer.numbers import duration
 from transfer.recipes.cell_results import CellResult
 from transfer.recipes.cells import configured
 from transfer.recipes.differences import Pair, pairs

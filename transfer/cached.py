@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transfer.once import warn_once
 from transfer.process import acting
+from transfer.quieting import warn_once
 from transfer.trunk import Gains, Trunk
 
 log = logging.getLogger(__name__)

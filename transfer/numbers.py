@@ -93,6 +93,16 @@ def seen(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words a person reads at a glance: 8 s, 3 min 5 s, 2 h 10 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def _number(value: Any) -> Any:
     """The Python number that a value holds; None where it holds none. Infinity stands for what no float reaches."""
     if isinstance(value, (np.ndarray, np.generic)):

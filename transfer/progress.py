@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from transfer.numbers import duration
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -132,16 +134,6 @@ class Progress:
             yield
         except (OSError, ValueError):
             self.stream = self._bar = None
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words a person reads at a glance: 8 s, 3 min 5 s, 2 h 10 min."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _short(value: float | str) -> str:

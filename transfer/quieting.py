@@ -1,4 +1,4 @@
-"""Keeping quiet what packages say while they build environments, without touching stderr."""
+"""Warnings that are logged once, and what packages say while they build environments, kept off stderr."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from transfer.once import warn_once
-
 logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 _building = threading.local()
+
+
+@functools.lru_cache(maxsize=256)
+def warn_once(logger: logging.Logger, message: str) -> None:
+    """Log a warning under the name of whoever warns, once a process for each message."""
+    logger.warning("%s", message)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transfer.arrays import own
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import real, seen
-from transfer.once import warn_once
+from transfer.quieting import warn_once
 
 logger = logging.getLogger(__name__)
 _LEAST_SPAN = 1e-4  # of the largest return's size: returns that differ by less are equal but for noise

@@ -16,8 +16,8 @@ from transfer.building import Bounds, Spaces, build, spaces_of, unbounded
 from transfer.errors import NotAtHand, TransferError, check_keys
 from transfer.numbers import MOST_STEPS, MOST_WIDTH, flag, real, seen, whole
 from transfer.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
-from transfer.once import warn_once
 from transfer.parsing import id_in, parsed
+from transfer.quieting import warn_once
 from transfer.recording import gym_spec_json
 from transfer.references import ReferenceScores, checked_text
 from transfer.trust import vouch

@@ -20,9 +20,8 @@ from transfer.files import as_path
 from transfer.fingerprints import fingerprint
 from transfer.freezing import Selection, train_only
 from transfer.memory import kept_memory
-from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, duration, real, whole
 from transfer.process import isolated
-from transfer.progress import duration
 from transfer.resuming import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.sampler import WindowSampler
 from transfer.seeding import draws_by_itself, forked_noise, step_noise

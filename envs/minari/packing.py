@@ -27,8 +27,8 @@ from transfer.envs.minari.reading import Source, blocks_of, scan
 from transfer.envs.writing.staging import staged, sweep
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.once import warn_once
 from transfer.packed import ARRAYS, content_hash
+from transfer.quieting import warn_once
 from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from tests.toys import Toy
 from transfer.building import build, spaces_of
 from transfer.episodes import Episodes
 from transfer.errors import NotAtHand
-from transfer.once import warn_once
+from transfer.quieting import warn_once
 from transfer.specs import as_spec, gym_spec_json
 
 ID = "TestBuilt-v0"

@@ -2,7 +2,8 @@ import io
 
 import pytest
 
-from transfer.progress import Progress, duration
+from transfer.numbers import duration
+from transfer.progress import Progress
 
 
 class Clock:

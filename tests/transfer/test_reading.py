@@ -16,7 +16,7 @@ from transfer.batch import Batch
 from transfer.cached import Reader
 from transfer.mixed import MixedModel
 from transfer.model import TransferModel
-from transfer.once import warn_once
+from transfer.quieting import warn_once
 from transfer.trunk import Attention, Block, FeedForward, Trunk
 
 MakeModel = Callable[..., TransferModel]

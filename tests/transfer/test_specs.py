@@ -17,7 +17,7 @@ from tests.toys import toy
 from transfer.envs.catalog import ENVIRONMENTS, environment, find, known_environment
 from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.once import warn_once
+from transfer.quieting import warn_once
 from transfer.specs import EnvironmentSpec, ReferenceScores, as_spec, describe, gym_spec_json, without_targets
 
 
