@@ -37,8 +37,8 @@ format: $(VENV)/.dev  ## let ruff fix and format
 types: $(VENV)/.dev  ## mypy on all four folders
 	@mkdir -p .types/transfer
 	@for d in adapters envs recipes; do ln -sfn ../../$$d .types/transfer/$$d; done
-	@find .types/transfer -name '*.py' -xtype l -delete
-	@for f in transfer/*.py transfer/native transfer/py.typed; do ln -sfn ../../$$f .types/transfer/$${f##*/}; done
+	@find .types/transfer -xtype l -delete
+	@for f in transfer/*; do ln -sfn ../../$$f .types/transfer/$${f##*/}; done
 	$(BIN)/mypy -p transfer
 
 check: lint types test  ## everything that has to pass before a commit
