@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.measure import bounds, check_bounds, measure
 from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
-from transfer.dataset_statistics import Statistics
-from transfer.episodes import Episodes
+from transfer.data.dataset_statistics import Statistics
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.errors import check_type
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.provenance import CONTEXT, Provenance
+from transfer.models.scales import ActionRange, Scales
+from transfer.models.trunk import TrunkConfig
 from transfer.numbers import flag
-from transfer.provenance import CONTEXT, Provenance
 from transfer.registry import resolve
-from transfer.scales import ActionRange, Scales
-from transfer.specs import EnvironmentSpec
-from transfer.trunk import TrunkConfig
 
 
 def build_adapter(

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfer.adapter import Adapter
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
+from transfer.models.adapter import Adapter
 from transfer.numbers import flag
 
 BY_VALUE = " (by value)"

@@ -1,4 +1,4 @@
-"""The `transfer.dataset_statistics.Statistics` of some episodes, measured a block of steps at a time.
+"""The `transfer.data.dataset_statistics.Statistics` of some episodes, measured a block of steps at a time.
 
 Letters: N steps, E episodes, S state size, A action size.
 """
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.dataset_statistics import LONGEST, Statistics
-from transfer.episodes import Episodes
+from transfer.data.dataset_statistics import LONGEST, Statistics
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, check_type
-from transfer.specs import EnvironmentSpec
 
 logger = logging.getLogger(__name__)
 Float32 = NDArray[np.float32]

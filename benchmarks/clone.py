@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer import Episodes, Recorder, TrainConfig, evaluate, pretrain
-from transfer.adapter import AdapterConfig
-from transfer.trunk import TrunkConfig
+from transfer.models.adapter import AdapterConfig
+from transfer.models.trunk import TrunkConfig
 
 PLAYED = 10_000  # seed of the first episode that is played; `evaluate` begins there too
 BOUNDS = {"pendulum": (-2.0, 2.0), "unit": (0.0, 1.0), "narrow": (-0.4, 0.4)}

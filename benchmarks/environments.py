@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from transfer import Episodes, TrainConfig, Trunk, adapt, evaluate, load_episodes
-from transfer.adapter import AdapterConfig
+from transfer.data.environment.observations import summary
 from transfer.envs.checks.doctor import check_dataset
 from transfer.errors import TransferError
-from transfer.files import read_json, write_json, write_text
-from transfer.observations import summary
+from transfer.models.adapter import AdapterConfig
 from transfer.recipes.ceiling import ceiling
 from transfer.recipes.markdown_tables import number
 from transfer.recipes.versions import versions
+from transfer.storage.files import read_json, write_json, write_text
 
 BINS = (64, 256)
 

@@ -23,8 +23,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
-from transfer.devices import best_precision
-from transfer.memory import kept_memory
+from transfer.runtime.devices import best_precision
+from transfer.runtime.memory import kept_memory
 
 CPU = torch.device("cpu")
 

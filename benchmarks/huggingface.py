@@ -24,11 +24,11 @@ from torch import nn
 
 from benchmarks.measure import Row, Skip, interleave
 from benchmarks.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of, build, training_step
-from transfer.batch import Batch
-from transfer.devices import best_precision
-from transfer.memory import kept_memory
-from transfer.training import TrainConfig
-from transfer.updates import make_optimizer
+from transfer.data.batch import Batch
+from transfer.runtime.devices import best_precision
+from transfer.runtime.memory import kept_memory
+from transfer.training.fit import TrainConfig
+from transfer.training.updates import make_optimizer
 
 LAYOUT = "Walker2d"
 
@@ -89,7 +89,7 @@ def their_model(size: Size, shipped: bool) -> Any:
 
 
 def their_step(model: Any, batch: Batch, padding_mask: bool, precision: torch.dtype) -> Callable[[], object]:
-    """One update, as ours in `transfer.training`."""
+    """One update, as ours in `transfer.training.fit`."""
     config, real = TrainConfig(), batch.mask[..., None]
     optimizer = make_optimizer(model, config)
 

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.measure import Row, interleave, matrix_product
 from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
-from transfer.memory import kept_memory
+from transfer.runtime.memory import kept_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

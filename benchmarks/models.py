@@ -12,14 +12,14 @@ import torch
 
 from benchmarks.measure import Flops
 from transfer import Episodes, TransferModel, Trunk, WindowSampler
-from transfer.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.batch import Batch
-from transfer.freezing import train_only
-from transfer.seeding import step_noise
-from transfer.training import TrainConfig
-from transfer.trunk import TrunkConfig
-from transfer.updates import make_optimizer, update
+from transfer.data.batch import Batch
+from transfer.models.adapter import AdapterConfig
+from transfer.models.freezing import train_only
+from transfer.models.trunk import TrunkConfig
+from transfer.runtime.seeding import step_noise
+from transfer.training.fit import TrainConfig
+from transfer.training.updates import make_optimizer, update
 
 SPREAD, WHOLE = "ActionTokenizedSpreadEmbedding", "ActionEmbedding"
 FULL, FROZEN = ("trunk", "state", "action"), ("state", "action")

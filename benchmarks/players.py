@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from transfer import TransferModel
-from transfer.batch import Batch
+from transfer.data.batch import Batch
 
 
 class Actor(Protocol):

@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from benchmarks.measure import Row, Skip
 from benchmarks.models import Size
 from benchmarks.sections import SECTIONS
-from transfer import native
-from transfer.devices import best_precision
-from transfer.files import write_json, write_text
 from transfer.recipes.canvas import save_png
 from transfer.recipes.plots import FROZEN
 from transfer.recipes.versions import versions
+from transfer.runtime import native
+from transfer.runtime.devices import best_precision
+from transfer.storage.files import write_json, write_text
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from benchmarks.measure import Row, rounds, seconds
 from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.players import Actor, Recompute
 from transfer import TransferModel
-from transfer.evaluating import Alone
-from transfer.rollout import finish, make_crews
-from transfer.slots import Slot, Task
+from transfer.evaluation.evaluate import Alone
+from transfer.evaluation.rollout import finish, make_crews
+from transfer.evaluation.slots import Slot, Task
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}

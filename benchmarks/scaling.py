@@ -13,8 +13,8 @@ import torch
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
 from benchmarks.players import Player
-from transfer.devices import best_precision
-from transfer.memory import kept_memory
+from transfer.runtime.devices import best_precision
+from transfer.runtime.memory import kept_memory
 
 STREAMED, TRAINED = ("Walker2d", "Hammer"), "Walker2d"
 

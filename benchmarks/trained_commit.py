@@ -102,7 +102,7 @@ def training(steps: int, **more: Any) -> Any:
 
 def fit_everything(model: Any, episodes: Any, config: Any) -> None:
     """Train all parts of a model, its IA3 vectors too; the loop has no public name, so it is looked for."""
-    fit = importlib.import_module("transfer.training").fit
+    fit = importlib.import_module("transfer.training.fit").fit
     fit = fit.fit if isinstance(fit, ModuleType) else fit
     fit(model, transfer.WindowSampler(episodes, CONTEXT, BATCH, seed=4), config, list(model.parts()))
     model.eval()

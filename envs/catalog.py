@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transfer.data.environment.observations import slices_of
+from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
 from transfer.errors import unknown
-from transfer.observations import slices_of
-from transfer.specs import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
 
 
 @dataclass(frozen=True)

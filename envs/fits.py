@@ -11,14 +11,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from transfer.data.environment.building.parsing import parsed
+from transfer.data.environment.building.plain import plain, same, writable
+from transfer.data.environment.building.trust import find_registered
+from transfer.data.environment.building.wrappers import is_left_out, own_limit
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.envs.catalog import KnownEnvironment, find
 from transfer.errors import TransferError
 from transfer.numbers import seen
-from transfer.parsing import parsed
-from transfer.plain import plain, same, writable
-from transfer.specs import EnvironmentSpec
-from transfer.trust import find_registered
-from transfer.wrappers import is_left_out, own_limit
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec

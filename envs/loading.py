@@ -3,12 +3,12 @@
 import logging
 from typing import Any
 
+from transfer.data.episodes import Episodes
 from transfer.envs.dataset_ids import at_hand, local_ids
 from transfer.envs.minari.located import locate
 from transfer.envs.minari.metadata import Recorded, environment_of, read_recorded
 from transfer.envs.minari.packing import packed
 from transfer.envs.minari.reading import check_file
-from transfer.episodes import Episodes
 from transfer.numbers import seen
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def load_episodes(source: Any, env: Any = None, trust: bool = False) -> Episodes
         env: the environment to evaluate in, in place of the one that the datasets name or lack: a Gymnasium id
             ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment, a Gymnasium `EnvSpec` or an
             `EnvironmentSpec`.
-        trust: import and call whatever the datasets name as their environment; see `transfer.trust`.
+        trust: import and call whatever the datasets name as their environment; see `transfer.data.environment.building.trust`.
 
     Returns:
         All episodes in the order given, over read-only memory maps in the cache folder.

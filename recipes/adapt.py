@@ -8,27 +8,27 @@ from dataclasses import dataclass
 
 import torch
 
-from transfer.adapter import Adapter, AdapterConfig, check_pair
 from transfer.adapters.build import build_adapter
 from transfer.adapters.inherit import BY_VALUE, inherit
 from transfer.adapters.measure import measure
-from transfer.belonging import check_body
-from transfer.episodes import Episodes
+from transfer.data.environment.belonging import check_body
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, check_type, unknown
-from transfer.fingerprints import fingerprint
-from transfer.freezing import Selection
-from transfer.memory import said_when_exhausted
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
+from transfer.models.adapter import Adapter, AdapterConfig, check_pair
+from transfer.models.freezing import Selection
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import flag
-from transfer.process import isolated
 from transfer.recipes.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Training
 from transfer.recipes.kinds import kinds_for
 from transfer.recipes.modes import Mode, find_modes, prepare_trunk, trained_last
-from transfer.snapshot import lent, snapshot
-from transfer.training import FitResult, OnLog, TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
-from transfer.updates import check_numbers
+from transfer.runtime.memory import said_when_exhausted
+from transfer.runtime.process import isolated
+from transfer.storage.fingerprints import fingerprint
+from transfer.storage.snapshot import lent, snapshot
+from transfer.training.fit import FitResult, OnLog, TrainConfig
+from transfer.training.updates import check_numbers
 
 Model = TransferModel | MLPPolicy
 
@@ -112,11 +112,11 @@ def adapt(
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one. A trunk that
             lies elsewhere is copied there.
         precision: of the trunk's products: "float32", "bfloat16", the dtype, or "auto" (None) for the faster one.
-        compile: see `transfer.training.fit`.
+        compile: see `transfer.training.fit.fit`.
         checkpoint: folder for the state of an unfinished run.
         progress: show a bar on stderr.
-        on_start: see `transfer.training.fit`.
-        on_log: see `transfer.training.fit`.
+        on_start: see `transfer.training.fit.fit`.
+        on_log: see `transfer.training.fit.fit`.
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
 
     Raises:

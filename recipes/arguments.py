@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 
-from transfer.devices import find_device, find_precision
-from transfer.distributed import size
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
+from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError, check_type
-from transfer.files import as_path
-from transfer.memory import check_room
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
 from transfer.numbers import MOST_SEED, MOST_STEPS, flag, whole
 from transfer.recipes.hooks import shown, with_model
-from transfer.sampler import WindowSampler
-from transfer.training import FitResult, TrainConfig, fit
+from transfer.runtime.devices import find_device, find_precision
+from transfer.runtime.distributed import size
+from transfer.runtime.memory import check_room
+from transfer.storage.files import as_path
+from transfer.training.fit import FitResult, TrainConfig, fit
 
 Model = TransferModel | MLPPolicy
 MAKE_EPISODES = "Load them with load_episodes(...), or make them with Episodes.from_arrays(...)."

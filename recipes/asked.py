@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transfer.answers import LARGEST
+from transfer.data.environment.answers import LARGEST
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
 if TYPE_CHECKING:
-    from transfer.dataset_statistics import Statistics
-    from transfer.episodes import Episodes
+    from transfer.data.dataset_statistics import Statistics
+    from transfer.data.episodes import Episodes
 
 # `best` is what did best in the calibration, else p95; `calibrated` is an error without a calibration.
 BY_CALIBRATION = ("best", "calibrated")

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from transfer.errors import unknown
 
 if TYPE_CHECKING:
-    from transfer.outcome import Evaluation
+    from transfer.evaluation.outcome import Evaluation
 
 SCALARS = (
     *("train/loss", "train/grad_norm", "train/tokens_per_second", "train/lr"),
@@ -79,7 +79,7 @@ class Board:
         self._writer.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Log numbers by tag; fits the `on_log` callback of `transfer.training.fit`.
+        """Log numbers by tag; fits the `on_log` callback of `transfer.training.fit.fit`.
 
         Raises:
             TransferError: a tag that is not in the table.

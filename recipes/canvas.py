@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transfer.files import writing
+from transfer.storage.files import writing
 
 
 @contextmanager

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from transfer.adapters.build import fit_tokenizer
 from transfer.adapters.measure import measure
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
-from transfer.dataset_statistics import Statistics
+from transfer.data.dataset_statistics import Statistics
+from transfer.data.environment.spec import ReferenceScores
+from transfer.data.episodes import Episodes
 from transfer.envs.loading import load_episodes
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.models.scales import Scales
 from transfer.recipes.ceiling_report import CeilingReport, CeilingRow, write
 from transfer.recipes.recordings import Recording, recordings
 from transfer.recipes.replay import RAW, Key, Outcome, replay
 from transfer.recipes.versions import versions
-from transfer.scales import Scales
-from transfer.specs import ReferenceScores
 
 if TYPE_CHECKING:
     from transfer.recipes.replay import Env
@@ -62,7 +62,7 @@ def ceiling(
         episodes: how many to replay, evenly spread over the data; all where there are fewer.
         on_progress: called with (episodes done, episodes in all).
         env: the environment to replay in where the datasets name none; see `load_episodes`.
-        trust: import and call whatever the datasets name; see `transfer.trust`.
+        trust: import and call whatever the datasets name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: as `load_episodes`; nothing to try; an unknown tokenizer; no episode whose start comes back.

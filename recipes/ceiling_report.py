@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import check_keys
-from transfer.files import write_json, write_text
 from transfer.recipes.ceiling_text import notes, table
 from transfer.recipes.escaping import csv_field, markdown
 from transfer.recipes.trouble import plot_or_warn
-from transfer.specs import ReferenceScores
+from transfer.storage.files import write_json, write_text
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,13 @@ from types import TracebackType
 
 import numpy as np
 
-from transfer.acting import PolicyModel
-from transfer.calibration import TARGETS, calibrate
-from transfer.distributed import rank
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.evaluating import evaluate
-from transfer.files import read_json, sweep, write_json
-from transfer.freezing import Selection
-from transfer.outcome import Evaluation
-from transfer.progress import Progress
+from transfer.evaluation.calibration import TARGETS, calibrate
+from transfer.evaluation.evaluate import evaluate
+from transfer.evaluation.outcome import Evaluation
+from transfer.models.acting import PolicyModel
+from transfer.models.freezing import Selection
 from transfer.recipes.asked import from_data
 from transfer.recipes.boards import Board
 from transfer.recipes.config import RunConfig
@@ -29,7 +26,10 @@ from transfer.recipes.facts import Origin, outcome, timing
 from transfer.recipes.folder import check_links, resume_command
 from transfer.recipes.results import Probe, Probes, Results
 from transfer.recipes.text import selection_table
-from transfer.training import FitResult, TrainConfig
+from transfer.recipes.watching.progress import Progress
+from transfer.runtime.distributed import rank
+from transfer.storage.files import read_json, sweep, write_json
+from transfer.training.fit import FitResult, TrainConfig
 
 PARTIAL = "probes.json"
 
@@ -146,7 +146,7 @@ class RunCell:
             save()
 
     def calibrate(self, model: PolicyModel) -> None:
-        """Measure asked against achieved returns; see `transfer.calibration.calibrate`."""
+        """Measure asked against achieved returns; see `transfer.evaluation.calibration.calibrate`."""
         settings = self.config.eval
         targets = [from_data(name, self.episodes, model.statistics) for name in TARGETS]
         with Progress(settings.calibrate * len(TARGETS), f"{self.title}, calibration", "episodes") as progress:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
 from transfer.recipes.result_lines import (
     CalibrationLine,
@@ -18,7 +19,6 @@ from transfer.recipes.result_lines import (
     probe_lines,
 )
 from transfer.recipes.results import read_results, read_timing
-from transfer.specs import ReferenceScores
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from transfer.adapter import Adapter
 from transfer.adapters.build import build_adapter
-from transfer.episodes import Episodes
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.models.adapter import Adapter
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.adapt import build_model
 from transfer.recipes.config import RunConfig
 from transfer.recipes.modes import Mode, new_trunk
 from transfer.recipes.origins import find_trunk
-from transfer.specs import EnvironmentSpec
-from transfer.trunk import Trunk, TrunkConfig
 
 THREADS_A_CORE = 16
 

@@ -69,11 +69,11 @@ def run(
     **options: Any,
 ) -> None:
     """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
-    from transfer.distributed import connected, first_process_first, rank
     from transfer.recipes.config import load_config
     from transfer.recipes.own import import_named
     from transfer.recipes.presets import run_folder
     from transfer.recipes.run import run as run_recipe
+    from transfer.runtime.distributed import connected, first_process_first, rank
 
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
     if options["seeds"] is not None:
@@ -96,8 +96,8 @@ def run(
 @click.argument("file", type=Place("file"))
 def cp(preset: str, file: Path) -> None:
     """Copy a preset to a TOML file to edit; `transfer run FILE` runs it."""
-    from transfer.files import write_text
     from transfer.recipes.presets import own_copy
+    from transfer.storage.files import write_text
 
     text = own_copy(preset)
     if os.path.lexists(file):

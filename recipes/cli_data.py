@@ -31,7 +31,7 @@ def list_data() -> None:
 def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
     """Make a bundled dataset by playing its policies, as in: transfer data make hopper/medium-expert."""
     from transfer.envs.bundled.making import make_dataset
-    from transfer.progress import Progress
+    from transfer.recipes.watching.progress import Progress
 
     # The total is corrected by the first call: medium-expert plays two policies of this many steps.
     with Progress(steps, name, "steps") as progress:
@@ -49,7 +49,7 @@ def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
 def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
     """Turn one of D4RL's own HDF5 files into a Minari dataset; needs neither d4rl nor the old gym."""
     from transfer.envs.d4rl.importer import import_d4rl
-    from transfer.progress import Progress
+    from transfer.recipes.watching.progress import Progress
 
     with Progress(1, file.name, "steps") as progress:
         made = import_d4rl(file, env, dataset_id, overwrite, progress.update)
@@ -87,9 +87,9 @@ def ceiling(
     dataset: str, bins: str, tokenizers: str, episodes: int, out: Path | None, as_json: bool, env: str | None
 ) -> None:
     """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
-    from transfer.progress import Progress
     from transfer.recipes.ceiling import ceiling as measure
     from transfer.recipes.ceiling import write
+    from transfer.recipes.watching.progress import Progress
 
     if out is not None:
         check_writable(out)

@@ -46,7 +46,7 @@ def trusting(command: Command) -> Command:
     @_trust
     @functools.wraps(command)
     def with_word(*args: Any, trust: bool, **options: Any) -> Any:
-        from transfer.trust import trusting as on_this_word
+        from transfer.data.environment.building.trust import trusting as on_this_word
 
         with on_this_word(say) if trust else nullcontext():
             return command(*args, **options)
@@ -57,7 +57,7 @@ def trusting(command: Command) -> Command:
 def import_modules(modules: Iterable[str]) -> None:
     """Import modules that a user named. Raises TransferError for one that cannot be."""
     if modules := list(modules):
-        from transfer.importing import import_from_here
+        from transfer.data.environment.building.importing import import_from_here
 
         import_from_here(modules)
 

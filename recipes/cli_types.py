@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from transfer.errors import TransferError
-from transfer.files import as_path
+from transfer.storage.files import as_path
 
 MOST_SEEDS = 1_000
 

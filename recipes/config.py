@@ -12,18 +12,18 @@ from typing import Any
 
 import tomli_w
 
-from transfer.adapter import AdapterConfig
-from transfer.devices import PRECISIONS
+from transfer.decoding.history import DECODES
 from transfer.errors import TransferError, unknown
-from transfer.history import DECODES
+from transfer.models.adapter import AdapterConfig
+from transfer.models.trunk import TrunkConfig
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
 from transfer.recipes.asked import check_targets
 from transfer.recipes.origins import sizes_of
 from transfer.recipes.presets import find_config
 from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
-from transfer.training import TrainConfig
-from transfer.trunk import TrunkConfig
+from transfer.runtime.devices import PRECISIONS
+from transfer.training.fit import TrainConfig
 
 # Least and most of every count under [eval].
 COUNTS = {

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from transfer.errors import TransferError, unknown
-from transfer.files import read_text
 from transfer.numbers import seen
 from transfer.recipes.escaping import FORMULA, plain
 from transfer.recipes.schema import CHECKS, hints
+from transfer.storage.files import read_text
 
 Line = TypeVar("Line")
 WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")

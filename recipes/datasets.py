@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
 from transfer.envs.dataset_ids import BUNDLED, check_known, is_local, resolve
 from transfer.envs.loading import at_hand, load_episodes
 from transfer.envs.minari.download import fetch
 from transfer.envs.minari.remote import REMOTE
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.progress import Progress
 from transfer.recipes.config import DataConfig
 from transfer.recipes.used import Used
-from transfer.specs import EnvironmentSpec
+from transfer.recipes.watching.progress import Progress
 
 Say = Callable[[str], None]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from transfer.evaluation.statistics import Difference, difference
 from transfer.recipes.rows import Row, shared_seeds, with_mode
-from transfer.statistics import Difference, difference
 
 CONTROLS = ("random-trunk:{}", "shuffled-trunk:{}", "full", "scratch-adapt", "scratch-total", "mlp")
 LEAST = 3  # seeds that both modes have

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer.acting import PolicyModel
-from transfer.adapter import Adapter, check_pair
-from transfer.devices import find_device
+from transfer.data.environment.spec import as_spec
 from transfer.errors import TransferError
-from transfer.evaluating import evaluate
-from transfer.files import read_json
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
-from transfer.progress import Progress
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.acting import PolicyModel
+from transfer.models.adapter import Adapter, check_pair
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk
 from transfer.recipes.asked import from_adapter
 from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
 from transfer.recipes.film import film
-from transfer.specs import as_spec
-from transfer.trunk import Trunk
+from transfer.recipes.watching.progress import Progress
+from transfer.runtime.devices import find_device
+from transfer.storage.files import read_json
 
 
 @dataclass(frozen=True)

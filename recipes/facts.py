@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from transfer import native
-from transfer.adapter import Adapter
-from transfer.calibration_table import Calibration
-from transfer.devices import find_precision
-from transfer.distributed import size
-from transfer.episodes import Episodes
-from transfer.outcome import Evaluation
+from transfer.data.calibration_table import Calibration
+from transfer.data.episodes import Episodes
+from transfer.evaluation.outcome import Evaluation
+from transfer.models.adapter import Adapter
 from transfer.recipes.config import RunConfig
 from transfer.recipes.results import FORMAT, Played, Probe, Results, Timing, Trained, TrunkFate
 from transfer.recipes.schema import built
 from transfer.recipes.versions import versions
-from transfer.training import FitResult, TrainConfig
+from transfer.runtime import native
+from transfer.runtime.devices import find_precision
+from transfer.runtime.distributed import size
+from transfer.training.fit import FitResult, TrainConfig
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.acting import PolicyModel
-from transfer.belonging import check_body
+from transfer.data.environment.belonging import check_body
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.errors import TransferError
+from transfer.evaluation.policy import Policy
+from transfer.evaluation.rollout import FIRST_SEED
+from transfer.evaluation.slots import Slot
+from transfer.models.acting import PolicyModel
 from transfer.numbers import seen
-from transfer.policy import Policy
 from transfer.recipes.gif import write_gif
-from transfer.rollout import FIRST_SEED
-from transfer.slots import Slot
-from transfer.specs import EnvironmentSpec
 
 FRAMES_PER_SECOND = 30
 SCREEN = " MuJoCo draws without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or MUJOCO_GL=osmesa."
@@ -31,7 +31,7 @@ def film(model: PolicyModel, target: float, decode: str, file: Path, spec: Envir
     Args:
         model: who acts.
         target: raw return to ask for.
-        decode: see `transfer.planner.Stream`.
+        decode: see `transfer.decoding.planner.Stream`.
         file: where to.
         spec: the environment to play in.
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.files import sweep, write_text
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
 from transfer.recipes.own import named_modules, resuming
@@ -18,6 +17,7 @@ from transfer.recipes.results import read_results
 from transfer.recipes.toml import parse_toml
 from transfer.recipes.typed import dotted_keys, flatten
 from transfer.recipes.used import Used, dump_used
+from transfer.storage.files import sweep, write_text
 
 # What may differ between the beginning of a run and its continuation.
 FREE = ("adapt.modes", "run.seeds", "run.device")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.files import write_bytes
+from transfer.storage.files import write_bytes
 
 
 def gif_bytes(frames: NDArray[np.uint8], fps: int) -> bytes:

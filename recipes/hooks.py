@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from transfer.freezing import Selection
-from transfer.progress import Progress
-from transfer.training import OnLog, OnStep
+from transfer.models.freezing import Selection
+from transfer.recipes.watching.progress import Progress
+from transfer.training.fit import OnLog, OnStep
 
 Model = TypeVar("Model")
 
@@ -19,7 +19,7 @@ def with_model(
     on_log: OnLog | None,
     on_step: Callable[[int, Model], None] | None,
 ) -> dict[str, Any]:
-    """Callbacks for `transfer.training.fit`, `on_step` with the model as its last argument.
+    """Callbacks for `transfer.training.fit.fit`, `on_step` with the model as its last argument.
 
     The state of a run is saved before `on_step` hears of that step. A kill in between would lose the call, so a resumed
     run repeats it, right after `on_start`; whoever must not do a thing twice remembers the step.

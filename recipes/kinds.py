@@ -6,10 +6,10 @@ import logging
 from contextlib import suppress
 from dataclasses import fields
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.errors import TransferError, check_type, unknown
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.trunk import Trunk
 from transfer.registry import resolve
-from transfer.trunk import Trunk
 
 logger = logging.getLogger(__name__)
 

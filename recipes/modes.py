@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from transfer.adapter import AdapterConfig
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, unknown
-from transfer.fingerprints import fingerprint
-from transfer.memory import check_room
+from transfer.models.adapter import AdapterConfig
+from transfer.models.provenance import Provenance
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import seen
-from transfer.provenance import Provenance
 from transfer.recipes.cells import mode_folder
-from transfer.seeding import seeded
-from transfer.snapshot import snapshot
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.runtime.memory import check_room
+from transfer.runtime.seeding import seeded
+from transfer.storage.fingerprints import fingerprint
+from transfer.storage.snapshot import snapshot
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.files import as_path
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.storage.files import as_path
 
 
 def find_trunk(path: Path, seed: int) -> Path:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from transfer.data.environment.building.importing import import_from_here
 from transfer.errors import TransferError
-from transfer.importing import import_from_here
 from transfer.recipes.cli_own import module_of, say
 from transfer.recipes.config import RunConfig
 from transfer.recipes.presets import presets

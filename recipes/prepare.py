@@ -8,11 +8,9 @@ from pathlib import Path
 
 import torch
 
-from transfer.devices import find_device
-from transfer.distributed import check_shares, own_device, rank
-from transfer.episodes import Episodes
-from transfer.files import as_path
-from transfer.importing import import_from_here
+from transfer.data.environment.building.importing import import_from_here
+from transfer.data.episodes import Episodes
+from transfer.data.windows import check_context
 from transfer.recipes.checks import check_parts, missing_trunks, use_threads
 from transfer.recipes.config import RunConfig
 from transfer.recipes.datasets import check_playable, environment_of, load, make, named, obtain
@@ -20,7 +18,9 @@ from transfer.recipes.folder import claim, settle, with_cells
 from transfer.recipes.modes import Mode, find_modes
 from transfer.recipes.own import named_modules
 from transfer.recipes.used import SECTIONS, Used, read_used
-from transfer.sampler import check_context
+from transfer.runtime.devices import find_device
+from transfer.runtime.distributed import check_shares, own_device, rank
+from transfer.storage.files import as_path
 
 Say = Callable[[str], None]
 TRAINING = {"source": "pretrain", "target": "adapt"}  # what a section's data are for

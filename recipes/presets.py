@@ -5,8 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 from transfer.errors import TransferError, unknown
-from transfer.files import as_path
 from transfer.recipes.toml import read_toml
+from transfer.storage.files import as_path
 
 OFF = "# Off in this copy, because it stands for the data above and not for yours; take away the # to use it.\n"
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import torch
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import check_type
-from transfer.freezing import Selection
-from transfer.memory import said_when_exhausted
-from transfer.model import TransferModel
-from transfer.process import isolated
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.freezing import Selection
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.arguments import LESS, MAKE_EPISODES, Training
 from transfer.recipes.modes import new_trunk, trained_last
-from transfer.training import FitResult, OnLog, TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.runtime.memory import said_when_exhausted
+from transfer.runtime.process import isolated
+from transfer.training.fit import FitResult, OnLog, TrainConfig
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,11 +74,11 @@ def pretrain(
         seed: of weights, windows and noise.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one.
         precision: of the trunk's products: "float32", "bfloat16", the dtype, or "auto" (None) for the faster one.
-        compile: see `transfer.training.fit`.
+        compile: see `transfer.training.fit.fit`.
         checkpoint: folder for the state of an unfinished run.
         progress: show a bar on stderr.
-        on_start: see `transfer.training.fit`.
-        on_log: see `transfer.training.fit`.
+        on_start: see `transfer.training.fit.fit`.
+        on_log: see `transfer.training.fit.fit`.
         on_step: called after every step with its number and the model; see `with_model` for resumed runs.
 
     Raises:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.files import read_text, write_text
 from transfer.recipes.cell_results import CellResult
 from transfer.recipes.cells import planned
 from transfer.recipes.csv_lines import dump_lines
@@ -15,6 +14,7 @@ from transfer.recipes.report import Report, make_report, write_report
 from transfer.recipes.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
 from transfer.recipes.results_folder import RunRecord, config_name, is_results_folder
 from transfer.recipes.toml import read_toml
+from transfer.storage.files import read_text, write_text
 
 UNKNOWN = "# The folder of this run had no config.toml.\n"
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.answers import SUCCESS
+from transfer.data.environment.answers import SUCCESS
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.envs.dataset_ids import data_path
 from transfer.envs.minari.metadata import read_recorded
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.specs import EnvironmentSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.answers import success as told
+from transfer.data.environment.answers import success as told
 from transfer.recipes.recordings import Recording
 
 if TYPE_CHECKING:

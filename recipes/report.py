@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.files import write_text
 from transfer.numbers import duration
 from transfer.recipes.cell_results import CellResult
 from transfer.recipes.cells import configured
@@ -18,6 +17,7 @@ from transfer.recipes.results_folder import RunRecord, is_results_folder
 from transfer.recipes.rows import Row, make_rows
 from transfer.recipes.trouble import plot_or_warn
 from transfer.recipes.used import used_in
+from transfer.storage.files import write_text
 
 FLIPS = (
     "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "

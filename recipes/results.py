@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer.calibration_table import Calibration
+from transfer.data.calibration_table import Calibration
+from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
-from transfer.files import read_json
 from transfer.recipes.schema import Names, Returns, Schema, Share
-from transfer.specs import ReferenceScores
+from transfer.storage.files import read_json
 
 FORMAT = 1
 

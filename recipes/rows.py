@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transfer.evaluation.statistics import Summary, summarise
 from transfer.recipes.asked import BY_CALIBRATION
 from transfer.recipes.cell_results import CellResult, PlayedEpisodes
-from transfer.statistics import Summary, summarise
 
 Key = tuple[str, str, str, str, str]
 """Run, environment, mode, decoding and target of a row."""

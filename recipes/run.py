@@ -17,12 +17,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from transfer.adapter import Adapter
-from transfer.distributed import first_process_first, rank, wait
 from transfer.errors import TransferError
-from transfer.fingerprints import fingerprint
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
+from transfer.models.adapter import Adapter
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.cell import RunCell, finished
 from transfer.recipes.checks import load_source
@@ -35,7 +34,8 @@ from transfer.recipes.prepare import Job, Say, prepare
 from transfer.recipes.pretrain import PretrainResult, pretrain
 from transfer.recipes.report import write_report
 from transfer.recipes.results import TrunkFate
-from transfer.trunk import Trunk
+from transfer.runtime.distributed import first_process_first, rank, wait
+from transfer.storage.fingerprints import fingerprint
 
 
 def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:

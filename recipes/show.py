@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import TransferError
-from transfer.files import read_json
-from transfer.pairs import tensors_path
 from transfer.recipes.cells import next_command, policy_file, run_of, trained, unfinished
 from transfer.recipes.results import Results, read_results
-from transfer.tensors import read_header
+from transfer.storage.files import read_json
+from transfer.storage.pairs import tensors_path
+from transfer.storage.tensors import read_header
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from transfer.recipes.escaping import plain
 from transfer.recipes.presets import preset_text, presets
 
 if TYPE_CHECKING:
-    from transfer.freezing import Selection
+    from transfer.models.freezing import Selection
 
 
 def render(facts: Mapping[str, Any]) -> str:
     """What `describe` found, for a person."""
-    from transfer.calibration_table import Calibration
+    from transfer.data.calibration_table import Calibration
 
     if facts["kind"] == "run":
         return render_run(facts)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer.adapter import Adapter
 from transfer.errors import TransferError
-from transfer.evaluating import evaluate_together
-from transfer.fingerprints import fingerprint
-from transfer.mixed import MixedModel
-from transfer.model import TransferModel
-from transfer.progress import Progress
+from transfer.evaluation.evaluate import evaluate_together
+from transfer.models.adapter import Adapter
+from transfer.models.mixed_model import MixedModel
+from transfer.models.sequence_model import TransferModel
 from transfer.recipes.asked import from_adapter
 from transfer.recipes.config import EvalConfig
 from transfer.recipes.evaluation import Player, find_players
+from transfer.recipes.watching.progress import Progress
+from transfer.storage.fingerprints import fingerprint
 
 
 def evaluate_paths(

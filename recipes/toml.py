@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import TransferError
-from transfer.files import read_text
+from transfer.storage.files import read_text
 
 LARGEST = 200_000  # bytes; the presets have 4,000
 DEEPEST = 8  # tables and lists inside each other; settings need 3
@@ -18,7 +18,7 @@ def read_toml(path: Path) -> str:
     """The text of a TOML file; a byte-order mark is left out.
 
     Raises:
-        TransferError: see `transfer.files.read_text`.
+        TransferError: see `transfer.storage.files.read_text`.
     """
     return read_text(path, LARGEST, "utf-8-sig")
 

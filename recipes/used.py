@@ -25,7 +25,7 @@ class Used:
 
     Attributes:
         data: names of the datasets.
-        content: hash of the episodes, see `transfer.episodes.Episodes.content_hash`.
+        content: hash of the episodes, see `transfer.data.episodes.Episodes.content_hash`.
     """
 
     data: tuple[str, ...]

@@ -59,7 +59,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def kernels() -> None:
     """The C kernels; what is about them alone is skipped where there is no C compiler."""
-    from transfer import native
+    from transfer.runtime import native
 
     if native.library() is None:
         pytest.skip("no C compiler")

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from transfer.batch import Batch
-from transfer.model import TransferModel
+from transfer.data.batch import Batch
+from transfer.models.sequence_model import TransferModel
 
 
 def decode(model: TransferModel, batch: Batch, context: int, how: str) -> Tensor:

@@ -75,7 +75,7 @@ def counted(depth: int, frozen: bool) -> int:
     """FLOPs of all products with weights in a forward and backward, as PyTorch counts them."""
     from benchmarks.models import FROZEN, FULL, batch_of, build
     from benchmarks.models import QUICK as size
-    from transfer.freezing import train_only
+    from transfer.models.freezing import train_only
 
     model = build("Hopper", size.width, depth=depth)
     train_only(model, FROZEN if frozen else FULL)
@@ -91,7 +91,9 @@ def test_products_with_weights_are_counted_as_pytorch_counts_them(
     from benchmarks.measure import Flops
     from benchmarks.models import QUICK as size
 
-    monkeypatch.setattr("transfer.linear._available", lambda: False)  # its counter does not know oneDNN's
+    monkeypatch.setattr(
+        "transfer.runtime.layers.linear._available", lambda: False
+    )  # its counter does not know oneDNN's
     one = Flops.of(size.batch, size.context * (2 + 3), size.width, 1)
     assert counted(2, frozen) - counted(1, frozen) == passes * one.matrix
     assert (one.frozen if frozen else one.full) == passes * one.matrix + 3.5 * one.attention
@@ -190,7 +192,7 @@ def test_two_commits_take_turns_and_the_first_round_is_thrown_away() -> None:
 
 def test_a_clone_is_compared_with_its_behaviour_at_any_bounds() -> None:
     from benchmarks.clone import BOUNDS, clone, table
-    from transfer.training import TrainConfig
+    from transfer.training.fit import TrainConfig
 
     rows = [clone(BOUNDS[name], 1, 1, TrainConfig(steps=2, batch_size=2, context=4)) for name in ("unit", "pendulum")]
     assert rows[0].behaviour == pytest.approx(rows[1].behaviour, abs=0.1)

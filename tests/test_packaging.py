@@ -48,7 +48,12 @@ def test_the_wheel_holds_every_module_and_the_types_marker(wheel: list[str], fol
 
 @pytest.mark.parametrize(
     "pattern",
-    ["recipes/configs/*.toml", "envs/bundled/behaviours/*.npz", "transfer/native/*.[ch]", "transfer/native/*.py"],
+    [
+        "recipes/configs/*.toml",
+        "envs/bundled/behaviours/*.npz",
+        "transfer/runtime/native/*.[ch]",
+        "transfer/runtime/native/*.py",
+    ],
 )
 def test_the_wheel_holds_the_data_files(wheel: list[str], pattern: str) -> None:
     places = (path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))

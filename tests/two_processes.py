@@ -20,15 +20,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from transfer.adapter import AdapterConfig
-from transfer.distributed import connected, rank
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.models.adapter import AdapterConfig
+from transfer.models.trunk import TrunkConfig
 from transfer.recipes.adapt import adapt
 from transfer.recipes.modes import new_trunk
 from transfer.recipes.pretrain import pretrain
-from transfer.training import TrainConfig
-from transfer.trunk import TrunkConfig
+from transfer.runtime.distributed import connected, rank
+from transfer.training.fit import TrainConfig
 
 LENGTHS = (2, 9, 3, 14, 2, 2, 5, 11)  # most windows are padded, each by another amount
 CONFIG = TrainConfig(steps=6, batch_size=6, context=7, lr=1e-3, warmup=0, log_every=1, save_every=2)

@@ -43,51 +43,51 @@ __all__ = [
 
 # Strings, so that the core offers names of envs and recipes without importing them.
 _HOMES = {
-    "Adapter": "transfer.adapter",
-    "AdapterConfig": "transfer.adapter",
-    "EnvironmentSpec": "transfer.specs",
-    "Episodes": "transfer.episodes",
-    "MixedModel": "transfer.mixed",
-    "Policy": "transfer.policy",
+    "Adapter": "transfer.models.adapter",
+    "AdapterConfig": "transfer.models.adapter",
+    "EnvironmentSpec": "transfer.data.environment.spec",
+    "Episodes": "transfer.data.episodes",
+    "MixedModel": "transfer.models.mixed_model",
+    "Policy": "transfer.evaluation.policy",
     "Recorder": "transfer.envs.writing.recorder",
-    "ReferenceScores": "transfer.specs",
-    "TrainConfig": "transfer.training",
+    "ReferenceScores": "transfer.data.environment.spec",
+    "TrainConfig": "transfer.training.fit",
     "TransferError": "transfer.errors",
-    "TransferModel": "transfer.model",
-    "Trunk": "transfer.trunk",
-    "TrunkConfig": "transfer.trunk",
-    "WindowSampler": "transfer.sampler",
+    "TransferModel": "transfer.models.sequence_model",
+    "Trunk": "transfer.models.trunk",
+    "TrunkConfig": "transfer.models.trunk",
+    "WindowSampler": "transfer.data.windows",
     "adapt": "transfer.recipes.adapt",
-    "calibrate": "transfer.calibration",
-    "evaluate": "transfer.evaluating",
-    "evaluate_together": "transfer.evaluating",
-    "fingerprint": "transfer.fingerprints",
+    "calibrate": "transfer.evaluation.calibration",
+    "evaluate": "transfer.evaluation.evaluate",
+    "evaluate_together": "transfer.evaluation.evaluate",
+    "fingerprint": "transfer.storage.fingerprints",
     "load_episodes": "transfer.envs.loading",
     "pretrain": "transfer.recipes.pretrain",
     "save_dataset": "transfer.envs.writing.saving",
-    "train_only": "transfer.freezing",
+    "train_only": "transfer.models.freezing",
 }
 
 if _TYPE_CHECKING:
-    from transfer.adapter import Adapter, AdapterConfig
-    from transfer.calibration import calibrate
+    from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores
+    from transfer.data.episodes import Episodes
+    from transfer.data.windows import WindowSampler
     from transfer.envs.loading import load_episodes
     from transfer.envs.writing.recorder import Recorder
     from transfer.envs.writing.saving import save_dataset
-    from transfer.episodes import Episodes
     from transfer.errors import TransferError
-    from transfer.evaluating import evaluate, evaluate_together
-    from transfer.fingerprints import fingerprint
-    from transfer.freezing import train_only
-    from transfer.mixed import MixedModel
-    from transfer.model import TransferModel
-    from transfer.policy import Policy
+    from transfer.evaluation.calibration import calibrate
+    from transfer.evaluation.evaluate import evaluate, evaluate_together
+    from transfer.evaluation.policy import Policy
+    from transfer.models.adapter import Adapter, AdapterConfig
+    from transfer.models.freezing import train_only
+    from transfer.models.mixed_model import MixedModel
+    from transfer.models.sequence_model import TransferModel
+    from transfer.models.trunk import Trunk, TrunkConfig
     from transfer.recipes.adapt import adapt
     from transfer.recipes.pretrain import pretrain
-    from transfer.sampler import WindowSampler
-    from transfer.specs import EnvironmentSpec, ReferenceScores
-    from transfer.training import TrainConfig
-    from transfer.trunk import Trunk, TrunkConfig
+    from transfer.storage.fingerprints import fingerprint
+    from transfer.training.fit import TrainConfig
 
     __version__: str
 

@@ -29,9 +29,9 @@ _KINDS: dict[str, dict[str, str]] = {
     },
     "ia3": {"ia3": "transfer.adapters.tuning.ia3:IA3"},
     "checkpoint": {
-        "trunk": "transfer.trunk:SAVED",
-        "adapter": "transfer.adapter:SAVED",
-        "mlp": "transfer.mlp:SAVED",
+        "trunk": "transfer.models.trunk:SAVED",
+        "adapter": "transfer.models.adapter:SAVED",
+        "mlp": "transfer.models.mlp:SAVED",
     },
     "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
 }

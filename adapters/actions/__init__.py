@@ -1,6 +1,6 @@
 """The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
 
-Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer.scales`).
+Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer.models.scales`).
 
 | class | tokens per step | a token stands for |
 |---|---|---|

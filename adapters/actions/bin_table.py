@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer.adapter import RANGES
 from transfer.errors import unknown
+from transfer.models.adapter import RANGES
 
 
 def check_ranges(ranges: str) -> None:

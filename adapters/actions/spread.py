@@ -7,16 +7,16 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from transfer.adapter import READOUTS
 from transfer.adapters.actions.bin_table import BinTable, check_ranges
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression
 from transfer.adapters.small_linear import small_linear
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
+from transfer.decoding.tables import ActionTables
+from transfer.decoding.untouched import changes, originals
 from transfer.errors import TransferError, unknown
-from transfer.tables import ActionTables
-from transfer.untouched import changes, originals
+from transfer.models.adapter import READOUTS
 
 
 class _Spread(nn.Module, ABC):

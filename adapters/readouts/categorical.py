@@ -40,7 +40,7 @@ class SpreadCategorical(nn.Module):
         return (shares * bins.centers[first : first + hidden.shape[-2]]).sum(-1)
 
     def tables(self, action_size: int, bins: Bins | None) -> tuple[Tensor, Tensor, Tensor]:
-        """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        """`weights`, `biases` and `centers` of `transfer.decoding.tables.ActionTables`."""
         assert bins is not None
         weights = self.weight.expand(action_size, -1, -1)
         biases = self.bias.expand(action_size, -1).masked_fill(bins.unused(), float("-inf"))

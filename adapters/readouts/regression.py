@@ -50,7 +50,7 @@ class SpreadRegression(nn.Module):
         return torch.tanh((hidden * weight).sum(-1) + self.bias)
 
     def tables(self, action_size: int, bins: Bins | None = None) -> tuple[Tensor, Tensor, None]:
-        """`weights`, `biases` and `centers` of `transfer.tables.ActionTables`."""
+        """`weights`, `biases` and `centers` of `transfer.decoding.tables.ActionTables`."""
         own = self.weight.expand(action_size, -1) if self.rows is None else self.weight + self.rows
         return own[:, None], self.bias.expand(action_size, 1), None
 

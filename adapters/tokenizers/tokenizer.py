@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transfer import registry
-from transfer.arrays import own
+from transfer.data.arrays import own
 from transfer.errors import TransferError
 from transfer.numbers import MOST_BINS, whole
 

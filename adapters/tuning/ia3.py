@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from transfer.trunk import Gains
+from transfer.models.trunk import Gains
 
 
 class IA3(nn.Module):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import TransferError
-from transfer.quieting import quiet
+from transfer.runtime.logs import quiet
 
 Array = NDArray[np.float32]
 NUM_ENVS = 16  # one forward pass for all of them; more gives no speed, as MuJoCo then takes nearly all the time

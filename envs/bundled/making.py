@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from transfer.envs.dataset_ids import BUNDLED, data_path, is_local
 from transfer.envs.writing.minari_format import episode_buffer, publish, staging, version, write_dataset
 from transfer.errors import TransferError, unknown
-from transfer.files import read_json
 from transfer.numbers import MOST_SEED, MOST_STEPS, whole
+from transfer.storage.files import read_json
 
 if TYPE_CHECKING:
     from transfer.envs.bundled.generate import Behaviour, Trajectory

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from transfer.data.environment.observations import summary
 from transfer.envs.checks import adroit_checks, antmaze_checks, environment_checks, file_checks, value_checks
 from transfer.envs.checks.findings import CODES, SEVERITIES, Finding
 from transfer.envs.checks.survey import Data, survey
-from transfer.observations import summary
 
 __all__ = ["CODES", "Checkup", "Finding", "check_dataset", "render"]
 _MODULES = (file_checks, value_checks, environment_checks, antmaze_checks, adroit_checks)
@@ -52,7 +52,7 @@ def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Chec
     Args:
         dataset_id: a Minari id on this machine, or a bundled name that stands for one dataset ("hopper/expert").
         env: the environment to evaluate in, in place of the one that the metadata name; see `load_episodes`.
-        trust: import and call whatever the metadata name; see `transfer.trust`.
+        trust: import and call whatever the metadata name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: an unknown name, a dataset that is not on this machine, or files that cannot be read.

@@ -6,13 +6,13 @@ import importlib.metadata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from transfer.data.environment.building.parsing import parsed
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
 from transfer.envs.fits import row_of
 from transfer.envs.minari.metadata import differ
 from transfer.errors import TransferError
 from transfer.numbers import real
-from transfer.parsing import parsed
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.data.environment.observations import Slices, to_state
 from transfer.envs.minari.hdf5 import Arrays, episode_names
 from transfer.errors import TransferError
-from transfer.observations import Slices, to_state
 
 Array = NDArray[Any]
 FLAGS = ("terminations", "truncations")

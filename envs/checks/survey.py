@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from transfer.building import Spaces, spaces_of
+from transfer.data.environment.building.make import Spaces, spaces_of
+from transfer.data.environment.observations import ant_hint, slices_of_space, summary, total, vector_size
+from transfer.data.environment.spec import EnvironmentSpec, as_spec, describe
 from transfer.envs.catalog import KnownEnvironment, find
 from transfer.envs.checks.measured import Array, Layout, Measured, distances, measure_file
 from transfer.envs.dataset_ids import check_known, command_for, data_path, is_local, resolve
@@ -19,8 +21,6 @@ from transfer.envs.minari.hdf5 import Arrays, again, episode_names, opened
 from transfer.envs.minari.metadata import Recorded, read_recorded
 from transfer.envs.minari.reading import check_file
 from transfer.errors import NotAtHand, TransferError
-from transfer.observations import ant_hint, slices_of_space, summary, total, vector_size
-from transfer.specs import EnvironmentSpec, as_spec, describe
 
 GOAL_RADIUS = 0.45  # gymnasium_robotics, maze_v4.py, compute_reward
 D4RL_RADIUS = 0.5  # D4RL, locomotion/goal_reaching_env.py and maze_env.py
@@ -113,7 +113,7 @@ def survey(source: str, env: Any = None, trust: bool = False) -> Data:
     Args:
         source: a Minari id or a bundled name of one dataset.
         env: the environment to evaluate in, in place of the one that the metadata name; see `as_spec`.
-        trust: import and call whatever the metadata name; see `transfer.trust`.
+        trust: import and call whatever the metadata name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: an unknown name, a dataset that is not here, a file that is not whole, or metadata that cannot

@@ -18,7 +18,7 @@ from transfer.envs.catalog import ENVIRONMENTS, KnownEnvironment, known_environm
 from transfer.envs.d4rl.d4rl_file import Arrays, observations, opened
 from transfer.envs.writing.minari_format import check_new_id, episode_buffer, new_id_of, publish, staging, write_dataset
 from transfer.errors import TransferError
-from transfer.files import as_path
+from transfer.storage.files import as_path
 
 logger = logging.getLogger(__name__)
 # How D4RL's own files name the mazes.
@@ -139,7 +139,7 @@ def _check_name(file: Path, env: str) -> None:
 
 def _fitting_spec(known: KnownEnvironment, arrays: Arrays) -> Any:
     """The Gymnasium spec of the environment whose observations and actions are as large as those of the file."""
-    from transfer.trust import registered
+    from transfer.data.environment.building.trust import registered
 
     fitting: dict[int, tuple[str, dict[str, Any]]] = {known.state_size: (known.gym_id, {})}
     if known.name == "ant":  # D4RL's has the contact forces of 14 bodies, the world's too; v5 leaves those out

@@ -2,7 +2,7 @@
 
 An entry is a folder with the four arrays of some datasets and `index.json`. It is used only if
 
-- folder and files are this user's own, and nobody else may write to them (`transfer.caches`),
+- folder and files are this user's own, and nobody else may write to them (`transfer.runtime.caches`),
 - the numbers are those that were written: a CRC-32 of each array is computed at every opening (12 ms for 57 MiB), so
   that a single changed number is noticed wherever it is,
 - the data files are those that were read: a file whose inode, size, and times of content and status are as before
@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.caches import cache_root, distrust
+from transfer.data.environment.observations import Slices
+from transfer.data.packed import ARRAYS
 from transfer.envs.minari.located import Located
 from transfer.errors import TransferError
-from transfer.files import read_json
-from transfer.observations import Slices
-from transfer.packed import ARRAYS
+from transfer.runtime.caches import cache_root, distrust
+from transfer.storage.files import read_json
 
 INDEX = "index.json"
 _FORMAT = 4  # raise it when the packed arrays or the index change, so that old entries are not read

@@ -12,8 +12,8 @@ from typing import Any
 from transfer.envs.dataset_ids import data_path, is_id, is_local, resolve
 from transfer.envs.minari.download import fetch
 from transfer.errors import TransferError
-from transfer.files import as_path, read_json
 from transfer.numbers import seen
+from transfer.storage.files import as_path, read_json
 
 _FILE = "main_data.hdf5"
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from transfer.building import Spaces
+from transfer.data.environment.building.make import Spaces
+from transfer.data.environment.building.parsing import parsed
+from transfer.data.environment.building.recording import to_json
+from transfer.data.environment.spec import EnvironmentSpec, as_spec, spec_of
 from transfer.errors import TransferError
-from transfer.files import read_json
 from transfer.numbers import seen
-from transfer.parsing import parsed
-from transfer.recording import to_json
-from transfer.specs import EnvironmentSpec, as_spec, spec_of
+from transfer.storage.files import read_json
 
 logger = logging.getLogger(__name__)
 _TYPE = re.compile(r"(bool|float|u?int)\d{0,3}")
@@ -127,7 +127,7 @@ def environment_of(recorded: Recorded, env: Any = None, trust: bool = False) -> 
     Args:
         recorded: what the metadata say.
         env: takes the place of what they say; see `as_spec`.
-        trust: import and call whatever they name; see `transfer.trust`.
+        trust: import and call whatever they name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: no environment, Discrete actions or images, or data of other sizes than the environment.

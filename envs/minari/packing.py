@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.belonging import check_joinable
-from transfer.caches import own_folder
+from transfer.data.environment.belonging import check_joinable
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
+from transfer.data.packed import ARRAYS, content_hash
 from transfer.envs.minari.entries import State, entry_path, map_arrays, read_entry, write_index
 from transfer.envs.minari.located import Located
 from transfer.envs.minari.reading import Source, blocks_of, scan
 from transfer.envs.writing.staging import staged, sweep
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.packed import ARRAYS, content_hash
-from transfer.quieting import warn_once
-from transfer.specs import EnvironmentSpec
+from transfer.runtime.caches import own_folder
+from transfer.runtime.logs import warn_once
 
 logger = logging.getLogger(__name__)
 _STAGED = ".writing-"

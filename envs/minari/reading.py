@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.packed import first_not_finite
 from transfer.envs.minari.hdf5 import Arrays, again, episode_names, opened
 from transfer.errors import TransferError, unknown
-from transfer.packed import first_not_finite
-from transfer.specs import EnvironmentSpec
 
 Packed = dict[str, NDArray[np.float32]]
 _BLOCK = 1 << 25  # bytes of observations that are read at once

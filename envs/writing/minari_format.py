@@ -13,8 +13,8 @@ from transfer.envs.minari.remote import REMOTE
 from transfer.envs.writing.guarded_file import CarefulFile
 from transfer.envs.writing.staging import recover, set_aside, staged
 from transfer.errors import TransferError
-from transfer.files import write_json
 from transfer.numbers import seen
+from transfer.storage.files import write_json
 
 
 @contextlib.contextmanager
@@ -119,7 +119,7 @@ def write_dataset(
 
 
 def _spaces(gym_spec: str) -> tuple[Any, Any]:
-    from transfer.building import build
+    from transfer.data.environment.building.make import build
 
     with contextlib.closing(build(gym_spec)) as env:
         return env.observation_space, env.action_space

@@ -13,12 +13,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer import answers
-from transfer.arrays import own
-from transfer.episodes import Episodes
+from transfer.data.arrays import own
+from transfer.data.environment import answers
+from transfer.data.environment.observations import slices_of_space, vector_size
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.numbers import seen
-from transfer.observations import slices_of_space, vector_size
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space
 
-from transfer.building import build
+from transfer.data.environment.building.make import build
+from transfer.data.environment.spec import EnvironmentSpec, as_spec
+from transfer.data.episode import Episode
+from transfer.data.episodes import Episodes
 from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
 from transfer.envs.writing.recorder import Recorder
-from transfer.episode import Episode
-from transfer.episodes import Episodes
 from transfer.errors import NotAtHand, TransferError
 from transfer.numbers import flag, seen
-from transfer.specs import EnvironmentSpec, as_spec
 
 
 def save_dataset(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from transfer.locks import lock
+from transfer.storage.locks import lock
 
 _ASIDE = "before"
 _DAY = 86_400  # seconds after which a folder is left over where there are no locks

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.adapters.tokenizers.quantile import QuantileTokenizer
-from transfer.episodes import Episodes
-from transfer.trunk import TrunkConfig
+from transfer.data.episodes import Episodes
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.trunk import TrunkConfig
 
 SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}
 

@@ -9,15 +9,15 @@ import torch
 
 from tests.toys import toy
 from transfer import registry
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.actions.whole import ActionTokenizedEmbedding
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.fingerprints import fingerprint
-from transfer.provenance import Provenance
-from transfer.trunk import TrunkConfig
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.provenance import Provenance
+from transfer.models.trunk import TrunkConfig
+from transfer.storage.fingerprints import fingerprint
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeEpisodes = Callable[..., Episodes]

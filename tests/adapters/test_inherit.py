@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from transfer.adapter import Adapter
 from transfer.adapters.inherit import inherit
 from transfer.errors import TransferError
+from transfer.models.adapter import Adapter
 
 Build = Callable[..., Adapter]
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from tests.toys import toy
-from transfer.adapter import AdapterConfig
 from transfer.adapters import measure as measuring
 from transfer.adapters.build import build_adapter
 from transfer.adapters.measure import measure
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.scales import FARTHEST, Scales
-from transfer.trunk import TrunkConfig
+from transfer.models.adapter import AdapterConfig
+from transfer.models.scales import FARTHEST, Scales
+from transfer.models.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=1, heads=2)
 

@@ -123,7 +123,7 @@ def warm_up() -> None:
         importlib.import_module(name)
     for name in library_modules():
         importlib.import_module(name)
-    from transfer import native
+    from transfer.runtime import native
 
     native.library()  # built once, not by every fork
 

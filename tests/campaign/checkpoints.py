@@ -218,7 +218,7 @@ def rewrite(
 def loaded(home: Path, part: str) -> Any:
     """What a checkpoint holds."""
     from transfer import Adapter, Trunk
-    from transfer.mlp import MLPPolicy
+    from transfer.models.mlp import MLPPolicy
 
     return {"trunk": Trunk, "adapter": Adapter, "mlp": MLPPolicy}[part].load(home)  # type: ignore[attr-defined]
 
@@ -231,7 +231,7 @@ def save_again(home: Path, part: str) -> None:
 def sign(home: Path, part: str, indent: int | None = 1) -> None:
     """Make hashes, checksum and fingerprint those of the files, as whoever edits them on purpose would do."""
     from transfer import TransferError
-    from transfer.pairs import checksum
+    from transfer.storage.pairs import checksum
 
     content = read(home, part)
     tensors = home / f"{part}.safetensors"

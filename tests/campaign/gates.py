@@ -83,7 +83,7 @@ def own_checksum(content: dict[str, Any]) -> Any:
 
 def any_spec(gym_spec: str, trust: bool = False) -> Any:
     """The spec as the file says."""
-    from transfer.trust import parsed
+    from transfer.data.environment.building.trust import parsed
 
     return parsed(gym_spec)
 
@@ -92,21 +92,21 @@ GATES: dict[str, Gate] = {
     "whole numbers": Gate("transfer.numbers:whole", itself, "library", "TrainConfig(steps=2.5"),
     "real numbers": Gate("transfer.numbers:real", itself, "library", "TrainConfig(lr=nan"),
     "flags": Gate("transfer.numbers:flag", itself, "library", "build_adapter(conditioning=3"),
-    "arrays": Gate("transfer.arrays:own", array, "arrays", "states: masked"),
-    "finite numbers": Gate("transfer.packed:check_finite", nothing, "arrays", "states: nan"),
-    "paths": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", "Trunk.save: nothing"),
-    "home folders": Gate("transfer.files:as_path", lambda value, name="": Path(value), "paths", ": home"),
-    "checksum of the JSON": Gate("transfer.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
-    "the adapter's trunk": Gate("transfer.adapter:check_pair", nothing, "command line", "--trunk other"),
-    "one body": Gate("transfer.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
-    "trust": Gate("transfer.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
+    "arrays": Gate("transfer.data.arrays:own", array, "arrays", "states: masked"),
+    "finite numbers": Gate("transfer.data.packed:check_finite", nothing, "arrays", "states: nan"),
+    "paths": Gate("transfer.storage.files:as_path", lambda value, name="": Path(value), "paths", "Trunk.save: nothing"),
+    "home folders": Gate("transfer.storage.files:as_path", lambda value, name="": Path(value), "paths", ": home"),
+    "checksum of the JSON": Gate("transfer.storage.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
+    "the adapter's trunk": Gate("transfer.models.adapter:check_pair", nothing, "command line", "--trunk other"),
+    "one body": Gate("transfer.data.environment.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
+    "trust": Gate("transfer.data.environment.building.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
     "declared sizes": Gate(
         "transfer.envs.minari.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"
     ),
-    "targets": Gate("transfer.targets:real", itself, "targets", "target_return=nan"),
-    "answers of environments": Gate("transfer.answers:reward", first_number, "environments", "rewards of two agents"),
+    "targets": Gate("transfer.evaluation.targets:real", itself, "targets", "target_return=nan"),
+    "answers of environments": Gate("transfer.data.environment.answers:reward", first_number, "environments", "rewards of two agents"),
     "types of results": Gate("transfer.recipes.schema:misfits", no_misfits, "run folders", "results.json: versions"),
-    "whose state it is": Gate("transfer.resuming:_check_head", nothing, "run folders", "state.json, signed: identity."),
+    "whose state it is": Gate("transfer.training.resume:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip
 

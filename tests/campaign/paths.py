@@ -126,7 +126,7 @@ def load(name: str) -> Callable[[Place, Any], Any]:
 
     def road(place: Place, path: Any) -> Any:
         import transfer
-        from transfer.mlp import MLPPolicy
+        from transfer.models.mlp import MLPPolicy
 
         return (MLPPolicy if name == "MLPPolicy" else getattr(transfer, name)).load(path)
 

@@ -99,7 +99,7 @@ def signature(keys: Keys) -> bool:
 
 def sign(folder: Path) -> None:
     """Make the hashes of a state those of its files, so that its values are judged."""
-    from transfer.pairs import checksum
+    from transfer.storage.pairs import checksum
 
     content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     content["tensors"] = hashlib.sha256((folder / "state.safetensors").read_bytes()).hexdigest()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from transfer import Episodes, TransferError
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.envs.catalog import environment
-from transfer.specs import EnvironmentSpec
 
 REAL = st.one_of(arrays.floating_dtypes(sizes=(16, 32, 64)), arrays.integer_dtypes(), arrays.unsigned_integer_dtypes())
 DATES = st.one_of(arrays.datetime64_dtypes(), arrays.timedelta64_dtypes())

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from transfer.data.episodes import Episodes
 from transfer.envs.loading import load_episodes
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
 
 MEDIUM, EXPERT = "bundled/hopper/medium-v0", "bundled/hopper/expert-v0"

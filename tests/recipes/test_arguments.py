@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from transfer.adapter import AdapterConfig
+from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.evaluating import evaluate
-from transfer.fingerprints import fingerprint
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.adapter import AdapterConfig
+from transfer.models.trunk import TrunkConfig
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import pretrain
-from transfer.training import TrainConfig
-from transfer.trunk import TrunkConfig
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.fit import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=3)
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
@@ -155,7 +155,7 @@ def test_results_are_one_line(episodes: Episodes) -> None:
 def test_what_no_memory_holds_is_refused_before_it_is_asked_for(
     call: str, kind: str, episodes: Episodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.memory._machine", lambda: 2**20 if kind == "batch" else 2**14)
+    monkeypatch.setattr("transfer.runtime.memory._machine", lambda: 2**20 if kind == "batch" else 2**14)
     config = TrainConfig(steps=2, batch_size=10**6 if kind == "batch" else 4, context=3)
     with pytest.raises(TransferError, match=rf"a {kind} of .* needs at least .* GB of memory, there are 0.0 GB. Lower"):
         CALLS[call](episodes, config=config)

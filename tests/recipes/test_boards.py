@@ -6,12 +6,12 @@ import pytest
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from transfer.data.environment.spec import ReferenceScores
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
-from transfer.evaluating import Evaluation
+from transfer.evaluation.evaluate import Evaluation
 from transfer.recipes import boards
 from transfer.recipes.boards import Board
-from transfer.specs import ReferenceScores
 
 
 def read(folder: Path) -> EventAccumulator:

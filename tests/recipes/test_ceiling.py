@@ -34,8 +34,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    from transfer.quieting import quiet
-    from transfer.trust import registered
+    from transfer.data.environment.building.trust import registered
+    from transfer.runtime.logs import quiet
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

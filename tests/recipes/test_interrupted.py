@@ -89,9 +89,9 @@ class Half:
 
 def stop_write(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, error: BaseException) -> None:
     """The nth time that a file called `name` is written, half of it gets there."""
-    import transfer.files
+    import transfer.storage.files
 
-    original, left = transfer.files._temporary, [nth]
+    original, left = transfer.storage.files._temporary, [nth]
 
     def temporary(path: Path, mode: int) -> tuple[Path, Any]:
         made, stream = original(path, mode)
@@ -99,7 +99,7 @@ def stop_write(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, error: Base
         left[0] -= called == name
         return made, Half(stream, error) if called == name and left[0] == 0 else stream
 
-    monkeypatch.setattr(transfer.files, "_temporary", temporary)
+    monkeypatch.setattr(transfer.storage.files, "_temporary", temporary)
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from torch import nn
 
-from transfer.adapter import AdapterConfig
+from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.fingerprints import fingerprint
-from transfer.provenance import Provenance
+from transfer.models.adapter import AdapterConfig
+from transfer.models.provenance import Provenance
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.adapt import adapt
 from transfer.recipes.pretrain import PretrainResult, pretrain
-from transfer.training import TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.fit import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=3)
 SMALL = TrunkConfig(width=16, depth=2, heads=2)

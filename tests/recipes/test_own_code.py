@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 
 from tests.toys import toy
 from transfer.adapters.build import build_adapter
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.ceiling import ceiling
 from transfer.recipes.cli import cli
 from transfer.recipes.config import load_config
 from transfer.recipes.own import import_named, resuming
-from transfer.trunk import Trunk, TrunkConfig
 
 EVIL = """
 from pathlib import Path

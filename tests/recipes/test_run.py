@@ -12,10 +12,10 @@ from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.run_files import cell, results, rows
-from transfer import native
 from transfer.recipes import boards
 from transfer.recipes.config import load_config
 from transfer.recipes.used import read_used
+from transfer.runtime import native
 
 Transfer = Callable[..., Result]
 MAIN = "hopper-to-walker2d"

@@ -7,10 +7,10 @@ import pytest
 from click.testing import Result
 
 from tests.run_files import cell, results, rows
+from transfer.models.trunk import Trunk
 from transfer.recipes.config import load_config
 from transfer.recipes.evaluation import find_players
 from transfer.recipes.folder import held
-from transfer.trunk import Trunk
 
 Transfer = Callable[..., Result]
 

@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from transfer.adapters.build import build_adapter
+from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.fingerprints import fingerprint
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.cli import cli
 from transfer.recipes.show import describe
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.storage.fingerprints import fingerprint
 
 
 @pytest.fixture(scope="module")

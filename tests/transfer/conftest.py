@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.build import build_adapter
-from transfer.batch import Batch
+from transfer.data.batch import Batch
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.episodes import Episodes
-from transfer.model import TransferModel
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.modes import new_trunk
-from transfer.specs import EnvironmentSpec
-from transfer.trunk import Trunk, TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}
@@ -129,11 +129,11 @@ def make_batch() -> Callable[..., Batch]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every way of decoding: all dimensions in one call of a kernel, a call for each, and without kernels."""
     if request.param == "PyTorch":
-        monkeypatch.setattr("transfer.native.fits", lambda size: False)
+        monkeypatch.setattr("transfer.runtime.native.fits", lambda size: False)
     else:
         request.getfixturevalue("kernels")
     if request.param == "one by one":
-        monkeypatch.setattr("transfer.planner.tables_of", lambda action: None)
+        monkeypatch.setattr("transfer.decoding.planner.tables_of", lambda action: None)
     return str(request.param)
 
 

@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfer.adapter import Adapter, AdapterConfig
 from transfer.adapters.inherit import BY_VALUE
-from transfer.batch import Batch
-from transfer.episodes import Episodes
+from transfer.data.batch import Batch
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
+from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
-from transfer.evaluating import evaluate
-from transfer.fingerprints import fingerprint
-from transfer.freezing import train_only
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.freezing import train_only
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.adapt import AdaptResult, adapt
 from transfer.recipes.modes import MODES, new_trunk, shuffle
-from transfer.sampler import WindowSampler
-from transfer.specs import EnvironmentSpec
-from transfer.training import TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.fit import TrainConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeTrunk = Callable[..., Trunk]

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.adapter import AdapterConfig
+from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.fingerprints import fingerprint
-from transfer.mlp import MLPPolicy
-from transfer.model import TransferModel
-from transfer.provenance import Provenance
+from transfer.models.adapter import AdapterConfig
+from transfer.models.mlp import MLPPolicy
+from transfer.models.provenance import Provenance
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes import arguments
 from transfer.recipes.modes import MODES, find_modes, new_trunk, prepare_trunk, shuffle
 from transfer.recipes.pretrain import pretrain
-from transfer.training import TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.fit import TrainConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeTrunk = Callable[..., Trunk]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from transfer.adapters.tuning.ia3 import IA3
-from transfer.training import TrainConfig
-from transfer.trunk import Trunk, TrunkConfig
-from transfer.updates import make_optimizer
+from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.training.fit import TrainConfig
+from transfer.training.updates import make_optimizer
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 

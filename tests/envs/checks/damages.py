@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from gymnasium import spaces
 
-from transfer.specs import gym_spec_json
+from transfer.data.environment.spec import gym_spec_json
 
 
 def metadata(folder: Path, **changes: Any) -> None:

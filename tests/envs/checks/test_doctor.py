@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from tests.envs.checks.damages import CASES, Case, arrays, both, cut, metadata, put, rename, spec
+from transfer.data.environment.building.trust import registered
 from transfer.envs.checks.doctor import CODES, Checkup, Finding, check_dataset, render
 from transfer.envs.checks.value_checks import ranges
 from transfer.errors import TransferError
-from transfer.trust import registered
 
 IDS = {name: f"mine/{name}-v2" for name in ("hopper", "antmaze", "door", "pen")}
 ALWAYS = {  # what is true of these environments, whatever the data

@@ -13,10 +13,10 @@ from gymnasium import spaces, wrappers
 from minari.data_collector import EpisodeBuffer
 
 from tests.toys import toy
+from transfer.data.environment.spec import as_spec
 from transfer.envs.checks.doctor import check_dataset
 from transfer.envs.loading import load_episodes
 from transfer.errors import NotAtHand, TransferError
-from transfer.specs import as_spec
 
 Write = Callable[..., str]
 ID = "mine/toy-v0"

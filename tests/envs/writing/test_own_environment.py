@@ -10,10 +10,10 @@ import pytest
 
 from tests import point
 from transfer import Adapter, Policy, TrainConfig, TransferModel, evaluate, load_episodes, pretrain
-from transfer.adapter import AdapterConfig
-from transfer.episodes import Episodes
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.trunk import TrunkConfig
+from transfer.models.adapter import AdapterConfig
+from transfer.models.trunk import TrunkConfig
 
 SLICES = [("observation", 2), ("goal", 2), ("position", 2)]
 

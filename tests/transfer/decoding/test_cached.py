@@ -1,0 +1,297 @@
+"""Whatever somebody hooks, wraps or replaces in a model, its actions are those that its forward of training gives."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
+
+from tests.forcing import check_forced, close, decode
+from transfer.data.batch import Batch
+from transfer.decoding.cached import Reader
+from transfer.models.mixed_model import MixedModel
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Attention, Block, FeedForward, Trunk
+from transfer.runtime.layers.attention import causal_attention
+from transfer.runtime.logs import warn_once
+
+MakeModel = Callable[..., TransferModel]
+MakeBatch = Callable[..., Batch]
+Change = Callable[[TransferModel], Any]
+
+
+class Squared(FeedForward):
+    """Of another activation."""
+
+    def forward(self, x: Tensor, gains: Any) -> Tensor:
+        return self.proj(F.relu(self.fc(x)).square())
+
+
+class Halved(Attention):
+    def forward(self, *args: Any) -> Tensor:
+        return super().forward(*args) / 2
+
+
+class Forgetful(Attention):
+    """Knows nothing of caches, and looks at two tokens."""
+
+    def forward(self, x: Tensor, *args: Any) -> Tensor:
+        q, k, v = (self._split(part(x)) for part in (self.q, self.k, self.v))
+        seen = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril().triu(-1)
+        return self.o(F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2))
+
+
+class Narrow(Attention):
+    """Takes what the first version of an attention took."""
+
+    def forward(self, x: Tensor, gains: Any = None, mask: Any = None, cache: Any = None, *rest: Any) -> Tensor:
+        if cache is not None:
+            raise NotImplementedError
+        return self.o(
+            causal_attention(*(self._split(part(x)) for part in (self.q, self.k, self.v))).transpose(1, 2).flatten(2)
+        )
+
+
+class Doubled(Block):
+    def forward(self, *args: Any) -> Tensor:
+        return 2 * super().forward(*args)
+
+
+class Bent(nn.LayerNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sin()
+
+
+class Shifted(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0.5
+
+
+class Wrapped(nn.Module):
+    """What fine-tuning puts around a layer."""
+
+    def __init__(self, inner: nn.Linear) -> None:
+        super().__init__()
+        self.inner, self.more = inner, nn.Parameter(torch.full((inner.in_features, inner.out_features), 0.05))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) + x @ self.more
+
+
+def as_kind(module: nn.Module, kind: type[nn.Module]) -> None:
+    module.__class__ = kind
+
+
+def parts(model: TransferModel) -> dict[str, nn.Module]:
+    block = model.trunk.blocks[1]
+    return {
+        "trunk": model.trunk,
+        "block": block,
+        "attention": block.attn,
+        "feed-forward": block.mlp,
+        "norm": block.ln_2,
+        "linear": block.mlp.fc,
+        "first norm": model.trunk.ln_in,
+        "time": model.trunk.time,
+        "returns": model.trunk.returns,
+        "state": model.adapter.state,
+        "action": model.adapter.action,
+    }
+
+
+def louder(module: nn.Module, inputs: Any, output: Any) -> Any:
+    """Adds to what a module returns what no LayerNorm takes back."""
+    return (output[0] + output[0].sin(), *output[1:]) if isinstance(output, tuple) else output + output.sin()
+
+
+def turned(module: nn.Module, inputs: Any) -> Any:
+    return (inputs[0].cos(), *inputs[1:])
+
+
+TRUNKS = "trunk", "block", "attention", "feed-forward", "norm", "linear", "first norm", "time", "returns"
+HOOKED = *TRUNKS, "state", "action"
+CHANGES: dict[str, Change] = {
+    **{f"hook on {name}": lambda m, name=name: parts(m)[name].register_forward_hook(louder) for name in HOOKED},
+    "hook before feed-forward": lambda m: m.trunk.blocks[0].mlp.register_forward_pre_hook(turned),
+    "backward hook": lambda m: m.trunk.blocks[0].mlp.register_full_backward_hook(lambda *_: None),
+    "feed-forward of a class": lambda m: as_kind(m.trunk.blocks[0].mlp, Squared),
+    "attention of a class": lambda m: as_kind(m.trunk.blocks[1].attn, Halved),
+    "attention without a cache": lambda m: as_kind(m.trunk.blocks[0].attn, Forgetful),
+    "attention that refuses a cache": lambda m: as_kind(m.trunk.blocks[0].attn, Narrow),
+    "block of a class": lambda m: as_kind(m.trunk.blocks[0], Doubled),
+    "norm of a class": lambda m: as_kind(m.trunk.ln_out, Bent),
+    "linear of a class": lambda m: as_kind(m.trunk.blocks[1].attn.v, Shifted),
+    "wrapped linear": lambda m: setattr(m.trunk.blocks[1].attn, "q", Wrapped(m.trunk.blocks[1].attn.q)),
+    "parametrization": lambda m: parametrizations.weight_norm(m.trunk.blocks[1].mlp.proj),
+    "pruning": lambda m: prune.l1_unstructured(m.trunk.blocks[1].mlp.fc, "weight", 0.5),
+    "pruned columns": lambda m: prune.ln_structured(m.trunk.blocks[0].attn.o, "weight", 0.5, n=2, dim=0),
+    "method of an object": lambda m: setattr(m.trunk.blocks[0].mlp, "forward", lambda x, gains: x.tanh()),
+    "fewer blocks": lambda m: setattr(m.trunk, "blocks", m.trunk.blocks[:1]),
+    "another eps": lambda m: setattr(m.trunk.blocks[0].ln_1, "eps", 0.5),
+    "other heads": lambda m: setattr(m.trunk.blocks[0].attn, "heads", 1),
+    "a wider feed-forward": lambda m: wider(m.trunk.blocks[1].mlp),
+    "no bias": lambda m: m.trunk.blocks[1].attn.q.register_parameter("bias", None),
+    "time replaced": lambda m: setattr(m.trunk, "time", Clock(m.trunk.config.width)),
+    "state replaced": lambda m: setattr(m.adapter, "state", nn.Sequential(m.adapter.state, nn.Tanh())),
+    "state with dropout, while it trains": lambda m: dropping(m),
+}
+
+
+SAME = "backward hook", "parametrization", "state with dropout, while it trains"  # change no number
+
+
+class Clock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, steps: Tensor) -> Tensor:
+        return (steps[..., None].float() / 7).sin().expand(*steps.shape, self.width)
+
+
+def wider(mlp: FeedForward) -> None:
+    width = mlp.fc.in_features
+    torch.manual_seed(1)
+    mlp.fc, mlp.proj = type(mlp.fc)(width, 5 * width), type(mlp.fc)(5 * width, width)
+
+
+def dropping(model: TransferModel) -> None:
+    model.adapter.state = nn.Sequential(model.adapter.state, nn.Dropout(0.5))
+    model.train()
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(params=["kernels"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "PyTorch":
+        monkeypatch.setattr("transfer.runtime.native.fits", lambda size: False)
+    else:
+        request.getfixturevalue("kernels")
+
+
+def changed(make_model: MakeModel, name: str, action: str) -> TransferModel:
+    model = make_model(action=action, width=32, ia3=name not in ("a wider feed-forward", "fewer blocks"))
+    CHANGES[name](model)
+    return model
+
+
+def check(name: str, kind: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = changed(make_model, name, kind)
+    batch = make_batch(model, steps=8)
+    chosen = decode(model, batch, 4, "autoregressive")
+    check_forced(model.eval(), batch, chosen, 4)
+    plain = decode(make_model(action=kind, width=32, ia3=True), batch, 4, "autoregressive")
+    assert (chosen - plain).abs().max() > 1e-3 or name in SAME
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_actions_are_those_of_trainings_forward(name: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    check(name, "ActionTokenizedSpreadEmbedding", make_model, make_batch)
+
+
+@pytest.mark.parametrize("way", ["kernels", "PyTorch"], indirect=True)
+@pytest.mark.parametrize("name", ["hook on trunk", "attention without a cache", "hook on state", "hook on action"])
+def test_so_are_whole_actions(name: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    check(name, "ActionEmbedding", make_model, make_batch)
+
+
+@pytest.mark.parametrize("name", ["hook on block", "attention without a cache", "fewer blocks", "hook on action"])
+def test_parallel_decoding_and_rows_that_leave_are_so_too(
+    name: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = changed(make_model, name, "ActionSpreadEmbedding")
+    batch = make_batch(model, rows=3, steps=9)
+    together = decode(model, batch, 4, "parallel")
+    stream, rows = model.stream(3, 4, "parallel"), torch.arange(3)
+    for t in range(9):
+        if t == 5:
+            rows = torch.tensor([0, 2])
+            stream.select(torch.tensor([True, False, True]))
+        close(stream.step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t]), together[rows, t])
+
+
+@pytest.mark.parametrize("name", ["hook on trunk", "feed-forward of a class", "attention without a cache"])
+def test_adapters_side_by_side_are_so_too(name: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = changed(make_model, name, "ActionTokenizedSpreadEmbedding")
+    batch = make_batch(model, steps=9)
+    stream = MixedModel(model.trunk, {"a": model.adapter, "b": model.adapter}).stream({"a": 3, "b": 1}, 6)
+    alone = decode(model, batch, 6, "autoregressive")
+    for t in range(9):
+        seen = {k: (batch.states[:n, t], batch.returns[:n, t], batch.times[:n, t]) for k, n in (("a", 3), ("b", 1))}
+        actions = stream.step(seen)
+        close(actions["a"], alone[:, t])
+        close(actions["b"], alone[:1, t])
+
+
+def test_hooks_on_all_modules_count(make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = make_model(width=32)
+    batch = make_batch(model, steps=8)
+    plain = decode(model, batch, 6, "autoregressive")
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, _, output: 2 * output if isinstance(module, FeedForward) else None
+    )
+    try:
+        chosen = decode(model, batch, 6, "autoregressive")
+        check_forced(model, batch, chosen, 6)
+    finally:
+        handle.remove()
+    assert (chosen - plain).abs().max() > 1e-3
+    assert torch.equal(decode(model, batch, 6, "autoregressive"), plain)
+
+
+def test_a_forward_replaced_for_a_whole_class_counts(
+    make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(width=32)
+    batch = make_batch(model, steps=8)
+    plain = nn.LayerNorm.forward
+    monkeypatch.setattr(nn.LayerNorm, "forward", lambda self, x: plain(self, x).tanh())
+    check_forced(model, batch, decode(model, batch, 6, "autoregressive"), 6)
+
+
+def test_the_reason_is_logged_once(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    warn_once.cache_clear()
+    model = changed(make_model, "wrapped linear", "ActionEmbedding")
+    with caplog.at_level(logging.WARNING, "transfer"):
+        for _ in range(3):
+            assert isinstance(model.stream(1, 6, "autoregressive").decoder, Reader)
+    assert [record.getMessage() for record in caplog.records] == [
+        "trunk: 'blocks.1.attn.q' is a Wrapped, so actions are chosen through its own forward, slower."
+    ]
+
+
+def test_a_cache_serves_wherever_it_makes_no_difference(make_model: MakeModel) -> None:
+    for name, cached in (("wrapped linear", True), ("hook on block", True), ("attention without a cache", False)):
+        reader = changed(make_model, name, "ActionEmbedding").stream(1, 6, "autoregressive").decoder
+        assert isinstance(reader, Reader) and (reader.cache is not None) == cached
+
+
+@pytest.mark.parametrize("way", ["kernels", "PyTorch"], indirect=True)
+@pytest.mark.parametrize("where", ["model", "trunk", "adapter"])
+def test_float64_and_half_weights_act(action: str, where: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    how = "autoregressive"
+    model = make_model(action=action, width=32, ia3=True)
+    batch = make_batch(model, steps=9)
+    plain = decode(model, batch, 6, how)
+    part = {"model": model, "trunk": model.trunk, "adapter": model.adapter}[where]
+    part.double()
+    wide = decode(model, batch, 6, how)
+    assert wide.dtype == torch.float64
+    torch.testing.assert_close(wide.float(), plain, atol=1e-3, rtol=1e-3)
+    part.bfloat16()
+    half = decode(model, batch, 6, how)
+    assert half.dtype == torch.float32 and torch.equal(half, decode(model.float(), batch, 6, how))
+
+
+def test_unchanged_models_are_decoded(make_model: MakeModel) -> None:
+    assert not isinstance(make_model(width=32).stream(1, 6, "autoregressive").decoder, Reader)
+    assert isinstance(Trunk().blocks[0], Block)

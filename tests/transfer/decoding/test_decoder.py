@@ -1,0 +1,119 @@
+"""Reading a few tokens at a time equals `Trunk.forward` over all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from transfer.decoding.native import Decoder
+from transfer.errors import TransferError
+from transfer.models.trunk import Gains, Trunk, TrunkConfig
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(params=["C", "PyTorch"])
+def trunk(request: pytest.FixtureRequest) -> Trunk:
+    """With heads of a size that the kernels take, and where there are none."""
+    if request.param == "C":
+        request.getfixturevalue("kernels")
+    else:
+        request.getfixturevalue("monkeypatch").setattr("transfer.runtime.native.fits", lambda size: False)
+    torch.manual_seed(0)
+    trunk = Trunk(TrunkConfig(width=32, depth=3, heads=2)).eval()
+    with torch.no_grad():
+        for parameter in trunk.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)  # biases and LayerNorms too
+    assert (Decoder(trunk, None, 1, 1).blocks is not None) == (request.param == "C")
+    return trunk
+
+
+def some_gains() -> list[Gains]:
+    return [Gains(torch.rand(32) + 0.5, torch.rand(32) + 0.5, torch.rand(128) + 0.5) for _ in range(3)]
+
+
+@pytest.mark.parametrize("pieces", [(1,) * 40, (3, 37), (40,), (2, 1, 13, 1, 20, 3)])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_hidden_vectors_are_the_trunks(trunk: Trunk, pieces: tuple[int, ...], scaled: bool) -> None:
+    gains, tokens = some_gains() if scaled else None, torch.randn(5, 40, 32)
+    whole, _ = trunk(tokens, gains)
+    decoder, end = Decoder(trunk, gains, 5, 40), 0
+    for piece in pieces:
+        end += piece
+        read = decoder.read(tokens[:, end - piece : end], wanted=piece)
+        torch.testing.assert_close(read, whole[:, end - piece : end], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_not_wanted_is_read_all_the_same(trunk: Trunk) -> None:
+    tokens = torch.randn(2, 6, 32)
+    decoder = Decoder(trunk, None, 2, 6)
+    assert decoder.read(tokens[:, :3], 0).shape == (2, 0, 32)
+    torch.testing.assert_close(decoder.read(tokens[:, 3:], 1), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_forgotten_tokens_leave_no_trace(trunk: Trunk) -> None:
+    tokens = torch.randn(2, 5, 32)
+    decoder = Decoder(trunk, None, 2, 5)
+    first = decoder.read(tokens[:, :3])
+    decoder.read(torch.randn(2, 2, 32))
+    decoder.forget(3)
+    torch.testing.assert_close(decoder.read(tokens[:, 3:]), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+    decoder.forget(0)
+    assert torch.equal(decoder.read(tokens[:, :3]), first)
+
+
+def test_some_rows_go_on(trunk: Trunk) -> None:
+    tokens, rows = torch.randn(4, 5, 32), torch.tensor([True, False, False, True])
+    decoder = Decoder(trunk, None, 4, 5)
+    decoder.read(tokens[:, :4])
+    decoder.select(rows)
+    torch.testing.assert_close(decoder.read(tokens[rows, 4:]), trunk(tokens)[0][rows, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Trunk) -> None:
+    tokens = torch.randn(1, 4, 32)
+    decoder = Decoder(trunk, None, 1, 4)
+    decoder.read(tokens[:, :3])
+    with pytest.raises(TransferError, match="5 tokens for a decoder with room for 4"):
+        decoder.read(torch.randn(1, 2, 32))
+    torch.testing.assert_close(decoder.read(tokens[:, 3:]), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
+    with pytest.raises(TransferError, match=r"\(D\), not one a row"):
+        Decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)
+
+
+def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
+    tokens = torch.randn(3, 4, 32)
+    whole, _ = trunk(tokens)
+    torch.testing.assert_close(Decoder(trunk.train(), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_a_wrapped_layer_is_refused(trunk: Trunk) -> None:
+    trunk.blocks[1].attn.k = torch.nn.Sequential(trunk.blocks[1].attn.k, torch.nn.Dropout(0.1))
+    with pytest.raises(TransferError, match="'blocks.1.attn.k' is a Sequential"):
+        Decoder(trunk, None, 1, 4)
+
+
+def test_threads_share_the_sequences_and_change_no_bit(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, found = torch.randn(7, 9, 32), []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr("transfer.runtime.native.blocks.WORTH_A_THREAD", 1)
+        decoder = Decoder(trunk, None, 7, 9)
+        found.append(torch.cat([decoder.read(part) for part in tokens.split([5, 1, 3], 1)], 1))
+    assert torch.equal(*found)
+
+
+def test_memory_that_was_never_written_is_never_read(trunk: Trunk) -> None:
+    tokens = torch.randn(2, 6, 32)
+    decoder = Decoder(trunk, None, 2, 6)
+    decoder.read(torch.full((2, 6, 32), 1e30))
+    decoder.forget(0)
+    read = torch.cat([decoder.read(part, part.shape[1]) for part in tokens.split([4, 2], 1)], 1)
+    torch.testing.assert_close(read, trunk(tokens)[0], atol=1e-5, rtol=1e-5)

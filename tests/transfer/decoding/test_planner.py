@@ -1,0 +1,213 @@
+"""Decoding step by step gives what one forward over the whole window gives, at no more than twice its tokens."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from tests.forcing import check_forced, close, decode, forced, window_start
+from transfer.data.batch import Batch
+from transfer.decoding.native import Decoder
+from transfer.errors import TransferError
+from transfer.models.adapter import Adapter
+from transfer.models.sequence_model import TransferModel
+
+MakeModel = Callable[..., TransferModel]
+MakeBatch = Callable[..., Batch]
+SPREAD = ("ActionSpreadEmbedding", "ActionTokenizedSpreadEmbedding")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def every_way(way: str) -> None:
+    """All tests of this file decode in every way."""
+
+
+@pytest.fixture
+def make_model(make_model: MakeModel) -> MakeModel:
+    """With heads that the kernels take."""
+    return partial(make_model, width=32)
+
+
+def test_a_window_restarts_from_its_newest_half() -> None:
+    assert [window_start(t, 6) for t in range(13)] == [0] * 6 + [3] * 3 + [6] * 3 + [9]
+
+
+@pytest.mark.parametrize("context", [1, 2, 5, 6, 20])
+def test_decoding_equals_teacher_forcing_on_the_chosen_actions(
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action, ia3=True)
+    batch = make_batch(model, steps=14)
+    check_forced(model, batch, decode(model, batch, context, "autoregressive"), context)
+
+
+@pytest.mark.parametrize("kind", SPREAD)
+def test_each_way_is_taken(kind: str, way: str, make_model: MakeModel) -> None:
+    stream = make_model(action=kind).stream(1, 6, "autoregressive")
+    assert (stream.decoder.blocks is None, stream.choices is None) == (way == "PyTorch", way != "at once")
+
+
+def test_bins_are_decoded_as_they_are_trained(make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = make_model(readout="categorical", conditioning=True)
+    batch = make_batch(model, steps=14)
+    check_forced(model, batch, decode(model, batch, 6, "autoregressive"), 6)
+
+
+@pytest.mark.parametrize("kind", SPREAD)
+def test_later_dimensions_are_chosen_knowing_earlier_ones(
+    kind: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=kind)
+    batch = make_batch(model, steps=4)
+    one, other = (decode(model, batch, 6, how) for how in ("autoregressive", "parallel"))
+    close(one[:, 0, 0], other[:, 0, 0])
+    assert (one[:, 0, 1:] - other[:, 0, 1:]).abs().max() > 1e-3
+
+
+def test_parallel_equals_a_forward_whose_newest_action_is_zero(
+    action: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, steps=14)
+    chosen = decode(model, batch, 6, "parallel")
+    for t in range(14):
+        known = chosen.clone()
+        known[:, t] = 0
+        close(chosen[:, t], forced(model, batch, known, t, 6))
+
+
+@pytest.mark.parametrize("how", ["autoregressive", "parallel"])
+@pytest.mark.parametrize("leave", [2, 6, 8], ids=["growing", "full", "restarted"])
+def test_rows_that_go_on_alone_act_as_before(
+    action: str, how: str, leave: int, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=4, steps=14)
+    together = decode(model, batch, 6, how)
+    stream, rows = model.stream(4, 6, how), torch.arange(4)
+    for t in range(14):
+        if t == leave:
+            stream.select(torch.tensor([True, False, True, True]))
+            rows = torch.tensor([0, 2, 3])
+        if t == leave + 1:
+            stream.select(torch.tensor([False, True, True]))
+            rows = torch.tensor([2, 3])
+        close(stream.step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t]), together[rows, t])
+
+
+def test_environments_in_lockstep_do_not_see_each_other(
+    action: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, steps=9)
+    together = decode(model, batch, 6, "autoregressive")
+    for row in range(3):
+        columns = {name: getattr(batch, name)[row : row + 1] for name in batch.__dataclass_fields__}
+        close(decode(model, Batch(**columns), 6, "autoregressive"), together[row : row + 1])
+
+
+@pytest.mark.parametrize("context", [2, 5, 6, 20])
+def test_no_token_is_computed_more_than_twice(
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=1, steps=40)
+    read: list[int] = []
+    room = Decoder._room_for
+    monkeypatch.setattr(Decoder, "_room_for", lambda self, tokens: read.append(tokens) or room(self, tokens))
+    decode(model, batch, context, "autoregressive")
+    restarts = sum(window_start(t, context) > window_start(t - 1, context) for t in range(1, 40))
+    again = restarts * (context // 2)  # steps that are read a second time
+    unread = restarts + 1  # a step's last token is read with the next step, unless there is none, or a restart first
+    assert sum(read) == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
+
+
+@pytest.mark.parametrize("how", ["autoregressive", "parallel"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_around_a_step_changes_nothing(
+    action: str, how: str, dtype: torch.dtype, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=4, steps=9)
+    with torch.autocast("cpu", dtype):
+        chosen = decode(model, batch, 6, how)
+    assert torch.equal(chosen, decode(model, batch, 6, how))
+
+
+def test_what_is_no_number_is_over_with_its_window(
+    action: str, way: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=2, steps=40)
+    stream, lost = model.stream(2, 4, "autoregressive"), []
+    for t in range(40):
+        states = batch.states[:, t].clone()
+        if t == 2:
+            states[0] = float("nan")
+        chosen = stream.step(states, batch.returns[:, t], batch.times[:, t])
+        assert chosen[1].isfinite().all()
+        lost += [] if chosen[0].isfinite().all() else [t]
+    # Step 2 is in the window up to step 5. Where a token is no bin's, the lost action is in every later window.
+    assert lost == ([2, 3, 4, 5] if "Tokenized" in action else list(range(2, 40)))
+
+
+def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
+        make_model().stream(1, 6, "paralel")
+
+
+@pytest.mark.parametrize("wrong", [{"context": 0}, {"context": 2.5}, {"context": "6"}, {"rows": 0}, {"rows": True}])
+def test_what_is_no_number_of_steps_or_rows_is_refused(wrong: dict[str, Any], make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match=next(iter(wrong))):
+        make_model().stream(**{"rows": 1, "context": 6, "decode": "autoregressive", **wrong})
+
+
+class Louder(TransferModel):
+    """Reads other tokens than its embeddings make."""
+
+    def tokens(self, *given: Any) -> Any:
+        return 3 * super().tokens(*given)
+
+
+class Higher(Adapter):
+    """Asks for more."""
+
+    def scale_returns(self, *given: Any) -> Any:
+        return 3 * super().scale_returns(*given)
+
+
+@pytest.mark.parametrize("place", ["model", "adapter", "instance"])
+def test_methods_that_training_calls_and_acting_does_not_are_refused(place: str, make_model: MakeModel) -> None:
+    model = make_model()
+    if place == "model":
+        model = Louder(model.trunk, model.adapter)
+    elif place == "adapter":
+        model.adapter.__class__ = Higher
+    else:
+        model.adapter.scale_actions = lambda actions: actions / 2  # type: ignore[method-assign]
+    with pytest.raises(TransferError, match="has its own (tokens|scale_returns|scale_actions), which trains"):
+        model.stream(1, 4, "autoregressive")
+
+
+def test_a_compiled_method_is_the_same(make_model: MakeModel) -> None:
+    model = make_model()
+    model.hidden = torch.compile(model.hidden)  # type: ignore[method-assign]
+    assert model.stream(1, 4, "autoregressive")
+
+
+def test_averaged_edges_are_refused_before_they_choose_wrong_bins(make_model: MakeModel) -> None:
+    model = make_model(bins=64)
+    averaged = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
+    averaged.update_parameters(model)
+    assert averaged.module.stream(1, 4, "autoregressive")  # the first is a copy
+    averaged.update_parameters(model)
+    with pytest.raises(TransferError, match="action.bins.edges holds NaN"):
+        averaged.module.stream(1, 4, "autoregressive")

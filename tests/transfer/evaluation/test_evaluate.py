@@ -1,0 +1,371 @@
+"""Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from transfer.data.environment.observations import Slice
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.envs.catalog import environment
+from transfer.errors import TransferError
+from transfer.evaluation.calibration import calibrate
+from transfer.evaluation.evaluate import evaluate, evaluate_together
+from transfer.evaluation.policy import Policy
+from transfer.models.freezing import train_only
+from transfer.models.mixed_model import MixedModel
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+
+MakeModel = Callable[..., TransferModel]
+Short = Callable[..., EnvironmentSpec]
+
+
+class Asked(MLPPolicy):
+    """A policy that notes what it is asked and always answers 1."""
+
+    def stream(self, rows: int, context: int, decode: str) -> Any:
+        self.steps: list[tuple[Tensor, Tensor, Tensor]] = getattr(self, "steps", [])
+        return self
+
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        self.steps.append((states, returns, times))
+        return torch.ones(len(states), 3)
+
+    def select(self, rows: Tensor) -> None:
+        assert rows.dtype == torch.bool and len(rows) == len(self.steps[-1][0])
+
+
+@pytest.fixture
+def asked(make_model: MakeModel) -> Asked:
+    return Asked(environment("hopper"), make_model().statistics, hidden=4)
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 5, 7, 100])
+def test_each_episode_has_its_own_seed_however_many_run_at_a_time(
+    num_envs: int, asked: Asked, countdowns: list[Any]
+) -> None:
+    result = evaluate(asked, num_episodes=7, num_envs=num_envs)
+    assert result.seeds.tolist() == [10_000, 10_001, 10_002, 10_003, 10_004, 10_005, 10_006]
+    assert result.lengths.tolist() == [2, 3, 4, 5, 6, 2, 3]
+    assert result.returns.tolist() == result.lengths.tolist()
+    assert len(countdowns) == min(num_envs, 7)
+
+
+def test_no_slot_starts_again_before_its_wave_is_over(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=7, num_envs=3)
+    assert [env.seeds for env in countdowns] == [[10_000, 10_003, 10_006], [10_001, 10_004], [10_002, 10_005]]
+
+
+def test_environments_that_are_done_cost_nothing(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=5)  # lengths 2 to 6
+    assert [len(states) for states, _, _ in asked.steps] == [5, 5, 4, 3, 2, 1]
+
+
+def test_the_policy_sees_each_state_the_return_still_wanted_and_the_time(asked: Asked, countdowns: list[Any]) -> None:
+    evaluate(asked, num_episodes=5, target_return=100.0)
+    for t, (states, returns, times) in enumerate(asked.steps):
+        assert states.dtype == returns.dtype == torch.float32
+        assert states[:, 0].tolist() == [length - t for length in (2, 3, 4, 5, 6) if length > t]
+        assert returns.tolist() == [100.0 - t] * len(states)
+        assert times.tolist() == [t] * len(states)
+
+
+def test_actions_are_clipped_to_what_the_environment_takes(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=2)
+    assert all((action == 0.75).all() for env in countdowns for action in env.actions)
+    assert (result.actions == 0.75).all() and result.actions.shape[1] == 3
+
+
+def test_an_episode_ends_at_the_limit_of_its_specification(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, replace(environment("hopper"), max_episode_steps=3), num_episodes=5)
+    assert result.lengths.tolist() == [2, 3, 3, 3, 3]
+
+
+def test_the_default_target_is_the_95th_percentile_of_the_dataset(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=2)
+    assert result.target_return == asked.statistics.return_quantiles["p95"]
+    assert asked.steps[0][1].tolist() == pytest.approx([result.target_return] * 2)
+
+
+def test_a_target_is_a_score_of_the_environment_or_a_raw_return(asked: Asked, countdowns: list[Any]) -> None:
+    reference = environment("hopper").reference
+    assert evaluate(asked, num_episodes=1, target=50.0).target_return == reference.returns(50.0)
+    assert evaluate(asked, num_episodes=1, target_return=0.0).target_return == 0.0
+    with pytest.raises(TransferError, match="not both"):
+        evaluate(asked, num_episodes=1, target=50.0, target_return=0.0)
+
+
+def test_the_context_is_the_one_that_the_adapter_was_trained_with(
+    make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[int] = []
+    plain = TransferModel.stream
+    monkeypatch.setattr(
+        TransferModel,
+        "stream",
+        lambda *given: contexts.append(given[2]) or plain(*given),  # type: ignore[func-returns-value]
+    )
+    model = make_model(context=5)
+    evaluate(model, num_episodes=1)
+    model.policy()
+    assert contexts == [5, 5]
+
+
+def test_finished_episodes_are_counted(asked: Asked, countdowns: list[Any]) -> None:
+    counts: list[int] = []
+    evaluate(asked, num_episodes=7, num_envs=3, on_episode=counts.append)
+    assert counts == [1, 2, 3, 4, 5, 6, 7]  # three at a time, of which none end together
+
+
+def test_environments_are_closed_after_an_error_too(asked: Asked, countdowns: list[Any]) -> None:
+    asked.step = lambda *_: 1 / 0  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        evaluate(asked, num_episodes=2)
+    assert [env.closed for env in countdowns] == [True, True]
+
+
+def test_the_result_is_scored_on_the_table_of_the_environment(asked: Asked, countdowns: list[Any]) -> None:
+    result = evaluate(asked, num_episodes=5, target_return=50.0)
+    reference, json = environment("hopper").reference, result.to_json()
+    assert json["returns"] == [2.0, 3.0, 4.0, 5.0, 6.0] and json["mean_return"] == 4.0 == json["mean_length"]
+    assert json["mean_score"] == pytest.approx(reference.score(4.0))
+    assert json["target_score"] == pytest.approx(reference.score(50.0))
+    assert "return 4.0" in str(result) and "5 episodes" in str(result)
+    assert repr(result) == f"<Evaluation {result}>" and "\n" not in repr(result)
+
+
+def test_an_environment_of_another_size_is_refused(make_model: MakeModel) -> None:
+    with pytest.raises(
+        TransferError, match=r"for 'hopper' \(11 states, 3 actions\).*'walker2d' \(17 states, 6 actions"
+    ):
+        evaluate(make_model("Hopper-v5"), environment("walker2d"), 1)
+
+
+def test_an_environment_is_an_id_an_object_a_spec_or_ours(make_model: MakeModel) -> None:
+    model = make_model()
+    wanted = evaluate(model, num_episodes=2).to_json()
+    with contextlib.closing(gymnasium.make("Hopper-v5")) as env:
+        for given in ("Hopper-v5", env, gymnasium.spec("Hopper-v5"), environment("hopper")):
+            assert evaluate(model, given, 2).to_json() == wanted
+        env.reset(seed=0)
+        env.step(env.action_space.sample())  # it was not closed
+    for wrong in ("Hoper-v5", 3, [], object()):
+        with pytest.raises(TransferError, match="no environment for"):
+            evaluate(model, wrong, 2)
+
+
+def test_another_body_of_the_same_sizes_is_played_on_purpose_only(make_model: MakeModel) -> None:
+    """HalfCheetah and Walker2d: 17 states and 6 actions each."""
+    walker = make_model("Walker2d-v5")
+    with pytest.raises(TransferError, match=r"'walker2d'.*'halfcheetah'.*any_body=True"):
+        evaluate(walker, environment("halfcheetah"), 1)
+    result = evaluate(walker, replace(environment("halfcheetah"), max_episode_steps=3), 1, any_body=True)
+    assert result.env_spec.name == "halfcheetah"
+    assert evaluate(walker, replace(environment("walker2d"), max_episode_steps=3), 1).lengths.tolist() == [3]
+    other = replace(walker.env_spec, slices=(Slice("b", 9, "b"), Slice("a", 8, "a")))
+    with pytest.raises(TransferError, match="reads 17 state numbers, the environment shows 9 b \\+ 8 a numbers"):
+        evaluate(walker, other, 1)
+
+
+def test_other_bounds_of_actions_are_said(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    model = make_model()
+    evaluate(model, "Hopper-v4", 1)
+    assert not caplog.records
+    with contextlib.closing(gymnasium.make("Hopper-v5")) as env:
+        evaluate(model, gymnasium.wrappers.RescaleAction(env, np.float32(0), np.float32(0.5)), 1)
+    assert "takes actions between (0.0, 0.0, 0.0) and (0.5, 0.5, 0.5)" in caplog.text
+
+
+def test_what_a_file_names_is_built_with_trust_only(make_model: MakeModel) -> None:
+    model = make_model()
+    spec = json.loads(model.env_spec.gym_spec) | {"id": "Unknown-v0", "entry_point": "tests.toys:Toy", "kwargs": {}}
+    spec["kwargs"] = {"state_size": 11, "action_size": 3}
+    model.adapter.env_spec = replace(model.env_spec, gym_spec=json.dumps(spec), max_episode_steps=2)
+    mixed = MixedModel(model.trunk, {"one": model.adapter})
+    with pytest.raises(TransferError, match="trust"):
+        evaluate(model, num_episodes=1)
+    with pytest.raises(TransferError, match="trust"):
+        evaluate_together(mixed, 1)
+    assert evaluate(model, num_episodes=1, trust=True).lengths.tolist() == [2]
+    assert evaluate_together(mixed, 1, trust=True)["one"].lengths.tolist() == [2]
+    assert calibrate(model, [1.0], 1, trust=True).asked == (1.0,)
+
+
+def roads(model: TransferModel) -> dict[str, Callable[..., Any]]:
+    """Everything that plays."""
+    return {
+        "evaluate": partial(evaluate, model),
+        "evaluate_together": partial(evaluate_together, MixedModel(model.trunk, {"one": model.adapter})),
+        "calibrate": partial(calibrate, model),
+    }
+
+
+@pytest.mark.parametrize("road", ["evaluate", "evaluate_together", "calibrate"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("num_episodes", "num_envs") for value in (0, -1, 2.5, True, "3", None, 10**15)),
+        *(("num_episodes", value) for value in (float("nan"), float("inf"), [3], np.array([3, 4]))),
+        *(("decode", value) for value in ("paralel", None, 1, ["parallel"])),
+        ("on_episode", 3),
+    ],
+)
+def test_settings_of_a_wrong_type_or_size_are_refused(road: str, name: str, value: Any, make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match=name):
+        roads(make_model())[road](**{name: value})
+
+
+@pytest.mark.parametrize("road", ["evaluate", "evaluate_together"])
+@pytest.mark.parametrize("value", [-1, 1.5, "0", None, True, 2**64])
+def test_first_seeds_that_are_none_are_refused(road: str, value: Any, make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="first_seed"):
+        roads(make_model())[road](first_seed=value)
+
+
+def test_numpys_numbers_are_settings_too(make_model: MakeModel, countdowns: list[Any]) -> None:
+    numbers = {
+        "num_episodes": np.int64(3),
+        "num_envs": np.array(2),
+        "first_seed": np.int32(7),
+        "target": np.float32(50),
+    }
+    result = evaluate(make_model(), **numbers)  # type: ignore[arg-type]
+    assert result.to_json() == json.loads(json.dumps(result.to_json())) and result.seeds.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("name", ["target", "target_return"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "3000", True, 1e40, [1.0], np.nan])
+def test_targets_that_are_no_finite_numbers_are_refused(name: str, value: Any, make_model: MakeModel) -> None:
+    model, tried = make_model(), {name: value}
+    with pytest.raises(TransferError, match=name):
+        evaluate(model, num_episodes=1, **tried)
+    with pytest.raises(TransferError, match=name):
+        model.policy(**tried)
+    with pytest.raises(TransferError, match=name):
+        roads(model)["evaluate_together"](**{f"{name}s": {"one": value}})
+    if name == "target_return":
+        with pytest.raises(TransferError, match="targets"):
+            calibrate(model, [value])
+
+
+def test_decode_is_checked_where_it_makes_no_difference(asked: Asked) -> None:
+    for road in (partial(evaluate, asked), partial(calibrate, asked), asked.policy):
+        with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
+            road(decode="paralel")
+
+
+@pytest.mark.parametrize("road", [evaluate, calibrate, Policy])
+def test_what_is_no_model_is_refused(road: Callable[..., Any], make_model: MakeModel) -> None:
+    model = make_model()
+    for wrong, words in (
+        ("model", "got 'model' \\(str\\)"),
+        (model.adapter, "TransferModel\\(trunk, adapter\\)"),
+        (MixedModel(model.trunk, {"one": model.adapter}), "evaluate_together takes several adapters"),
+    ):
+        with pytest.raises(TransferError, match=words):
+            road(wrong)
+    with pytest.raises(TransferError, match="evaluate takes it"):
+        evaluate_together(model)
+
+
+@pytest.mark.parametrize("decode", ["autoregressive", "parallel"])
+def test_an_episode_is_played_as_if_it_were_alone(decode: str, make_model: MakeModel, countdowns: list[Any]) -> None:
+    """Episodes of 2 to 6 steps: the longer ones go on after the window restarted and others left."""
+    model = make_model(context=3)
+    evaluate(model, num_episodes=5, num_envs=5, decode=decode)
+    together = [np.stack(env.actions) for env in countdowns]
+    countdowns.clear()
+    evaluate(model, num_episodes=5, num_envs=1, decode=decode)
+    alone = np.split(np.stack(countdowns[0].actions), [2, 5, 9, 14])
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert np.abs(together[4][:5] - together[3]).max() > 1e-3
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waves play in halves, whatever this machine has."""
+    monkeypatch.setattr("transfer.evaluation.rollout.usable_cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_halves_of_a_wave_are_played_as_if_alone(make_model: MakeModel, countdowns: list[Any]) -> None:
+    counts: list[int] = []
+    model = make_model(context=3)
+    result = evaluate(model, num_episodes=23, num_envs=20, on_episode=counts.append)
+    assert result.lengths.tolist() == [(10_000 + i) % 5 + 2 for i in range(23)]
+    assert counts[-1] == 23 and counts == sorted(set(counts))
+    together = {env.seeds[0]: np.stack(env.actions)[: env.seeds[0] % 5 + 2] for env in countdowns}
+    countdowns.clear()
+    evaluate(model, num_episodes=20, num_envs=1)
+    alone = np.split(np.stack(countdowns[0].actions), np.cumsum([seed % 5 + 2 for seed in countdowns[0].seeds])[:-1])
+    for seed, one in zip(countdowns[0].seeds, alone, strict=True):
+        np.testing.assert_allclose(one, together[seed], atol=1e-5)
+
+
+@pytest.mark.parametrize(("cores", "groups"), [(1, [20]), (2, [10, 10])])
+def test_a_wave_is_halved_where_there_is_a_second_core(
+    cores: int, groups: list[int], make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, made = make_model(context=3), []
+    plain = type(model).stream
+    monkeypatch.setattr("transfer.evaluation.rollout.usable_cores", lambda: cores)
+    monkeypatch.setattr(type(model), "stream", lambda self, rows, *rest: made.append(rows) or plain(self, rows, *rest))
+    evaluate(model, num_episodes=20, num_envs=20)
+    assert made == groups
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_one_half_acts_while_the_environments_of_the_other_move(
+    asked: Asked, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first environment waits, while it moves, until the other half has acted."""
+    acts = threading.Semaphore(0)
+
+    def step(states: Tensor, *_: Tensor) -> Tensor:
+        acts.release()
+        return torch.ones(len(states), 3)
+
+    def move(env: Any, action: np.ndarray) -> Any:
+        if env is countdowns[0] and not waited:
+            acts.acquire()  # of its own half
+            waited.append(acts.acquire(timeout=20))
+        return plain(env, action)
+
+    waited: list[bool] = []
+    evaluate(asked, num_episodes=1)
+    kind = type(countdowns[0])
+    plain = kind.step
+    countdowns.clear()
+    monkeypatch.setattr(type(asked), "step", staticmethod(step))
+    monkeypatch.setattr(type(asked), "select", lambda *_: None)
+    monkeypatch.setattr(kind, "step", move)
+    evaluate(asked, num_episodes=8)
+    assert waited == [True]
+
+
+def test_real_episodes_can_be_played_again(make_model: MakeModel, short: Short) -> None:
+    model, spec = make_model(context=6), short("hopper", 20)
+    first, second = (evaluate(model, spec, 3) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    assert len(set(first.returns.tolist())) == 3
+
+
+def test_evaluating_leaves_the_model_as_it_was(make_model: MakeModel, short: Short) -> None:
+    model = make_model(ia3=True, context=4)
+    train_only(model, ["state", "ia3"])
+    before = [(p.clone(), p.requires_grad) for p in model.parameters()]
+    modes = [module.training for module in model.modules()]
+    evaluate(model, short("hopper", 8), 2)
+    assert all(torch.equal(p, q) and p.requires_grad == g for p, (q, g) in zip(model.parameters(), before, strict=True))
+    assert [module.training for module in model.modules()] == modes

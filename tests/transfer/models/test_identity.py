@@ -1,0 +1,165 @@
+"""Who belongs to whom: wherever an adapter is put on a trunk, and parts of one body on another."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from transfer.adapters.inherit import inherit
+from transfer.data.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.models.adapter import Adapter
+from transfer.models.mixed_model import MixedModel
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk
+from transfer.recipes.adapt import adapt
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.fit import TrainConfig
+
+MakeTrunk = Callable[..., Trunk]
+MakeAdapter = Callable[..., Adapter]
+MakeModel = Callable[..., TransferModel]
+STILL = TrainConfig(steps=1, batch_size=2, context=4, lr=1e-9)
+
+
+@pytest.fixture
+def trunks(make_trunk: MakeTrunk) -> tuple[Trunk, Trunk]:
+    """Two of one shape."""
+    return make_trunk(seed=0), make_trunk(seed=1)
+
+
+@pytest.fixture
+def adapter(trunks: tuple[Trunk, Trunk], make_adapter: MakeAdapter) -> Adapter:
+    """For the first trunk."""
+    return make_adapter("Walker2d-v5", trunk=trunks[0])
+
+
+def test_what_decides_the_computation_decides_the_fingerprint(make_trunk: MakeTrunk, make_adapter: MakeAdapter) -> None:
+    trunk, adapter = make_trunk(), make_adapter()
+    assert fingerprint(make_trunk(heads=1)) != fingerprint(trunk)
+    assert fingerprint(make_trunk(dropout=0.5)) == fingerprint(trunk) == fingerprint(copy.deepcopy(trunk))
+    others = [copy.deepcopy(adapter) for _ in range(3)]
+    others[0].provenance = replace(adapter.provenance, context=7)
+    others[1].scales.state_mean[3] += 1e-6
+    others[2].action.bins.edges[0, 0] -= 1e-6
+    assert len({fingerprint(each) for each in (adapter, *others)}) == 4
+
+
+class Given(NamedTuple):
+    """A trunk, an adapter to be put on it, one that belongs to it, data, and where the first adapter is saved."""
+
+    trunk: Trunk
+    adapter: Adapter
+    own: Adapter
+    walker: Episodes
+    folder: Path
+
+
+ROADS: dict[str, Callable[[Given, bool], Any]] = {
+    "TransferModel": lambda at, anyway: TransferModel(at.trunk, at.adapter, anyway),
+    "swap": lambda at, anyway: TransferModel(at.trunk, at.own).swap(at.adapter, anyway),
+    "MixedModel": lambda at, anyway: MixedModel(at.trunk, {"own": at.own, "other": at.adapter}, anyway),
+    "swap in a mixed one": lambda at, anyway: MixedModel(at.trunk, {"a.b": at.own})["a.b"].swap(at.adapter, anyway),
+    "load": lambda at, anyway: Adapter.load(at.folder, at.trunk, anyway),
+    "load alone": lambda at, anyway: TransferModel(at.trunk, Adapter.load(at.folder, any_trunk=anyway)),
+    "adapt": lambda at, anyway: adapt(at.trunk, at.walker, "ia3", source=at.adapter, any_trunk=anyway, config=STILL),
+    "adapt and inherit": lambda at, anyway: adapt(
+        at.trunk, at.walker, source=at.adapter, inherit_from_source="action", any_trunk=anyway, config=STILL
+    ),
+    "inherit": lambda at, anyway: inherit(at.own, at.adapter, "action", anyway),
+}
+
+
+@pytest.mark.parametrize("road", ROADS.values(), ids=ROADS.keys())
+def test_an_adapter_of_another_trunk_is_refused_on_every_road_unless_insisted_on(
+    road: Callable[[Given, bool], Any],
+    trunks: tuple[Trunk, Trunk],
+    adapter: Adapter,
+    make_adapter: MakeAdapter,
+    make_episodes: Callable[..., Episodes],
+    tmp_path: Path,
+) -> None:
+    own, walker = make_adapter("Walker2d-v5", trunk=trunks[1]), make_episodes("Walker2d-v5")
+    given = Given(trunks[1], adapter, own, walker, adapter.save(tmp_path / "adapter"))
+    with pytest.raises(TransferError, match=f"{fingerprint(trunks[0])}.*any_trunk=True"):
+        road(given, False)
+    road(given, True)
+    road(given._replace(trunk=trunks[0], own=make_adapter("Walker2d-v5", trunk=trunks[0])), False)
+
+
+@pytest.mark.parametrize("road", ROADS.values(), ids=ROADS.keys())
+def test_a_word_is_no_permission(
+    road: Callable[..., Any],
+    trunks: tuple[Trunk, Trunk],
+    adapter: Adapter,
+    make_adapter: MakeAdapter,
+    make_episodes: Callable[..., Episodes],
+    tmp_path: Path,
+) -> None:
+    own, walker = make_adapter("Walker2d-v5", trunk=trunks[1]), make_episodes("Walker2d-v5")
+    with pytest.raises(TransferError, match="any_trunk='no' is text: True or False is needed"):
+        road(Given(trunks[1], adapter, own, walker, adapter.save(tmp_path / "adapter")), "no")
+
+
+def test_a_fresh_adapter_fits_every_trunk_of_its_shape_and_no_other(
+    trunks: tuple[Trunk, Trunk], adapter: Adapter, make_trunk: MakeTrunk
+) -> None:
+    adapter.provenance = replace(adapter.provenance, trunk=None)
+    for trunk in trunks:
+        TransferModel(trunk, adapter)
+    with pytest.raises(TransferError, match="of width 16 and depth 2 does not fit a trunk of width 16 and depth 3"):
+        TransferModel(make_trunk(depth=3), adapter, any_trunk=True)
+    for pair in ((adapter, trunks[0]), (trunks[0], "walker"), (None, adapter)):
+        with pytest.raises(TransferError, match="is of type .*; (Trunk|Adapter) is needed"):
+            TransferModel(*pair)  # type: ignore[arg-type]
+
+
+def test_another_body_of_the_same_sizes_is_refused_unless_insisted_on(
+    trunks: tuple[Trunk, Trunk], adapter: Adapter, make_episodes: Callable[..., Episodes]
+) -> None:
+    cheetah, options = make_episodes("HalfCheetah-v5"), {"source": adapter, "config": STILL}
+    with pytest.raises(TransferError, match="for 'walker2d'.*is 'halfcheetah'.*another body.*any_body=True"):
+        adapt(trunks[0], cheetah, "ia3", **options)
+    adapt(trunks[0], cheetah, "ia3", **options, any_body=True)
+    adapt(trunks[0], cheetah, "embeddings", **options)  # keeps no state embedding
+
+
+def test_a_mixed_model_has_what_was_swapped_in(
+    trunks: tuple[Trunk, Trunk], adapter: Adapter, make_adapter: MakeAdapter
+) -> None:
+    mixed = MixedModel(trunks[0], {"a": adapter, "b": make_adapter("Hopper-v5", trunk=trunks[0])})
+    names, new = set(mixed.state_dict()), make_adapter("Walker2d-v5", trunk=trunks[0], seed=5)
+    mixed["a"].swap(new)
+    held = {id(p) for p in mixed.parameters()}
+    assert {id(p) for p in new.parameters()} <= held and not {id(p) for p in adapter.parameters()} & held
+    assert set(mixed.state_dict()) == names
+    assert torch.equal(mixed.state_dict()["adapters.0.action.index"], new.action.index)
+    assert mixed.parts()["a.state"] is new.state and mixed.parts()["trunk"] is trunks[0]
+    twin = copy.deepcopy(mixed)
+    twin["b"].swap(copy.deepcopy(mixed["b"].adapter))
+    assert twin.adapters[1] is twin["b"].adapter is not mixed.adapters[1] is mixed["b"].adapter
+
+
+def act(model: TransferModel) -> np.ndarray:
+    """Actions (5, A) of a policy that sees five invented observations."""
+    policy, states = model.policy(), np.random.default_rng(0).normal(size=(5, model.env_spec.state_size))
+    return np.stack([policy.act(state, 0.5 if step else None) for step, state in enumerate(states)])
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("kinds", [{}, {"readout": "categorical", "ia3": True, "conditioning": True}])
+def test_copies_of_a_model_and_of_its_parts_act_alike(
+    again: Callable[[Any], Any], kinds: dict[str, Any], make_model: MakeModel
+) -> None:
+    model = make_model(**kinds)
+    mixed = MixedModel(model.trunk, {"a": model.adapter})
+    parts = TransferModel(again(model.trunk), again(model.adapter))
+    for other in (again(model), parts, again(mixed)["a"]):
+        np.testing.assert_array_equal(act(other), act(model))
+        assert fingerprint(other.adapter) == fingerprint(model.adapter)

@@ -1,0 +1,86 @@
+"""The control without a trunk: as large as what another mode trains, and trained and saved like the rest."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transfer.data.batch import Batch
+from transfer.data.episodes import Episodes
+from transfer.data.windows import WindowSampler
+from transfer.envs.catalog import environment
+from transfer.errors import TransferError
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.training.fit import TrainConfig, fit
+
+MakeModel = Callable[..., TransferModel]
+
+
+@pytest.fixture
+def mlp(make_model: MakeModel) -> MLPPolicy:
+    return MLPPolicy(environment("hopper"), make_model().statistics, hidden=16)
+
+
+@pytest.mark.parametrize("numbers", [500, 5_000, 50_000])
+def test_no_other_width_comes_closer_to_the_wanted_size(numbers: int, mlp: MLPPolicy) -> None:
+    def size(hidden: int) -> int:
+        return sum(p.numel() for p in MLPPolicy(mlp.env_spec, mlp.statistics, hidden).parameters())
+
+    hidden = MLPPolicy.hidden_for(mlp.env_spec, numbers)
+    assert abs(size(hidden) - numbers) <= min(abs(size(hidden + step) - numbers) for step in (-1, 1))
+
+
+def test_padding_never_changes_the_loss(
+    mlp: MLPPolicy, make_model: MakeModel, make_batch: Callable[..., Batch]
+) -> None:
+    batch = make_batch(make_model())
+    error = (mlp.predict(batch.states, batch.returns / mlp.env_spec.reference.span) - batch.actions).square()
+    batch.mask[1, 2:] = False
+    total, count = mlp.loss(batch)
+    torch.testing.assert_close(total, error[0].sum() + error[1, :2].sum() + error[2].sum())
+    assert count == 12 * 3
+    nonsense = replace(batch, states=torch.where(batch.mask[..., None], batch.states, torch.tensor(1e6)))
+    torch.testing.assert_close(mlp.loss(nonsense)[0], total)
+
+
+def test_it_learns(mlp: MLPPolicy, make_episodes: Callable[..., Episodes]) -> None:
+    losses: list[float] = []
+    config = TrainConfig(steps=200, batch_size=8, context=5, lr=3e-3, log_every=50, save_every=50)
+    sampler = WindowSampler(make_episodes(lengths=(9, 8)), 5, 8)
+    fit(mlp, sampler, config, ["mlp"], on_log=lambda step, values: losses.append(values["train/loss"]))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_it_sees_the_return_still_wanted(mlp: MLPPolicy) -> None:
+    states = torch.zeros(2, 11)
+    actions = mlp.predict(states, torch.tensor([0.0, 1.5]))
+    assert (actions[0] - actions[1]).abs().max() > 1e-3
+
+
+def test_a_loaded_policy_scores_as_the_saved_one_to_the_bit(mlp: MLPPolicy, tmp_path: Path) -> None:
+    mlp.save(tmp_path / "mlp")
+    spec = replace(mlp.env_spec, max_episode_steps=15)
+    first, second = (evaluate(policy, spec, 2) for policy in (mlp, MLPPolicy.load(tmp_path / "mlp")))
+    np.testing.assert_array_equal(first.actions, second.actions)
+    assert first.to_json() == second.to_json()
+
+
+@pytest.mark.parametrize(("key", "value"), [("hidden", 8), ("hidden", "many"), ("fingerprint", "0"), ("widht", 3)])
+def test_an_edited_policy_is_refused(key: str, value: object, mlp: MLPPolicy, tmp_path: Path) -> None:
+    path = mlp.save(tmp_path / "mlp") / "mlp.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(TransferError):
+        MLPPolicy.load(tmp_path / "mlp")
+
+
+def test_a_truncated_policy_is_refused(mlp: MLPPolicy, tmp_path: Path) -> None:
+    path = mlp.save(tmp_path / "mlp") / "mlp.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(TransferError, match="truncated or damaged"):
+        MLPPolicy.load(tmp_path / "mlp")

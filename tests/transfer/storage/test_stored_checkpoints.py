@@ -1,0 +1,69 @@
+"""Checkpoints of every format that is read, as they were once written, still act as they did."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from transfer.models.acting import PolicyModel
+from transfer.models.adapter import Adapter
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk
+from transfer.storage.pairs import FORMAT
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+
+
+def load(folder: Path, name: str) -> PolicyModel:
+    if name == "mlp":
+        return MLPPolicy.load(folder / name)
+    trunk = Trunk.load(folder / "trunk")
+    return TransferModel(trunk, Adapter.load(folder / name, trunk))
+
+
+@pytest.mark.parametrize("number", range(2, FORMAT + 1))
+@pytest.mark.parametrize("name", ["reach", "walk", "mlp"])
+def test_a_stored_checkpoint_acts_as_it_did(number: int, name: str) -> None:
+    folder = FIXTURES / f"format{number}"
+    expected: dict[str, Any] = json.loads((folder / "expected.json").read_text(encoding="utf-8"))[name]
+    policy = load(folder, name).policy()
+    actions = [policy.act(one, 1.5 if step else None) for step, one in enumerate(expected["observations"])]
+    np.testing.assert_allclose(actions, expected["actions"], atol=1e-4)
+
+
+def test_the_stored_adapter_has_every_option() -> None:
+    adapter = Adapter.load(FIXTURES / f"format{FORMAT}" / "reach")
+    assert adapter.ia3 is not None and adapter.conditioning is not None and adapter.provenance.context == 5
+    assert (adapter.config.readout, adapter.config.ranges, adapter.config.state) == (
+        *("categorical", "per-dimension", "linear"),
+    )
+    assert adapter.statistics.calibration is not None and adapter.statistics.best_target == 20.0
+    assert adapter.statistics.return_means and adapter.env_spec.action_low[1] == -np.inf
+    assert [one.name for one in adapter.env_spec.slices] == ["observation", "goal", "position"]
+    assert adapter.provenance.training == {"mode": "stored", "steps": 3}
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from transfer import Adapter, Trunk, TransferModel
+folder = Path(sys.argv[1])
+trunk = Trunk.load(folder / "trunk")
+for name in ("reach", "walk"):
+    TransferModel(trunk, Adapter.load(folder / name, trunk)).policy()
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+
+
+def test_loading_imports_no_compiler() -> None:
+    """It would take longer than the rest of a command."""
+    env = {**os.environ, "PYTHONPATH": str(FIXTURES.parents[1])}
+    command = [sys.executable, "-c", LOADED, str(FIXTURES / f"format{FORMAT}")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr

@@ -1,0 +1,1 @@
+"""Trajectories and their windows, and what is known about their environment."""

@@ -1,0 +1,1 @@
+"""What is known about one environment: sizes, bounds, observations and reference scores."""

@@ -1,0 +1,87 @@
+"""What environments answer, in the types that are in use, as plain numbers: observations, rewards, success.
+
+Wrong answers are errors here, before they become actions or scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.data.arrays import own
+from transfer.errors import TransferError
+from transfer.numbers import seen
+
+# Gymnasium-Robotics, Meta-World and ManiSkill; Stable-Baselines3 and panda-gym; RoboCasa; D4RL's Adroit; navigation.
+SUCCESS = frozenset(("success", "is_success", "task_success", "goal_achieved", "goal_reached"))
+LARGEST = 1e30  # of returns and of what is paid in a step: beyond it sums in float32 are no numbers
+_PLAIN = (float, int, np.float64, np.float32)
+
+
+def vector(observation: Any, size: int) -> NDArray[np.float32]:
+    """A state (S,) of an observation: an array of any real dtype, a list, or a tensor, also one that needs gradients.
+
+    Raises:
+        TransferError: it is not S finite numbers.
+    """
+    state = own(observation, "the observation's numbers")
+    if state.shape != (size,):
+        raise TransferError(misshapen(state.shape, size))
+    if not np.isfinite(state).all():
+        raise TransferError(f"the observation is not finite: {first_infinite(state)}.")
+    return state
+
+
+def misshapen(shape: tuple[int, ...], size: int) -> str:
+    """What is said of an observation of another shape than (S,)."""
+    return f"the observation has shape {shape}, {size} numbers in one row are wanted."
+
+
+def first_infinite(numbers: NDArray[Any]) -> str:
+    """Which of some numbers (N,) is the first that is not finite, in words."""
+    where = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    return f"number {where} of {len(numbers)} is {numbers[where]}"
+
+
+def reward(value: Any) -> float:
+    """What a step paid: a number of Python or NumPy, a truth value, or an array or tensor of one number.
+
+    Raises:
+        TransferError: it is no number, not finite, or beyond `LARGEST`.
+    """
+    if type(value) is float:
+        paid = value
+    elif type(value) in _PLAIN:
+        paid = float(value)
+    else:
+        numbers = own(int(value) if isinstance(value, (bool, np.bool_)) else value, "the reward's numbers", dtype=float)
+        if numbers.size != 1:
+            raise TransferError(f"the reward is {seen(value)}; one number is wanted.")
+        paid = float(numbers.flat[0])
+    if not abs(paid) < LARGEST:
+        raise TransferError(f"the reward is {paid}; a finite number below {LARGEST:g} is wanted.")
+    return paid
+
+
+def success(info: Mapping[str, Any]) -> int:
+    """Whether an environment says that the task is done: 1 yes, 0 no, -1 nothing said.
+
+    Under the names of `SUCCESS`, as a truth value or a number, also in an array or tensor of one. A task that is done
+    in part is not done. None, NaN and negative numbers say nothing.
+    """
+    if SUCCESS.isdisjoint(info):
+        return -1
+    return max(_done(info[name]) for name in SUCCESS if name in info)
+
+
+def _done(value: Any) -> int:
+    if value is True or value is False:
+        return int(value)
+    try:
+        number = float(value.reshape(()) if hasattr(value, "reshape") else value)
+    except (TypeError, ValueError, RuntimeError):  # text, or the numbers of several agents
+        return -1
+    return int(number >= 1) if number >= 0 else -1

@@ -1,0 +1,80 @@
+"""Whether episodes and environments belong together, and the scale of an environment on some episodes.
+
+Letters: N steps altogether, E episodes, S state size, A action size.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.data.environment.observations import ant_hint
+from transfer.data.environment.spec import EnvironmentSpec, describe
+from transfer.errors import TransferError
+from transfer.numbers import flag, seen
+
+logger = logging.getLogger(__name__)
+Array = NDArray[Any]
+
+
+def check_environment(states: Array, actions: Array, spec: EnvironmentSpec, name: str) -> None:
+    """Raises TransferError, naming the dataset, unless states (N, S) and actions (N, A) have an environment's sizes."""
+    if not isinstance(spec, EnvironmentSpec):
+        raise TransferError(f"{name}: env_spec must be an EnvironmentSpec, got {seen(spec)}")
+    sizes = states.shape[1], actions.shape[1]
+    if sizes != (spec.state_size, spec.action_size):
+        raise TransferError(
+            f"{name}: states and actions have sizes {sizes[0]} and {sizes[1]}, but the environment '{spec.name}' has "
+            f"{spec.state_size} and {spec.action_size}"
+        )
+
+
+def measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> EnvironmentSpec:
+    """The spec with its scale measured on these returns (E,), where the scale is the dataset's own."""
+    if spec.reference.table != "dataset":
+        return spec
+    bounds = (spec.action_low, spec.action_high)
+    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
+    if new.reference.table != "dataset":
+        return spec
+    return replace(spec, reference=new.reference)
+
+
+def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:
+    """Raises TransferError unless both (environment, dataset ids) have the same sizes in the same environment."""
+    (spec, ids), (spec_2, ids_2) = (first[0], ", ".join(first[1])), (other[0], ", ".join(other[1]))
+    sizes = [(one.state_size, one.action_size) for one in (spec, spec_2)]
+    if sizes[0] != sizes[1] or spec.slices != spec_2.slices:
+        raise TransferError(
+            f"cannot join {ids} and {ids_2}: state and action sizes {sizes[0]} and {sizes[1]}"
+            f"{'' if sizes[0] != sizes[1] else ', made of other slices'}. Join datasets of one environment only."
+            f"{ant_hint(spec.slices, spec_2.slices)}"
+        )
+    if spec.gym_id != spec_2.gym_id:
+        raise TransferError(
+            f"cannot join {ids} of {spec.gym_id} and {ids_2} of {spec_2.gym_id}: equal sizes, but not the same "
+            "environment"
+        )
+    if spec.gym_spec != spec_2.gym_spec:
+        logger.warning("%s and %s differ in their environment's settings; those of the first are used", ids, ids_2)
+
+
+def check_body(one: EnvironmentSpec, other: EnvironmentSpec, what: str, any_body: bool = False) -> None:
+    """Raise TransferError unless two environments have one body.
+
+    Args:
+        one: the environment that something was made for.
+        other: the environment that it is going to be used for.
+        what: its name, as "the adapter".
+        any_body: accept another body of equal sizes.
+    """
+    if not flag(any_body, "any_body") and one.body != other.body:
+        raise TransferError(
+            f"{what} is for '{one.name}' ({one.gym_id}), the environment is '{other.name}' ({other.gym_id}): another "
+            "body, whatever its sizes. Adapt to it, or pass any_body=True if you want it all the same."
+        )

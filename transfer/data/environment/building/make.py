@@ -1,0 +1,137 @@
+"""Building environments from their Gymnasium specs, and asking them what they show and take."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfer.data.environment.building.importing import cause_of
+from transfer.data.environment.building.parsing import id_in, parsed
+from transfer.data.environment.building.trust import TRUST, allowed, find_registered, said, told
+from transfer.data.environment.building.wrappers import statistics_in, wrapped
+from transfer.data.environment.observations import Slices, slices_of_space, vector_size
+from transfer.errors import NotAtHand, TransferError, unknown
+from transfer.runtime.logs import quiet
+
+if TYPE_CHECKING:
+    import gymnasium
+    from gymnasium.envs.registration import EnvSpec
+
+logger = logging.getLogger(__name__)
+_spaces: dict[tuple[str, bool], tuple[EnvSpec | None, Spaces]] = {}
+_RENDER_MODES = ("rgb_array", "human", "ansi", "depth_array", "rgb_array_list", "ansi_list", "rgbd_tuple")
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What an environment shows and takes.
+
+    Attributes:
+        slices: of the observation.
+        low: (A,) smallest actions, minus infinity where there is no bound.
+        high: (A,) largest actions.
+        statistics: names of wrappers that keep statistics of their own, which start empty when they are built.
+    """
+
+    slices: Slices
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    statistics: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, observation_space: Any, action_space: Any, name: str) -> Spaces:
+        """The sizes and bounds of two Gymnasium spaces.
+
+        Raises:
+            TransferError: spaces that are not vectors of real numbers, with `name` as the one that has them.
+        """
+        what = "observations"
+        try:
+            slices = slices_of_space(observation_space)
+            what = "actions"
+            vector_size(action_space)
+        except TransferError as error:
+            raise TransferError(f"{name} has {what} in {error}. Discrete actions are not.") from error
+        low, high = (tuple(map(float, bound)) for bound in (action_space.low, action_space.high))
+        return cls(slices, low, high)
+
+
+def unbounded(action_size: int) -> Bounds:
+    """The bounds of actions of which none are known."""
+    return (-np.inf,) * action_size, (np.inf,) * action_size
+
+
+def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) -> gymnasium.Env[Any, Any]:
+    """The environment of a Gymnasium `EnvSpec` as JSON, whose wrappers keep no statistics of their own.
+
+    Args:
+        gym_spec: the spec.
+        render_mode: how it is going to be rendered, if at all; what the spec says about it does not count.
+        trust: import and call whatever the spec names; see `transfer.data.environment.building.trust`.
+
+    Raises:
+        NotAtHand: it cannot be built, or must not be.
+    """
+    env = _built(gym_spec, render_mode, trust)
+    kept = statistics_in(env)
+    if not kept:
+        return env
+    reason = _about_statistics(kept, id_in(gym_spec))
+    if not said(trust):
+        env.close()
+        raise NotAtHand(f"{reason}. Evaluate in one without it (env=): adapters normalise states themselves. {TRUST}")
+    logger.warning("%s", reason)
+    return env
+
+
+def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env[Any, Any]:
+    import gymnasium
+
+    if render_mode not in (None, *_RENDER_MODES):
+        raise unknown("render_mode", render_mode, _RENDER_MODES)
+    spec = allowed(gym_spec, trust)
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    try:
+        with quiet():
+            # The checker only warns about the API, and costs a visible share of each step.
+            env = gymnasium.make(spec, disable_env_checker=True, **options)
+    except Exception as error:  # environments raise anything
+        raise NotAtHand(f"cannot build the environment {spec.id}: {cause_of(error)}") from error
+    try:
+        return wrapped(env, parsed(gym_spec).additional_wrappers, told(gym_spec, trust))
+    except TransferError as error:
+        env.close()
+        raise type(error)(f"cannot build the environment {spec.id}: {error}") from error
+
+
+def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
+    """What the environment of a Gymnasium `EnvSpec` (JSON) shows and takes; it is built to be asked, once a process.
+
+    Raises:
+        NotAtHand: it cannot be built, or must not be.
+        TransferError: its spaces are not vectors of real numbers.
+    """
+    gym_id = id_in(gym_spec)
+    key, known = (gym_spec, told(gym_spec, trust) is None), find_registered(gym_id)
+    found = _spaces.get(key)
+    if found is None or found[0] is not known:  # an id may be registered again, for another class
+        with contextlib.closing(_built(gym_spec, None, trust)) as env:
+            kept = statistics_in(env)
+            if kept:
+                logger.warning("%s", _about_statistics(kept, gym_id))
+            spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
+            found = _spaces[key] = known, replace(spaces, statistics=kept)
+    return found[1]
+
+
+def _about_statistics(kept: Sequence[str], gym_id: str) -> str:
+    return (
+        f"{', '.join(kept)} of the environment {gym_id} starts with empty statistics in every environment that is "
+        "built, so a score depends on how many are played at once"
+    )

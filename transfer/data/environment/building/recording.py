@@ -1,0 +1,97 @@
+"""Writing down a Gymnasium spec so that a later process can build the environment from it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+from transfer.data.environment.building.importing import import_named
+from transfer.data.environment.building.plain import plain, same, writable
+from transfer.data.environment.building.trust import find_registered, registered
+from transfer.errors import TransferError
+from transfer.numbers import seen
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec, WrapperSpec
+
+
+def to_json(spec: EnvSpec) -> str:
+    """JSON of a spec, with Gymnasium's own keys.
+
+    An entry point that is a class, or lives in a script, is null: it is the one that is registered for the id. So are
+    arguments that JSON cannot hold and that were registered. `render_mode` and `vector_entry_point` are of no use.
+
+    Raises:
+        TransferError: the entry point is not registered and cannot be named, or an argument cannot be written down.
+    """
+    known = find_registered(spec.id)
+    entry_point: Any = spec.entry_point
+    if not isinstance(entry_point, str) or entry_point.startswith("__main__:"):
+        if known is None and entry_point is not None:
+            raise TransferError(
+                f"the entry point of {seen(spec.id)} is {seen(entry_point)}, which only this process knows; register "
+                "the id with it: gymnasium.register(id, entry_point=...)"
+            )
+        entry_point = None
+    kept = {} if known is None else known.kwargs
+    kwargs = {
+        key: plain(value, f"{key} of {spec.id}")
+        for key, value in spec.kwargs.items()
+        if key != "render_mode" and not (key in kept and same(kept[key], value) and not writable(value))
+    }
+    return json.dumps(
+        {
+            "id": spec.id,
+            "entry_point": entry_point,
+            "reward_threshold": plain(spec.reward_threshold, f"reward_threshold of {spec.id}"),
+            "nondeterministic": spec.nondeterministic,
+            "max_episode_steps": plain(spec.max_episode_steps, f"max_episode_steps of {spec.id}"),
+            "order_enforce": spec.order_enforce,
+            "disable_env_checker": spec.disable_env_checker,
+            "kwargs": kwargs,
+            "additional_wrappers": [_wrapper(one) for one in spec.additional_wrappers],
+            "vector_entry_point": None,
+        }
+    )
+
+
+def _wrapper(wrapper: WrapperSpec) -> dict[str, Any]:
+    kwargs = wrapper.kwargs
+    if kwargs is not None:
+        kwargs = {key: plain(value, f"{key} of the wrapper {wrapper.name}") for key, value in kwargs.items()}
+    return {"name": wrapper.name, "entry_point": wrapper.entry_point, "kwargs": kwargs}
+
+
+def gym_spec_json(env: object) -> str:
+    """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
+
+    What no file can hold, as a class for an entry point, is left to the registration: null stands for it.
+
+    Raises:
+        TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.
+    """
+    import gymnasium
+
+    try:
+        if isinstance(env, str):
+            module, _, gym_id = env.rpartition(":")
+            if module:
+                import_named(module)
+            env = registered(gym_id)
+        spec = env if isinstance(env, gymnasium.envs.registration.EnvSpec) else getattr(env, "spec", None)
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            raise TransferError("it is many environments in one; give one of them")
+        if not isinstance(spec, gymnasium.envs.registration.EnvSpec):
+            raise TransferError("it has no Gymnasium spec; register it and make it with gymnasium.make")
+        return to_json(spec)
+    except (gymnasium.error.Error, TransferError) as error:
+        near = (
+            difflib.get_close_matches(env.rpartition(":")[2], gymnasium.registry, n=1) if isinstance(env, str) else []
+        )
+        guess = f" Did you mean '{near[0]}'?" if near else ""
+        raise TransferError(
+            f"no environment for {seen(env)}: {str(error).partition(' Did you mean')[0].rstrip('.')}.{guess} Give a "
+            "Gymnasium id such as 'Hopper-v5' (registered first, if it is your own, or as 'module:EnvId-v0'), an "
+            "environment, a Gymnasium EnvSpec or an EnvironmentSpec."
+        ) from error

@@ -1,0 +1,211 @@
+"""What a file may have built: environments that are registered here, and Gymnasium's own wrappers with plain arguments.
+
+Checkpoints and datasets describe their environment as a Gymnasium `EnvSpec` in JSON, which names modules, functions and
+arguments. Nothing of that is imported or called because a file says so:
+
+    id           has to be registered with Gymnasium, in this process or by an installed package; no "module:" before it
+    entry_point  has to be the registered one, which is used; null stands for it
+    kwargs       plain values: numbers, words, lists and tables of such; no paths, no names of code
+    wrappers     Gymnasium's own by name with plain arguments, or what the registered entry point itself puts around
+
+Everything else takes a user's word: `trust=True`, `trusting` (the command's --trust), or the environment object itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from transfer.data.environment.building.parsing import parsed
+from transfer.data.environment.building.plain import plain, same, writable
+from transfer.errors import NotAtHand
+from transfer.numbers import flag, seen
+from transfer.runtime.logs import quiet
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+# Signs of paths and of code: "a/b", "~", ".x", "$HOME", "module:function", "module.function", "call()"; and what cannot
+# be seen.
+_ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|\$\w|%\w+%|\w\(|^\.|\.\.|[^\W\d]\w*\.\w")
+_MODEL = re.compile(r"[\w\-]+\.xml")  # MuJoCo's environments look for a bare name among Gymnasium's own models
+_MOST_NESTED = 20
+TRUST = "If you know where it comes from: trust=True, or --trust on the command line."
+_ADVICE = (
+    "Import the module that registers it first (transfer --import MODULE on the command line), or hand the environment "
+    f"in as env=. {TRUST}"
+)
+_say: Say | None = None
+_own: set[str] = set()
+
+
+@contextlib.contextmanager
+def trusting(say: Say) -> Iterator[None]:
+    """Inside, what files name is imported and called, in every thread; each call is told to `say` before it is made."""
+    global _say
+    before, told = _say, set[str]()
+
+    def once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
+    _say = once
+    try:
+        yield
+    finally:
+        _say = before
+
+
+def vouch(gym_spec: str) -> None:
+    """Remember for this process that a user handed in the environment of this spec as an object: its code ran here."""
+    _own.add(gym_spec)
+
+
+def told(gym_spec: str, trust: bool) -> Say | None:
+    """Who is told what is called, where everything that a spec names may be; None where it may not."""
+    trust = flag(trust, "trust")  # "no" is no yes
+    if _say is not None:
+        return _say
+    if gym_spec in _own:
+        return logger.debug
+    return logger.warning if trust else None
+
+
+def said(trust: bool) -> bool:
+    """Whether somebody said so: the caller, or `trusting`. Handing in an object says it of its code alone."""
+    return flag(trust, "trust") or _say is not None
+
+
+def announce(say: Say, entry_point: object, arguments: Mapping[str, Any]) -> None:
+    """Tell that a function is about to be called with these arguments."""
+    given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    say(f"calling {place(entry_point)}({given})".encode("unicode_escape").decode())
+
+
+def place(entry_point: object) -> str:
+    """Where an entry point lives, as "module:name"."""
+    if isinstance(entry_point, str):
+        return entry_point
+    return f"{getattr(entry_point, '__module__', '?')}:{getattr(entry_point, '__qualname__', seen(entry_point))}"
+
+
+def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
+    """The spec to build an environment from, without wrappers: the registered entry point with the file's arguments.
+
+    Args:
+        gym_spec: Gymnasium `EnvSpec` as JSON.
+        trust: use the entry point that it names, whatever it is.
+
+    Raises:
+        NotAtHand: the id is not registered here, or the spec names other code or other arguments than may be used.
+        TransferError: it is no spec.
+    """
+    from gymnasium.envs.registration import EnvSpec
+
+    spec, say = parsed(gym_spec), told(gym_spec, trust)
+    known = find_registered(spec.id)
+    problem = _problem(spec, known)
+    if problem and say is None:
+        raise NotAtHand(problem)
+    entry_point, kwargs = spec.entry_point, dict[str, Any]()
+    if known is not None and not _is_other(spec, known):
+        entry_point, kwargs = known.entry_point, known.kwargs
+    if entry_point is None:
+        raise NotAtHand(problem or f"the environment {spec.id} is registered for many at once only.")
+    # What no file can hold comes from the registration.
+    kwargs = {key: value for key, value in kwargs.items() if not writable(value)} | spec.kwargs
+    new = EnvSpec(spec.id, entry_point, spec.reward_threshold, spec.nondeterministic)
+    new.max_episode_steps, new.order_enforce, new.disable_env_checker = spec.max_episode_steps, spec.order_enforce, True
+    # Rendering is asked for when it is wanted: "human" in a recording would open a window for each environment.
+    new.kwargs = {key: deepcopy(value) for key, value in kwargs.items() if key != "render_mode"}
+    if problem and say is not None:
+        announce(say, entry_point, new.kwargs)
+    return new
+
+
+def _problem(spec: EnvSpec, known: EnvSpec | None) -> str:
+    """Why a spec must not be used unless somebody says so, "" where it may."""
+    if known is None:
+        named = "" if spec.entry_point is None else f" What the spec names, {seen(spec.entry_point)}, is not imported."
+        return f"no environment {seen(spec.id)} is registered here.{named} {_ADVICE}"
+    if _is_other(spec, known):
+        return (
+            f"the environment {spec.id} is registered as {place(known.entry_point)}; the spec names "
+            f"{seen(spec.entry_point)} for it, which is not called. {TRUST}"
+        )
+    return problem_of(spec.kwargs, f"the environment {spec.id}", known.kwargs)
+
+
+def _is_other(spec: EnvSpec, known: EnvSpec) -> bool:
+    """Whether a spec names another entry point than the registered one.
+
+    A registered function is not compared: Gymnasium has some in the place of environments that left it.
+    """
+    return isinstance(known.entry_point, str | type) and spec.entry_point not in (None, place(known.entry_point))
+
+
+def registered(gym_id: str) -> EnvSpec:
+    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics.
+
+    Raises:
+        gymnasium.error.Error: there is none.
+    """
+    import gymnasium
+
+    try:
+        return gymnasium.spec(gym_id)
+    except gymnasium.error.NameNotFound:
+        with quiet(), contextlib.suppress(ImportError):
+            import gymnasium_robotics
+
+            gymnasium.register_envs(gymnasium_robotics)
+        return gymnasium.spec(gym_id)
+
+
+def find_registered(gym_id: str) -> EnvSpec | None:
+    """The spec of a registered id, None where there is none."""
+    import gymnasium
+
+    try:
+        return registered(gym_id)
+    except gymnasium.error.Error:
+        return None
+
+
+def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> str:
+    """Why arguments are no plain values: paths, names of code, lists nested deeply; "" where they are.
+
+    Args:
+        values: by their names.
+        where: what they are arguments of.
+        known: arguments that were registered, whose values are allowed as they are.
+    """
+    for key, value in values.items():
+        before = (known or {}).get(key)
+        usual = before is not None and writable(before) and same(plain(before, key), value)
+        wrong = None if usual else _not_plain([key, value])
+        if wrong is not None:
+            return f"{where} is to be built with {seen(key)} = {seen(wrong)}: no plain number or word. {TRUST}"
+    return ""
+
+
+def _not_plain(value: Any, depth: int = 0) -> Any:
+    """The first part of a JSON value that is not plain, None where all are."""
+    if depth > _MOST_NESTED:
+        return "lists in lists"
+    if isinstance(value, str):
+        usual = unicodedata.normalize("NFKC", value)  # as Python reads names: other colons and dots are the same ones
+        return value if _ODD.search(usual) and not _MODEL.fullmatch(value) else None
+    if isinstance(value, list):
+        return next((wrong for one in value if (wrong := _not_plain(one, depth + 1)) is not None), None)
+    if isinstance(value, dict):
+        return _not_plain([*value, *value.values()], depth + 1)
+    return None

@@ -1,0 +1,298 @@
+"""Episodes: every trajectory of a dataset as packed arrays, one after another.
+
+Letters: N steps altogether, E episodes, T steps of one of them, S state size, A action size.
+"""
+
+import functools
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from transfer.data.arrays import own
+from transfer.data.assembling import offsets_of, own_states
+from transfer.data.environment.belonging import check_environment, check_joinable, measured
+from transfer.data.environment.observations import flat
+from transfer.data.environment.spec import EnvironmentSpec, as_spec
+from transfer.data.episode import Episode, counted
+from transfer.data.packed import (
+    ARRAYS,
+    check_arrays,
+    check_finite,
+    check_returns,
+    content_hash,
+    episode_returns,
+    returns_to_go,
+)
+from transfer.errors import TransferError
+from transfer.numbers import real, seen, whole
+
+FloatArray = NDArray[np.float32]
+_SAVING = "transfer.envs.writing.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Episodes:
+    """Trajectories of one environment, ready for gathering windows.
+
+        step      0 1 2 3 4 | 5 6 7 | 8 ...        offsets = [0, 5, 8, ...], offsets[-1] = N
+        episode       0     |   1   | 2 ...
+
+    N counts actions: the observation after the last action of each episode is left out. The arrays are read-only and
+    nobody else's: copies of what was given, or memory maps that come from a loader. `len(episodes)` is E, `episodes[i]`
+    an `Episode`, `episodes[2:5]` are `Episodes` again.
+
+    Attributes:
+        states: (N, S) float32.
+        actions: (N, A) float32.
+        rewards: (N,) float32.
+        offsets: (E + 1,) int64, first step of each episode, and N.
+        env_spec: the environment that made them. A scale that is called "dataset" is measured on these rewards, that of
+            a part on those of the whole.
+        dataset_ids: where they came from, for results and adapters.
+
+    Raises:
+        TransferError: shapes disagree, a number is not finite, there is no episode or an empty one, or the environment
+            has other sizes.
+    """
+
+    states: FloatArray
+    actions: FloatArray
+    rewards: FloatArray
+    offsets: NDArray[np.int64]
+    env_spec: EnvironmentSpec
+    dataset_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        name = ", ".join(_checked_ids(self.dataset_ids))
+        ndims = {"states": 2, "actions": 2, "rewards": 1, "offsets": 1}
+        arrays = {key: own(getattr(self, key), f"{name}: {key}", ndims[key], ARRAYS[key]) for key in ARRAYS}
+        check_arrays(**arrays, name=name)
+        check_finite(arrays, name)
+        self._take(arrays, self.env_spec, tuple(self.dataset_ids))
+
+    @classmethod
+    def over(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        env_spec: EnvironmentSpec,
+        dataset_ids: Sequence[str],
+        content_hash: str = "",
+    ) -> "Episodes":
+        """Episodes over arrays that nobody else holds, as a loader's memory maps: nothing is copied.
+
+        Args:
+            arrays: states, actions, rewards and offsets; their numbers are believed to be finite.
+            env_spec: the environment.
+            dataset_ids: where they came from.
+            content_hash: of these arrays, where it was verified; default: computed when it is asked for.
+        """
+        self = object.__new__(cls)
+        check_arrays(**arrays, name=", ".join(dataset_ids))
+        self._take(arrays, env_spec, tuple(dataset_ids))
+        if content_hash:
+            self.__dict__["content_hash"] = content_hash
+        return self
+
+    def _take(self, arrays: Mapping[str, NDArray[Any]], env_spec: EnvironmentSpec, ids: tuple[str, ...]) -> None:
+        """Keeps arrays that fit together, if they fit the environment too."""
+        for key, array in arrays.items():
+            array.flags.writeable = False
+            object.__setattr__(self, key, array)
+        object.__setattr__(self, "dataset_ids", ids)
+        check_environment(self.states, self.actions, env_spec, ", ".join(ids))
+        check_returns(self.rewards, self.offsets, ", ".join(ids))
+        object.__setattr__(self, "env_spec", measured(env_spec, self.returns))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # NumPy unpickles and copies arrays as writeable ones.
+        self.__dict__.update(state)
+        for key in ARRAYS:
+            getattr(self, key).flags.writeable = False
+
+    def __len__(self) -> int:
+        """E."""
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        low, high = float(self.returns.min()), float(self.returns.max())
+        return (
+            f"Episodes('{', '.join(self.dataset_ids)}': {counted(len(self), 'episode')}, "
+            f"{counted(self.num_steps, 'step')}, S={self.state_size}, A={self.action_size}, "
+            f"return {low:.4g}{'' if low == high else f' to {high:.4g}'})"
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Episodes": ...
+    def __getitem__(self, index: int | slice) -> "Episode | Episodes":
+        """One episode, counted from the end where negative, or a part of them as episodes of their own.
+
+        Raises:
+            TransferError: no such episode, or a slice that holds none.
+        """
+        if isinstance(index, slice):
+            return self._part(index)
+        place = whole(index, "the number of an episode", -len(self), len(self) - 1) % len(self)
+        steps = slice(self.offsets[place], self.offsets[place + 1])
+        return Episode(self.states[steps], self.actions[steps], self.rewards[steps])
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+    def _part(self, index: slice) -> "Episodes":
+        try:
+            chosen = np.arange(len(self))[index]
+        except (TypeError, ValueError) as error:
+            raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        steps = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        arrays = {key: getattr(self, key)[steps] for key in ("states", "actions", "rewards")}
+        part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
+        object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
+        return part
+
+    @property
+    def num_episodes(self) -> int:
+        """E."""
+        return len(self)
+
+    @property
+    def num_steps(self) -> int:
+        """N."""
+        return len(self.actions)
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return int(self.states.shape[1])
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return int(self.actions.shape[1])
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(E,) steps in each episode."""
+        return np.diff(self.offsets)
+
+    @functools.cached_property
+    def returns(self) -> NDArray[np.float64]:
+        """(E,) undiscounted return of each episode."""
+        return episode_returns(self.rewards, self.offsets)
+
+    @functools.cached_property
+    def returns_to_go(self) -> FloatArray:
+        """(N,) undiscounted sum of the rewards from this step to the end of its episode.
+
+        Each episode is summed by itself in float64, see `transfer.data.packed.returns_to_go`.
+        """
+        return returns_to_go(self.rewards, self.offsets)
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """Sha256 of the four arrays."""
+        return content_hash({key: getattr(self, key) for key in ARRAYS})
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile (0 to 1) of the episodes' returns.
+
+        Raises:
+            TransferError: q is outside 0 to 1.
+        """
+        return float(np.quantile(self.returns, real(q, "the quantile", 0.0, 1.0)))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        states: ArrayLike | Mapping[str, ArrayLike],
+        actions: ArrayLike,
+        rewards: ArrayLike,
+        lengths: ArrayLike | None = None,
+        env: Any = None,
+        name: str = "arrays",
+        *,
+        terminations: ArrayLike | None = None,
+        truncations: ArrayLike | None = None,
+    ) -> "Episodes":
+        """Episodes from your own arrays, the episodes one after another; everything is copied.
+
+        Args:
+            states: (N, S) the observation before each action; for a Dict observation {key: (N, n)}.
+            actions: (N, A).
+            rewards: (N,) the reward after each action.
+            lengths: (E,) actions in each episode; their sum is N.
+            env: a Gymnasium id ("Hopper-v5"), an environment, its Gymnasium `EnvSpec`, or an `EnvironmentSpec`.
+            name: how errors, results and adapters call this data.
+            terminations: (N,) in place of lengths, or beside them: whether the task ended an episode after this step.
+                Steps after the last flag are an episode too.
+            truncations: (N,) whether something else did, as a limit of time.
+
+        Raises:
+            TransferError: no arrays of real numbers, shapes disagree, a number is not finite, there is no episode or an
+                empty one, or the environment is not known to Gymnasium or has other sizes.
+        """
+        _checked_ids((name,))
+        vectors, slices = own_states(states, name)
+        packed = {
+            "states": vectors,
+            "actions": own(actions, f"{name}: actions", 2),
+            "rewards": own(rewards, f"{name}: rewards", 1),
+        }
+        packed["offsets"] = offsets_of(len(packed["rewards"]), lengths, terminations, truncations, name)
+        check_arrays(**packed, name=name)
+        check_finite(packed, name)
+        check_returns(packed["rewards"], packed["offsets"], name)
+        spec = as_spec(
+            env,
+            returns=episode_returns(packed["rewards"], packed["offsets"]),
+            slices=flat(vectors.shape[1]) if slices is None else slices,
+            action_size=packed["actions"].shape[1],
+        )
+        return cls.over(packed, spec, (name,))
+
+    @classmethod
+    def join(cls, parts: Sequence["Episodes"]) -> "Episodes":
+        """All episodes of several datasets of one environment, in the order given.
+
+        Raises:
+            TransferError: nothing to join, something else than episodes, different state or action sizes, or different
+                environments.
+        """
+        parts = list(parts) if isinstance(parts, list | tuple) else parts
+        if not isinstance(parts, list) or not all(isinstance(part, Episodes) for part in parts):
+            raise TransferError(f"Episodes.join takes a list of Episodes, got {seen(parts)}")
+        if not parts:
+            raise TransferError("nothing to join: give at least one dataset")
+        for part in parts[1:]:
+            check_joinable((parts[0].env_spec, parts[0].dataset_ids), (part.env_spec, part.dataset_ids))
+        sizes = [part.num_steps for part in parts]  # only what is equally long can be equal, and is worth a hash
+        alike = [part.content_hash for part in parts if sizes.count(part.num_steps) > 1]
+        if len(set(alike)) < len(alike):
+            raise TransferError("the same episodes are to be joined twice; their steps would count twice")
+        starts = np.cumsum([0] + [part.num_steps for part in parts])
+        packed = {
+            key: np.concatenate([getattr(part, key) for part in parts]) for key in ("states", "actions", "rewards")
+        }
+        packed["offsets"] = np.concatenate(
+            [p.offsets[:-1] + s for p, s in zip(parts, starts, strict=False)] + [starts[-1:]]
+        )
+        return cls.over(
+            packed, parts[0].env_spec, list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
+        )
+
+    def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
+        """Keeps the episodes as a local Minari dataset, so that every command finds them; see `save_dataset`."""
+        return str(importlib.import_module(_SAVING).save_dataset(self, dataset_id, overwrite=overwrite))
+
+
+def _checked_ids(ids: Any) -> tuple[str, ...]:
+    if not isinstance(ids, list | tuple) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
+        raise TransferError(f"the name of a dataset must be text, got {seen(ids)}")
+    return tuple(ids)

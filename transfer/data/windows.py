@@ -1,0 +1,137 @@
+"""Windows of consecutive steps, gathered from packed episodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfer.data.arrays import own
+from transfer.data.batch import Batch
+from transfer.data.episodes import Episodes
+from transfer.errors import TransferError
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, seen, whole
+from transfer.runtime.devices import find_device
+
+
+class WindowSampler:
+    """Draws windows uniformly over all (episode, first step) pairs, as CORL's `dt.py` does.
+
+    A window near the end of its episode is shorter and padded on the right with zeros. Which windows a batch holds is a
+    function of (seed, step) alone, so a resumed run sees the batches of an unbroken one.
+
+    The T steps of a window lie one after another in the packed arrays, so a batch is one gather of B long rows from an
+    overlapping view of each array: nothing is copied beforehand, and a memory map stays one.
+
+    Args:
+        episodes: the data.
+        context: T, steps per window.
+        batch_size: B.
+        seed: of the draws.
+        device: where the data lie and batches are gathered.
+
+    Raises:
+        TransferError: no steps, no rows, or a context that no episode fills.
+    """
+
+    def __init__(
+        self, episodes: Episodes, context: int, batch_size: int, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> None:
+        if not isinstance(episodes, Episodes):
+            raise TransferError(f"a WindowSampler takes Episodes, got {seen(episodes)}.")
+        self.context = whole(context, "context", 1, MOST_CONTEXT)
+        self.batch_size = whole(batch_size, "batch_size", 1, MOST_BATCH)
+        self.seed = whole(seed, "seed", 0, MOST_SEED)
+        check_context(episodes, self.context)
+        self.device = find_device(device)
+        self.content_hash = episodes.content_hash
+        self._steps = episodes.num_steps
+        lengths = np.diff(episodes.offsets)
+        self._time = np.arange(self._steps) - np.repeat(episodes.offsets[:-1], lengths)  # (N,) step in the episode
+        self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
+        arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
+        self._views = [self._view(array) for array in arrays]
+        self._last = self._steps - self.context  # where the last window begins
+
+    def _view(self, array: NDArray[np.float32]) -> Tensor:
+        """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""
+        rows = torch.from_numpy(np.asarray(_Lent(np.ascontiguousarray(array)))).to(self.device)
+        size = rows.shape[1]
+        return rows.as_strided((len(rows) - self.context + 1, self.context * size), (size, 1))
+
+    def starts(self, step: int) -> Tensor:
+        """First steps (B,) of the windows of one batch. Raises TransferError unless the step is a whole number."""
+        rng = np.random.default_rng([self.seed, whole(step, "step", 0)])
+        return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
+
+    def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
+        """The batch of one training step, or one of several equal blocks of its rows.
+
+        Raises:
+            TransferError: the rows cannot be shared equally, or there is no such block.
+        """
+        block, blocks = whole(block, "block"), whole(blocks, "blocks", 1)
+        rows, left = divmod(self.batch_size, blocks)
+        if left or not 0 <= block < blocks:
+            raise TransferError(f"a batch of {self.batch_size} rows has no block {block} of {blocks} equal ones.")
+        return self.windows(self.starts(step)[block * rows : (block + 1) * rows])
+
+    def windows(self, starts: Tensor) -> Batch:
+        """Windows that begin at given steps (B,) of the packed data.
+
+        What is padded is known from the small arrays on the host, so a device is never waited for.
+
+        Raises:
+            TransferError: not one axis of whole numbers, or a step that is not in the data.
+        """
+        first, steps = own(starts, "starts", 1, np.int64), np.arange(self.context)
+        if len(first) and not 0 <= first.min() <= first.max() < self._steps:
+            raise TransferError(f"starts from {first.min()} to {first.max()} in data of {self._steps} steps")
+        mask = steps < self._left[first][:, None]  # (B, T)
+        times = (self._time[first][:, None] + steps) * mask
+        index = torch.from_numpy(first.clip(max=self._last)).to(self.device, non_blocking=True)
+        real = None if mask.all() else torch.from_numpy(mask[..., None].astype(np.float32)).to(self.device)
+        late = [(int(row), self._last - int(first[row])) for row in np.flatnonzero(first > self._last)]
+        states, actions, returns = (self._rows(view, index, late, real) for view in self._views)
+        return Batch(
+            states=states,
+            actions=actions,
+            returns=returns[..., 0],
+            times=torch.from_numpy(times).to(self.device, non_blocking=True),
+            mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
+        )
+
+    def _rows(self, view: Tensor, index: Tensor, late: list[tuple[int, int]], real: Tensor | None) -> Tensor:
+        """(B, T, S) windows of a view times `real` (B, T, 1); `late` rows would run over the end of the data."""
+        rows = view.index_select(0, index).view(len(index), self.context, -1)
+        for row, steps in late:  # taken from the last window instead, and moved to the front
+            rows[row] = rows[row].roll(steps, 0)
+        return rows if real is None else rows.mul_(real)
+
+
+class _Lent:
+    """The memory of an array that may be read-only, as torch takes it without a warning; nothing here writes to it."""
+
+    def __init__(self, array: NDArray[np.float32]) -> None:
+        self.array = array  # kept, as long as anybody looks at its memory
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def check_context(episodes: Episodes, context: int, key: str = "context") -> None:
+    """Raises TransferError if every episode is shorter than a window: what evaluation sees would never be trained.
+
+    Args:
+        episodes: the data.
+        context: T.
+        key: what the setting is called where it was made, as "adapt.context".
+    """
+    longest = int(episodes.lengths.max())
+    if longest < context:
+        advice = f"Set {key} to {longest} or less."
+        if longest < 2:
+            advice = f"Set {key} to 1, or join steps that followed each other into episodes."
+        raise TransferError(
+            f"{', '.join(episodes.dataset_ids)}: every episode is shorter than a window of {context} steps, the "
+            f"longest has {longest}. {advice}"
+        )

@@ -1,0 +1,192 @@
+"""Evaluation: whole episodes in the real environment, each with its own seed and its own slot."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from transfer.data.environment.belonging import check_body
+from transfer.data.environment.observations import summary
+from transfer.data.environment.spec import EnvironmentSpec, as_spec, check_scale
+from transfer.errors import TransferError
+from transfer.evaluation.outcome import Evaluation
+from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, Settings, play
+from transfer.evaluation.slots import Task
+from transfer.evaluation.targets import return_to_ask
+from transfer.evaluation.waves import Played, Seen
+from transfer.models.acting import Actor, PolicyModel, check_model
+from transfer.models.mixed_model import MixedModel
+from transfer.numbers import flag, seen
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: PolicyModel,
+    env: Any = None,
+    num_episodes: int = 100,
+    *,
+    target: float | None = None,
+    target_return: float | None = None,
+    num_envs: int = 100,
+    decode: str = "autoregressive",
+    first_seed: int = FIRST_SEED,
+    trust: bool = False,
+    any_body: bool = False,
+    on_episode: OnEpisode | None = None,
+) -> Evaluation:
+    """Roll a policy out, one batched forward per step and action dimension.
+
+    Episode i has seed first_seed + i and its own slot: nothing is reset until all episodes of a wave are over, so short
+    episodes are not favoured. Environments that are done cost nothing. The policy acts with the weights that the model
+    has at the beginning of a wave, over the context that it was trained with.
+
+    Args:
+        model: trunk and adapter.
+        env: where to play: an environment, a Gymnasium id or spec, or an `EnvironmentSpec`; default: the adapter's.
+        num_episodes: N.
+        target: score to ask for (100 = the reference expert).
+        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
+            adapter's dataset.
+        num_envs: environments at a time; fewer than N play in waves.
+        decode: see `transfer.decoding.planner.Stream`.
+        first_seed: of the environments.
+        trust: build an environment that the adapter's file names although this process does not know it.
+        any_body: play another body than the adapter's, of the same sizes.
+        on_episode: called with the number of finished episodes whenever it has grown.
+
+    Raises:
+        TransferError: a setting of a wrong type or size, an environment of another body or sizes, that cannot be built,
+            that fails, or that answers what is no finite number (with seed and step); a scale that is called after a
+            table that does not hold.
+    """
+    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
+    check_model(model, PolicyModel, "evaluate")
+    env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
+    flag(trust, "trust")
+    _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
+    check_scale(env_spec)
+    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
+    played = play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model.device, settings)
+    return _evaluation(model, task, played[""], settings)
+
+
+def evaluate_together(
+    model: MixedModel,
+    num_episodes: int = 100,
+    *,
+    targets: Mapping[str, float] | None = None,
+    target_returns: Mapping[str, float] | None = None,
+    num_envs: int = 100,
+    decode: str = "autoregressive",
+    first_seed: int = FIRST_SEED,
+    trust: bool = False,
+    on_episode: OnEpisode | None = None,
+) -> dict[str, Evaluation]:
+    """Roll the policies of all adapters out in lockstep, on their one trunk.
+
+    Seeds, slots and results are those of `evaluate` for each adapter alone.
+
+    Args:
+        model: trunk and adapters.
+        num_episodes: N for each adapter, in its own environment.
+        targets: scores to ask for, by name.
+        target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
+            the adapter's dataset.
+        num_envs: environments of each adapter at a time.
+        decode: see `transfer.decoding.planner.Stream`.
+        first_seed: of the environments.
+        trust: see `evaluate`.
+        on_episode: called with the number of finished episodes, of all adapters, whenever it has grown.
+
+    Returns:
+        an evaluation for each name.
+
+    Raises:
+        TransferError: a target for an unknown adapter, or what `evaluate` raises.
+    """
+    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
+    check_model(model, MixedModel, "evaluate_together")
+    for one in model.models.values():
+        check_scale(one.env_spec)
+    scores, returns = (_by_name(model, given) for given in (targets, target_returns))
+    tasks = {
+        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)
+        for name, one in model.models.items()
+    }
+    played = play(tasks, lambda rows: model.stream(rows, decode=decode), model.device, settings)
+    return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
+
+
+class Alone:
+    """One actor as a group."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+
+    def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
+        """See `transfer.evaluation.rollout.Group`."""
+        return {name: self.actor.step(*shown) for name, shown in seen.items()}
+
+    def select(self, rows: Mapping[str, Tensor]) -> None:
+        """See `transfer.evaluation.rollout.Group`."""
+        for kept in rows.values():
+            self.actor.select(kept)
+
+
+def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Targets by the names of adapters. Raises TransferError for an unknown one."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TransferError(f"targets={seen(given)}: a mapping from names to numbers is needed.")
+    for name in given or {}:
+        model[name]  # an unknown name is an error
+    return given or {}
+
+
+def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settings) -> Evaluation:
+    # Some environments tell of success only when there is one.
+    told = (played.successes >= 0).any() or _tells_success(model, task.env_spec)
+    seeds, successes = settings.first_seed + np.arange(len(played.returns)), played.successes > 0 if told else None
+    asked, actions = task.target_return, played.actions
+    return Evaluation(played.returns, played.lengths, seeds, asked, settings.decode, task.env_spec, actions, successes)
+
+
+def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
+    """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
+    known = importlib.import_module("transfer.envs.catalog").find(env_spec.gym_id)
+    calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
+    return bool(known and known.success) or (calibration is not None and calibration.success is not None)
+
+
+def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -> None:
+    """Raise TransferError unless an adapter's environment and the one to play are of one body and show the same."""
+    if (mine.state_size, mine.action_size) != (other.state_size, other.action_size):
+        raise TransferError(
+            f"the adapter is for '{mine.name}' ({mine.state_size} states, {mine.action_size} actions), the environment "
+            f"is '{other.name}' ({other.state_size} states, {other.action_size} actions). Adapt one to it: "
+            "transfer.adapt(trunk, episodes)."
+        )
+    check_body(mine, other, "the adapter", any_body)
+    if mine.slices != other.slices and not any_body:
+        raise TransferError(
+            f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
+            "or in another order. To play all the same: any_body=True."
+        )
+    _warn_of_bounds(mine, other)
+
+
+def _warn_of_bounds(mine: EnvironmentSpec, other: EnvironmentSpec) -> None:
+    """Say where the environment to play has other bounds of actions than the adapter's; infinite ones fit any."""
+    have, wanted = (np.array([spec.action_low, spec.action_high]) for spec in (mine, other))  # (2, A)
+    both = np.isfinite(have) & np.isfinite(wanted)
+    if not np.allclose(have[both], wanted[both], rtol=1e-6, atol=1e-6):
+        log.warning(
+            "the adapter acts between %s and %s, '%s' takes actions between %s and %s: they are clipped, and where a "
+            "wrapper rescales actions they become other ones",
+            *(mine.action_low, mine.action_high, other.name, other.action_low, other.action_high),
+        )

@@ -1,0 +1,76 @@
+"""What a policy achieved in some episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.data.environment.spec import EnvironmentSpec
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """What a policy achieved.
+
+    Attributes:
+        returns: (N,) undiscounted return of each episode, raw.
+        lengths: (N,) steps of each episode.
+        seeds: (N,) environment seed of each episode.
+        target_return: what was asked for, raw.
+        decode: how action dimensions were chosen.
+        env_spec: the environment and its table of reference scores.
+        actions: (M, A) a sample of the actions taken, for histograms.
+        successes: (N,) whether the environment said so at least once, under a name of `transfer.data.environment.answers.SUCCESS`; None
+            where it never says anything of it.
+    """
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+    target_return: float
+    decode: str
+    env_spec: EnvironmentSpec
+    actions: NDArray[np.float32]
+    successes: NDArray[np.bool_] | None = None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of the episodes that succeeded, None where the environment says nothing of it."""
+        return None if self.successes is None else float(self.successes.mean())
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Normalised score of each episode, 100 = reference expert."""
+        return self.env_spec.reference.score(self.returns)
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of "evaluations" in a results file."""
+        score = self.env_spec.reference.score
+        return {
+            "target_return": self.target_return,
+            "target_score": float(score(self.target_return)),
+            "decode": self.decode,
+            "returns": self.returns.tolist(),
+            "lengths": self.lengths.tolist(),
+            "seeds": self.seeds.tolist(),
+            "mean_return": float(self.returns.mean()),
+            "mean_score": float(self.scores.mean()),
+            "mean_length": float(self.lengths.mean()),
+            "successes": None if self.successes is None else self.successes.tolist(),
+            "success_rate": self.success_rate,
+        }
+
+    def __str__(self) -> str:
+        spread = self.scores.std() if len(self.scores) > 1 else 0.0
+        success = "" if self.success_rate is None else f"success {self.success_rate:.2f}, "
+        return (
+            f"{self.env_spec.name}: {success}return {self.returns.mean():.1f}, {self.env_spec.reference.table} score "
+            f"{self.scores.mean():.1f} (spread over episodes {spread:.1f}), length {self.lengths.mean():.0f}, "
+            f"{len(self.returns)} episodes, target return {self.target_return:.0f}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Evaluation {self}>"

@@ -1,0 +1,137 @@
+"""A policy for one environment, in anyone's own loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from transfer.data.environment.answers import first_infinite, vector
+from transfer.data.environment.answers import reward as paid
+from transfer.decoding.history import check_decode
+from transfer.errors import TransferError
+from transfer.evaluation.targets import return_to_ask
+from transfer.models.acting import PolicyModel, check_model
+from transfer.runtime.process import acting
+
+log = logging.getLogger(__name__)
+
+
+class Policy:
+    """Acts in one environment; `reset` before each episode, and for what the model has learned since.
+
+        policy.reset()
+        observation, _ = env.reset()
+        action = policy.act(observation)
+        observation, reward, *_ = env.step(action)
+        action = policy.act(observation, reward)
+
+    Args:
+        model: trunk and adapter.
+        target: wanted score (100 = the reference expert).
+        target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile
+            of the adapter's dataset.
+        decode: see `transfer.decoding.planner.Stream`.
+
+    Raises:
+        TransferError: two targets or one that is no finite number, an unknown decode, no model.
+    """
+
+    def __init__(
+        self,
+        model: PolicyModel,
+        target: float | None = None,
+        target_return: float | None = None,
+        decode: str = "autoregressive",
+    ) -> None:
+        check_model(model, PolicyModel, "Policy")
+        self.model, self.decode, self._asked = model, check_decode(decode), (target, target_return)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the episode so far; act from here on as the model is now: its adapter, weights and best target."""
+        model, spec = self.model, self.model.env_spec
+        self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
+        self._target = return_to_ask(model, spec, *self._asked)
+        self._low, self._high = (np.asarray(bound, np.float32) for bound in (spec.action_low, spec.action_high))
+        self._stream = model.stream(1, model.context, self.decode)
+        self._wanted, self._time = self._target, 0
+
+    @property
+    def target_return(self) -> float:
+        """The raw return that this episode asks for."""
+        return self._target
+
+    @property
+    def steps(self) -> int:
+        """Actions taken since `reset`."""
+        return self._time
+
+    def __repr__(self) -> str:
+        """One line: the environment, the return asked for, and where the episode stands."""
+        return f"Policy({self._spec.name}: target return {self._target:.4g}, {self.decode}, step {self._time})"
+
+    def act(
+        self,
+        observation: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        reward: float | None = None,
+        *,
+        state: ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """The next action (A,) float32, within the environment's bounds.
+
+        Args:
+            observation: the newest observation as the environment gives it, flat or a Dict.
+            reward: what the last action earned; needed from the second call on, for the return still wanted.
+            state: instead of an observation, the state vector (S,) in the order of the spec's slices.
+
+        Raises:
+            TransferError: a reward is missing, one too many or no finite number; the observation is not that of one
+                environment, or not finite; another adapter was plugged in after the last `reset`.
+        """
+        self._check_turn(reward)
+        still = self._wanted - (0.0 if reward is None else paid(reward))
+        action = self._choose(self._state(observation, state), still)
+        if not np.isfinite(action).all():
+            raise self._refused(f"the action is not finite: {first_infinite(action)}.")
+        self._wanted, self._time = still, self._time + 1
+        return np.clip(action, self._low, self._high)
+
+    def _check_turn(self, reward: object) -> None:
+        if getattr(self.model, "adapter", None) is not self._adapter:
+            raise TransferError("another adapter was plugged into the model: reset() opens an episode with it.")
+        if (reward is None) != (self._time == 0):
+            raise TransferError(
+                "act(observation) opens an episode, act(observation, reward) goes on with it; reset() starts a new one."
+            )
+        if self._time == self._spec.max_episode_steps:
+            log.warning(
+                "'%s': an episode has %d steps, this one goes on. Was reset forgotten?", self._spec.name, self._time
+            )
+
+    def _state(self, observation: Any, state: Any) -> NDArray[np.float32]:
+        """The state vector (S,)."""
+        if (observation is None) == (state is None):
+            raise TransferError("act takes an observation, or the state vector as state=, and not both.")
+        try:
+            return vector(self._spec.to_state(observation) if state is None else state, self._spec.state_size)
+        except TransferError as error:
+            hint = "A policy acts in one environment, on what it shows or, as state=, on the state vector."
+            raise self._refused(f"{str(error).rstrip('.')}. {hint}") from error
+
+    def _refused(self, why: str) -> TransferError:
+        return TransferError(f"'{self._spec.name}', step {self._time}: {why}")
+
+    @acting
+    def _choose(self, state: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
+        """The action (A,) in a state (S,), for the return still wanted."""
+        device = self._device
+        returns = torch.tensor([wanted], dtype=torch.float32, device=device)
+        times = torch.tensor([self._time], device=device)
+        chosen = self._stream.step(torch.from_numpy(state)[None].to(device), returns, times)
+        action: NDArray[np.float32] = chosen[0].float().cpu().numpy()
+        return action

@@ -1,0 +1,148 @@
+"""One environment, and the episode that is played in it.
+
+An environment is other people's code: what goes wrong in it is told with the seed and the step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.data.environment.answers import reward, success, vector
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.errors import TransferError
+from transfer.numbers import seen
+from transfer.runtime.process import isolated
+
+if TYPE_CHECKING:
+    import gymnasium
+
+log = logging.getLogger(__name__)
+INTERFACE = (
+    "Gymnasium's reset(seed=...) returns (observation, info) and its step (observation, reward, terminated, truncated, "
+    "info), with a dict as info; wrap an environment that speaks old Gym's interface."
+)
+ALONE = "With num_envs=1 there is one environment at a time, in the calling thread."
+
+
+class Task(NamedTuple):
+    """What a name plays: the environment, the raw return to ask for, and whether to build whatever the spec names."""
+
+    env_spec: EnvironmentSpec
+    target_return: float
+    trust: bool = False
+
+
+class Slot:
+    """An environment; its episodes are played one after another.
+
+    Args:
+        env: shows state vectors (S,).
+        env_spec: what it is said to be.
+        alone: whether there is no other one beside it.
+
+    Raises:
+        TransferError: it does not take actions of the numbers that `env_spec` says.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], env_spec: EnvironmentSpec, alone: bool) -> None:
+        self.env, self.name, self.alone, self.seed, self.time = env, env_spec.name, alone, -1, 0
+        self.size = env_spec.state_size
+        space: Any = env.action_space
+        self.low: Any = getattr(space, "low", ())
+        self.high: Any = getattr(space, "high", ())
+        if np.shape(self.low) != (env_spec.action_size,):
+            raise TransferError(f"'{self.name}' takes {seen(space)}, the policy makes {env_spec.action_size} numbers.")
+
+    def reset(self, seed: int) -> NDArray[Any]:
+        """Open the episode of a seed; returns its first state.
+
+        Raises:
+            TransferError: with the seed and the step, as `step` does.
+        """
+        self.seed, self.time = seed, 0
+        try:
+            answer = self.env.reset(seed=seed)
+            if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not isinstance(answer[1], Mapping):
+                raise TransferError(f"reset returned {seen(answer)}. {INTERFACE}")
+            return self._copy(answer[0])
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[Any] | None, float, int]:
+        """Act, (A,).
+
+        Returns:
+            the next state, None where the episode is over; what was paid; and what `transfer.data.environment.answers.success` reads.
+        """
+        self.time += 1
+        try:
+            answer = self.env.step(action)
+            if not isinstance(answer, (tuple, list)) or len(answer) != 5:
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            observation, paid, terminated, truncated, info = answer
+            if type(info) is not dict and not isinstance(info, Mapping):
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            said = success(info) if info else -1
+            if not (terminated or truncated):
+                return self._copy(observation), reward(paid), said
+            if isinstance(terminated, str) or isinstance(truncated, str):  # "no" would end the episode as well
+                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
+            return None, reward(paid), said
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def _copy(self, observation: Any) -> NDArray[Any]:
+        """What is usual is checked for all environments at once, see `transfer.evaluation.waves.Wave`."""
+        if type(observation) is np.ndarray and observation.dtype.kind == "f":
+            return observation.copy()
+        return vector(observation, self.size)
+
+    def failed(self, error: Exception | str) -> TransferError:
+        """An error with the place in the episode."""
+        what = str(error)
+        if isinstance(error, Exception) and not isinstance(error, TransferError):
+            said = " ".join(what.split())[:300].rstrip(".")
+            what = f"the environment raised {type(error).__name__}{said and f': {said}'}.{self._hint(error)}"
+        return TransferError(f"'{self.name}', episode of seed {self.seed}, step {self.time}: {what}")
+
+    def _hint(self, error: Exception) -> str:
+        unpacked = isinstance(error, ValueError) and "values to unpack" in str(error)
+        seedless = isinstance(error, TypeError) and "seed" in str(error)
+        if unpacked or seedless:
+            return f" {INTERFACE}"
+        return "" if self.alone else f" {ALONE}"
+
+
+@contextmanager
+def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
+    """A slot with an environment of its own, closed afterwards: what goes wrong then is logged and costs nothing.
+
+    Args:
+        task: what is played in it.
+        number: of those that were built before.
+        alone: whether there is no other one beside it.
+
+    Raises:
+        TransferError: it cannot be built.
+    """
+    env_spec = task.env_spec
+    try:
+        with isolated():
+            env = env_spec.make(trust=task.trust)
+    except TransferError as error:
+        more = f" {number} were built before, so perhaps there can be one only. {ALONE}" if number else ""
+        raise type(error)(f"{error}{more}") from error
+    try:
+        yield Slot(env, env_spec, alone)
+    finally:
+        try:
+            with isolated():
+                env.close()
+        except Exception as error:
+            log.warning("'%s' could not be closed: %s: %s", env_spec.name, type(error).__name__, error)

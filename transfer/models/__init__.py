@@ -1,0 +1,1 @@
+"""Trunk, adapter, and the models that they make."""

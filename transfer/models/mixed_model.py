@@ -1,0 +1,163 @@
+"""One trunk, several adapters: a batch that mixes environments is one pass through the trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfer.data.batch import Batch
+from transfer.errors import TransferError, unknown
+from transfer.models.adapter import Adapter
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Gains, Trunk
+
+if TYPE_CHECKING:
+    from transfer.decoding.mixed_stream import MixedStream
+
+
+class MixedModel(nn.Module):
+    r"""Several adapters on one trunk; each row of a pass has the embeddings, readout and IA3 vectors of its adapter.
+
+        hopper    (B1, T*5, D)  R s a0 a1 a2 | R s a0 ..           \
+                                                                    > one (B1+B2, T*8, D) -> trunk -> read each
+        walker2d  (B2, T*8, D)  R s a0 a1 a2 a3 a4 a5 | R s a0 ..  /
+
+    Sequences are padded on the right, behind their real tokens, where none of them looks. So each adapter gets what it
+    would get alone.
+
+    Args:
+        trunk: the shared transformer.
+        adapters: by names of your own; several may be for the same environment.
+        any_trunk: take adapters that were made on another trunk of the same shape.
+
+    Raises:
+        TransferError: no adapter, or one that was made on another trunk, or for one of another shape.
+    """
+
+    def __init__(self, trunk: Trunk, adapters: Mapping[str, Adapter], any_trunk: bool = False) -> None:
+        super().__init__()
+        if not isinstance(adapters, Mapping) or not adapters:
+            raise TransferError("a mixed model needs at least one adapter: MixedModel(trunk, {'hopper': adapter}).")
+        self.trunk = trunk
+        self.adapters = nn.ModuleList()
+        # Not modules of this one: trunk and adapters are, once each, and these put them together.
+        self.models: dict[str, TransferModel] = {
+            name: _Member(trunk, each, any_trunk, self.adapters) for name, each in adapters.items()
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.trunk.ln_in.weight.device
+
+    def __getitem__(self, name: str) -> TransferModel:
+        """The policy of one adapter, on the shared trunk. Raises TransferError for an unknown name."""
+        if name not in self.models:
+            raise unknown("adapter", name, self.models)
+        return self.models[name]
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Every selectable part by name: `trunk`, and those of each adapter as NAME.PART."""
+        parts = {name: model.adapter.parts() for name, model in self.models.items()}
+        own = {f"{name}.{part}": module for name, each in parts.items() for part, module in each.items()}
+        return {"trunk": self.trunk, **own}
+
+    def hidden(self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """For each name what `TransferModel.hidden` gives, (B, T, n, D) float32, from one forward of the trunk.
+
+        Raises:
+            TransferError: no batch, or one under an unknown name.
+        """
+        if not batches:
+            raise TransferError(f"no batch was given. Known adapters: {', '.join(self.models)}.")
+        models = [self[name] for name in batches]
+        sequences = [
+            model.tokens(batch.states, model.adapter.scale_actions(batch.actions), batch.returns, batch.times)
+            for model, batch in zip(models, batches.values(), strict=True)
+        ]
+        gains = self.gains({name: len(batch.mask) for name, batch in batches.items()})
+        with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+            hidden, _ = self.trunk(stacked(sequences), gains)
+        parts = zip(batches, models, unstacked(hidden.float(), sequences), strict=True)
+        return {name: model.layout.read(part, "action") for name, model, part in parts}
+
+    def loss(
+        self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each name the sum of the readout's loss over real tokens, and how many there were.
+
+        Args:
+            batches: windows by the name of their adapter; sizes and lengths may differ.
+            precision: of the trunk's matrix products; embeddings and readouts are float32.
+
+        Raises:
+            TransferError: no batch, or one under an unknown name.
+        """
+        hidden = self.hidden(batches, precision)
+        adapters = {name: self[name].adapter for name in batches}
+        return {
+            name: adapters[name].action.loss(hidden[name], adapters[name].scale_actions(batch.actions), batch.mask)
+            for name, batch in batches.items()
+        }
+
+    def gains(self, rows: Mapping[str, int]) -> Sequence[Gains] | None:
+        """IA3 scales for the given number of rows of each adapter, one after another: (B, D) and (B, 4D) a layer.
+
+        Rows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
+        """
+        return gains_of_rows(self.trunk, [(self[name].adapter.gains(), count) for name, count in rows.items()])
+
+    def stream(
+        self, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
+    ) -> MixedStream:
+        """Actions for some environments of each adapter, step by step; see `transfer.decoding.mixed_stream.MixedStream`."""
+        from transfer.decoding.mixed_stream import MixedStream
+
+        return MixedStream(self, rows, context, decode)
+
+
+def gains_of_rows(trunk: Trunk, own: Sequence[tuple[Sequence[Gains] | None, int]]) -> Sequence[Gains] | None:
+    """IA3 scales of some adapters, each for a number of rows, as `MixedModel.gains` gives them."""
+    if all(gains is None for gains, _ in own):
+        return None
+    weight = trunk.ln_in.weight
+    ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
+    layers = []
+    for layer in range(trunk.config.depth):
+        each = [(ones if gains is None else gains[layer], count) for gains, count in own]
+        columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
+        layers.append(Gains(*(torch.cat(column) for column in columns)))
+    return layers
+
+
+class _Member(TransferModel):
+    """The policy of one adapter in a mixed model: what it swaps in, the mixed model has too."""
+
+    def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool, adapters: nn.ModuleList) -> None:
+        self._place = adapters, len(adapters)  # in a tuple, so that the list is no module of this one
+        super().__init__(trunk, adapter, any_trunk)
+
+    def swap(self, adapter: Adapter, any_trunk: bool = False) -> None:
+        """Plug in another adapter, here and in the mixed model; raises TransferError as `TransferModel.swap`."""
+        super().swap(adapter, any_trunk)
+        adapters, position = self._place
+        if position < len(adapters):
+            adapters[position] = self.adapter
+        else:
+            adapters.append(self.adapter)
+
+
+def stacked(sequences: Sequence[Tensor]) -> Tensor:
+    """Sequences (B_i, L_i, D) -> one (sum B_i, max L_i, D), with zeros behind the shorter ones."""
+    longest = max(x.shape[1] for x in sequences)
+    return torch.cat([F.pad(x, (0, 0, 0, longest - x.shape[1])) for x in sequences])
+
+
+def unstacked(stack: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """The inverse of `stacked`: (sum B_i, max L_i, D) -> the parts of the shapes (B_i, L_i, D) of `like`."""
+    parts = stack.split([len(x) for x in like])
+    return [part[:, : x.shape[1]] for part, x in zip(parts, like, strict=True)]

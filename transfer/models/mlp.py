@@ -1,0 +1,159 @@
+"""The control without a trunk: a policy that sees one step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transfer.data.batch import Batch
+from transfer.data.calibration_table import Calibration
+from transfer.data.dataset_statistics import Statistics
+from transfer.data.environment.spec import EnvironmentSpec, without_targets
+from transfer.errors import check_type
+from transfer.models.acting import PolicyModel
+from transfer.models.adapter import check_sizes
+from transfer.models.scales import Scales
+from transfer.numbers import MOST_WIDTH, whole
+from transfer.runtime.process import acting
+from transfer.runtime.seeding import seeded
+from transfer.storage.checkpoints import Checkpoint
+from transfer.storage.snapshot import snapshot
+
+
+class MLPPolicy(PolicyModel):
+    """Two hidden layers with GELU from (normalised state, scaled return-to-go) to the scaled action; squared error.
+
+    Made as large as what another mode trains, so that the two differ in the trunk and not in size. Behaves as a
+    `TransferModel` does in training and evaluation.
+
+    Args:
+        env_spec: the environment.
+        statistics: of its dataset.
+        hidden: width of the hidden layers; `hidden_for` finds it from a count.
+        seed: of the weights.
+    """
+
+    def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
+        super().__init__()
+        check_sizes(statistics, check_type(env_spec, EnvironmentSpec, "env_spec"))
+        self.hidden = hidden = whole(hidden, "hidden", 1, MOST_WIDTH)
+        self._env_spec, self.scales = env_spec, Scales(statistics)
+        with seeded(seed, "mlp"):
+            self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
+            self.fc_2 = nn.Linear(hidden, hidden)
+            self.out = nn.Linear(hidden, env_spec.action_size)
+
+    @staticmethod
+    def hidden_for(env_spec: EnvironmentSpec, numbers: int) -> int:
+        """The hidden width with which the policy has as close to `numbers` numbers as it can.
+
+        h (S + 1) + h + h^2 + h + h A + A = numbers, solved for h.
+        """
+        b = env_spec.state_size + env_spec.action_size + 3
+        exact = (-b + math.sqrt(b * b + 4 * max(numbers - env_spec.action_size, 1))) / 2
+        return max(1, round(exact))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.out.weight.device
+
+    @property
+    def env_spec(self) -> EnvironmentSpec:
+        """The environment it acts in."""
+        return self._env_spec
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the dataset it learned from."""
+        return self.scales.statistics
+
+    @property
+    def context(self) -> int:
+        """One: it sees a step at a time."""
+        return 1
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Store it with the statistics."""
+        self.scales.keep_calibration(calibration)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """One: a step is seen as a whole."""
+        return 1
+
+    def decides(self) -> dict[str, Any]:
+        """What the shapes of its tensors do not tell; for its fingerprint."""
+        return {"slices": [asdict(one) for one in self.env_spec.slices]}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """One part, `mlp`."""
+        return {"mlp": self}
+
+    def predict(self, states: Tensor, wanted: Tensor) -> Tensor:
+        """States (..., S) and scaled returns still wanted (...) -> scaled actions (..., A), -1 to 1."""
+        x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), wanted[..., None]], -1)))
+        return torch.tanh(self.out(F.gelu(self.fc_2(x))))
+
+    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+        """Sum of squared errors over real steps and dimensions, and how many there were; always float32."""
+        predicted = self.predict(batch.states, self.scales.scale_returns(batch.returns, batch.times))
+        error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
+        return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `mlp.json` and `mlp.safetensors` into a folder, whose other files stay."""
+        return SAVED.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> MLPPolicy:
+        """Read a saved policy; raises TransferError for a missing, truncated or edited one."""
+        return SAVED.load(folder)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `mlp.json` says of it."""
+        return {"environment": self.env_spec.to_json(), "statistics": asdict(self.statistics), "hidden": self.hidden}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> MLPPolicy:
+        """A policy with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
+        statistics = Statistics.from_json(content["statistics"])
+        return cls(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
+
+    def stream(self, rows: int, context: int, decode: str) -> MLPStream:
+        """Actions step by step; nothing is remembered."""
+        return MLPStream(snapshot(self))
+
+
+SAVED = Checkpoint(
+    "mlp",
+    "an MLP",
+    "adapt(None, episodes, 'mlp') makes one; a run keeps it in mlp/SEED/mlp.",
+    ("environment", "statistics", "hidden"),
+    MLPPolicy.to_json,
+    MLPPolicy.from_json,
+    current=without_targets,
+)
+
+
+class MLPStream:
+    """The interface of `transfer.decoding.planner.Stream` for a policy without memory."""
+
+    def __init__(self, model: MLPPolicy) -> None:
+        self.model, self.range, self.scale = model, model.scales.action_range(), model.scales.return_scale()
+
+    @acting
+    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+        """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
+        dtype = self.model.out.weight.dtype
+        return self.range.outward(self.model.predict(states.to(dtype), self.scale.of(returns.to(dtype), times)))
+
+    def select(self, rows: Tensor) -> None:
+        """Nothing to drop."""

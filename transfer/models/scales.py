@@ -1,0 +1,130 @@
+"""The scales of states, actions and returns, as buffers of a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from transfer.data.calibration_table import Calibration
+from transfer.data.dataset_statistics import NUMERIC, Statistics
+
+FARTHEST = 10.0
+"""Normalised states are clipped to this many deviations: beyond it there are no data."""
+
+
+class ActionRange(NamedTuple):
+    """Bounds of actions, (A,) each, and what lies half way and from there to either end.
+
+    Bounds of -1 and 1 change nothing, to the bit.
+    """
+
+    low: Tensor
+    high: Tensor
+    middle: Tensor
+    half: Tensor
+
+    def inward(self, actions: Tensor) -> Tensor:
+        """The environment's actions (..., A) -> scaled ones, -1 to 1; actions outside the bounds are clipped."""
+        return ((actions - self.middle) / self.half).clamp(-1, 1)
+
+    def outward(self, actions: Tensor) -> Tensor:
+        """Scaled actions (..., A) -> the environment's, within its bounds."""
+        return torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
+
+
+class ReturnScale(NamedTuple):
+    """What is subtracted from the return to go at each step, (L,) or None, and what the rest is divided by."""
+
+    means: Tensor | None
+    span: Tensor
+
+    def of(self, returns: Tensor, times: Tensor) -> Tensor:
+        """What `Scales.scale_returns` gives."""
+        if self.means is not None:
+            returns = returns - self.means.take(times.clamp(max=len(self.means) - 1))
+        return returns / self.span
+
+
+class Scales(nn.Module):
+    """`Statistics` as buffers, on the device of the model, and the scales made of them.
+
+    The buffers decide actions as weights do: they are saved with the weights and count in the fingerprint. They are the
+    only store; `statistics` reads them.
+
+    Args:
+        statistics: of the dataset.
+    """
+
+    state_mean: Tensor
+    state_std: Tensor
+    action_low: Tensor
+    action_high: Tensor
+    return_span: Tensor
+    return_means: Tensor
+    return_every: Tensor
+
+    def __init__(self, statistics: Statistics) -> None:
+        super().__init__()
+        for name in NUMERIC:
+            self.register_buffer(name, torch.tensor(getattr(statistics, name), dtype=torch.float32))
+        self._quantiles, self._calibration = dict(statistics.return_quantiles), statistics.calibration
+
+    @property
+    def statistics(self) -> Statistics:
+        """The statistics that the buffers hold now."""
+        numbers = {name: getattr(self, name).tolist() for name in NUMERIC}
+        return Statistics(**numbers, return_quantiles=self._quantiles, calibration=self._calibration)
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Store target and achieved returns with the statistics."""
+        self._calibration = calibration
+
+    def get_extra_state(self) -> Tensor:
+        """What decides the default target, as JSON in a tensor of bytes: `state_dict` holds tensors only."""
+        calibration = None if self._calibration is None else asdict(self._calibration)
+        text = json.dumps({"return_quantiles": self._quantiles, "calibration": calibration})
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse of `get_extra_state`."""
+        stored = json.loads(bytes(state.tolist()))
+        said = Statistics.from_json({**asdict(replace(self.statistics, calibration=None)), **stored})
+        self._quantiles, self._calibration = said.return_quantiles, said.calibration
+
+    def scale_states(self, states: Tensor) -> Tensor:
+        """Raw states (..., S) -> standard deviations from the mean, at most `FARTHEST`."""
+        return ((states - self.state_mean) / self.state_std).clamp_(-FARTHEST, FARTHEST)
+
+    def action_range(self) -> ActionRange:
+        """The scale of actions as the buffers hold it now."""
+        low, high = self.action_low / 2, self.action_high / 2  # halves, for a sum of two bounds may be infinite
+        half = high - low
+        return ActionRange(self.action_low, self.action_high, low + high, torch.where(half > 0, half, 1.0))
+
+    def scale_actions(self, actions: Tensor) -> Tensor:
+        """The environment's actions (..., A) -> -1 to 1."""
+        return self.action_range().inward(actions)
+
+    def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
+        """Raw returns to go and their steps, both (...) -> returns less the data's mean where kept, over the span."""
+        if self.return_means.numel():
+            returns = returns - self._expected(times)
+        return returns / self.return_span
+
+    def return_scale(self) -> ReturnScale:
+        """The scale of returns now, with the mean of every step worked out: faster for few returns, many times."""
+        steps = round(float(self.return_every) * (len(self.return_means) - 1)) + 1
+        if not self.return_means.numel():
+            return ReturnScale(None, self.return_span)
+        return ReturnScale(self._expected(torch.arange(steps, device=self.return_span.device)), self.return_span)
+
+    def _expected(self, times: Tensor) -> Tensor:
+        """The mean return-to-go at steps (...), linear between those that are kept."""
+        last = len(self.return_means) - 1
+        place = (times / self.return_every).clamp(0, last)
+        before = place.long().clamp(max=last - 1)
+        return torch.lerp(self.return_means[before], self.return_means[before + 1], place - before)

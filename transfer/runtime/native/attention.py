@@ -1,0 +1,79 @@
+"""PyTorch's side of attention.c."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from transfer.runtime.native import address, kernels
+from transfer.runtime.native.threads import in_parts
+
+WORTH_A_THREAD = 16  # heads of windows
+
+
+class Attention(torch.autograd.Function):
+    """See `transfer.runtime.layers.attention.causal_attention`; of what it computes, only each query's sum of exponentials is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """(B, H, L, size) each -> the same."""
+        q, k, v = _rows(q), _rows(k), _rows(v)
+        out, logs = _like(q), torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
+        shape = _Shape.of(q, scale)
+        views = (*map(_View.of, (q, k, v, out)), address(logs))
+        in_parts(kernels().attention_forward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, shape)
+        ctx.save_for_backward(q, k, v, logs)
+        ctx.shape = shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Weights are computed again."""
+        q, k, v, logs = ctx.saved_tensors
+        given, made = (q, k, v, _rows(grad)), (_like(q), _like(k), _like(v))
+        views = (*map(_View.of, given), address(logs), *map(_View.of, made))
+        in_parts(kernels().attention_backward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, ctx.shape)
+        return *made, None
+
+
+class _View(ctypes.Structure):
+    """Of a tensor (B, H, L, size) whose last numbers are adjacent; strides are in numbers."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("batch", ctypes.c_long),
+        ("head", ctypes.c_long),
+        ("row", ctypes.c_long),
+    )
+
+    @classmethod
+    def of(cls, x: Tensor) -> _View:
+        return cls(x.data_ptr(), *x.stride()[:3])
+
+
+class _Shape(ctypes.Structure):
+    _fields_ = (
+        ("heads", ctypes.c_long),
+        ("length", ctypes.c_long),
+        ("size", ctypes.c_long),
+        ("half", ctypes.c_long),
+        ("scale", ctypes.c_float),
+    )
+
+    @classmethod
+    def of(cls, q: Tensor, scale: float) -> _Shape:
+        return cls(*q.shape[1:], q.dtype == torch.bfloat16, scale)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.stride(3) == 1 else x.contiguous()
+
+
+def _like(x: Tensor) -> Tensor:
+    """(B, H, L, size) laid out as (B, L, H, size), so that heads are joined without a copy."""
+    return x.new_empty(x.shape[0], x.shape[2], x.shape[1], x.shape[3]).transpose(1, 2)

@@ -1,0 +1,188 @@
+"""Modules as folders that a person can read: NAME.json and NAME.safetensors, no pickle.
+
+A module can be saved that gives its JSON and can be built from it; `Checkpoint` names both functions. The JSON has the
+keys of its kind, a fingerprint, and what `transfer.storage.pairs` adds. Loading is strict: no missing and no unexpected keys or
+tensors. What the JSON says and what the tensors' file declares are compared before anything of that size is built or
+read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+from transfer import registry
+from transfer.errors import TransferError
+from transfer.numbers import seen
+from transfer.runtime.process import shapes_alone
+from transfer.runtime.seeding import seeded
+from transfer.storage.files import as_json, as_path, read_json
+from transfer.storage.fingerprints import fingerprint
+from transfer.storage.pairs import ADDED, Check, load_pair, save_pair
+from transfer.storage.tensors import Header, check_header, declared
+
+Module = TypeVar("Module", bound=nn.Module)
+Config = TypeVar("Config")
+
+
+def _accept(content: dict[str, Any], header: Header) -> None:
+    """Accept every JSON and every header."""
+
+
+@dataclass(frozen=True)
+class Checkpoint(Generic[Module]):
+    """One kind of checkpoint.
+
+    Attributes:
+        name: of both files.
+        what: the kind in words, as "an adapter".
+        source: where one comes from, as a sentence.
+        keys: of the JSON, besides the fingerprint and those of `transfer.storage.pairs`.
+        content: a module -> the values of these keys.
+        build: these values -> the module, with fresh weights; raises TransferError for an unsound value.
+        check: raises TransferError where JSON and declared tensors contradict each other, before `build` is called.
+        current: the JSON of an earlier version of the library -> that of this one.
+    """
+
+    name: str
+    what: str
+    source: str
+    keys: tuple[str, ...]
+    content: Callable[[Module], dict[str, Any]]
+    build: Callable[[dict[str, Any]], Module]
+    check: Check = _accept
+    current: Callable[[dict[str, Any]], dict[str, Any]] = dict
+
+    def save(self, module: Module, folder: str | Path) -> Path:
+        """Write a module into a folder, whose other files stay.
+
+        Raises:
+            TransferError: weights that are not finite, a module that could not be read again, a disk that is full.
+        """
+        folder = as_path(folder, "folder")
+        check_finite(module, f"{folder} is not written")
+        told = {**self.content(module), "fingerprint": fingerprint(module)}
+        content, tensors = as_json(told, str(folder / f"{self.name}.json")), module.state_dict()
+        try:
+            self._check_sizes(folder, content, declared(tensors))
+        except TransferError as error:
+            raise TransferError(f"{folder} is not written, for nobody could read it again: {error}") from error
+        save_pair(folder, self.name, content, tensors)
+        return folder
+
+    def load(self, folder: str | Path) -> Module:
+        """Read a module, strictly; it is in eval mode.
+
+        Args:
+            folder: where it was saved, or the folder above with NAME inside.
+
+        Raises:
+            TransferError: missing, truncated or edited files, or a checkpoint of another kind.
+        """
+        folder = self.home(folder)
+        path = folder / f"{self.name}.json"
+        content, tensors = self._read(folder)
+        with _building(path), seeded(0, self.name):  # weights to be replaced: no draw of the caller's is spent on them
+            module = self.build(content)
+            module.load_state_dict(tensors)
+        check_finite(module, f"{folder / self.name}.safetensors is damaged")
+        for key, value in as_json(self.content(module), str(path)).items():
+            if difference := _first_difference(content[key], value, key):
+                raise TransferError(f"{path} was edited: {difference}.")
+        found = fingerprint(module)
+        if found != content["fingerprint"]:
+            raise TransferError(
+                f"{path} was edited: fingerprint is {seen(content['fingerprint'], 70)}, that of tensors and settings "
+                f"is {found}."
+            )
+        return module.eval()
+
+    def home(self, folder: str | Path) -> Path:
+        """The folder itself, or the sub-folder NAME of a SEED folder of a run."""
+        folder = as_path(folder, "folder")
+        inner = folder / self.name
+        return inner if not os.path.exists(folder / f"{self.name}.json") and os.path.isdir(inner) else folder
+
+    def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON and tensors. Raises TransferError; for a checkpoint of another kind it says which."""
+        try:
+            content, tensors = load_pair(
+                folder,
+                self.name,
+                (*self.keys, "fingerprint"),
+                lambda content, header: self._check_sizes(folder, self.current(content), header, self.check),
+            )
+            return self.current(content), tensors
+        except TransferError as error:
+            if other := self._other_kind(folder):
+                raise TransferError(other) from error
+            raise
+
+    def _check_sizes(self, folder: Path, content: dict[str, Any], header: Header, check: Check = _accept) -> None:
+        """Raise TransferError unless the tensors are exactly those of the module that the JSON describes."""
+        with _building(folder / f"{self.name}.json"), shapes_alone(), seeded(0, self.name):
+            check(content, header)
+            wanted = declared(self.build(content).state_dict())
+        check_header(header, wanted, folder / f"{self.name}.safetensors")
+
+    def _other_kind(self, folder: Path) -> str:
+        """Says of which other kind the checkpoint in a folder is; "" where it is of none."""
+        path, kinds = folder / f"{self.name}.json", [registry.resolve("checkpoint", name) for name in _kinds()]
+        if path.exists():
+            keys = set(read_json(path)) - set(ADDED) - {"fingerprint"}
+            found = [kind.what for kind in kinds if set(kind.keys) == keys and kind.name != self.name]
+            said = f"{path} is the JSON of {' and '.join(found)}"
+        else:
+            found = [kind.what for kind in kinds if (folder / f"{kind.name}.json").is_file()]
+            said = f"{folder} holds {' and '.join(found)}, and no {path.name}"
+        advice = f"{self.what} is needed here. {self.source} What the folder holds: transfer show {folder}"
+        return f"{said}: {advice}" if found else ""
+
+
+def _kinds() -> list[str]:
+    return registry.known("checkpoint")
+
+
+@contextmanager
+def _building(path: Path) -> Iterator[None]:
+    """Turn errors about a value of a wrong type or size into one that names the file which the value came from."""
+    try:
+        yield
+    except TransferError as error:
+        raise error if str(path) in str(error) else TransferError(f"{path} was edited: {error}") from error
+    except (TypeError, LookupError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise TransferError(f"{path} was edited: {type(error).__name__}: {error}.") from error
+
+
+def config_of(kind: type[Config], values: Any) -> Config:
+    """A config out of JSON. Raises TransferError unless it has exactly the fields of its kind, each a sound value."""
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(values, dict) or set(values) != set(names):
+        raise TransferError(f"config: {kind.__name__} needs exactly {', '.join(names)}; got {seen(values, 200)}.")
+    return kind(**values)
+
+
+def check_finite(module: nn.Module, what: str) -> None:
+    """Raise TransferError for weights that are not finite, and for NaN in buffers, whose edges may be infinite."""
+    finite = {name for name, _ in module.named_parameters()}
+    for name, tensor in module.state_dict().items():
+        bad = ~tensor.isfinite() if name in finite else tensor.isnan()
+        if bad.any():
+            raise TransferError(f"{what}: {name} holds {tensor[bad].flatten()[0].item()}. Its training has diverged.")
+
+
+def _first_difference(said: Any, meant: Any, where: str) -> str:
+    """The first place where parsed JSON is not what would have been written, in words; "" for none."""
+    if isinstance(said, dict) and isinstance(meant, dict) and said.keys() == meant.keys():
+        return next(filter(None, (_first_difference(said[key], meant[key], f"{where}.{key}") for key in meant)), "")
+    if isinstance(said, list) and isinstance(meant, list) and len(said) == len(meant):
+        pairs = enumerate(zip(said, meant, strict=True))
+        return next(filter(None, (_first_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs)), "")
+    same = said == meant and isinstance(said, bool) == isinstance(meant, bool)
+    return "" if same else f"{where} is {seen(said)}, what belongs there is {seen(meant)}"

@@ -1,0 +1,284 @@
+"""Paths as typed, files written whole or not at all, and JSON from strangers read with clear errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from transfer.errors import TransferError
+from transfer.storage.locks import lock
+
+JSON_LIMIT = 64 * 2**20  # bytes of a JSON file; the largest tokenizer that may be made has 40 MiB
+DEEPEST = 100  # levels of objects and lists in a JSON file; ours have fewer than ten
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.new")
+
+
+def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
+    """A path as somebody typed it, with `~` expanded; links are left as they are.
+
+    Raises:
+        TransferError: not a path, an empty one, one that no file system takes, or a `~` that stands for nobody.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise TransferError(f"{name}={value!r:.80} is a {type(value).__name__}, not a path: give text or a Path.")
+    if not text or "\0" in text:
+        raise TransferError(f"{name}={text!r:.80} is no path: it is empty or holds a NUL character.")
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except UnicodeEncodeError as error:
+        raise TransferError(f"{name}={text!r:.80} is no path: the file system cannot encode it.") from error
+    except RuntimeError as error:  # no such user, or neither HOME nor an entry for this user in the system's list
+        raise TransferError(
+            f"{name}={text!r:.80}: nobody's home folder is known under that name. Write the folder out, or ./~ for a "
+            "file whose name begins with ~."
+        ) from error
+
+
+@contextmanager
+def saying(path: Path) -> Iterator[None]:
+    """Inside, an error of the operating system is a TransferError that says that `path` cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        reason = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk is full for you, by its quota",
+            errno.EFBIG: "it is larger than this process may write (ulimit -f)",
+            errno.EROFS: "the disk is read-only",
+            errno.ENOTDIR: "a file stands where a folder should be",
+        }.get(error.errno or 0, error.strerror or str(error))
+        where = f" ({error.filename})" if error.filename and Path(error.filename) != path else ""
+        raise TransferError(f"{path} cannot be written: {reason}{where}.") from error
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; where the block fails, those that were not there before are removed again."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
+        yield
+    except BaseException:
+        for one in made:
+            with suppress(OSError):  # never made, or somebody else has put something there
+                one.rmdir()
+        raise
+
+
+@contextmanager
+def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A stream into a new file, which takes the place of `path` when the block ends well and is removed when not.
+
+    Until then the file has a name beside `path` that nobody can foresee. A link at `path` is replaced, not followed: a
+    path that the user gave is to be resolved first. What processes left here that were killed is removed. `mode` is
+    the most that others may do with it, less what the user's umask takes away.
+
+    Raises:
+        TransferError: it cannot be written, or `path` is there and is no file.
+    """
+    with saying(path), new_folder(path.parent):
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
+            raise TransferError(f"{path} cannot be written: it is there and is no file.")
+        sweep(path.parent)
+        temporary, stream = _temporary(path, mode)
+        try:
+            with stream:  # holds the lock until the file has its name
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())  # a rename can reach the disk before the content, and power can fail
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def _temporary(path: Path, mode: int) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, locked, so that `sweep` knows that its writer lives."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = path.with_name(f".{path.name[:50].lstrip('.')}.{secrets.token_hex(8)}.new")
+        stream = os.fdopen(os.open(temporary, flags, mode), "wb")
+        lock(stream.fileno())
+        if temporary.exists():  # else swept in the moment before it was locked
+            return temporary, stream
+        stream.close()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files in a folder whose writers were killed: nobody holds their locks."""
+    with suppress(OSError):
+        for name in [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]:
+            with suppress(OSError), open_file(folder / name, getattr(os, "O_NOFOLLOW", 0)) as stream:
+                if lock(stream.fileno()):
+                    (folder / name).unlink()
+
+
+def sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file as `writing` does."""
+    with writing(path, mode) as stream:
+        stream.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as `writing` does."""
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise TransferError(f"{path} cannot be written: its text holds half a character ({error}).") from error
+    write_bytes(path, content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable JSON as `writing` does.
+
+    Raises:
+        TransferError: as `writing`, or a value that JSON does not know, as NaN.
+    """
+    write_text(path, json.dumps(as_json(content, str(path)), indent=1) + "\n")
+
+
+def as_json(content: Any, what: str) -> Any:
+    """Content as it is read again after writing: lists for tuples and arrays, text for the keys of mappings.
+
+    Raises:
+        TransferError: a value that JSON does not know, as NaN; `what` is to be written.
+    """
+    try:
+        plain = json.loads(json.dumps(content, allow_nan=False, default=_plain))
+        check_plain(plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TransferError(f"{what} cannot be written as JSON: {error}.") from error
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as Python's, an array of them as lists."""
+    if not callable(getattr(value, "tolist", None)):
+        raise TypeError(f"a {type(value).__name__} is neither a number nor text nor made of them: {value!r:.80}")
+    return value.tolist()
+
+
+def open_file(path: Path, flags: int = 0) -> BinaryIO:
+    """Open a file for reading without ever waiting for it, as one would for a pipe.
+
+    Raises:
+        OSError: it cannot be opened, or is no file; the reason is in `strerror`.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_text(path: Path, limit: int = JSON_LIMIT, encoding: str = "utf-8") -> str:
+    """Read a text file of at most `limit` bytes.
+
+    Raises:
+        TransferError: no such file, not a file, a larger one, or another encoding.
+    """
+    try:
+        with open_file(path) as stream:
+            content = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise TransferError(f"{path} does not exist. `transfer ls` shows the runs at hand.") from None
+    except OSError as error:
+        raise TransferError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > limit:
+        raise TransferError(f"{path} is larger than {limit:,} bytes, so it is none of ours.")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TransferError(f"{path} is not UTF-8 text ({error}); it was damaged or written otherwise.") from error
+
+
+def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
+    """Read a JSON object from a file that anybody may have written.
+
+    Raises:
+        TransferError: no such file, not a JSON object, a key twice, numbers that are not finite or whole ones beyond 64
+            bits, text that cannot be written again, or more than 100 levels.
+    """
+    return parse_json(read_text(path, limit), str(path))
+
+
+def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object from text that is called `what`; see `read_json`."""
+    try:
+        content = json.loads(text, object_pairs_hook=_once)
+        check_plain(content)
+    except (ValueError, RecursionError) as error:
+        raise TransferError(f"{what} is not valid JSON ({error}); it was truncated or edited.") from error
+    if not isinstance(content, dict):
+        raise TransferError(f"{what} holds a {type(content).__name__}, not a JSON object.")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
+    return content
+
+
+def check_plain(content: Any) -> None:
+    """Raise ValueError, with the place, unless parsed JSON or TOML is of finite numbers and sound text, 100 levels."""
+    left: list[tuple[Any, Any, int]] = [(content, None, 1)]  # a value, the names that lead to it, last first, its level
+    while left:
+        value, names, level = left.pop()
+        if problem := _problem(value) if level <= DEEPEST else f"it is more than {DEEPEST} levels deep":
+            raise ValueError(f"{_place(names)}: {problem}" if names else problem)
+        if isinstance(value, dict):
+            left += [(key, (key, names), level) for key in value]
+            left += [(inner, (key, names), level + 1) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(inner, (i, names), level + 1) for i, inner in enumerate(value)]
+
+
+def _problem(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no number"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # it could not be printed or written again
+            return f"the text {value!r:.80} holds half a character"
+        return f"the text {value!r:.80} holds a NUL character" if "\0" in value else ""
+    return ""
+
+
+def _place(names: Any) -> str:
+    """The names that lead to a value, as in "config.sizes.2"."""
+    path: list[str] = []
+    while names:
+        path.insert(0, f"{names[0]!s:.40}")
+        names = names[1]
+    return ".".join(path[:9])

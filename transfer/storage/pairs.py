@@ -1,0 +1,175 @@
+"""A JSON file and the tensors it speaks of, saved so that a reader finds the old pair or the new one, and no mixture.
+
+    NAME.json           {"format", "library", .., "tensors": sha256 of the other file, "checksum": of all that}
+    NAME.safetensors
+
+Renaming NAME.json into its place is the moment in which the new pair replaces the old one. Its tensors are whole at
+that moment, under a name made of their hash; they get their own name right after it. A reader that comes in between,
+or after a kill in between, finds them under the first one. Readers change nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from transfer.errors import TransferError, check_keys
+from transfer.numbers import seen
+from transfer.runtime.process import isolated
+from transfer.storage.files import as_json, new_folder, read_json, saying, sync, write_bytes, write_json
+from transfer.storage.locks import one_at_a_time
+from transfer.storage.tensors import Header, header_of, reading
+
+FORMAT = 2
+ADDED = ("format", "library", "tensors", "checksum")
+"""Keys of the JSON besides those of `content`."""
+ATTEMPTS = 1000  # of a reader beside writers that never stop
+Check = Callable[[dict[str, Any], Header], None]
+
+
+def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write NAME.json and NAME.safetensors into a folder, whose other files stay as they are.
+
+    Raises:
+        TransferError: they cannot be written; the pair that was there before is whole then.
+    """
+    from transfer import __version__
+
+    for key, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TransferError(f"{folder} is not written: {key} is a {type(tensor).__name__}, not a tensor.")
+    data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    told = {"format": FORMAT, "library": __version__, **content, "tensors": digest}
+    whole = as_json(told, str(folder / f"{name}.json"))
+    with saying(folder), new_folder(folder), one_at_a_time(folder) as alone:
+        try:
+            write_bytes(_spare(folder, name, digest), data)
+            write_json(folder / f"{name}.json", {**whole, "checksum": checksum(whole)})
+        finally:
+            _settle(folder, name, alone)
+
+
+def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `save_pair` wrote.
+
+    Args:
+        folder: where it was saved.
+        name: of both files.
+        keys: exactly those that `content` had.
+        check: is given the JSON and what the tensors' file declares, and raises TransferError when the two do not fit
+            together or are not what is wanted. Only then is anything of that size read.
+
+    Raises:
+        TransferError: a file is missing, damaged, edited, or of another format.
+    """
+    for _ in range(ATTEMPTS):
+        before = _state(folder, name)
+        try:
+            return _load(folder, name, keys, check)
+        except TransferError:
+            if _state(folder, name) == before:  # else a writer came in between
+                raise
+    raise TransferError(f"{folder} cannot be read: other processes save into it all the time.")
+
+
+def tensors_path(folder: Path, name: str) -> Path:
+    """The file with the tensors that NAME.json speaks of."""
+    digest = read_json(folder / f"{name}.json").get("tensors")
+    spare = _spare(folder, name, digest) if _is_digest(digest) else None
+    return spare if spare is not None and spare.is_file() else folder / f"{name}.safetensors"
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """sha256 of everything in a JSON object but its own checksum."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _load(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    content = _head(folder / f"{name}.json", keys)
+    problems: list[TransferError] = []
+    for file in (folder / f"{name}.safetensors", _spare(folder, name, content["tensors"])):
+        try:
+            return content, _tensors(file, content, check)
+        except TransferError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _head(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    content = read_json(path)
+    if "format" in content and content["format"] != FORMAT:
+        raise TransferError(
+            f"{path} has format {content['format']!r:.80}; this version reads format {FORMAT} and no other: train and "
+            "save again with this version, or use the version that wrote it."
+        )
+    check_keys(str(path), content, ["format", "library", *keys, "tensors", "checksum"])
+    if not isinstance(content["library"], str) or not _is_digest(content["tensors"]):
+        key, wanted = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
+        raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {wanted}.")
+    if content["checksum"] != checksum(content):
+        raise TransferError(f"{path} was edited after it was saved: its checksum is another one.")
+    return content
+
+
+def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Tensor]:
+    with reading(file) as stream:
+        check(content, header_of(stream, file))
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        try:
+            data = stream.read()
+        except MemoryError as error:  # a file may be of holes, which take no place on a disk
+            raise TransferError(f"{file} of {size:,} bytes does not fit into memory.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != content["tensors"]:
+        raise TransferError(
+            f"{file} was changed after it was saved: its sha256 is {found}, its JSON says {content['tensors']}."
+        )
+    try:
+        with isolated():  # safetensors makes empty tensors on the caller's default device
+            return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise TransferError(f"{file} is truncated or damaged: {error}.") from error
+
+
+def _settle(folder: Path, name: str, alone: bool) -> None:
+    """Give the tensors that the JSON names their own name; remove others, which without locks may be somebody's."""
+    path = folder / f"{name}.json"
+    with suppress(TransferError):  # an old JSON that cannot be read: which tensors it means is not known
+        digest = read_json(path).get("tensors") if path.is_file() else None
+        if _is_digest(digest) and _spare(folder, name, digest).exists():
+            _spare(folder, name, digest).replace(folder / f"{name}.safetensors")
+        for other in folder.glob(f".{name}.{'[0-9a-f]' * 16}.safetensors") if alone else ():
+            other.unlink()
+        sync(folder)
+
+
+def _spare(folder: Path, name: str, digest: str) -> Path:
+    return folder / f".{name}.{digest[:16]}.safetensors"
+
+
+def _is_digest(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _state(folder: Path, name: str) -> list[tuple[int, ...] | None]:
+    """What tells whether somebody has saved since."""
+    states: list[tuple[int, ...] | None] = []
+    for path in (folder / f"{name}.json", folder / f"{name}.safetensors"):
+        try:
+            stat = path.stat()
+            states.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            states.append(None)
+    return states

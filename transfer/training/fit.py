@@ -1,0 +1,220 @@
+"""One training loop, for pretraining and for adapting."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from transfer.data.windows import WindowSampler
+from transfer.errors import TransferError
+from transfer.models.acting import PolicyModel
+from transfer.models.freezing import Selection, train_only
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, duration, real, whole
+from transfer.runtime.devices import find_precision
+from transfer.runtime.distributed import check_same, check_shares, first_process_first, rank, size
+from transfer.runtime.memory import kept_memory
+from transfer.runtime.process import isolated
+from transfer.runtime.seeding import draws_by_itself, forked_noise, step_noise
+from transfer.storage.files import as_path
+from transfer.storage.fingerprints import fingerprint
+from transfer.training.resume import first_not_finite, identity_of, load_progress, save_progress, state_of
+from transfer.training.updates import Clock, Meter, check_numbers, make_optimizer, noise_seed, update
+
+OnLog = Callable[[int, dict[str, float]], None]
+OnStep = Callable[[int], None]
+SIZES = {  # the whole numbers of a `TrainConfig`, each at least 1, with the largest allowed
+    "steps": MOST_STEPS,
+    "batch_size": MOST_BATCH,
+    "context": MOST_CONTEXT,
+    "log_every": MOST_STEPS,
+    "save_every": MOST_STEPS,
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Args:
+        steps: updates.
+        batch_size: B, windows per update, of all processes together.
+        lr: highest learning rate.
+        warmup: share of the steps over which the rate rises linearly from zero.
+        final_lr: share of `lr` that is left at the end of the cosine decay; 1 keeps it constant.
+        weight_decay: AdamW's, on tensors of two or more dimensions.
+        state_noise: standard deviation of Gaussian noise on the states of every window, in those of the dataset.
+        clip: largest norm of the gradient.
+        context: T, steps per window.
+        log_every: steps between reports.
+        save_every: steps between checkpoints; a multiple of `log_every`.
+    """
+
+    steps: int = 5000
+    batch_size: int = 64
+    lr: float = 1e-3
+    warmup: float = 0.1
+    final_lr: float = 0.1
+    weight_decay: float = 1e-4
+    state_noise: float = 0.0
+    clip: float = 1.0
+    context: int = 20
+    log_every: int = 50
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        keep = partial(object.__setattr__, self)
+        for name, most in SIZES.items():
+            keep(name, whole(getattr(self, name), name, 1, most))
+        for name in ("lr", "clip"):
+            keep(name, real(getattr(self, name), name, above=0))
+        for name in ("weight_decay", "state_noise"):
+            keep(name, real(getattr(self, name), name, 0))
+        for name in ("warmup", "final_lr"):
+            keep(name, real(getattr(self, name), name, 0, 1))
+        if self.weight_decay * self.lr > 1:
+            raise TransferError(
+                f"weight_decay={self.weight_decay:g} times lr={self.lr:g} is more than 1: each step would take more "
+                "off the weights than they are. Set weight_decay to 0.0001, say."
+            )
+        if self.save_every % self.log_every:
+            raise TransferError(f"save_every={self.save_every} must be a multiple of log_every={self.log_every}.")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of an update, counted from 0: linear warm-up, then a cosine down to `final_lr`."""
+        warm = max(1, round(self.warmup * self.steps))
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        done = (step - warm) / max(1, self.steps - warm)
+        return self.lr * (self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training run leaves behind besides the weights."""
+
+    selection: Selection
+    final_loss: float
+    seconds: float
+    tokens_per_second: float
+
+    def __str__(self) -> str:
+        """As "12,345 of 678,910 parameters trained, loss 0.0123, 45 s"."""
+        trained, whole = self.selection.numbers, self.selection.total
+        return f"{trained:,} of {whole:,} parameters trained, loss {self.final_loss:.4g}, {duration(self.seconds)}"
+
+
+@kept_memory()
+@isolated()
+def fit(
+    model: PolicyModel,
+    sampler: WindowSampler,
+    config: TrainConfig,
+    parts: list[str],
+    *,
+    precision: torch.dtype | str | None = None,
+    compile: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    on_start: Callable[[Selection, int], None] | None = None,
+    on_log: OnLog | None = None,
+    on_step: OnStep | None = None,
+) -> FitResult:
+    """Train some parts of a model; everything else stays as it is, bit for bit.
+
+    Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from
+    its checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
+
+    In several connected processes (see `transfer.runtime.distributed`) each takes its block of the rows of every batch, sums
+    and gradients are added up, and all end with the same weights. Only the first one calls back and saves.
+
+    While it runs, the process keeps memory that was freed, see `transfer.runtime.memory`.
+
+    What is not finite is never saved: loss, weights and moments are looked at before each save and at the end.
+
+    Args:
+        model: what trains.
+        sampler: where the windows come from; its batch size and seed count.
+        config: how.
+        parts: names of the parts that train, see `transfer.models.freezing.train_only`.
+        precision: of the trunk's products: "float32", "bfloat16" or the dtype; None or "auto" chooses the faster one.
+        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step. Its
+            noise is drawn from a fork of torch's own generators.
+        checkpoint: folder for the state of the run, the last one too; one that is there already is resumed.
+        on_start: called before the first step with what trains and the number of steps already done.
+        on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
+        on_step: called after every step with its number, 1 for the first. The seconds of callbacks are not counted.
+
+    Raises:
+        TransferError: nothing selected, weights that are not float32, a loss or weights that are not finite, a
+            checkpoint of another run, a batch that the processes cannot share equally, processes that train different
+            things.
+    """
+    check_shares(sampler.batch_size)
+    check_numbers(model, "the model")
+    selection = train_only(model, parts)
+    dtype = find_precision(precision, model.device)
+    folder = as_path(checkpoint, "checkpoint") if checkpoint is not None else None
+    optimizer = make_optimizer(model, config)
+    optimizer.zero_grad(set_to_none=True)  # whatever the caller computed with the model before
+    loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
+    settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
+    identity = identity_of(model, sampler, settings)
+    with first_process_first():
+        first, final_loss = load_progress(folder, model, optimizer, identity, config.steps) if folder else (0, math.nan)
+    check_same("what is trained", {**identity, "steps done": first})
+    if rank() > 0:
+        on_start = on_log = on_step = None
+    if on_start:
+        on_start(selection, first)
+    own = partial(step_noise, everything=draws_by_itself(model))
+    noise_of = partial(forked_noise, device=model.device) if compile else own
+    clock, tokens, kept = Clock(), 0, _Kept(folder, first)
+    meter = Meter(clock)
+    for step in range(first, config.steps):
+        batch, done = sampler.batch(step, rank(), size()), step + 1
+        seen = size() * batch.mask.numel() * model.tokens_per_step
+        noise = noise_of(noise_seed(sampler.seed, step))
+        meter.add(*update(model, loss, batch, optimizer, config, step, noise, dtype), seen)
+        tokens += seen
+        if done % config.log_every == 0 or done == config.steps:
+            values = meter.read(config.rate(step))
+            final_loss = values["train/loss"]
+            if not math.isfinite(final_loss):
+                raise kept.error(f"the loss is {final_loss}", done, config)
+            if on_log:
+                with clock.paused():
+                    on_log(done, values)
+        # The last state too: whoever plays the model next and fails goes on from there without training again.
+        if done % config.save_every == 0 or done == config.steps:
+            if name := first_not_finite(state_of(model, optimizer)):
+                raise kept.error(f"{name} holds NaN or infinity", done, config)
+            if folder and rank() == 0:
+                save_progress(folder, model, optimizer, identity, done, final_loss)
+                kept = _Kept(folder, done)
+        if on_step:
+            with clock.paused():
+                on_step(done)
+    check_same("the weights after training", fingerprint(model) if size() > 1 else "")
+    seconds = clock.seconds()
+    return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
+
+
+class _Kept(NamedTuple):
+    """The last state that was saved, for the message that ends a training."""
+
+    folder: Path | None
+    step: int
+
+    def error(self, what: str, done: int, config: TrainConfig) -> TransferError:
+        """Training cannot go on after `done` steps."""
+        kept = f" The state of step {self.step} stays in {self.folder}." if self.folder and self.step else ""
+        return TransferError(
+            f"{what} at step {done}.{kept} Going on from a saved state takes the same steps again: train anew with a "
+            f"lower learning rate (lr={config.lr:g}) or clip={config.clip:g}, or look for extreme values in the data."
+        )

@@ -1,0 +1,188 @@
+"""The state of an unfinished training run: weights that train, optimizer moments, and where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfer.data.windows import WindowSampler
+from transfer.errors import TransferError
+from transfer.models.acting import PolicyModel
+from transfer.numbers import seen
+from transfer.storage.fingerprints import fingerprint
+from transfer.storage.pairs import load_pair, save_pair
+from transfer.storage.tensors import Header
+
+Identity = dict[str, Any]  # what one training is, as JSON: settings, seed, data, model, first weights
+HEAD = {"step": int, "loss": float, "identity": dict}
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
+SHOWN = 4  # differences between two trainings that a message names
+
+
+def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[str, Any]) -> Identity:
+    """What a saved state must agree on; a training that differs in any of it would go on as another one.
+
+    Args:
+        model: before its first step.
+        sampler: of its windows.
+        settings: how it is trained.
+    """
+    spec = model.env_spec
+    environment = {"name": spec.name, "sizes": [spec.state_size, spec.action_size], "scale": spec.reference.to_json()}
+    bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
+    configs = {name: m.config for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
+    identity = {
+        **settings,
+        "seed": sampler.seed,
+        "data": sampler.content_hash,
+        **{name: asdict(config) for name, config in configs.items()},
+        "environment": {**environment, "bounds": bounds},
+        "buffers": {name: _digest(buffer) for name, buffer in model.named_buffers()},
+        "weights": fingerprint(model),
+    }
+    whole: Identity = json.loads(json.dumps(identity, default=repr))  # as it looks after writing: lists for tuples
+    return whole
+
+
+def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of a state by name: the weights that train and, where they got a gradient, their moments."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    moments = ((key, name, p) for key in MOMENTS for name, p in trained if p in optimizer.state)
+    weights = {f"weights.{name}": p.detach() for name, p in trained}
+    return weights | {f"{key}.{name}": optimizer.state[p][key] for key, name, p in moments}
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """The name of the first tensor that holds NaN or infinity, "" for none; a device is waited for once."""
+    if not tensors:
+        return ""
+    first = next(iter(tensors.values()))
+    bad = torch.stack([(~tensor.isfinite()).any().to(first.device) for tensor in tensors.values()]).nonzero()
+    return list(tensors)[int(bad[0])] if len(bad) else ""
+
+
+def save_progress(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, step: int, loss: float
+) -> None:
+    """Write the state after `step` updates; the state before it stays until this one is whole.
+
+    Random numbers need no state: windows and noise are functions of (seed, step).
+    """
+    save_pair(folder, "state", {"step": step, "loss": loss, "identity": identity}, state_of(model, optimizer))
+
+
+def load_progress(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, steps: int
+) -> tuple[int, float]:
+    """Put a saved state back into a model and its optimizer.
+
+    Args:
+        folder: where `save_progress` wrote it.
+        model: in the state before its first step.
+        optimizer: of what trains.
+        identity: of the training that wants to go on.
+        steps: of that training in all.
+
+    Returns:
+        (updates done, last reported loss); (0, nan) when nothing was saved.
+
+    Raises:
+        TransferError: the state is damaged, edited, or of a run with other settings or another model; the folder cannot
+            be written.
+    """
+    _check_writable(folder)
+    if not any((folder / name).exists() for name in ("state.json", "state.safetensors")):
+        return 0, math.nan
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    def check(head: dict[str, Any], header: Header) -> None:
+        _check_head(folder, head, identity, steps)
+        if {name: (one.shape, one.dtype) for name, one in header.items()} != _shapes(trained, header):
+            raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
+
+    try:
+        head, tensors = load_pair(folder, "state", tuple(HEAD), check)
+    except TransferError as error:
+        advice = "" if _again(folder) in str(error) else f" To do without that state, {_again(folder)}"
+        raise TransferError(f"{error}{advice}") from error
+    _check_tensors(folder, head["step"], tensors)
+    with torch.no_grad():
+        for name, p in trained.items():
+            p.copy_(tensors[f"weights.{name}"])
+    for name, p in trained.items():
+        if f"step.{name}" not in tensors:  # took no part in the loss, so it has no gradient and no moments
+            continue
+        optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
+    return head["step"], head["loss"]
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise TransferError unless a state can be saved there, which is better known before the first step."""
+    try:
+        near = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        reason = "" if os.access(near, os.W_OK | os.X_OK) else f"no permission to write into {near}"
+        reason = reason if near.is_dir() else f"{near} is a file"
+    except OSError as error:  # a name too long for the file system, say
+        reason = str(error.strerror)
+    if reason:
+        raise TransferError(f"checkpoint={folder} cannot hold the state of a training: {reason}.")
+
+
+def _check_head(folder: Path, head: dict[str, Any], identity: Identity, steps: int) -> None:
+    """Raise TransferError, which names the settings, unless a state belongs to the training that wants to go on."""
+    if any(type(head[key]) is not kind for key, kind in HEAD.items()) or not math.isfinite(head["loss"]):
+        raise TransferError(f"{folder / 'state.json'} was edited; {_again(folder)}")
+    if other := list(_differences(head["identity"], identity)):
+        more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+        raise TransferError(
+            f"{folder} belongs to another training: {'; '.join(other[:SHOWN])}{more}. Go on with the settings it was "
+            f"begun with, or {_again(folder)}"
+        )
+    if not 0 < head["step"] <= steps:
+        raise TransferError(f"{folder / 'state.json'}: step {head['step']} of {steps} was edited; {_again(folder)}")
+
+
+def _check_tensors(folder: Path, step: int, tensors: dict[str, Tensor]) -> None:
+    """Raise TransferError unless the tensors are finite and as many updates old as their JSON says."""
+    counts = [float(tensor) for name, tensor in tensors.items() if name.startswith("step.")]
+    if name := first_not_finite(tensors):
+        raise TransferError(f"{folder / 'state.safetensors'}: {name} holds NaN or infinity; {_again(folder)}")
+    if counts and max(counts) != step:
+        raise TransferError(f"{folder}: state.json says step {step}, its moments {max(counts):g}; {_again(folder)}")
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """What differs between two identities, one line for each value."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in {**now, **before}:
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif before != now:
+        yield f"{name} was {seen(before)}, is {seen(now)}"
+
+
+def _shapes(trained: dict[str, nn.Parameter], tensors: Header) -> dict[str, Any]:
+    """The shapes and dtypes a state must have; a tensor that took no part in the loss has weights and no moments."""
+    wanted: dict[str, Any] = {f"weights.{name}": (tuple(p.shape), "F32") for name, p in trained.items()}
+    for name, p in trained.items():
+        if any(f"{key}.{name}" in tensors for key in MOMENTS):
+            wanted |= {f"{key}.{name}": (tuple(p.shape) if key != "step" else (), "F32") for key in MOMENTS}
+    return wanted
+
+
+def _digest(tensor: Tensor) -> str:
+    value = tensor.detach().cpu().contiguous()
+    content = value.reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{value.dtype} {tuple(value.shape)};".encode() + content).hexdigest()[:16]
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder}/state.* to start this training again."

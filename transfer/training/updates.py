@@ -1,0 +1,136 @@
+"""One step of an optimizer, and what is measured on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from transfer.data.batch import Batch
+from transfer.errors import TransferError
+from transfer.models.acting import PolicyModel
+from transfer.runtime.distributed import add_up, rank, size
+from transfer.runtime.seeding import generator
+from transfer.training.resume import first_not_finite
+
+if TYPE_CHECKING:
+    from transfer.training.fit import TrainConfig
+
+Loss = Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]]
+
+
+class Clock:
+    """Seconds of training, without those of the callbacks."""
+
+    def __init__(self) -> None:
+        self._since, self._paused = time.perf_counter(), 0.0
+
+    def seconds(self) -> float:
+        """Since it was made, less the pauses."""
+        return time.perf_counter() - self._since - self._paused
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, it stands still."""
+        began = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - began
+
+
+class Meter:
+    """Sums since the last report, kept on the device so that no step waits for the host."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._restart()
+
+    def _restart(self) -> None:
+        self.loss = self.count = self.norm = torch.zeros((), dtype=torch.float32)
+        self.steps, self.tokens, self.since = 0, 0, self._clock.seconds()
+
+    def add(self, loss: Tensor, count: Tensor, norm: Tensor, tokens: int) -> None:
+        """What `update` returned, and how many tokens the batch had."""
+        self.loss, self.count, self.norm = self.loss + loss, self.count + count, self.norm + norm
+        self.steps, self.tokens = self.steps + 1, self.tokens + tokens
+
+    def read(self, rate: float) -> dict[str, float]:
+        """Means over the steps since the last report."""
+        values = {
+            "train/loss": float(self.loss) / max(float(self.count), 1.0),
+            "train/grad_norm": float(self.norm) / self.steps,
+            "train/lr": rate,
+            "train/tokens_per_second": self.tokens / max(self._clock.seconds() - self.since, 1e-9),
+        }
+        self._restart()
+        return values
+
+
+def check_numbers(module: nn.Module, what: str) -> None:
+    """Raise TransferError, with the name of the tensor, unless a module begins with finite float32 numbers."""
+    numbers = dict(module.named_parameters())
+    for name, p in numbers.items():
+        if p.dtype != torch.float32:
+            raise TransferError(f"{name} of {what} is {p.dtype}; training takes float32. Call .float() on {what}.")
+    if name := first_not_finite(numbers):
+        raise TransferError(f"{name} of {what} holds NaN or infinity before the first step. Load {what} again.")
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over what requires a gradient; tensors below two dimensions (biases, LayerNorms, IA3) are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.999), fused=True)
+
+
+def update(
+    model: PolicyModel,
+    loss_of: Loss,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    step: int,
+    noise: AbstractContextManager[None],
+    precision: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping.
+
+    All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
+    `noise` is of this step, see `transfer.runtime.seeding.step_noise`.
+    """
+    torch.clear_autocast_cache()  # inside an autocast of the caller's, it would still hold the weights of the last step
+    with noise:
+        loss, count = loss_of(noisy(batch, model, config.state_noise), precision)
+    add_up([count])
+    (loss / count).backward()
+    loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
+    add_up([loss, *(p.grad for p in trained if p.grad is not None)])
+    norm = nn.utils.clip_grad_norm_(trained, config.clip)
+    for group in optimizer.param_groups:
+        group["lr"] = config.rate(step)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss, count, norm
+
+
+def noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
+    """The batch with noise on its states, that of this process's rows of the whole batch."""
+    if not amount:
+        return batch
+    rows = len(batch.states)
+    shape, device = (size() * rows, *batch.states.shape[1:]), batch.states.device
+    noise = torch.randn(shape, dtype=torch.float32, device=device, generator=generator(device))
+    deviation = torch.tensor(model.statistics.state_std, dtype=torch.float32, device=device)  # (S,)
+    return replace(batch, states=batch.states + amount * deviation * noise[rank() * rows : (rank() + 1) * rows])
+
+
+def noise_seed(seed: int, step: int) -> int:
+    """One 63-bit number for (seed, step)."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
