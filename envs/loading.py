@@ -28,7 +28,8 @@ def load_episodes(source: Any, env: Any = None, trust: bool = False) -> Episodes
         env: the environment to evaluate in, in place of the one that the datasets name or lack: a Gymnasium id
             ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment, a Gymnasium `EnvSpec` or an
             `EnvironmentSpec`.
-        trust: import and call whatever the datasets name as their environment; see `transfer.data.environment.building.trust`.
+        trust: import and call whatever the datasets name as their environment; see
+            `transfer.data.environment.building.trust`.
 
     Returns:
         All episodes in the order given, over read-only memory maps in the cache folder.

@@ -88,6 +88,7 @@ def any_spec(gym_spec: str, trust: bool = False) -> Any:
     return parsed(gym_spec)
 
 
+ENVIRONMENT, RESUME = "transfer.data.environment", "transfer.training.resume"
 GATES: dict[str, Gate] = {
     "whole numbers": Gate("transfer.numbers:whole", itself, "library", "TrainConfig(steps=2.5"),
     "real numbers": Gate("transfer.numbers:real", itself, "library", "TrainConfig(lr=nan"),
@@ -98,15 +99,17 @@ GATES: dict[str, Gate] = {
     "home folders": Gate("transfer.storage.files:as_path", lambda value, name="": Path(value), "paths", ": home"),
     "checksum of the JSON": Gate("transfer.storage.pairs:checksum", own_checksum, "checkpoints", "not signed: record"),
     "the adapter's trunk": Gate("transfer.models.adapter:check_pair", nothing, "command line", "--trunk other"),
-    "one body": Gate("transfer.data.environment.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
-    "trust": Gate("transfer.data.environment.building.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
+    "one body": Gate(f"{ENVIRONMENT}.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
+    "trust": Gate(f"{ENVIRONMENT}.building.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
     "declared sizes": Gate(
         "transfer.envs.minari.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"
     ),
     "targets": Gate("transfer.evaluation.targets:real", itself, "targets", "target_return=nan"),
-    "answers of environments": Gate("transfer.data.environment.answers:reward", first_number, "environments", "rewards of two agents"),
+    "answers of environments": Gate(
+        f"{ENVIRONMENT}.answers:reward", first_number, "environments", "rewards of two agents"
+    ),
     "types of results": Gate("transfer.recipes.schema:misfits", no_misfits, "run folders", "results.json: versions"),
-    "whose state it is": Gate("transfer.training.resume:_check_head", nothing, "run folders", "state.json, signed: identity."),
+    "whose state it is": Gate(f"{RESUME}:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip
 

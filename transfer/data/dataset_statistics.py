@@ -15,7 +15,7 @@ LONGEST = 100_000
 """Steps up to which the mean return-to-go is kept; later steps have that of the last."""
 _SINGLE = ("return_span", "return_every")
 NUMERIC = ("state_mean", "state_std", "action_low", "action_high", "return_means", *_SINGLE)
-"""Fields that hold a float32 or a tuple of them, in the order in which `transfer.models.scales.Scales` registers them."""
+"""Fields that hold a float32 or a tuple of them, in the order of the buffers of `transfer.models.scales.Scales`."""
 
 
 @dataclass(frozen=True)

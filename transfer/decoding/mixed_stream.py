@@ -20,7 +20,7 @@ from transfer.storage.snapshot import snapshots
 
 
 class MixedStream:
-    """Actions for the environments of several adapters in lockstep, as `transfer.decoding.planner.Stream` gives for each.
+    """Actions for the environments of several adapters in lockstep, as `decoding.planner.Stream` gives for each.
 
     Args:
         model: trunk and adapters; what the stream acts with are copies of then.

@@ -23,8 +23,8 @@ class Evaluation:
         decode: how action dimensions were chosen.
         env_spec: the environment and its table of reference scores.
         actions: (M, A) a sample of the actions taken, for histograms.
-        successes: (N,) whether the environment said so at least once, under a name of `transfer.data.environment.answers.SUCCESS`; None
-            where it never says anything of it.
+        successes: (N,) whether the environment said so at least once, under a name of
+            `transfer.data.environment.answers.SUCCESS`; None where it never says anything of it.
     """
 
     returns: NDArray[np.float64]

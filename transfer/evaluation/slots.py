@@ -78,7 +78,8 @@ class Slot:
         """Act, (A,).
 
         Returns:
-            the next state, None where the episode is over; what was paid; and what `transfer.data.environment.answers.success` reads.
+            the next state, None where the episode is over; the reward; and what
+            `transfer.data.environment.answers.success` reads.
         """
         self.time += 1
         try:

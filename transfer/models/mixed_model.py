@@ -114,7 +114,7 @@ class MixedModel(nn.Module):
     def stream(
         self, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
     ) -> MixedStream:
-        """Actions for some environments of each adapter, step by step; see `transfer.decoding.mixed_stream.MixedStream`."""
+        """Actions for some environments of each adapter, step by step; see `decoding.mixed_stream.MixedStream`."""
         from transfer.decoding.mixed_stream import MixedStream
 
         return MixedStream(self, rows, context, decode)

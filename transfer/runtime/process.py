@@ -22,8 +22,8 @@ def isolated() -> Iterator[None]:
     """Inside, torch computes as in a fresh process, in this thread alone; afterwards as the caller had it.
 
     Gradients are recorded, and in no inference mode; no autocast of the caller's casts anything; tensors are made on
-    the CPU unless a device is named. `transfer.runtime.seeding` has the random numbers. What torch sets for the whole process
-    is left alone, as other threads would see it: where the default dtype would decide, the library names one.
+    the CPU unless a device is named. `transfer.runtime.seeding` has the random numbers. What torch sets for the whole
+    process is left alone, as other threads would see it: where the default dtype would decide, the library names one.
     Threads, matrix precision and deterministic algorithms are the caller's choice.
     """
     with ExitStack() as stack:

@@ -1,9 +1,9 @@
 """Modules as folders that a person can read: NAME.json and NAME.safetensors, no pickle.
 
 A module can be saved that gives its JSON and can be built from it; `Checkpoint` names both functions. The JSON has the
-keys of its kind, a fingerprint, and what `transfer.storage.pairs` adds. Loading is strict: no missing and no unexpected keys or
-tensors. What the JSON says and what the tensors' file declares are compared before anything of that size is built or
-read.
+keys of its kind, a fingerprint, and what `transfer.storage.pairs` adds. Loading is strict: no missing and no unexpected
+keys or tensors. What the JSON says and what the tensors' file declares are compared before anything of that size is
+built or read.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ def fit(
     Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from
     its checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
 
-    In several connected processes (see `transfer.runtime.distributed`) each takes its block of the rows of every batch, sums
-    and gradients are added up, and all end with the same weights. Only the first one calls back and saves.
+    In several connected processes (see `transfer.runtime.distributed`) each takes its block of the windows of every
+    batch, sums and gradients are added up, and all end with the same weights. Only rank 0 calls back and saves.
 
     While it runs, the process keeps memory that was freed, see `transfer.runtime.memory`.
 

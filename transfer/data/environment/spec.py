@@ -142,7 +142,8 @@ class EnvironmentSpec:
 
         Args:
             render_mode: how it is going to be rendered, if at all.
-            trust: import and call whatever the spec names, which may come from a file; see `transfer.data.environment.building.trust`.
+            trust: import and call whatever the spec names, which may come from a file; see
+                `transfer.data.environment.building.trust`.
 
         Raises:
             NotAtHand: Gymnasium cannot build it, for example because a package is missing, or it names other code than

@@ -18,7 +18,8 @@ class Dropout(nn.Module):
     multiple of 2**-16, and the scale is made for the rounded one. Of several processes that train together each sees an
     equal block of a batch's rows, and drops what one process would drop there.
 
-    The bits are those of the training step under way, see `transfer.runtime.seeding.step_noise`; outside of `fit`, torch's.
+    The bits are those of the current training step, see `transfer.runtime.seeding.step_noise`; outside of `fit`,
+    torch's.
 
     Args:
         p: probability of a zero.

@@ -16,7 +16,7 @@ WORTH_A_THREAD = 16  # heads of windows
 
 
 class Attention(torch.autograd.Function):
-    """See `transfer.runtime.layers.attention.causal_attention`; of what it computes, only each query's sum of exponentials is kept."""
+    """Computes `transfer.runtime.layers.attention.causal_attention` and keeps each query's sum of exponentials."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
