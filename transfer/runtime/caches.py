@@ -63,3 +63,21 @@ def own_folder(path: Path) -> str:
         return distrust(path)
     except OSError as error:
         return f"it cannot be made: {error.strerror or error}"
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file into an own folder; a process that is killed meanwhile leaves no half of it under this name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:20]}-", delete=False) as stream:
+        temporary = Path(stream.name)  # nobody else may read it, as `tempfile` makes it
+        try:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())  # a rename can reach the disk before the content, and power can fail
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

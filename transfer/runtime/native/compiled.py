@@ -17,9 +17,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from transfer.errors import TransferError
-from transfer.runtime.caches import cache_root, distrust, own_folder
-from transfer.storage.files import open_file, write_bytes
+from transfer.runtime.caches import cache_root, distrust, keep, own_folder
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-shared", "-fPIC")
@@ -44,8 +42,8 @@ def load() -> ctypes.CDLL:
         if not problem:
             try:
                 return ctypes.CDLL(str(_keep(folder, key, made.read_bytes())))
-            except TransferError as error:
-                problem = str(error)
+            except OSError as error:
+                problem = error.strerror or str(error)
         log.warning("every process compiles the C kernels anew, because %s cannot keep them: %s", folder, problem)
         return ctypes.CDLL(str(made))
 
@@ -70,7 +68,7 @@ def _compile(compiler: list[str], scratch: Path) -> Path:
 def _keep(folder: Path, key: str, library: bytes) -> Path:
     """Write a library under a name that holds its hash."""
     path = folder / f"kernels-{key}-{hashlib.sha256(library).hexdigest()[:32]}.so"
-    write_bytes(path, library, mode=0o600)
+    keep(path, library)
     return path
 
 
@@ -78,11 +76,10 @@ def _kept(folder: Path, key: str) -> Path | None:
     """A whole library that this user has kept; one that is not whole is removed."""
     for path in sorted(folder.glob(f"kernels-{key}-*.so")):
         with suppress(OSError):
-            if path.is_symlink() or distrust(path):
-                log.warning("%s is passed over: %s", path, distrust(path) or "it is a link")
+            if path.is_symlink() or not path.is_file() or distrust(path):
+                log.warning("%s is passed over: %s", path, distrust(path) or "it is no file of its own")
                 continue
-            with open_file(path) as stream:
-                found = hashlib.sha256(stream.read()).hexdigest()[:32]
+            found = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
             if path.stem.endswith(f"-{found}"):
                 return path
             path.unlink()
