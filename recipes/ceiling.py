@@ -1,6 +1,8 @@
 """The tokenizer ceiling: what dataset actions still earn after encoding and decoding, before anything is trained.
 
-    from transfer.recipes.ceiling import ceiling, write
+    from transfer.recipes.ceiling import ceiling
+    from transfer.recipes.ceiling_files import write
+
     write(ceiling("hopper/medium-expert"), Path("."))
 
 Letters: N steps of the data, A action size, E replayed episodes.
@@ -25,7 +27,7 @@ from transfer.data.episodes import Episodes
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
 from transfer.models.scales import Scales
-from transfer.recipes.ceiling_report import CeilingReport, CeilingRow, write
+from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.recordings import Recording, recordings
 from transfer.recipes.replay import RAW, Key, Outcome, replay
 from transfer.recipes.versions import versions
@@ -33,7 +35,6 @@ from transfer.recipes.versions import versions
 if TYPE_CHECKING:
     from transfer.recipes.replay import Env
 
-__all__ = ["CeilingReport", "CeilingRow", "ceiling", "write"]
 BLOCK = 100_000  # steps that are encoded at a time
 Outcomes = dict[Key, list[Outcome]]
 Progress = Callable[[int, int], None]

@@ -1,20 +1,13 @@
-"""What a tokenizer ceiling found, and its files: Markdown, JSON, CSV and a plot."""
+"""What a tokenizer ceiling found."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import check_keys
-from transfer.recipes.ceiling_text import notes, table
-from transfer.recipes.escaping import csv_field, markdown
-from transfer.recipes.trouble import plot_or_warn
-from transfer.storage.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -113,33 +106,3 @@ class CeilingReport:
                 "rows": tuple(CeilingRow(**row) for row in data["rows"]),
             }
         )
-
-    def markdown(self) -> str:
-        """A whole file: the table, then how to read it."""
-        title = f"# Tokenizer ceiling of {markdown(self.environment)}"
-        return "\n".join([title, "", table(self), "", *(f"- {note}" for note in notes(self)), ""])
-
-    def csv(self) -> str:
-        """One line per row, numbers unrounded, empty where there is none."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        names = [one.name for one in fields(CeilingRow)]
-        writer.writerow(names)
-        writer.writerows([csv_field(getattr(row, name)) for name in names] for row in self.lines)
-        return stream.getvalue()
-
-    def plot(self, path: Path) -> None:
-        """Write a PNG: score against bins, a line per tokenizer."""
-        from transfer.recipes.ceiling_plot import save_ceiling
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_ceiling(path, self)
-
-
-def write(report: CeilingReport, folder: Path) -> Path:
-    """Write ceiling.md, ceiling.json, ceiling.csv and ceiling.png into a folder; returns the path of ceiling.md."""
-    write_json(folder / "ceiling.json", report.to_json())
-    write_text(folder / "ceiling.csv", report.csv())
-    write_text(folder / "ceiling.md", report.markdown())
-    plot_or_warn(folder / "ceiling.png", lambda: report.plot(folder / "ceiling.png"))
-    return folder / "ceiling.md"

@@ -1,24 +1,25 @@
-"""The table of a tokenizer ceiling, and the notes below it."""
+"""A tokenizer ceiling in Markdown: its table, and the notes below it."""
 
-from __future__ import annotations
+from collections.abc import Sequence
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
+from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.escaping import markdown
-from transfer.recipes.markdown_tables import number
+from transfer.recipes.markdown_tables import Column, lay_out, number
 from transfer.recipes.replay import HOLD
 
-if TYPE_CHECKING:
-    from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
-
 POINTS = 1  # of score, that nobody minds losing
+
+
+def page(report: CeilingReport) -> str:
+    """A whole file: the table, then how to read it."""
+    title = f"# Tokenizer ceiling of {markdown(report.environment)}"
+    return "\n".join([title, "", table(report), "", *(f"- {note}" for note in notes(report)), ""])
 
 
 def table(report: CeilingReport) -> str:
     """A Markdown table without the columns that no row has anything to say in."""
     lines, held = report.lines, report.replayed.held_score is not None
-    columns: list[tuple[str, Callable[[CeilingRow], str], bool]] = [
+    columns: list[Column[CeilingRow]] = [
         ("tokenizer", lambda row: row.tokenizer, True),
         ("bins", lambda row: number(row.bins, 0), True),
         ("used", lambda row: number(row.used_bins), True),
@@ -32,10 +33,7 @@ def table(report: CeilingReport) -> str:
         ("steps", lambda row: number(row.mean_length, 0), True),
         ("success", lambda row: number(row.success, 2), any(row.success is not None for row in lines)),
     ]
-    shown = [(head, cell) for head, cell, wanted in columns if wanted]
-    rule = ["---" if head == "tokenizer" else "---:" for head, _ in shown]
-    cells = [[head for head, _ in shown], rule, *([cell(row) for _, cell in shown] for row in lines)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    return lay_out(columns, lines)
 
 
 def _points(value: float | None, error: float | None) -> str:

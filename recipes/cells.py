@@ -11,6 +11,13 @@ from transfer.recipes.schema import whole
 from transfer.recipes.toml import parse_toml, read_toml
 
 MODE = re.compile(r"[a-z][-+:a-z0-9]{0,79}")
+TABLES = ("cells.csv", "episodes.csv", "curves.csv", "calibration.csv")
+"""The files of a results folder, see `transfer.recipes.results_folder`."""
+
+
+def is_results_folder(folder: Path) -> bool:
+    """Whether a folder holds what is kept of runs when their weights are not."""
+    return any((folder / name).exists() for name in TABLES)
 
 
 def unfinished(run: Path) -> list[str]:
@@ -50,6 +57,10 @@ def run_of(home: Path) -> Path | None:
 
 def next_command(folder: Path) -> str:
     """What to do with a run folder, or one of its MODE/SEED, that has no results."""
+    if is_results_folder(folder):
+        config = next(iter(sorted(folder.glob("*.toml"))), folder / "config.toml")
+        again = shlex.join(["transfer", "run", str(config), "--name", "NAME"])
+        return f"It is a results folder, which keeps no weights; train with the settings of a run again: {again}"
     run = folder if (folder / "config.toml").is_file() else run_of(folder)
     if run is None:
         return "Is it a run folder? Start one with: transfer run hopper-to-walker2d"

@@ -88,7 +88,8 @@ def ceiling(
 ) -> None:
     """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
     from transfer.recipes.ceiling import ceiling as measure
-    from transfer.recipes.ceiling import write
+    from transfer.recipes.ceiling_files import write
+    from transfer.recipes.ceiling_text import page
     from transfer.recipes.watching.progress import Progress
 
     if out is not None:
@@ -96,7 +97,7 @@ def ceiling(
     with Progress(episodes, dataset, "episodes") as progress:
         tried = whole_numbers("--bins", bins), names(tokenizers)
         report = measure(dataset, *tried, episodes, progress.update, env)
-    click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.markdown())
+    click.echo(json.dumps(report.to_json(), indent=1) if as_json else page(report))
     if out is not None:
         click.echo(f"Written to {write(report, out)}", err=True)
 

@@ -22,6 +22,7 @@ from transfer.recipes.schema import CHECKS, hints
 from transfer.storage.files import read_text
 
 Line = TypeVar("Line")
+LARGEST_FILE = 64 * 2**20  # bytes; a line of an episode has about 90
 WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")
 WANTED = {str: "text on one line", int: "a whole number", float: "a finite number", bool: "true or false"}
 
@@ -66,7 +67,7 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
     """
     if not file.exists():
         raise TransferError(f"{file} is missing. {again}")
-    reader = csv.reader(io.StringIO(read_text(file, encoding="utf-8-sig"), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(file, LARGEST_FILE, "utf-8-sig"), newline=""), strict=True)
     try:
         head = next(reader, [])
         check_head(head, columns(kind), file, again)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
+from transfer.recipes.cells import is_results_folder, next_command
 from transfer.recipes.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.modes import find_modes
 from transfer.recipes.own import named_modules, resuming
@@ -34,6 +35,8 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     """
     check_name(folder)
     path = folder / "config.toml"
+    if is_results_folder(folder):
+        raise TransferError(f"{folder} holds no run to go on with. {next_command(folder)}")
     if not path.is_file():
         if folder.is_dir():
             sweep(folder)  # all that there is of a run that was killed in its first moment

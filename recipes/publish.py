@@ -8,11 +8,11 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.recipes.cell_results import CellResult
-from transfer.recipes.cells import planned
+from transfer.recipes.cells import is_results_folder, planned
 from transfer.recipes.csv_lines import dump_lines
 from transfer.recipes.report import Report, make_report, write_report
 from transfer.recipes.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
-from transfer.recipes.results_folder import RunRecord, config_name, is_results_folder
+from transfer.recipes.results_folder import RunRecord, config_name
 from transfer.recipes.toml import read_toml
 from transfer.storage.files import read_text, write_text
 
@@ -28,12 +28,13 @@ def publish(folder: Path, report: Report) -> Path:
     """
     files = settings(report.records) | tables(report.records)
     check_free(folder, files)
+    result = make_report([kept(folder, record) for record in report.records])
     for name, text in files.items():
         write_text(folder / name, text)
     for config in {record.config for record in report.records}:
         if config.parent.resolve() == folder.resolve() and config.name not in files:
             config.unlink()  # one run became several, or the other way round
-    return write_report(folder, make_report([kept(folder, record) for record in report.records]))
+    return write_report(folder, result)
 
 
 def settings(records: Sequence[RunRecord]) -> dict[str, str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.recipes.cell_results import check_run, check_scales, in_order, read_cell
-from transfer.recipes.cells import configured_modes, next_command, unfinished
+from transfer.recipes.cells import configured_modes, is_results_folder, next_command, unfinished
 from transfer.recipes.labels import labels
-from transfer.recipes.results_folder import RunRecord, is_results_folder, read_results_folder
+from transfer.recipes.results_folder import RunRecord, read_results_folder
 
 
 def read_records(paths: Sequence[Path]) -> list[RunRecord]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from transfer.numbers import duration
 from transfer.recipes.cell_results import CellResult
-from transfer.recipes.cells import configured
+from transfer.recipes.cells import configured, is_results_folder
 from transfer.recipes.differences import Pair, pairs
 from transfer.recipes.escaping import csv_field, markdown
 from transfer.recipes.markdown_tables import Column, lay_out, number, span
 from transfer.recipes.records import read_records
-from transfer.recipes.results_folder import RunRecord, is_results_folder
+from transfer.recipes.results_folder import RunRecord
 from transfer.recipes.rows import Row, make_rows
 from transfer.recipes.trouble import plot_or_warn
 from transfer.recipes.used import used_in

@@ -8,7 +8,8 @@ report.md, report.png         made again from these by `transfer report FOLDER`
 from __future__ import annotations
 
 import shlex
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -16,16 +17,11 @@ from typing import Any, TypeVar
 from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.recipes.cell_results import CellResult, PlayedEpisodes, check_run, in_order
-from transfer.recipes.cells import configured_modes, planned
+from transfer.recipes.cells import TABLES, configured_modes, planned
 from transfer.recipes.csv_lines import read_lines
 from transfer.recipes.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, Key
 
-FILES = {
-    "cells.csv": CellLine,
-    "episodes.csv": EpisodeLine,
-    "curves.csv": CurveLine,
-    "calibration.csv": CalibrationLine,
-}
+FILES = dict(zip(TABLES, (CellLine, EpisodeLine, CurveLine, CalibrationLine), strict=True))
 OneLine = TypeVar("OneLine", EpisodeLine, CurveLine, CalibrationLine)
 
 
@@ -103,11 +99,7 @@ def how_to_get_back(folder: Path) -> str:
 
 def join(folder: Path, lines: Mapping[str, Sequence[tuple[int, Any]]], again: str) -> list[CellResult]:
     """The cells of cells.csv, each with its lines of the other files."""
-    found: dict[Key, tuple[int, CellLine]] = {}
-    for number, line in lines["cells.csv"]:
-        other, _ = found.setdefault(line.key, (number, line))
-        if other != number:
-            raise twice(folder / "cells.csv", other, number, again)
+    found = listed(folder / "cells.csv", lines["cells.csv"], again)
     episodes = by_cell(folder / "episodes.csv", lines["episodes.csv"], found, same_episode, again)
     curves = by_cell(folder / "curves.csv", lines["curves.csv"], found, lambda one: (one.step, one.name), again)
     tables = by_cell(folder / "calibration.csv", lines["calibration.csv"], found, lambda one: one.target_return, again)
@@ -116,14 +108,32 @@ def join(folder: Path, lines: Mapping[str, Sequence[tuple[int, Any]]], again: st
         where = f"{folder / 'cells.csv'}, line {number}"
         if key not in episodes:
             raise TransferError(f"{where}: {called(key)} has no episodes in {folder / 'episodes.csv'}. {again}")
-        try:
+        with naming(f"{folder / 'episodes.csv'}, {called(key)}", again):
             played = evaluations(episodes[key])
-            cell = CellResult(line, played, tuple(curves.get(key, ())), tuple(tables.get(key, ())), where)
+        cell = CellResult(line, played, tuple(curves.get(key, ())), tuple(tables.get(key, ())), where)
+        with naming(where, again):
             _ = cell.reference
-        except TransferError as error:
-            raise TransferError(f"{where}, {called(key)}: {error} {again}") from error
         cells.append(cell)
     return cells
+
+
+@contextmanager
+def naming(where: str, again: str) -> Iterator[None]:
+    """Inside, an error also says where it comes from, and how to get the folder back."""
+    try:
+        yield
+    except TransferError as error:
+        raise TransferError(f"{where} was edited: {error} {again}") from error
+
+
+def listed(file: Path, lines: Iterable[tuple[int, CellLine]], again: str) -> dict[Key, tuple[int, CellLine]]:
+    """The lines of cells.csv with their numbers, by cell. Raises TransferError for a cell that is there twice."""
+    found: dict[Key, tuple[int, CellLine]] = {}
+    for number, line in lines:
+        other, _ = found.setdefault(line.key, (number, line))
+        if other != number:
+            raise twice(file, other, number, again)
+    return found
 
 
 def same_episode(line: EpisodeLine) -> Hashable:

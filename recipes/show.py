@@ -1,18 +1,23 @@
 """What a folder holds: trunks and adapters from their JSON and the headers of their tensor files, runs from both."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from transfer.errors import TransferError
-from transfer.recipes.cells import next_command, policy_file, run_of, trained, unfinished
+from transfer.recipes.cell_results import CellResult
+from transfer.recipes.cells import is_results_folder, next_command, policy_file, run_of, trained, unfinished
 from transfer.recipes.results import Results, read_results
+from transfer.recipes.results_folder import read_results_folder
 from transfer.storage.files import read_json
 from transfer.storage.pairs import tensors_path
 from transfer.storage.tensors import read_header
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Facts about a trunk, an adapter, one MODE/SEED of a run, or a run, as plain values for JSON.
+    """Facts about a trunk, an adapter, one MODE/SEED of a run, a run or a results folder, as plain values for JSON.
 
     Args:
         path: a folder.
@@ -22,6 +27,8 @@ def describe(path: Path) -> dict[str, Any]:
     """
     if not path.is_dir():
         raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    if is_results_folder(path):
+        return describe_results(path)
     return describe_run(path) if (path / "config.toml").is_file() else describe_parts(path)
 
 
@@ -103,6 +110,33 @@ def describe_run(run: Path) -> dict[str, Any]:
     facts = {"kind": "run", "path": str(run), "trunks": trunks, "cells": cells, "unfinished": missing}
     facts["trained"] = trained(run)
     return {**facts, "next": next_command(run)} if missing or not cells else facts
+
+
+def describe_results(folder: Path) -> dict[str, Any]:
+    """Facts about a results folder: the outcome of each RUN/MODE/SEED."""
+    records = read_results_folder(folder)
+    cells = {f"{cell.run}/{cell.mode}/{cell.seed}": kept(cell) for record in records for cell in record.cells}
+    missing = [f"{record.label}/{name}" for record in records for name in record.missing]
+    return {
+        **{"kind": "results", "path": str(folder), "trunks": {}, "cells": cells, "unfinished": missing, "trained": []},
+        "next": f"Table and plot: {shlex.join(['transfer', 'report', str(folder)])}",
+    }
+
+
+def kept(cell: CellResult) -> dict[str, Any]:
+    """As `outcome`, of a cell of a results folder."""
+    played, line = cell.evaluations[0], cell.line
+    return {
+        "mode": cell.mode,
+        "environment": cell.environment,
+        "mean_score": float(np.mean(cell.reference.score(np.asarray(played.returns)))),
+        "mean_return": float(np.mean(played.returns)),
+        "success_rate": played.success_rate,
+        "table": line.reference,
+        "trained": line.parameters,
+        "share": line.share,
+        "trunk_unchanged": line.trunk_unchanged,
+    }
 
 
 def outcome(results: Results) -> dict[str, Any]:

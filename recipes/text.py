@@ -15,7 +15,7 @@ def render(facts: Mapping[str, Any]) -> str:
     """What `describe` found, for a person."""
     from transfer.data.calibration_table import Calibration
 
-    if facts["kind"] == "run":
+    if facts["kind"] in ("run", "results"):
         return render_run(facts)
     if facts["kind"] == "cell":
         blocks = [render(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
@@ -54,7 +54,7 @@ def part_lines(facts: Mapping[str, Any]) -> list[str]:
 
 def render_run(facts: Mapping[str, Any]) -> str:
     """A run: its trunks, then a line per finished MODE/SEED."""
-    lines = [f"run          {facts['path']}"]
+    lines = [f"{facts['kind']:<12} {facts['path']}"]
     for name, trunk in facts["trunks"].items():
         lines.append(f"{name:<12} {trunk['numbers']:,} numbers, {file_size(trunk['bytes'])}, {trunk['fingerprint']}")
     width = max((len(name) for name in facts["cells"]), default=0)

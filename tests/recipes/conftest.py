@@ -79,23 +79,34 @@ def results(mode: str, seed: int, returns: Sequence[float], **changes: Any) -> d
     } | changes
 
 
-@pytest.fixture
-def make_cell(tmp_path: Path) -> MakeCell:
-    """make_cell("full", 0, [returns], run="a", **changes to results.json) -> the run's folder."""
+def cells_in(place: Path) -> MakeCell:
+    """What the fixture `make_cell` is, for another folder."""
 
     def make(mode: str, seed: int, returns: Sequence[float], run: str = "walk", **changes: Any) -> Path:
         name = "trunk" if mode == "pretrain" else mode.replace(":", "-")
-        folder = tmp_path / run / name / str(seed)
+        folder = place / run / name / str(seed)
         folder.mkdir(parents=True)
         content = results(mode, seed, returns, **changes)
         (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
         (folder / "timing.json").write_text(json.dumps({"train_seconds": 60.0 + seed}), encoding="utf-8")
-        return tmp_path / run
+        return place / run
 
     return make
 
 
 @pytest.fixture
+def make_cell(tmp_path: Path) -> MakeCell:
+    """make_cell("full", 0, [returns], run="a", **changes to results.json) -> the run's folder."""
+    return cells_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def making_cells_in() -> Callable[[Path], MakeCell]:
+    """making_cells_in(folder) is `make_cell` for that folder."""
+    return cells_in
+
+
+@pytest.fixture(scope="session")
 def played() -> Callable[..., dict[str, Any]]:
     """An evaluation entry with some keys replaced."""
     return lambda returns, **changes: results("full", 0, returns)["evaluations"][0] | changes

@@ -12,7 +12,10 @@ import pytest
 
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
-from transfer.recipes.ceiling import CeilingReport, ceiling, write
+from transfer.recipes.ceiling import ceiling
+from transfer.recipes.ceiling_files import plot, write
+from transfer.recipes.ceiling_report import CeilingReport
+from transfer.recipes.ceiling_text import page
 from transfer.recipes.recordings import _success, recordings
 from transfer.recipes.replay import restore
 
@@ -130,15 +133,15 @@ def test_a_report_without_held_scores_has_no_column_and_no_panel_for_them(
 ) -> None:
     bare = [replace(row, held_score=None, held_lost=None, held_error=None) for row in (hopper.replayed, *hopper.rows)]
     report = replace(hopper, replayed=bare[0], rows=tuple(bare[1:]))
-    assert "| held" not in report.markdown() and "Held" not in report.markdown()
-    report.plot(tmp_path / "bare.png")
-    hopper.plot(tmp_path / "both.png")
+    assert "| held" not in page(report) and "Held" not in page(report)
+    plot(tmp_path / "bare.png", report)
+    plot(tmp_path / "both.png", hopper)
     assert (tmp_path / "bare.png").stat().st_size < (tmp_path / "both.png").stat().st_size
 
 
 def test_what_is_lost_beyond_its_error_is_judged(hopper: CeilingReport) -> None:
     def judged(**changes: float | None) -> str:
-        return replace(hopper, rows=tuple(replace(row, **changes) for row in hopper.rows[:1])).markdown()
+        return page(replace(hopper, rows=tuple(replace(row, **changes) for row in hopper.rows[:1])))
 
     assert "Good, at most 1 point lost even without looking: quantile 4." in judged(
         lost=0.5, lost_error=0.2, held_lost=0.1, held_error=0.1
@@ -149,8 +152,8 @@ def test_what_is_lost_beyond_its_error_is_judged(hopper: CeilingReport) -> None:
 
 
 def test_another_physics_is_said(hopper: CeilingReport) -> None:
-    assert "physics" not in hopper.markdown()
-    assert "other versions of the physics" in replace(hopper, dataset=replace(hopper.dataset, score=90.0)).markdown()
+    assert "physics" not in page(hopper)
+    assert "other versions of the physics" in page(replace(hopper, dataset=replace(hopper.dataset, score=90.0)))
 
 
 def test_adroit_reports_success_and_skips_what_starts_elsewhere(make: Make) -> None:
@@ -163,7 +166,7 @@ def test_adroit_reports_success_and_skips_what_starts_elsewhere(make: Make) -> N
     assert report.replayed.success == 0.0 and report.rows[0].success is not None
     assert report.dataset.success is None  # the infos do not hold it
     assert report.replayed.lost_error is None  # one episode has no spread
-    assert "| success |" in report.markdown() and "Skipped" in report.markdown()
+    assert "| success |" in page(report) and "Skipped" in page(report)
     assert done == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
