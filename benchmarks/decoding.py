@@ -1,7 +1,7 @@
-"""Choosing one action: the cached spread stream over the DT baseline, and over reading its keys and values once.
+"""Choosing one action: the cached spread planner over the DT baseline, and over reading its keys and values once.
 
-Spread: Hammer's 26 action dimensions one by one through `model.stream`. Baseline: one forward of the model with one
-token per action over its whole window of 3 T tokens. Both float32, averaged over a cycle of the stream's context,
+Spread: Hammer's 26 action dimensions one by one through `make_planner`. Baseline: one forward of the model with one
+token per action over its whole window of 3 T tokens. Both float32, averaged over a cycle of the planner's window,
 restart included.
 
 The bytes of a step are the keys and values that its forwards have to read, one per action dimension, and those that the
@@ -13,21 +13,22 @@ from __future__ import annotations
 import statistics
 
 from benchmarks.measure import Row, interleave, memory_read
-from benchmarks.models import WHOLE, Size, build
+from benchmarks.models import SPREAD, WHOLE, Size, build
 from benchmarks.players import Player, Recompute
 from transfer import TransferModel
+from transfer.decoding.planner import make_planner
 
 
 def rows(size: Size) -> list[Row]:
     """Two per number of environments."""
     layout = "Hammer" if "Hammer" in size.layouts else size.layouts[0]
-    spread, whole = build(layout, size.width), build(layout, size.width, WHOLE)
+    spread, whole = (build(layout, size.width, kind, context=size.context) for kind in (SPREAD, WHOLE))
     return [row for number in size.rows for row in _rows(spread, whole, number, size)]
 
 
 def _rows(spread: TransferModel, whole: TransferModel, number: int, size: Size) -> list[Row]:
     spec, context = spread.env_spec, size.context
-    stream = Player(spread.stream(number, context, "autoregressive"), spec, number, context)
+    stream = Player(make_planner(spread, number), spec, number, context)
     baseline = Player(Recompute(whole, context), spec, number, context)
     read, amount = memory_read(size.memory)
     ways = {"stream": stream.play, "baseline": baseline.play, "read": read}

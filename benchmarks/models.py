@@ -107,12 +107,13 @@ def build(
     state: str = "mlp",
     data: Episodes | None = None,
     depth: int = DEPTH,
+    context: int = 20,
 ) -> TransferModel:
     """A model with random weights, in eval mode; for `data` instead of the layout's own where given."""
     data = data or episodes(layout)
     torch.manual_seed(0)
     trunk = Trunk(TrunkConfig(width=width, depth=depth, heads=max(1, width // HEAD)))
-    adapter = build_adapter(data, trunk.config, AdapterConfig(state=state, action=action))
+    adapter = build_adapter(data, trunk.config, AdapterConfig(state=state, action=action), context=context)
     return TransferModel(trunk, adapter).eval()
 
 

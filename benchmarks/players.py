@@ -1,4 +1,4 @@
-"""Two ways of acting in E environments: the library's stream, and recomputing the whole window for each action."""
+"""Two ways of acting in E environments: the library's planner, and recomputing the whole window for each action."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from transfer import TransferModel
 from transfer.data.batch import Batch
+from transfer.models.acting import Step
 
 
 class Actor(Protocol):
-    """States (E, S), returns still wanted (E,), step numbers (E,) -> actions (E, A)."""
+    """What chooses actions: a planner, or a baseline."""
 
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """One step of all environments."""
+    def act(self, step: Step) -> Tensor:
+        """Actions (E, A)."""
         ...
 
 
@@ -35,8 +36,9 @@ class Recompute:
         self.model, self.context = model, context
         self.window: Batch | None = None
 
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
+    def act(self, step: Step) -> Tensor:
         """Actions (E, A)."""
+        states, returns, times = step
         action = self.model.adapter.action
         unknown, real = states.new_zeros(len(states), 1, action.action_size), torch.ones_like(returns, dtype=torch.bool)
         newest = Batch(states[:, None], unknown, returns[:, None], times[:, None], real[:, None])
@@ -56,27 +58,27 @@ def _joined(window: Batch, newest: Batch, context: int) -> Batch:
 
 
 class Player:
-    """Acts on made-up states, one cycle of the stream's context at a time.
+    """Acts on made-up states, one cycle of the planner's window at a time.
 
-    A stream fills its context of T steps and goes on from the newest T/2, so after T steps each T - T/2 steps hold
+    A planner fills its context of T steps and goes on from the newest T/2, so after T steps each T - T/2 steps hold
     exactly one restart: that is a cycle. The constructor fills the context.
 
     Args:
         actor: what acts.
         spec: of the environment, for its sizes.
-        rows: E.
+        envs: E.
         context: T.
     """
 
-    def __init__(self, actor: Actor, spec: Any, rows: int, context: int) -> None:
+    def __init__(self, actor: Actor, spec: Any, envs: int, context: int) -> None:
         self.actor, self.time, self.cycle = actor, 0, context - context // 2
-        self.states = torch.randn(rows, spec.state_size, generator=torch.Generator().manual_seed(0))
+        self.states = torch.randn(envs, spec.state_size, generator=torch.Generator().manual_seed(0))
         self.play(context)
 
     @torch.inference_mode()
     def play(self, steps: int | None = None) -> None:
         """A cycle, or some steps."""
-        rows = len(self.states)
+        envs = len(self.states)
         for _ in range(self.cycle if steps is None else steps):
-            self.actor.step(self.states, torch.full((rows,), 1000.0), torch.full((rows,), self.time))
+            self.actor.act(Step(self.states, torch.full((envs,), 1000.0), torch.full((envs,), self.time)))
             self.time += 1

@@ -1,9 +1,9 @@
-"""Environment steps a second: the library's stream in lockstep, over one environment with the window recomputed.
+"""Environment steps a second: the library's planner in lockstep, over one environment with the window recomputed.
 
 Walker2d-v5 that never ends, so that policies with random weights can be timed: real MuJoCo steps, actions clipped to
 their range. The library plays episodes of three contexts as `evaluate` does, one half acting while the environments of
 the other move. The shares of model and simulator, and the recomputed window, are timed one after the other, over whole
-cycles of the stream's context behind its second restart.
+cycles of the planner's window behind its second restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,9 +25,10 @@ from benchmarks.measure import Row, rounds, seconds
 from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.players import Actor, Recompute
 from transfer import TransferModel
-from transfer.evaluation.evaluate import Alone
-from transfer.evaluation.rollout import finish, make_crews
+from transfer.decoding.planner import make_planner
+from transfer.evaluation.rollout import Settings, rollout
 from transfer.evaluation.slots import Slot, Task
+from transfer.models.acting import Step
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}
@@ -37,7 +37,9 @@ KINDS = {"spread": SPREAD, "DT": WHOLE}
 def rows(size: Size) -> list[Row]:
     """One per embedding and number of environments."""
     data = made_up(LAYOUT, endless())
-    models = {kind: build(LAYOUT, size.width, action, data=data) for kind, action in KINDS.items()}
+    models = {
+        kind: build(LAYOUT, size.width, action, data=data, context=size.context) for kind, action in KINDS.items()
+    }
     return [row for kind, model in models.items() for row in _rows(kind, model, size)]
 
 
@@ -53,7 +55,7 @@ def _rows(kind: str, model: TransferModel, size: Size) -> list[Row]:
     context = size.context
     players = {"recomputed": Rollout(Recompute(model, context), model, 1, context)}
     for number in size.rows:
-        players[str(number)] = Rollout(model.stream(number, context, "autoregressive"), model, number, context)
+        players[str(number)] = Rollout(make_planner(model, number), model, number, context)
     ways: dict[str, Callable[[], tuple[float, ...]]] = {name: player.play for name, player in players.items()}
     for number in size.rows:
         ways[f"{number} evaluated"] = partial(evaluated, model, players[str(number)].envs, context)
@@ -86,13 +88,10 @@ def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[floa
     """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
     task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
 
-    def group(rows: dict[str, int]) -> Alone:
-        return Alone(model.stream(rows[""], context, "autoregressive"))
-
     slots = [Slot(env, task.env_spec, False) for env in envs]
-    crews = make_crews({"": task}, {"": slots}, np.arange(len(envs)), group, model.device)
-    with ThreadPoolExecutor(1) as simulator:
-        return seconds(lambda: finish(crews, simulator, 0, None)), 3.0 * context * len(envs)
+    settings = Settings.of(len(envs), len(envs), "autoregressive", 0, None)
+    play = partial(rollout, slots, task, partial(make_planner, model), model.device, settings)
+    return seconds(play), 3.0 * context * len(envs)
 
 
 class Rollout:
@@ -101,26 +100,27 @@ class Rollout:
     Args:
         actor: what acts.
         model: whose adapter makes the environments.
-        rows: E.
+        envs: E.
         context: T.
     """
 
-    def __init__(self, actor: Actor, model: TransferModel, rows: int, context: int) -> None:
+    def __init__(self, actor: Actor, model: TransferModel, envs: int, context: int) -> None:
         self.actor, self.time, self.cycle = actor, 0, context - context // 2
-        self.steps = rows * self.cycle  # of environments in a cycle
-        self.envs = [model.env_spec.make() for _ in range(rows)]
+        self.steps = envs * self.cycle  # of environments in a cycle
+        self.envs = [model.env_spec.make() for _ in range(envs)]
         self.states = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.envs)])
         self.play(context)
 
     @torch.inference_mode()
     def play(self, steps: int | None = None) -> tuple[float, float]:
         """A cycle, or some steps; returns the seconds of the model and of the simulator."""
-        spent, rows = [0.0, 0.0], len(self.envs)
+        spent, envs = [0.0, 0.0], len(self.envs)
         low, high = self.envs[0].action_space.low, self.envs[0].action_space.high
         for _ in range(self.cycle if steps is None else steps):
             began = time.perf_counter()
             states = torch.from_numpy(self.states.astype(np.float32))
-            actions = self.actor.step(states, torch.full((rows,), 1000.0), torch.full((rows,), self.time)).numpy()
+            step = Step(states, torch.full((envs,), 1000.0), torch.full((envs,), self.time))
+            actions = self.actor.act(step).numpy()
             acted = time.perf_counter()
             actions = actions.clip(low, high)
             self.states = np.stack([env.step(action)[0] for env, action in zip(self.envs, actions, strict=True)])

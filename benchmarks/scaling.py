@@ -1,6 +1,6 @@
-"""Cost of a stream step against the context, and of a training step against the width, over the first of each.
+"""Cost of a planner's step against the context, and of a training step against the width, over the first of each.
 
-A stream step is an average over a cycle of its context, restart included. Training steps update everything, in the
+A planner's step is an average over a cycle of its window, restart included. Training steps update everything, in the
 default precision, on small batches of Walker2d windows.
 """
 
@@ -13,6 +13,7 @@ import torch
 from benchmarks.measure import Row, interleave
 from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
 from benchmarks.players import Player
+from transfer.decoding.planner import make_planner
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory
 
@@ -26,10 +27,11 @@ def rows(size: Size) -> list[Row]:
 
 
 def _contexts(layout: str, size: Size) -> list[Row]:
-    model, number = build(layout, size.width), size.scaling_rows
+    number = size.scaling_rows
+    models = {context: build(layout, size.width, context=context) for context in size.contexts}
     players = {
-        context: Player(model.stream(number, context, "autoregressive"), model.env_spec, number, context)
-        for context in size.contexts
+        context: Player(make_planner(model, number), model.env_spec, number, context)
+        for context, model in models.items()
     }
     times = interleave({str(context): player.play for context, player in players.items()}, size.repeats)
     first = size.contexts[0]

@@ -29,7 +29,7 @@ from transfer.errors import TransferError
 from transfer.models.scales import Scales
 from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.recordings import Recording, recordings
-from transfer.recipes.replay import RAW, Key, Outcome, replay
+from transfer.recipes.replay import RAW, Key, Outcome, compare
 from transfer.recipes.versions import versions
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _play(
             gym_spec = recording.spec.gym_spec
             if gym_spec not in envs:
                 envs[gym_spec] = stack.enter_context(contextlib.closing(recording.spec.make(trust=trust)))
-            found, reason = replay(envs[gym_spec], recording, fitted)
+            found, reason = compare(envs[gym_spec], recording, fitted)
             if reason:
                 skipped[reason] += 1
                 continue

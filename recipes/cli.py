@@ -135,7 +135,7 @@ def show(path: Path, as_json: bool) -> None:
 )
 @click.option("--trunk", type=Place("folder"), help="Trunk folder, when not in its run.")
 @click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
-@click.option("--together", is_flag=True, help="Play two or more adapters of one trunk in one pass through it.")
+@click.option("--together", is_flag=True, help="Play two or more adapters of one trunk, one after another.")
 @click.option("--video", type=Place("file"), help="Write a GIF of one episode here.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
@@ -158,7 +158,7 @@ def evaluate(
     threads: int,
     env: str | None,
 ) -> None:
-    """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several at once."""
+    """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several."""
     from transfer.recipes.config import EvalConfig
 
     config = EvalConfig(episodes=episodes, targets=tuple(names(targets)), envs=envs, decode=decode)

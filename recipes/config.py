@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from transfer.decoding.history import DECODES
+from transfer.decoding.planner import DECODES
 from transfer.errors import TransferError, unknown
 from transfer.models.adapter import AdapterConfig
 from transfer.models.trunk import TrunkConfig

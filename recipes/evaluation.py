@@ -18,7 +18,7 @@ from transfer.models.trunk import Trunk
 from transfer.recipes.asked import from_adapter
 from transfer.recipes.cells import next_command, policy_file
 from transfer.recipes.config import EvalConfig, load_config
-from transfer.recipes.film import film
+from transfer.recipes.film import render
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.devices import find_device
 from transfer.storage.files import read_json
@@ -63,7 +63,7 @@ def evaluate_path(
         targets = [from_adapter(target, player.model.statistics) for target in config.targets]
         if video is not None:
             spec = player.model.env_spec if env is None else as_spec(env, like=player.model.env_spec)
-            film(player.model, targets[0], config.decode, video, spec)
+            render(player.model, targets[0], config.decode, video, spec)
             video = None
         for target in targets:
             with Progress(config.episodes, str(player.home), "episodes") as progress:

@@ -25,13 +25,13 @@ FRAMES_PER_SECOND = 30
 SCREEN = " MuJoCo draws without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or MUJOCO_GL=osmesa."
 
 
-def film(model: PolicyModel, target: float, decode: str, file: Path, spec: EnvironmentSpec) -> None:
+def render(model: PolicyModel, target: float, decode: str, file: Path, spec: EnvironmentSpec) -> None:
     """Write one episode, seed 10000, as a GIF.
 
     Args:
         model: who acts.
         target: raw return to ask for.
-        decode: see `transfer.decoding.planner.Stream`.
+        decode: see `transfer.decoding.planner.make_planner`.
         file: where to.
         spec: the environment to play in.
 
@@ -45,7 +45,7 @@ def film(model: PolicyModel, target: float, decode: str, file: Path, spec: Envir
 
 
 def record(env: Any, policy: Policy, spec: EnvironmentSpec) -> list[NDArray[np.uint8]]:
-    """The frames (H, W, 3) of one episode. Raises TransferError as `film`."""
+    """The frames (H, W, 3) of one episode. Raises TransferError as `render`."""
     frames: list[NDArray[np.uint8]] = []
     paid: float | None = None
     follow(env)

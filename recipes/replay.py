@@ -50,7 +50,7 @@ class Outcome:
     held: float | None = None
 
 
-def replay(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer]) -> tuple[dict[Key, Outcome], str]:
+def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer]) -> tuple[dict[Key, Outcome], str]:
     """Plays the actions as they are (`RAW`), then encoded and decoded by each fitted tokenizer.
 
     Returns:
@@ -60,13 +60,13 @@ def replay(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer]) 
     if reason:
         return {}, reason
     marks: Marks | None = {} if _simulation(env) else None
-    raw = play(env, recording.actions, marks)
+    raw = replay(env, recording.actions, marks)
     actions = {RAW: recording.actions}
     actions |= {key: one.decode(one.encode(recording.actions)) for key, one in tokenizers.items()}  # (T, A) each
     outcomes = {}
     for key, decoded in actions.items():
         restore(env, recording)
-        outcome = raw if key == RAW else play(env, decoded)
+        outcome = raw if key == RAW else replay(env, decoded)
         restore(env, recording)
         held = None if marks is None else _held(env, decoded[: raw.length], marks)
         outcomes[key] = replace(outcome, held=held)
@@ -114,7 +114,7 @@ def _set_state(env: Env, infos: Mapping[str, Any]) -> Any:
     return observation if body is task else task._get_obs(observation)
 
 
-def play(env: Env, actions: NDArray[np.float32], marks: Marks | None = None) -> Outcome:
+def replay(env: Env, actions: NDArray[np.float32], marks: Marks | None = None) -> Outcome:
     """Plays actions (T, A) without looking, until the environment ends or they do.
 
     Args:
@@ -139,7 +139,7 @@ def _held(env: Env, actions: NDArray[np.float32], marks: Marks) -> float:
     returned = 0.0
     for step, mark in marks.items():
         _set_mark(env, mark)
-        returned += play(env, actions[step : step + HOLD]).returned
+        returned += replay(env, actions[step : step + HOLD]).returned
     return returned
 
 

@@ -1,4 +1,4 @@
-"""Playing the episodes of several adapters in one pass: their environments side by side, on the trunk they share."""
+"""Playing the episodes of several adapters, one after another, on the trunk they share."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def evaluate_paths(
     trunk: Path | None = None,
     any_trunk: bool = False,
 ) -> dict[str, Any]:
-    """Play episodes of adapters that were made on one trunk, in lockstep.
+    """Play episodes of adapters that were made on one trunk.
 
     Args:
         paths: MODE/SEED, trunk/SEED or adapter folders, two at least.
-        config: episodes, targets, environments (of each adapter), decode.
+        config: episodes, targets, environments at a time, decode.
         device: where the model computes.
         trunk: folder of the trunk, where it does not lie in the runs.
         any_trunk: take `trunk` even for adapters made on another one of the same size.

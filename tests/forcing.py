@@ -1,18 +1,36 @@
 """Teacher forcing: what one forward over a window, as in training, makes of actions that were chosen one by one."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from transfer.data.batch import Batch
+from transfer.decoding.planner import make_planner
+from transfer.models.acting import Step
 from transfer.models.sequence_model import TransferModel
 
 
 def decode(model: TransferModel, batch: Batch, context: int, how: str) -> Tensor:
     """Actions (B, N, A) chosen one step after another, for the states, returns and times of a batch."""
-    stream = model.stream(len(batch.mask), context, how)
-    steps = range(batch.mask.shape[1])
-    chosen = [stream.step(batch.states[:, t], batch.returns[:, t], batch.times[:, t]) for t in steps]
-    return torch.stack(chosen, 1)
+    planner, envs = plan(model, len(batch.mask), context, how), torch.arange(len(batch.mask))
+    return torch.stack([planner.act(shown(batch, t, envs)) for t in range(batch.mask.shape[1])], 1)
+
+
+def plan(model: TransferModel, envs: int, context: int, how: str = "autoregressive") -> Any:
+    """A planner for E environments, over a context of its own."""
+    adapter, kept = model.adapter, model.adapter.provenance
+    adapter.provenance = replace(kept, context=context)
+    try:
+        return make_planner(model, envs, how)
+    finally:
+        adapter.provenance = kept
+
+
+def shown(batch: Batch, t: int, rows: Tensor) -> Step:
+    """What the environments of some rows of a batch show at step t."""
+    return Step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t])
 
 
 def window_start(t: int, context: int) -> int:

@@ -12,6 +12,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from transfer.decoding.planner import make_planner
+from transfer.models.acting import Step
+
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = ("mfu", "frozen", "huggingface", "rollout", "decoding", "sampling", "scaling")
 
@@ -121,21 +124,22 @@ def test_the_peak_counts_what_is_held_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("action", ["ActionTokenizedSpreadEmbedding", "ActionEmbedding"])
-def test_the_baseline_without_a_cache_acts_as_the_stream_does(action: str) -> None:
-    """Until the stream restarts; from then on it sees fewer steps than the sliding window."""
+def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> None:
+    """Until the planner's window restarts; from then on it sees fewer steps than the sliding window."""
     from benchmarks.models import build
     from benchmarks.players import Recompute
 
-    model, context, rows = build("Hopper", 32, action), 4, 3
-    generator = torch.Generator().manual_seed(0)
-    baseline, stream = Recompute(model, context), model.stream(rows, context, "autoregressive")
+    context, rows = 4, 3
+    model, generator = build("Hopper", 32, action, context=context), torch.Generator().manual_seed(0)
+    baseline, planner = Recompute(model, context), make_planner(model, rows)
     with torch.inference_mode():
         for step in range(context):
             states, returns = torch.randn(rows, 11, generator=generator), torch.full((rows,), 900.0 - step)
-            both = [actor.step(states, returns, torch.full((rows,), step)) for actor in (baseline, stream)]
+            seen = Step(states, returns, torch.full((rows,), step))
+            both = [actor.act(seen) for actor in (baseline, planner)]
             torch.testing.assert_close(*both, rtol=1e-4, atol=1e-5)
         assert baseline.window is not None and baseline.window.states.shape == (rows, context, 11)
-        baseline.step(states, returns, torch.full((rows,), context))
+        baseline.act(Step(states, returns, torch.full((rows,), context)))
         assert baseline.window.states.shape == (rows, context, 11)
 
 
@@ -144,11 +148,11 @@ def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest
     from benchmarks.models import build
     from benchmarks.players import Player
 
-    model, lengths = build("Hopper", 32), []
-    stream = model.stream(1, context, "autoregressive")
+    model, lengths = build("Hopper", 32, context=context), []
+    planner = make_planner(model, 1)
     tokens = type(model).tokens
     monkeypatch.setattr(type(model), "tokens", lambda *given: lengths.append(given[1].shape[1]) or tokens(*given))
-    player = Player(stream, model.env_spec, 1, context)
+    player = Player(planner, model.env_spec, 1, context)
     for cycles in range(3):
         assert lengths == [context // 2] * cycles  # a restart reads the newest T/2 steps, by `model.tokens`
         player.play()

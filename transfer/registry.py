@@ -34,6 +34,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "mlp": "transfer.models.mlp:SAVED",
     },
     "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
+    "planner": {"tokens": "transfer.decoding.planner:TokenPlanner", "direct": "transfer.decoding.direct:DirectPlanner"},
 }
 
 

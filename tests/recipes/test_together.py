@@ -1,4 +1,4 @@
-"""`transfer eval PATH PATH --together`: adapters of one trunk, played in one pass."""
+"""`transfer eval PATH PATH --together`: adapters of one trunk, played one after another."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_source_and_target_play_together_what_they_play_alone(run: Path, transfe
     assert [line.split(":")[0] for line in lines] == [str(home) for home in homes]
 
 
-def test_adapters_that_cannot_share_a_pass_are_refused(
+def test_adapters_that_share_no_trunk_are_refused(
     refused: Refused, run: Path, tiny: list[str], transfer: Transfer, tmp_path: Path
 ) -> None:
     others = [

@@ -133,7 +133,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     else:
         request.getfixturevalue("kernels")
     if request.param == "one by one":
-        monkeypatch.setattr("transfer.decoding.planner.tables_of", lambda action: None)
+        monkeypatch.setattr("transfer.decoding.planner.native_choice", lambda *given: None)
     return str(request.param)
 
 

@@ -1,53 +1,60 @@
-"""Reading with a trunk that is not as the library makes it: through its own forward, whatever that computes."""
+"""The maker of decoders in PyTorch, for every device: the trunk itself, behind a cache."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from transfer.errors import TransferError
 from transfer.models.trunk import Gains, Trunk
-from transfer.runtime.logs import warn_once
 from transfer.runtime.process import acting
 
-log = logging.getLogger(__name__)
 PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
 
 
-class Reader:
-    """A `Decoder` that gives what `Trunk.forward` gives for the whole sequence.
+class CachedDecoder:
+    """A `transfer.decoding.decoder.Decoder` that reads through `Trunk.forward`.
 
-    Tokens are read behind a cache, as long as that makes no difference: a part of somebody's own may know nothing of
-    caches. Then the whole sequence is read each time.
+    Keys and values are kept in memory that is laid out once. A part of somebody's own may know nothing of caches: where
+    one makes a difference, the whole sequence is read each time.
 
     Args:
         trunk: in eval mode.
         gains: IA3 scales.
-        rows: E.
+        sequences: E.
         capacity: tokens that a sequence may have.
-        why: in words, why no decoder can do it, for the log.
+        plain: whether the trunk is as the library makes it: a cache serves, and the last block computes what is wanted
+            alone.
     """
 
-    blocks = None  # there are no weights laid out for kernels
-
-    @acting
-    def __init__(self, trunk: Trunk, gains: Sequence[Gains] | None, rows: int, capacity: int, why: str) -> None:
-        self.trunk, self.gains, weight = trunk, gains, trunk.ln_in.weight
-        self.cache = trunk.empty_cache(rows, capacity, weight.dtype) if self._cacheable() else None
-        self.tokens = weight.new_empty(rows, 0 if self.cache else capacity, len(weight))
+    def __init__(
+        self, trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int, plain: bool = True
+    ) -> None:
+        self.trunk, self.gains, self.plain, self.capacity = trunk, gains, plain, capacity
+        weight = trunk.ln_in.weight
+        cached = plain or self._cacheable()
+        self.cache = trunk.empty_cache(sequences, capacity, weight.dtype) if cached else None
+        self.tokens = weight.new_empty(sequences, 0 if cached else capacity, len(weight))
         self.length = 0
-        warn_once(log, f"{why}, so actions are chosen through its own forward, slower.")
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
-        """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D)."""
+        """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
+
+        Raises:
+            TransferError: more tokens than there is room for.
+        """
         end = self.length + tokens.shape[1]
-        if self.cache is not None:
-            hidden, self.cache = self.trunk(tokens, self.gains, None, self.cache)
-        else:
+        if end > self.capacity:
+            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
+        if self.cache is None:
             self.tokens[:, self.length : end] = tokens
             hidden, _ = self.trunk(self.tokens[:, :end], self.gains)
+        elif self.plain:
+            hidden, self.cache = self.trunk(tokens, None, None, self.cache, lambda x: x[:, x.shape[1] - wanted :])
+        else:
+            hidden, self.cache = self.trunk(tokens, self.gains, None, self.cache)
         self.length = end
         return hidden[:, hidden.shape[1] - wanted :]
 
@@ -55,13 +62,14 @@ class Reader:
         """Go back to the first `length` tokens."""
         self.length = min(length, self.length)
         if self.cache is not None:
-            self.cache = self.cache.first(self.length)
+            self.cache = self.cache.cut(self.length)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some sequences, (E,) boolean."""
+        """Go on with the sequences of some indices, (R,) int64; one may come several times."""
         self.tokens = self.tokens[rows]
         self.cache = None if self.cache is None else self.cache.select(rows)
 
+    @acting
     def _cacheable(self) -> bool:
         """Whether a short sequence comes out the same in pieces, each behind a cache, as in one."""
         weight = self.trunk.ln_in.weight

@@ -1,20 +1,18 @@
-"""One adapter's side of decoding: which tokens the trunk has to read next, and what they come to."""
+"""The past of E environments as one adapter's trunk reads it: which tokens of the window come next."""
 
 from __future__ import annotations
-
-from collections.abc import Generator
 
 import torch
 from torch import Tensor
 
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError
+from transfer.models.acting import Step
 from transfer.models.adapter import Adapter
 from transfer.models.scales import Scales
 from transfer.models.sequence_model import TransferModel
 from transfer.numbers import MOST_CONTEXT, whole
 
-DECODES = ("autoregressive", "parallel")
-# What a lane computes step by step in its own way. What it calls (embeddings, parts, readouts) may be anybody's.
+# What decoding computes step by step in its own way. What it calls (embeddings, parts, readouts) may be anybody's.
 OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TransferModel, ("tokens", "hidden")),
     (Adapter, ("scale_actions", "scale_returns")),
@@ -22,114 +20,79 @@ OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
 )
 
 
-def check_decode(decode: object) -> str:
-    """The way to choose the dimensions of an action. Raises TransferError for an unknown one."""
-    if not isinstance(decode, str) or decode not in DECODES:
-        raise unknown("decode", decode, DECODES)
-    return decode
+class History:
+    """The steps in the window of E environments, and what of them the trunk has yet to read.
 
+        window:  step 0, 1, ... T-1, then again from the newest T/2 steps, read anew
 
-class Lane:
-    """E environments of one adapter: their past, and how their next action comes about.
+    So the trunk always sees a window as in training, and reads each token at most twice. A sliding window of keys and
+    values would combine steps that no training window ever held together.
 
     Args:
         model: trunk and adapter.
-        decode: "autoregressive", where each action dimension is chosen knowing those before it (eq. 5 of the
-            tokenized-action paper), or "parallel", where all are read at once behind tokens of the value 0, which is
-            what that paper's code does.
-        context: T, steps of past that are read at most.
+        read: action dimensions whose tokens the trunk has read when a step ends; the others are read with the next one.
+
+    Attributes:
+        steps: in the dtype of the weights.
+        actions: of each step, (E, A) scaled. Whoever decodes adds those it has chosen.
 
     Raises:
-        TransferError: an unknown decode, a context that is no number of steps, a model that computes its tokens or
-            scales in another way in training than is done here, NaN in what the adapter knows of its data.
+        TransferError: a model that computes its tokens or scales in another way in training than is done here, or NaN
+            in what the adapter knows of its data.
     """
 
-    def __init__(self, model: TransferModel, decode: str, context: int) -> None:
-        check_decode(decode)
+    def __init__(self, model: TransferModel, read: int) -> None:
         _check_ways(model)
         _check_buffers(model.adapter)
-        self.model, self.decode, self.context = model, decode, whole(context, "context", least=1, most=MOST_CONTEXT)
-        scales = model.adapter.scales
-        self.range, self.scale = scales.action_range(), scales.return_scale()
-        self.dtype = model.trunk.ln_in.weight.dtype
-        self.past: list[
-            tuple[Tensor, ...]
-        ] = []  # of each step states (E, S), returns and times (E,), scaled actions (E, A)
-        self.unread: list[Tensor] = []  # tokens (E, n, D) of the past that the trunk has yet to read
-
-    def taken(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What environments show, in the dtype of the weights."""
-        return states.to(self.dtype), returns.to(self.dtype), times
+        self.model, self.read = model, read
+        self.context = whole(model.context, "context", least=1, most=MOST_CONTEXT)
+        self.scale, self.dtype = model.adapter.scales.return_scale(), model.trunk.ln_in.weight.dtype
+        self.steps: list[Step] = []
+        self.actions: list[Tensor] = []
+        self.time: Tensor | None = None  # (E, 1, D), of the newest step
 
     @property
     def full(self) -> bool:
-        """Whether the window has to restart before the next step."""
-        return len(self.past) == self.context
+        """Whether the window restarts with the next step."""
+        return len(self.steps) == self.context
 
-    def act(self, states: Tensor, returns: Tensor, times: Tensor) -> Generator[Tensor, Tensor, Tensor]:
-        """The environment's actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,).
+    def ask(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Add a step; returns the tokens (E, n, D) to read before its action, and its time's vector (E, 1, D).
 
-        On the way yields tokens (E, n, D) and is sent what the trunk makes of them, (E, n, D); of the first ones that
-        of the last token is enough. In "parallel" the others are not to be kept: they stand for actions yet unknown.
+        The state's token is the last. Where the window was full, the first tokens are those of its newest T/2 steps.
         """
-        tokens, time = self.ask(states, returns, times)
-        hidden = yield tokens
-        return self.keep(states, returns, times, time, (yield from self._choose(hidden[:, -1:], time)))
+        unread = self._restart() if self.full else self._newest_action()
+        step = Step(step.states.to(self.dtype), step.returns.to(self.dtype), step.times)
+        time = self.model.trunk.time(step.times[:, None])
+        returns = self.model.embed_return(self.scale.of(step.returns, step.times)[:, None])[:, 0]
+        state = self.model.adapter.embed_state(step.states[:, None])[:, 0]
+        self.steps.append(step)
+        self.time = time
+        return torch.cat([*unread, returns + time, state + time], 1), time
 
-    def ask(self, states: Tensor, returns: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """What comes before an action: tokens (E, n, D) to read, the state's last, and the time's vector (E, 1, D)."""
-        time = self.model.trunk.time(times[:, None])
-        wanted = self.model.embed_return(self.scale.of(returns, times)[:, None])[:, 0]
-        state = self.model.adapter.embed_state(states[:, None])[:, 0]
-        return torch.cat([*self.unread, wanted + time, state + time], 1), time
-
-    def keep(self, states: Tensor, returns: Tensor, times: Tensor, time: Tensor, actions: Tensor) -> Tensor:
-        """What comes after it: the step with its scaled actions (E, A) becomes past. Returns the environment's."""
-        action = self.model.adapter.action
+    def _newest_action(self) -> list[Tensor]:
+        """The tokens (E, n, D) of the newest action that have not been read."""
+        if not self.actions:
+            return []
+        action, chosen = self.model.adapter.action, self.actions[-1]
         if action.spread:
-            known = 0 if self.decode == "parallel" else action.action_size - 1  # dimensions whose tokens are read
-            self.unread = [action(actions[:, known:], known) + time]
-        else:
-            self.unread = [action(actions[:, None])[:, 0] + time]
-        self.past.append((states, returns, times, actions))
-        return self.range.outward(actions)
+            return [action(chosen[:, self.read :], self.read) + self.time]
+        return [action(chosen[:, None])[:, 0] + self.time]
 
-    def _choose(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
-        """Actions from the hidden vector (E, 1, D) at the state token; goes on as `act` does."""
-        if not self.model.adapter.action.spread:
-            whole: Tensor = self.model.adapter.action.predict(hidden)
-            return whole
-        return (yield from (self._parallel if self.decode == "parallel" else self._one_by_one)(hidden, time))
-
-    def _one_by_one(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
-        action = self.model.adapter.action
-        values = [action.predict(hidden, 0)]  # (E, 1) each
-        for i in range(1, action.action_size):
-            hidden = yield action(values[-1], i - 1) + time
-            values.append(action.predict(hidden, i))
-        return torch.cat(values, 1)
-
-    def _parallel(self, hidden: Tensor, time: Tensor) -> Generator[Tensor, Tensor, Tensor]:
-        action = self.model.adapter.action
-        if action.action_size > 1:
-            zeros = hidden.new_zeros(len(hidden), action.action_size - 1)
-            hidden = torch.cat([hidden, (yield action(zeros) + time)], 1)  # (E, A, D)
-        values: Tensor = action.predict(hidden)
-        return values
-
-    def restart(self) -> None:
-        """Let the newest T/2 steps be all the past, to be read again."""
-        self.past = self.past[self.context - self.context // 2 :]
-        if not self.past:  # where the context is one step
-            self.unread = []
-            return
-        states, returns, times, actions = (torch.stack(column, 1) for column in zip(*self.past, strict=True))
-        self.unread = [self.model.tokens(states, actions, returns, times)]
+    def _restart(self) -> list[Tensor]:
+        """Keep the newest T/2 steps; returns their tokens (E, n, D)."""
+        gone = self.context - self.context // 2
+        self.steps, self.actions = self.steps[gone:], self.actions[gone:]
+        if not self.steps:  # where the context is one step
+            return []
+        states, returns, times = (torch.stack(column, 1) for column in zip(*self.steps, strict=True))
+        return [self.model.tokens(states, torch.stack(self.actions, 1), returns, times)]
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the environments, (E,) boolean."""
-        self.past = [tuple(column[rows] for column in step) for step in self.past]
-        self.unread = [tokens[rows] for tokens in self.unread]
+        """Go on with the environments of some indices, (R,) int64."""
+        self.steps = [Step(*(column[rows] for column in step)) for step in self.steps]
+        self.actions = [chosen[rows] for chosen in self.actions]
+        self.time = None if self.time is None else self.time[rows]
 
 
 def _check_ways(model: TransferModel) -> None:

@@ -1,91 +1,121 @@
-"""Decoding as trained: one action dimension after another, over a window that grows and restarts."""
+"""Choosing actions step by step, on top of whatever reads for the trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-from transfer.decoding.cached import Reader
-from transfer.decoding.history import Lane
-from transfer.decoding.native import Changed, Decoder
-from transfer.decoding.tables import tables_of
+from transfer import registry
+from transfer.decoding.decoder import make_decoder
+from transfer.decoding.history import History
+from transfer.decoding.native import native_choice
+from transfer.errors import unknown
+from transfer.models.acting import Planner, PolicyModel, Step
 from transfer.models.sequence_model import TransferModel
-from transfer.models.trunk import Gains, Trunk
 from transfer.numbers import MOST_ENVS, whole
-from transfer.runtime.native.blocks import Choices
 from transfer.runtime.process import acting
 from transfer.storage.snapshot import snapshot
 
+DECODES = ("autoregressive", "parallel")
+Choose = Callable[[Tensor, Tensor], Tensor]
+"""Tokens (E, n, D) to read, the last of which predicts the action; the time's vector (E, 1, D) -> actions (E, A)."""
 
-class Stream:
-    """Actions for E environments in lockstep, each token read through a key/value cache.
 
-        context:  step 0, 1, ... T-1, then again from the newest T/2 steps, whose keys and values are recomputed once
+def check_decode(decode: object) -> str:
+    """The way to choose the dimensions of an action. Raises TransferError for an unknown one."""
+    if not isinstance(decode, str) or decode not in DECODES:
+        raise unknown("decode", decode, DECODES)
+    return decode
 
-    So what the trunk sees is always a window as in training, and each token is computed at most twice. A sliding cache
-    would combine keys that no training window ever saw together.
 
-    It acts with a copy of the model of then: after training, make a new one. The model itself may meanwhile train, be
-    swapped or change its mode. A trunk that is not as the library makes it (a hook, a class of somebody's own) is read
-    by its own `forward`, slower.
+@acting
+def make_planner(model: PolicyModel, envs: int, decode: str = "autoregressive") -> Planner:
+    """The planner of a model for E environments, which begin an episode each.
+
+    It acts with copies of the weights as they are now; the model may train on, be swapped or change its mode.
 
     Args:
-        model: whose weights to act with.
-        rows: E.
-        context: T, steps.
-        decode: "autoregressive" or "parallel", see `transfer.decoding.history.Lane`.
+        model: its `planner` names the class, which is called with the arguments of this function. One of your own is
+            made known with `transfer.registry.register("planner", kind, "module:Class")`.
+        envs: E.
+        decode: "autoregressive", where each action dimension is chosen knowing those before it (eq. 5 of the
+            tokenized-action paper), or "parallel", where all are read at once behind tokens of the value 0, which is
+            what that paper's code does.
 
     Raises:
-        TransferError: an unknown decode; rows or a context that are no numbers of environments and steps.
+        TransferError: an unknown decode or kind of planner, a number of environments that is none, or a model that
+            cannot be decoded, see `transfer.decoding.history.History`.
+    """
+    check_decode(decode)
+    kind = registry.resolve("planner", getattr(model, "planner", ""))
+    planner: Planner = kind(model, whole(envs, "envs", least=1, most=MOST_ENVS), decode)
+    return planner
+
+
+class TokenPlanner:
+    """Plans with a trunk: reads the tokens of each step once, and chooses the action from what they come to.
+
+    Args:
+        model: trunk and adapter.
+        envs: E.
+        decode: see `make_planner`.
     """
 
-    def __init__(self, model: TransferModel, rows: int, context: int, decode: str = "autoregressive") -> None:
-        rows, mine = whole(rows, "rows", least=1, most=MOST_ENVS), snapshot(model)
-        trunk, gains, room = mine.trunk, mine.adapter.gains(), context * model.tokens_per_step
-        self.lane = Lane(mine, decode, context)
-        self.decoder, self.choices = _reader(trunk, gains, rows, room), None
-        if isinstance(self.decoder, Decoder):
-            trunk.blocks = nn.ModuleList()  # the decoder has their weights, laid out anew
-            tables = tables_of(mine.adapter.action) if self.decoder.blocks and decode == "autoregressive" else None
-            self.choices = Choices(tables) if tables is not None else None  # C chooses all dimensions in one call
+    def __init__(self, model: TransferModel, envs: int, decode: str) -> None:
+        mine = snapshot(model)
+        action = self.action = mine.adapter.action
+        known = action.action_size - 1 if action.spread and decode == "autoregressive" else 0
+        self.history, self.range = History(mine, known), mine.adapter.scales.action_range()
+        room = mine.context * mine.tokens_per_step
+        self.decoder = make_decoder(mine.trunk, mine.adapter.gains(), envs, room)
+        if getattr(self.decoder, "trunk", None) is not mine.trunk:
+            mine.trunk.blocks = nn.ModuleList()  # the decoder has weights of its own
+        self.choose = self._way(decode)
+
+    def _way(self, decode: str) -> Choose:
+        if not self.action.spread:
+            return self._at_once
+        if decode == "parallel":
+            return self._in_parallel
+        return native_choice(self.decoder, self.action) or self._one_by_one
 
     @acting
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """The environment's actions (E, A) for states (E, S), returns still wanted (E,) and step numbers (E,)."""
-        if self.lane.full:
-            self.lane.restart()
+    def act(self, step: Step) -> Tensor:
+        """The environments' actions (E, A)."""
+        if self.history.full:
             self.decoder.forget(0)
-        states, returns, times = self.lane.taken(states, returns, times)
-        if self.choices is None:
-            return self._converse(self.lane.act(states, returns, times))
-        assert isinstance(self.decoder, Decoder)  # whose tables are read
-        tokens, time = self.lane.ask(states, returns, times)
-        return self.lane.keep(states, returns, times, time, self.decoder.choose(tokens, time[:, 0], self.choices))
+        tokens, time = self.history.ask(step)
+        actions = self.choose(tokens, time)
+        self.history.actions.append(actions)
+        return self.range.outward(actions)
 
-    def _converse(self, acting: Generator[Tensor, Tensor, Tensor]) -> Tensor:
-        """Read what the lane yields until it has its actions."""
-        hidden = self.decoder.read(next(acting))
-        try:
-            while True:
-                tokens, known = acting.send(hidden), self.decoder.length
-                hidden = self.decoder.read(tokens, tokens.shape[1])
-                if self.lane.decode == "parallel":
-                    self.decoder.forget(known)
-        except StopIteration as over:
-            actions: Tensor = over.value
-            return actions
+    def _at_once(self, tokens: Tensor, time: Tensor) -> Tensor:
+        """The whole action, which one token stands for."""
+        actions: Tensor = self.action.predict(self.decoder.read(tokens))
+        return actions
+
+    def _one_by_one(self, tokens: Tensor, time: Tensor) -> Tensor:
+        """Each dimension from the tokens of those before it."""
+        values = [self.action.predict(self.decoder.read(tokens), 0)]  # (E, 1) each
+        for i in range(1, self.action.action_size):
+            hidden = self.decoder.read(self.action(values[-1], i - 1) + time)
+            values.append(self.action.predict(hidden, i))
+        return torch.cat(values, 1)
+
+    def _in_parallel(self, tokens: Tensor, time: Tensor) -> Tensor:
+        """All dimensions at once, behind tokens of the value 0, which are not part of the past."""
+        hidden, others = self.decoder.read(tokens), self.action.action_size - 1
+        if others:
+            known, zeros = self.decoder.length, hidden.new_zeros(len(hidden), others)
+            hidden = torch.cat([hidden, self.decoder.read(self.action(zeros) + time, others)], 1)  # (E, A, D)
+            self.decoder.forget(known)
+        values: Tensor = self.action.predict(hidden)
+        return values
 
     @acting
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the environments, (E,) boolean."""
-        self.lane.select(rows)
+        """Go on with the environments of some indices, (R,) int64; one may come several times."""
+        self.history.select(rows)
         self.decoder.select(rows)
-
-
-def _reader(trunk: Trunk, gains: Sequence[Gains] | None, rows: int, room: int) -> Decoder | Reader:
-    """What reads with the weights of a trunk: as fast as can be where it is the library's own."""
-    try:
-        return Decoder(trunk, gains, rows, room)
-    except Changed as why:
-        return Reader(trunk, gains, rows, room, str(why))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class ActionTables:
+class ActionTables(NamedTuple):
     """Tokens and values of a spread action embedding, whatever its kind.
 
         token of x in dimension i    rows[i, how many of edges[i] are <= x] + x * slope

@@ -14,7 +14,7 @@ from transfer.data.environment.answers import LARGEST
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.evaluation.outcome import Evaluation
-from transfer.evaluation.rollout import Settings
+from transfer.evaluation.rollout import Settings, counted_from
 from transfer.models.acting import PolicyModel, check_model
 from transfer.numbers import real, seen
 
@@ -42,7 +42,7 @@ def calibrate(
         targets: raw returns to ask for, equal ones once; default: the dataset's `TARGETS`.
         num_episodes: per target.
         num_envs: environments at a time.
-        decode: see `transfer.decoding.planner.Stream`.
+        decode: see `transfer.decoding.planner.make_planner`.
         trust: see `transfer.evaluate`.
         on_episode: called with the number of finished episodes of all targets.
 
@@ -54,12 +54,6 @@ def calibrate(
     played: list[Evaluation] = []
     asked = _returns(model, targets)
     for target in asked:
-        before = len(played) * settings.num_episodes
-
-        def count(done: int, before: int = before) -> None:
-            if on_episode is not None:
-                on_episode(before + done)
-
         played.append(
             evaluate(
                 model,
@@ -69,7 +63,7 @@ def calibrate(
                 decode=decode,
                 first_seed=CALIBRATION_SEED,
                 trust=trust,
-                on_episode=count,
+                on_episode=counted_from(len(played) * settings.num_episodes, on_episode),
             )
         )
     achieved, rates = tuple(float(one.returns.mean()) for one in played), [one.success_rate for one in played]

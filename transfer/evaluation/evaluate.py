@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from transfer.data.environment.belonging import check_body
 from transfer.data.environment.observations import summary
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, check_scale
+from transfer.decoding.planner import make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.outcome import Evaluation
-from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, Settings, play
-from transfer.evaluation.slots import Task
+from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, Settings, counted_from, rollout
+from transfer.evaluation.slots import Task, opened
 from transfer.evaluation.targets import return_to_ask
-from transfer.evaluation.waves import Played, Seen
-from transfer.models.acting import Actor, PolicyModel, check_model
+from transfer.evaluation.waves import Played
+from transfer.models.acting import PolicyModel, check_model
 from transfer.models.mixed_model import MixedModel
 from transfer.numbers import flag, seen
 
@@ -54,7 +54,7 @@ def evaluate(
         target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
             adapter's dataset.
         num_envs: environments at a time; fewer than N play in waves.
-        decode: see `transfer.decoding.planner.Stream`.
+        decode: see `transfer.decoding.planner.make_planner`.
         first_seed: of the environments.
         trust: build an environment that the adapter's file names although this process does not know it.
         any_body: play another body than the adapter's, of the same sizes.
@@ -72,8 +72,9 @@ def evaluate(
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
     check_scale(env_spec)
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
-    played = play({"": task}, lambda rows: Alone(model.stream(rows[""], model.context, decode)), model.device, settings)
-    return _evaluation(model, task, played[""], settings)
+    with opened(task, min(settings.num_envs, settings.num_episodes)) as slots:
+        played = rollout(slots, task, lambda envs: make_planner(model, envs, decode), model.device, settings)
+    return _evaluation(model, task, played, settings)
 
 
 def evaluate_together(
@@ -88,9 +89,7 @@ def evaluate_together(
     trust: bool = False,
     on_episode: OnEpisode | None = None,
 ) -> dict[str, Evaluation]:
-    """Roll the policies of all adapters out in lockstep, on their one trunk.
-
-    Seeds, slots and results are those of `evaluate` for each adapter alone.
+    """Roll the policies of all adapters out, one after another; a loop over `evaluate`.
 
     Args:
         model: trunk and adapters.
@@ -98,8 +97,8 @@ def evaluate_together(
         targets: scores to ask for, by name.
         target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
             the adapter's dataset.
-        num_envs: environments of each adapter at a time.
-        decode: see `transfer.decoding.planner.Stream`.
+        num_envs: environments at a time.
+        decode: see `transfer.decoding.planner.make_planner`.
         first_seed: of the environments.
         trust: see `evaluate`.
         on_episode: called with the number of finished episodes, of all adapters, whenever it has grown.
@@ -112,31 +111,24 @@ def evaluate_together(
     """
     settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
     check_model(model, MixedModel, "evaluate_together")
-    for one in model.models.values():
-        check_scale(one.env_spec)
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
-    tasks = {
-        name: Task(one.env_spec, return_to_ask(one, one.env_spec, scores.get(name), returns.get(name)), trust)
+    asked = {
+        name: return_to_ask(one, one.env_spec, scores.get(name), returns.get(name))
         for name, one in model.models.items()
     }
-    played = play(tasks, lambda rows: model.stream(rows, decode=decode), model.device, settings)
-    return {name: _evaluation(model[name], task, played[name], settings) for name, task in tasks.items()}
-
-
-class Alone:
-    """One actor as a group."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-
-    def step(self, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
-        """See `transfer.evaluation.rollout.Group`."""
-        return {name: self.actor.step(*shown) for name, shown in seen.items()}
-
-    def select(self, rows: Mapping[str, Tensor]) -> None:
-        """See `transfer.evaluation.rollout.Group`."""
-        for kept in rows.values():
-            self.actor.select(kept)
+    results: dict[str, Evaluation] = {}
+    for name, one in model.models.items():
+        results[name] = evaluate(
+            one,
+            num_episodes=num_episodes,
+            target_return=asked[name],
+            num_envs=num_envs,
+            decode=decode,
+            first_seed=first_seed,
+            trust=trust,
+            on_episode=counted_from(len(results) * settings.num_episodes, on_episode),
+        )
+    return results
 
 
 def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:

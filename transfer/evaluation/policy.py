@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from transfer.data.environment.answers import first_infinite, vector
 from transfer.data.environment.answers import reward as paid
-from transfer.decoding.history import check_decode
+from transfer.decoding.planner import check_decode, make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.targets import return_to_ask
-from transfer.models.acting import PolicyModel, check_model
+from transfer.models.acting import PolicyModel, Step, check_model
 from transfer.runtime.process import acting
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,10 @@ class Policy:
 
     Args:
         model: trunk and adapter.
-        target: wanted score (100 = the reference expert).
-        target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile
+        target: score to ask for (100 = the reference expert).
+        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile
             of the adapter's dataset.
-        decode: see `transfer.decoding.planner.Stream`.
+        decode: see `transfer.decoding.planner.make_planner`.
 
     Raises:
         TransferError: two targets or one that is no finite number, an unknown decode, no model.
@@ -58,8 +58,8 @@ class Policy:
         self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
         self._target = return_to_ask(model, spec, *self._asked)
         self._low, self._high = (np.asarray(bound, np.float32) for bound in (spec.action_low, spec.action_high))
-        self._stream = model.stream(1, model.context, self.decode)
-        self._wanted, self._time = self._target, 0
+        self._planner = make_planner(model, 1, self.decode)
+        self._to_go, self._time = self._target, 0
 
     @property
     def target_return(self) -> float:
@@ -86,7 +86,7 @@ class Policy:
 
         Args:
             observation: the newest observation as the environment gives it, flat or a Dict.
-            reward: what the last action earned; needed from the second call on, for the return still wanted.
+            reward: what the last action earned; needed from the second call on, for the return to go.
             state: instead of an observation, the state vector (S,) in the order of the spec's slices.
 
         Raises:
@@ -94,11 +94,11 @@ class Policy:
                 environment, or not finite; another adapter was plugged in after the last `reset`.
         """
         self._check_turn(reward)
-        still = self._wanted - (0.0 if reward is None else paid(reward))
-        action = self._choose(self._state(observation, state), still)
+        to_go = self._to_go - (0.0 if reward is None else paid(reward))
+        action = self._choose(self._state(observation, state), to_go)
         if not np.isfinite(action).all():
             raise self._refused(f"the action is not finite: {first_infinite(action)}.")
-        self._wanted, self._time = still, self._time + 1
+        self._to_go, self._time = to_go, self._time + 1
         return np.clip(action, self._low, self._high)
 
     def _check_turn(self, reward: object) -> None:
@@ -127,11 +127,11 @@ class Policy:
         return TransferError(f"'{self._spec.name}', step {self._time}: {why}")
 
     @acting
-    def _choose(self, state: NDArray[np.float32], wanted: float) -> NDArray[np.float32]:
-        """The action (A,) in a state (S,), for the return still wanted."""
+    def _choose(self, state: NDArray[np.float32], to_go: float) -> NDArray[np.float32]:
+        """The action (A,) in a state (S,), for a return to go."""
         device = self._device
-        returns = torch.tensor([wanted], dtype=torch.float32, device=device)
+        returns = torch.tensor([to_go], dtype=torch.float32, device=device)
         times = torch.tensor([self._time], device=device)
-        chosen = self._stream.step(torch.from_numpy(state)[None].to(device), returns, times)
+        chosen = self._planner.act(Step(torch.from_numpy(state)[None].to(device), returns, times))
         action: NDArray[np.float32] = chosen[0].float().cpu().numpy()
         return action

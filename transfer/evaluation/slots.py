@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ ALONE = "With num_envs=1 there is one environment at a time, in the calling thre
 
 
 class Task(NamedTuple):
-    """What a name plays: the environment, the raw return to ask for, and whether to build whatever the spec names."""
+    """What is played: the environment, the raw return to ask for, and whether to build whatever the spec names."""
 
     env_spec: EnvironmentSpec
     target_return: float
@@ -47,7 +47,7 @@ class Slot:
         alone: whether there is no other one beside it.
 
     Raises:
-        TransferError: it does not take actions of the numbers that `env_spec` says.
+        TransferError: it takes actions of another size than `env_spec` says.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], env_spec: EnvironmentSpec, alone: bool) -> None:
@@ -121,7 +121,14 @@ class Slot:
 
 
 @contextmanager
-def opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
+def opened(task: Task, count: int) -> Iterator[list[Slot]]:
+    """Slots for so many episodes at a time, closed afterwards. Raises TransferError as `_opened`."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(_opened(task, number, count == 1)) for number in range(count)]
+
+
+@contextmanager
+def _opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
     """A slot with an environment of its own, closed afterwards: what goes wrong then is logged and costs nothing.
 
     Args:

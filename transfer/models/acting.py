@@ -1,13 +1,14 @@
-"""What training, evaluation and policies need of a model."""
+"""What training, evaluation and policies need of a model, and what a model's planner offers them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+import transfer
 from transfer.data.batch import Batch
 from transfer.data.calibration_table import Calibration
 from transfer.data.dataset_statistics import Statistics
@@ -15,24 +16,41 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.errors import TransferError
 from transfer.numbers import seen
 
-if TYPE_CHECKING:
-    from transfer.evaluation.policy import Policy
+
+class Step(NamedTuple):
+    """What E environments show a policy.
+
+    Attributes:
+        states: (E, S), raw.
+        returns: (E,), returns to go, raw.
+        times: (E,), steps since the episode began.
+    """
+
+    states: Tensor
+    returns: Tensor
+    times: Tensor
 
 
-class Actor(Protocol):
-    """Acts in E environments in lockstep."""
+class Planner(Protocol):
+    """Chooses actions for E environments, one step after another, and remembers their past."""
 
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
+    def act(self, step: Step) -> Tensor:
+        """The environments' actions (E, A), in their own bounds."""
         ...
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the environments, (E,) boolean."""
+        """Go on with the environments of some indices, (R,) int64 in any order; one may come several times."""
         ...
 
 
 class PolicyModel(nn.Module, ABC):
-    """A return-conditioned policy for one environment: `TransferModel`, or a control without a trunk."""
+    """A return-conditioned policy for one environment: `TransferModel`, or a control without a trunk.
+
+    Attributes:
+        planner: kind of its planner, under "planner" in `transfer.registry`.
+    """
+
+    planner: ClassVar[str]
 
     @property
     @abstractmethod
@@ -56,7 +74,7 @@ class PolicyModel(nn.Module, ABC):
 
     @abstractmethod
     def keep_calibration(self, calibration: Calibration) -> None:
-        """Make asked and achieved returns part of what is saved; see `transfer.evaluation.calibration`."""
+        """Make target and achieved returns part of what is saved; see `transfer.evaluation.calibration`."""
 
     @property
     @abstractmethod
@@ -69,30 +87,25 @@ class PolicyModel(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Sum of the loss over real tokens, and how many there were; what is padded never changes it."""
+        """Sum of the loss over real tokens, and their count; padding contributes to neither."""
 
     def forward(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         """`loss`, so that `model(batch)` and what wraps modules (compilers, data parallelism) train it."""
         return self.loss(batch, precision)
 
-    @abstractmethod
-    def stream(self, rows: int, context: int, decode: str) -> Actor:
-        """Actions for E = `rows` environments, step by step."""
-
     def policy(
         self, target: float | None = None, target_return: float | None = None, decode: str = "autoregressive"
-    ) -> Policy:
+    ) -> transfer.Policy:
         """A policy for one environment in a loop of your own.
 
         Args:
-            target: wanted score (100 = the reference expert).
-            target_return: wanted raw return instead; default: the calibration's best, else the 95th percentile of the
-                dataset.
-            decode: see `transfer.decoding.planner.Stream`.
+            target: score to ask for (100 = the reference expert).
+            target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of
+                the dataset.
+            decode: see `transfer.decoding.planner.make_planner`.
         """
-        from transfer.evaluation.policy import Policy
-
-        return Policy(self, target, target_return, decode)
+        # Looked up in the package's table of names: the one place where a model names what acts with it.
+        return transfer.Policy(self, target, target_return, decode)
 
 
 def check_model(model: object, kind: type, caller: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +14,9 @@ from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Gains, Trunk
 
-if TYPE_CHECKING:
-    from transfer.decoding.mixed_stream import MixedStream
-
 
 class MixedModel(nn.Module):
-    r"""Several adapters on one trunk; each row of a pass has the embeddings, readout and IA3 vectors of its adapter.
+    r"""Several adapters on one trunk; each window of a pass has the embeddings, readout and IA3 vectors of its adapter.
 
         hopper    (B1, T*5, D)  R s a0 a1 a2 | R s a0 ..           \
                                                                     > one (B1+B2, T*8, D) -> trunk -> read each
@@ -104,34 +100,22 @@ class MixedModel(nn.Module):
             for name, batch in batches.items()
         }
 
-    def gains(self, rows: Mapping[str, int]) -> Sequence[Gains] | None:
-        """IA3 scales for the given number of rows of each adapter, one after another: (B, D) and (B, 4D) a layer.
+    def gains(self, windows: Mapping[str, int]) -> Sequence[Gains] | None:
+        """IA3 scales for B windows, so many of each adapter, one after another: (B, D) and (B, 4D) a layer.
 
-        Rows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
+        Windows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
         """
-        return gains_of_rows(self.trunk, [(self[name].adapter.gains(), count) for name, count in rows.items()])
-
-    def stream(
-        self, rows: Mapping[str, int], context: int | None = None, decode: str = "autoregressive"
-    ) -> MixedStream:
-        """Actions for some environments of each adapter, step by step; see `decoding.mixed_stream.MixedStream`."""
-        from transfer.decoding.mixed_stream import MixedStream
-
-        return MixedStream(self, rows, context, decode)
-
-
-def gains_of_rows(trunk: Trunk, own: Sequence[tuple[Sequence[Gains] | None, int]]) -> Sequence[Gains] | None:
-    """IA3 scales of some adapters, each for a number of rows, as `MixedModel.gains` gives them."""
-    if all(gains is None for gains, _ in own):
-        return None
-    weight = trunk.ln_in.weight
-    ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
-    layers = []
-    for layer in range(trunk.config.depth):
-        each = [(ones if gains is None else gains[layer], count) for gains, count in own]
-        columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
-        layers.append(Gains(*(torch.cat(column) for column in columns)))
-    return layers
+        own = [(self[name].adapter.gains(), count) for name, count in windows.items()]
+        if all(gains is None for gains, _ in own):
+            return None
+        weight = self.trunk.ln_in.weight
+        ones = Gains(*(weight.new_ones(n * len(weight)) for n in (1, 1, 4)))
+        layers = []
+        for layer in range(self.trunk.config.depth):
+            each = [(ones if gains is None else gains[layer], count) for gains, count in own]
+            columns = zip(*([vector.expand(count, -1) for vector in gain] for gain, count in each), strict=True)
+            layers.append(Gains(*(torch.cat(column) for column in columns)))
+        return layers
 
 
 class _Member(TransferModel):

@@ -21,14 +21,12 @@ from transfer.models.acting import PolicyModel
 from transfer.models.adapter import check_sizes
 from transfer.models.scales import Scales
 from transfer.numbers import MOST_WIDTH, whole
-from transfer.runtime.process import acting
 from transfer.runtime.seeding import seeded
 from transfer.storage.checkpoints import Checkpoint
-from transfer.storage.snapshot import snapshot
 
 
 class MLPPolicy(PolicyModel):
-    """Two hidden layers with GELU from (normalised state, scaled return-to-go) to the scaled action; squared error.
+    """Two hidden layers with GELU from (normalised state, scaled return to go) to the scaled action; squared error.
 
     Made as large as what another mode trains, so that the two differ in the trunk and not in size. Behaves as a
     `TransferModel` does in training and evaluation.
@@ -39,6 +37,8 @@ class MLPPolicy(PolicyModel):
         hidden: width of the hidden layers; `hidden_for` finds it from a count.
         seed: of the weights.
     """
+
+    planner = "direct"
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class MLPPolicy(PolicyModel):
         return {"mlp": self}
 
     def predict(self, states: Tensor, wanted: Tensor) -> Tensor:
-        """States (..., S) and scaled returns still wanted (...) -> scaled actions (..., A), -1 to 1."""
+        """States (..., S) and scaled returns to go (...) -> scaled actions (..., A), -1 to 1."""
         x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), wanted[..., None]], -1)))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
@@ -127,10 +127,6 @@ class MLPPolicy(PolicyModel):
         statistics = Statistics.from_json(content["statistics"])
         return cls(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
 
-    def stream(self, rows: int, context: int, decode: str) -> MLPStream:
-        """Actions step by step; nothing is remembered."""
-        return MLPStream(snapshot(self))
-
 
 SAVED = Checkpoint(
     "mlp",
@@ -141,19 +137,3 @@ SAVED = Checkpoint(
     MLPPolicy.from_json,
     current=without_targets,
 )
-
-
-class MLPStream:
-    """The interface of `transfer.decoding.planner.Stream` for a policy without memory."""
-
-    def __init__(self, model: MLPPolicy) -> None:
-        self.model, self.range, self.scale = model, model.scales.action_range(), model.scales.return_scale()
-
-    @acting
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """States (E, S), returns still wanted (E,), step numbers (E,) -> the environment's actions (E, A)."""
-        dtype = self.model.out.weight.dtype
-        return self.range.outward(self.model.predict(states.to(dtype), self.scale.of(returns.to(dtype), times)))
-
-    def select(self, rows: Tensor) -> None:
-        """Nothing to drop."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +13,6 @@ from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.layout import Layout
 from transfer.models.trunk import Trunk
-
-if TYPE_CHECKING:
-    from transfer.decoding.planner import Stream
 
 
 class TransferModel(PolicyModel):
@@ -35,6 +30,8 @@ class TransferModel(PolicyModel):
     Raises:
         TransferError: as `swap`.
     """
+
+    planner = "tokens"
 
     def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> None:
         super().__init__()
@@ -125,14 +122,8 @@ class TransferModel(PolicyModel):
         """Sum of the readout's loss over real tokens, and how many there were.
 
         Args:
-            batch: windows; what is padded never changes the result.
+            batch: windows; padding contributes to neither.
             precision: of the trunk's matrix products; embeddings and readout are float32.
         """
         actions = self.adapter.scale_actions(batch.actions)
         return self.adapter.action.loss(self.hidden(batch, precision), actions, batch.mask)
-
-    def stream(self, rows: int, context: int, decode: str) -> Stream:
-        """Actions for E = `rows` environments, step by step; see `transfer.decoding.planner.Stream`."""
-        from transfer.decoding.planner import Stream
-
-        return Stream(self, rows, context, decode)

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from tests.forcing import check_forced, close, decode
+from tests.forcing import check_forced, close, decode, plan, shown
 from transfer.data.batch import Batch
-from transfer.decoding.cached import Reader
-from transfer.models.mixed_model import MixedModel
+from transfer.decoding.cached import CachedDecoder
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Attention, Block, FeedForward, Trunk
 from transfer.runtime.layers.attention import causal_attention
@@ -205,31 +204,18 @@ def test_so_are_whole_actions(name: str, make_model: MakeModel, make_batch: Make
 
 
 @pytest.mark.parametrize("name", ["hook on block", "attention without a cache", "fewer blocks", "hook on action"])
-def test_parallel_decoding_and_rows_that_leave_are_so_too(
+def test_parallel_decoding_and_environments_that_leave_are_so_too(
     name: str, make_model: MakeModel, make_batch: MakeBatch
 ) -> None:
     model = changed(make_model, name, "ActionSpreadEmbedding")
     batch = make_batch(model, rows=3, steps=9)
     together = decode(model, batch, 4, "parallel")
-    stream, rows = model.stream(3, 4, "parallel"), torch.arange(3)
+    planner, rows = plan(model, 3, 4, "parallel"), torch.arange(3)
     for t in range(9):
         if t == 5:
-            rows = torch.tensor([0, 2])
-            stream.select(torch.tensor([True, False, True]))
-        close(stream.step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t]), together[rows, t])
-
-
-@pytest.mark.parametrize("name", ["hook on trunk", "feed-forward of a class", "attention without a cache"])
-def test_adapters_side_by_side_are_so_too(name: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
-    model = changed(make_model, name, "ActionTokenizedSpreadEmbedding")
-    batch = make_batch(model, steps=9)
-    stream = MixedModel(model.trunk, {"a": model.adapter, "b": model.adapter}).stream({"a": 3, "b": 1}, 6)
-    alone = decode(model, batch, 6, "autoregressive")
-    for t in range(9):
-        seen = {k: (batch.states[:n, t], batch.returns[:n, t], batch.times[:n, t]) for k, n in (("a", 3), ("b", 1))}
-        actions = stream.step(seen)
-        close(actions["a"], alone[:, t])
-        close(actions["b"], alone[:1, t])
+            rows = torch.tensor([2, 0])
+            planner.select(rows)
+        close(planner.act(shown(batch, t, rows)), together[rows, t])
 
 
 def test_hooks_on_all_modules_count(make_model: MakeModel, make_batch: MakeBatch) -> None:
@@ -263,7 +249,7 @@ def test_the_reason_is_logged_once(make_model: MakeModel, caplog: pytest.LogCapt
     model = changed(make_model, "wrapped linear", "ActionEmbedding")
     with caplog.at_level(logging.WARNING, "transfer"):
         for _ in range(3):
-            assert isinstance(model.stream(1, 6, "autoregressive").decoder, Reader)
+            assert not plan(model, 1, 6).decoder.plain
     assert [record.getMessage() for record in caplog.records] == [
         "trunk: 'blocks.1.attn.q' is a Wrapped, so actions are chosen through its own forward, slower."
     ]
@@ -271,8 +257,8 @@ def test_the_reason_is_logged_once(make_model: MakeModel, caplog: pytest.LogCapt
 
 def test_a_cache_serves_wherever_it_makes_no_difference(make_model: MakeModel) -> None:
     for name, cached in (("wrapped linear", True), ("hook on block", True), ("attention without a cache", False)):
-        reader = changed(make_model, name, "ActionEmbedding").stream(1, 6, "autoregressive").decoder
-        assert isinstance(reader, Reader) and (reader.cache is not None) == cached
+        decoder = plan(changed(make_model, name, "ActionEmbedding"), 1, 6).decoder
+        assert not decoder.plain and (decoder.cache is not None) == cached
 
 
 @pytest.mark.parametrize("way", ["kernels", "PyTorch"], indirect=True)
@@ -293,5 +279,5 @@ def test_float64_and_half_weights_act(action: str, where: str, make_model: MakeM
 
 
 def test_unchanged_models_are_decoded(make_model: MakeModel) -> None:
-    assert not isinstance(make_model(width=32).stream(1, 6, "autoregressive").decoder, Reader)
+    assert not isinstance(plan(make_model(width=32), 1, 6).decoder, CachedDecoder)
     assert isinstance(Trunk().blocks[0], Block)

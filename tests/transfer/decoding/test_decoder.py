@@ -5,9 +5,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from transfer.decoding.native import Decoder
+from transfer.decoding.cached import CachedDecoder
+from transfer.decoding.decoder import make_decoder
+from transfer.decoding.folding import folded
 from transfer.errors import TransferError
 from transfer.models.trunk import Gains, Trunk, TrunkConfig
+from transfer.runtime.native.blocks import Blocks
+from transfer.storage.snapshot import snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +32,7 @@ def trunk(request: pytest.FixtureRequest) -> Trunk:
     with torch.no_grad():
         for parameter in trunk.parameters():
             parameter += 0.05 * torch.randn_like(parameter)  # biases and LayerNorms too
-    assert (Decoder(trunk, None, 1, 1).blocks is not None) == (request.param == "C")
+    assert isinstance(make_decoder(trunk, None, 1, 1), Blocks if request.param == "C" else CachedDecoder)
     return trunk
 
 
@@ -41,7 +45,7 @@ def some_gains() -> list[Gains]:
 def test_hidden_vectors_are_the_trunks(trunk: Trunk, pieces: tuple[int, ...], scaled: bool) -> None:
     gains, tokens = some_gains() if scaled else None, torch.randn(5, 40, 32)
     whole, _ = trunk(tokens, gains)
-    decoder, end = Decoder(trunk, gains, 5, 40), 0
+    decoder, end = make_decoder(trunk, gains, 5, 40), 0
     for piece in pieces:
         end += piece
         read = decoder.read(tokens[:, end - piece : end], wanted=piece)
@@ -50,14 +54,14 @@ def test_hidden_vectors_are_the_trunks(trunk: Trunk, pieces: tuple[int, ...], sc
 
 def test_what_is_not_wanted_is_read_all_the_same(trunk: Trunk) -> None:
     tokens = torch.randn(2, 6, 32)
-    decoder = Decoder(trunk, None, 2, 6)
+    decoder = make_decoder(trunk, None, 2, 6)
     assert decoder.read(tokens[:, :3], 0).shape == (2, 0, 32)
     torch.testing.assert_close(decoder.read(tokens[:, 3:], 1), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
 
 
 def test_forgotten_tokens_leave_no_trace(trunk: Trunk) -> None:
     tokens = torch.randn(2, 5, 32)
-    decoder = Decoder(trunk, None, 2, 5)
+    decoder = make_decoder(trunk, None, 2, 5)
     first = decoder.read(tokens[:, :3])
     decoder.read(torch.randn(2, 2, 32))
     decoder.forget(3)
@@ -66,9 +70,10 @@ def test_forgotten_tokens_leave_no_trace(trunk: Trunk) -> None:
     assert torch.equal(decoder.read(tokens[:, :3]), first)
 
 
-def test_some_rows_go_on(trunk: Trunk) -> None:
-    tokens, rows = torch.randn(4, 5, 32), torch.tensor([True, False, False, True])
-    decoder = Decoder(trunk, None, 4, 5)
+@pytest.mark.parametrize("rows", [[0, 3], [2, 0, 3, 1], [1, 1, 3, 1, 0], [2]])
+def test_sequences_are_dropped_reordered_and_forked(trunk: Trunk, rows: list[int]) -> None:
+    tokens, rows = torch.randn(4, 5, 32), torch.tensor(rows)  # type: ignore[assignment]
+    decoder = make_decoder(trunk, None, 4, 5)
     decoder.read(tokens[:, :4])
     decoder.select(rows)
     torch.testing.assert_close(decoder.read(tokens[rows, 4:]), trunk(tokens)[0][rows, -1:], atol=1e-5, rtol=1e-5)
@@ -76,7 +81,7 @@ def test_some_rows_go_on(trunk: Trunk) -> None:
 
 def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Trunk) -> None:
     tokens = torch.randn(1, 4, 32)
-    decoder = Decoder(trunk, None, 1, 4)
+    decoder = make_decoder(trunk, None, 1, 4)
     decoder.read(tokens[:, :3])
     with pytest.raises(TransferError, match="5 tokens for a decoder with room for 4"):
         decoder.read(torch.randn(1, 2, 32))
@@ -85,19 +90,25 @@ def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Tru
 
 def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
     with pytest.raises(TransferError, match=r"\(D\), not one a row"):
-        Decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)
+        make_decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)
 
 
 def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
     tokens = torch.randn(3, 4, 32)
     whole, _ = trunk(tokens)
-    torch.testing.assert_close(Decoder(trunk.train(), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        make_decoder(snapshot(trunk.train()), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5
+    )
 
 
-def test_a_wrapped_layer_is_refused(trunk: Trunk) -> None:
-    trunk.blocks[1].attn.k = torch.nn.Sequential(trunk.blocks[1].attn.k, torch.nn.Dropout(0.1))
-    with pytest.raises(TransferError, match="'blocks.1.attn.k' is a Sequential"):
-        Decoder(trunk, None, 1, 4)
+def test_gains_are_folded_into_weights_of_its_own(trunk: Trunk) -> None:
+    gains, tokens = some_gains(), torch.randn(2, 4, 32)
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    wanted, alone = trunk(tokens, gains)[0], trunk(tokens)[0]
+    torch.testing.assert_close(folded(trunk, gains)(tokens)[0], wanted, atol=1e-5, rtol=1e-5)
+    assert torch.equal(trunk(tokens)[0], alone)
+    assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
+    assert folded(trunk, None) is trunk
 
 
 def test_threads_share_the_sequences_and_change_no_bit(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,14 +116,14 @@ def test_threads_share_the_sequences_and_change_no_bit(trunk: Trunk, monkeypatch
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         monkeypatch.setattr("transfer.runtime.native.blocks.WORTH_A_THREAD", 1)
-        decoder = Decoder(trunk, None, 7, 9)
+        decoder = make_decoder(trunk, None, 7, 9)
         found.append(torch.cat([decoder.read(part) for part in tokens.split([5, 1, 3], 1)], 1))
     assert torch.equal(*found)
 
 
 def test_memory_that_was_never_written_is_never_read(trunk: Trunk) -> None:
     tokens = torch.randn(2, 6, 32)
-    decoder = Decoder(trunk, None, 2, 6)
+    decoder = make_decoder(trunk, None, 2, 6)
     decoder.read(torch.full((2, 6, 32), 1e30))
     decoder.forget(0)
     read = torch.cat([decoder.read(part, part.shape[1]) for part in tokens.split([4, 2], 1)], 1)

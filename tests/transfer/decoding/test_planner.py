@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from tests.forcing import check_forced, close, decode, forced, window_start
+from tests.forcing import check_forced, close, decode, forced, plan, shown, window_start
+from transfer import registry
 from transfer.data.batch import Batch
-from transfer.decoding.native import Decoder
+from transfer.decoding.cached import CachedDecoder
+from transfer.decoding.planner import make_planner
 from transfer.errors import TransferError
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.acting import Step
 from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
+from transfer.runtime.native.blocks import Blocks
 
 MakeModel = Callable[..., TransferModel]
 MakeBatch = Callable[..., Batch]
@@ -51,8 +56,9 @@ def test_decoding_equals_teacher_forcing_on_the_chosen_actions(
 
 @pytest.mark.parametrize("kind", SPREAD)
 def test_each_way_is_taken(kind: str, way: str, make_model: MakeModel) -> None:
-    stream = make_model(action=kind).stream(1, 6, "autoregressive")
-    assert (stream.decoder.blocks is None, stream.choices is None) == (way == "PyTorch", way != "at once")
+    planner = plan(make_model(action=kind), 1, 6)
+    assert isinstance(planner.decoder, CachedDecoder if way == "PyTorch" else Blocks)
+    assert (planner.choose == planner._one_by_one) == (way != "at once")
 
 
 def test_bins_are_decoded_as_they_are_trained(make_model: MakeModel, make_batch: MakeBatch) -> None:
@@ -86,21 +92,53 @@ def test_parallel_equals_a_forward_whose_newest_action_is_zero(
 
 @pytest.mark.parametrize("how", ["autoregressive", "parallel"])
 @pytest.mark.parametrize("leave", [2, 6, 8], ids=["growing", "full", "restarted"])
-def test_rows_that_go_on_alone_act_as_before(
+def test_environments_that_go_on_alone_act_as_before(
     action: str, how: str, leave: int, make_model: MakeModel, make_batch: MakeBatch
 ) -> None:
     model = make_model(action=action)
     batch = make_batch(model, rows=4, steps=14)
     together = decode(model, batch, 6, how)
-    stream, rows = model.stream(4, 6, how), torch.arange(4)
+    planner, rows = plan(model, 4, 6, how), torch.arange(4)
     for t in range(14):
         if t == leave:
-            stream.select(torch.tensor([True, False, True, True]))
+            planner.select(torch.tensor([0, 2, 3]))
             rows = torch.tensor([0, 2, 3])
         if t == leave + 1:
-            stream.select(torch.tensor([False, True, True]))
+            planner.select(torch.tensor([1, 2]))
             rows = torch.tensor([2, 3])
-        close(stream.step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t]), together[rows, t])
+        close(planner.act(shown(batch, t, rows)), together[rows, t])
+
+
+@pytest.mark.parametrize("how", ["autoregressive", "parallel"])
+def test_environments_are_forked_and_reordered(
+    action: str, how: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=3, steps=11)
+    together = decode(model, batch, 6, how)
+    planner, rows = plan(model, 3, 6, how), torch.arange(3)
+    for t in range(11):
+        if t in (4, 7):  # the window restarts at 6 and 9
+            order = torch.tensor([2, 0, 2, 1] if t == 4 else [3, 0, 0, 2, 1])
+            planner.select(order)
+            rows = rows[order]
+        close(planner.act(shown(batch, t, rows)), together[rows, t])
+
+
+def test_forks_go_apart_by_what_they_see(make_model: MakeModel, make_batch: MakeBatch) -> None:
+    """Each as if it had been alone from the beginning."""
+    model = make_model()
+    batch = make_batch(model, rows=2, steps=9)
+    batch.times[1] = batch.times[0]
+    for column in (batch.states, batch.returns):
+        column[1, :4] = column[0, :4]
+    wanted, planner = decode(model, batch, 6, "autoregressive"), plan(model, 1, 6)
+    for t in range(9):
+        if t == 4:
+            planner.select(torch.tensor([0, 0]))
+        rows = torch.arange(1 if t < 4 else 2)
+        close(planner.act(shown(batch, t, rows)), wanted[rows, t])
+    assert (wanted[0] - wanted[1]).abs().max() > 1e-3
 
 
 def test_environments_in_lockstep_do_not_see_each_other(
@@ -116,18 +154,19 @@ def test_environments_in_lockstep_do_not_see_each_other(
 
 @pytest.mark.parametrize("context", [2, 5, 6, 20])
 def test_no_token_is_computed_more_than_twice(
-    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    action: str, context: int, make_model: MakeModel, make_batch: MakeBatch
 ) -> None:
     model = make_model(action=action)
     batch = make_batch(model, rows=1, steps=40)
-    read: list[int] = []
-    room = Decoder._room_for
-    monkeypatch.setattr(Decoder, "_room_for", lambda self, tokens: read.append(tokens) or room(self, tokens))
-    decode(model, batch, context, "autoregressive")
+    planner, read = plan(model, 1, context), 0
+    for t in range(40):
+        known = 0 if planner.history.full else planner.decoder.length
+        planner.act(shown(batch, t, torch.arange(1)))
+        read += planner.decoder.length - known
     restarts = sum(window_start(t, context) > window_start(t - 1, context) for t in range(1, 40))
     again = restarts * (context // 2)  # steps that are read a second time
     unread = restarts + 1  # a step's last token is read with the next step, unless there is none, or a restart first
-    assert sum(read) == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
+    assert read == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
 
 
 @pytest.mark.parametrize("how", ["autoregressive", "parallel"])
@@ -147,12 +186,10 @@ def test_what_is_no_number_is_over_with_its_window(
 ) -> None:
     model = make_model(action=action)
     batch = make_batch(model, rows=2, steps=40)
-    stream, lost = model.stream(2, 4, "autoregressive"), []
+    planner, lost = plan(model, 2, 4), []
+    batch.states[0, 2] = float("nan")
     for t in range(40):
-        states = batch.states[:, t].clone()
-        if t == 2:
-            states[0] = float("nan")
-        chosen = stream.step(states, batch.returns[:, t], batch.times[:, t])
+        chosen = planner.act(shown(batch, t, torch.arange(2)))
         assert chosen[1].isfinite().all()
         lost += [] if chosen[0].isfinite().all() else [t]
     # Step 2 is in the window up to step 5. Where a token is no bin's, the lost action is in every later window.
@@ -161,13 +198,37 @@ def test_what_is_no_number_is_over_with_its_window(
 
 def test_an_unknown_way_of_decoding_is_answered_with_the_closest(make_model: MakeModel) -> None:
     with pytest.raises(TransferError, match="unknown decode 'paralel'. Did you mean 'parallel'"):
-        make_model().stream(1, 6, "paralel")
+        make_planner(make_model(), 1, "paralel")
 
 
-@pytest.mark.parametrize("wrong", [{"context": 0}, {"context": 2.5}, {"context": "6"}, {"rows": 0}, {"rows": True}])
-def test_what_is_no_number_of_steps_or_rows_is_refused(wrong: dict[str, Any], make_model: MakeModel) -> None:
-    with pytest.raises(TransferError, match=next(iter(wrong))):
-        make_model().stream(**{"rows": 1, "context": 6, "decode": "autoregressive", **wrong})
+@pytest.mark.parametrize("envs", [0, True, 2.5, "6", None])
+def test_what_is_no_number_of_environments_is_refused(envs: Any, make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="envs"):
+        make_planner(make_model(), envs)
+
+
+class Constant:
+    """A planner of somebody's own."""
+
+    def __init__(self, model: Any, envs: int, decode: str) -> None:
+        self.actions = torch.full((envs, model.env_spec.action_size), 0.25)
+
+    def act(self, step: Step) -> torch.Tensor:
+        return self.actions
+
+    def select(self, rows: torch.Tensor) -> None:
+        self.actions = self.actions[rows]
+
+
+def test_a_model_of_ones_own_brings_its_own_planner(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    monkeypatch.setattr(type(model), "planner", "constant")
+    with pytest.raises(TransferError, match="unknown planner kind 'constant'.*Known: tokens, direct"):
+        make_planner(model, 1)
+    monkeypatch.setitem(registry._KINDS, "planner", dict(registry._KINDS["planner"]))
+    registry.register("planner", "constant", f"{__name__}:Constant")
+    assert evaluate(model, num_episodes=2).actions.tolist() == [[0.25] * 3] * 2
+    assert model.policy().act(torch.zeros(11)).tolist() == [0.25] * 3
 
 
 class Louder(TransferModel):
@@ -194,20 +255,20 @@ def test_methods_that_training_calls_and_acting_does_not_are_refused(place: str,
     else:
         model.adapter.scale_actions = lambda actions: actions / 2  # type: ignore[method-assign]
     with pytest.raises(TransferError, match="has its own (tokens|scale_returns|scale_actions), which trains"):
-        model.stream(1, 4, "autoregressive")
+        make_planner(model, 1)
 
 
 def test_a_compiled_method_is_the_same(make_model: MakeModel) -> None:
     model = make_model()
     model.hidden = torch.compile(model.hidden)  # type: ignore[method-assign]
-    assert model.stream(1, 4, "autoregressive")
+    assert make_planner(model, 1)
 
 
 def test_averaged_edges_are_refused_before_they_choose_wrong_bins(make_model: MakeModel) -> None:
     model = make_model(bins=64)
     averaged = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
     averaged.update_parameters(model)
-    assert averaged.module.stream(1, 4, "autoregressive")  # the first is a copy
+    assert make_planner(averaged.module, 1)  # the first is a copy
     averaged.update_parameters(model)
     with pytest.raises(TransferError, match="action.bins.edges holds NaN"):
-        averaged.module.stream(1, 4, "autoregressive")
+        make_planner(averaged.module, 1)

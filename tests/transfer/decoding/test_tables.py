@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from transfer.adapters.tokenizers.bins import Bins
+from transfer.decoding.planner import make_planner
 from transfer.decoding.tables import ActionTables, tables_of
+from transfer.models.acting import Step
 from transfer.models.adapter import RANGES, Adapter
 from transfer.models.sequence_model import TransferModel
 
@@ -53,7 +55,7 @@ def test_a_layer_without_a_bias_has_them_too(make_model: Callable[..., TransferM
     tables, values = tables_of(action), torch.rand(50, 3) * 2 - 1
     assert tables is not None
     torch.testing.assert_close(tokens_of(tables, values), action(values))
-    assert model.stream(1, 6, "autoregressive").step(torch.zeros(1, 11), torch.ones(1), torch.zeros(1)).isfinite().all()
+    assert make_planner(model, 1).act(Step(torch.zeros(1, 11), torch.ones(1), torch.zeros(1))).isfinite().all()
 
 
 class Wrapped(nn.Module):
@@ -120,7 +122,8 @@ def test_what_computes_something_else_has_none(
     assert tables_of(action) is None
     model = make_model(width=32)
     change(model.adapter.action)
-    assert model.stream(1, 6, "autoregressive").choices is None
+    planner: Any = make_planner(model, 1)
+    assert planner.choose == planner._one_by_one
 
 
 def test_an_embedding_without_tables_has_none(make_adapter: MakeAdapter) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation: seeds, slots, returns still wanted, and sizes that do not fit."""
+"""Evaluation: seeds, slots, returns to go, and sizes that do not fit."""
 
 import contextlib
 import json
@@ -16,11 +16,13 @@ from torch import Tensor
 
 from transfer.data.environment.observations import Slice
 from transfer.data.environment.spec import EnvironmentSpec
+from transfer.decoding.planner import TokenPlanner, make_planner
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.calibration import calibrate
 from transfer.evaluation.evaluate import evaluate, evaluate_together
 from transfer.evaluation.policy import Policy
+from transfer.models.acting import Step
 from transfer.models.freezing import train_only
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
@@ -31,22 +33,32 @@ Short = Callable[..., EnvironmentSpec]
 
 
 class Asked(MLPPolicy):
-    """A policy that notes what it is asked and always answers 1."""
+    """Notes what it is asked, and always answers 1."""
 
-    def stream(self, rows: int, context: int, decode: str) -> Any:
-        self.steps: list[tuple[Tensor, Tensor, Tensor]] = getattr(self, "steps", [])
-        return self
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.steps: list[Step] = []
 
-    def step(self, states: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        self.steps.append((states, returns, times))
-        return torch.ones(len(states), 3)
+
+class Noting:
+    """The planner of an `Asked`."""
+
+    def __init__(self, model: Asked, envs: int, decode: str) -> None:
+        self.steps, self.envs = model.steps, envs
+
+    def act(self, step: Step) -> Tensor:
+        assert len(step.states) == self.envs
+        self.steps.append(step)
+        return torch.ones(self.envs, 3)
 
     def select(self, rows: Tensor) -> None:
-        assert rows.dtype == torch.bool and len(rows) == len(self.steps[-1][0])
+        assert rows.dtype == torch.int64 and len(rows) < self.envs
+        self.envs = len(rows)
 
 
 @pytest.fixture
-def asked(make_model: MakeModel) -> Asked:
+def asked(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    monkeypatch.setattr("transfer.decoding.direct.DirectPlanner", Noting)
     return Asked(environment("hopper"), make_model().statistics, hidden=4)
 
 
@@ -71,7 +83,7 @@ def test_environments_that_are_done_cost_nothing(asked: Asked, countdowns: list[
     assert [len(states) for states, _, _ in asked.steps] == [5, 5, 4, 3, 2, 1]
 
 
-def test_the_policy_sees_each_state_the_return_still_wanted_and_the_time(asked: Asked, countdowns: list[Any]) -> None:
+def test_the_policy_sees_each_state_the_return_to_go_and_the_time(asked: Asked, countdowns: list[Any]) -> None:
     evaluate(asked, num_episodes=5, target_return=100.0)
     for t, (states, returns, times) in enumerate(asked.steps):
         assert states.dtype == returns.dtype == torch.float32
@@ -109,16 +121,16 @@ def test_the_context_is_the_one_that_the_adapter_was_trained_with(
     make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contexts: list[int] = []
-    plain = TransferModel.stream
+    plain = TokenPlanner.act
     monkeypatch.setattr(
-        TransferModel,
-        "stream",
-        lambda *given: contexts.append(given[2]) or plain(*given),  # type: ignore[func-returns-value]
+        TokenPlanner,
+        "act",
+        lambda *given: contexts.append(given[0].history.context) or plain(*given),
     )
     model = make_model(context=5)
     evaluate(model, num_episodes=1)
-    model.policy()
-    assert contexts == [5, 5]
+    model.policy().act(np.zeros(11))
+    assert set(contexts) == {5}
 
 
 def test_finished_episodes_are_counted(asked: Asked, countdowns: list[Any]) -> None:
@@ -127,8 +139,10 @@ def test_finished_episodes_are_counted(asked: Asked, countdowns: list[Any]) -> N
     assert counts == [1, 2, 3, 4, 5, 6, 7]  # three at a time, of which none end together
 
 
-def test_environments_are_closed_after_an_error_too(asked: Asked, countdowns: list[Any]) -> None:
-    asked.step = lambda *_: 1 / 0  # type: ignore[method-assign]
+def test_environments_are_closed_after_an_error_too(
+    asked: Asked, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noting, "act", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate(asked, num_episodes=2)
     assert [env.closed for env in countdowns] == [True, True]
@@ -318,9 +332,10 @@ def test_a_wave_is_halved_where_there_is_a_second_core(
     cores: int, groups: list[int], make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, made = make_model(context=3), []
-    plain = type(model).stream
     monkeypatch.setattr("transfer.evaluation.rollout.usable_cores", lambda: cores)
-    monkeypatch.setattr(type(model), "stream", lambda self, rows, *rest: made.append(rows) or plain(self, rows, *rest))
+    monkeypatch.setattr(
+        "transfer.evaluation.evaluate.make_planner", lambda *given: made.append(given[1]) or make_planner(*given)
+    )
     evaluate(model, num_episodes=20, num_envs=20)
     assert made == groups
 
@@ -332,9 +347,9 @@ def test_one_half_acts_while_the_environments_of_the_other_move(
     """The first environment waits, while it moves, until the other half has acted."""
     acts = threading.Semaphore(0)
 
-    def step(states: Tensor, *_: Tensor) -> Tensor:
+    def act(planner: Noting, step: Step) -> Tensor:
         acts.release()
-        return torch.ones(len(states), 3)
+        return torch.ones(planner.envs, 3)
 
     def move(env: Any, action: np.ndarray) -> Any:
         if env is countdowns[0] and not waited:
@@ -347,8 +362,7 @@ def test_one_half_acts_while_the_environments_of_the_other_move(
     kind = type(countdowns[0])
     plain = kind.step
     countdowns.clear()
-    monkeypatch.setattr(type(asked), "step", staticmethod(step))
-    monkeypatch.setattr(type(asked), "select", lambda *_: None)
+    monkeypatch.setattr(Noting, "act", act)
     monkeypatch.setattr(kind, "step", move)
     evaluate(asked, num_episodes=8)
     assert waited == [True]

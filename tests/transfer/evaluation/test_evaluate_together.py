@@ -1,4 +1,4 @@
-"""Evaluating several adapters together plays the episodes that each plays alone."""
+"""Evaluating several adapters plays the episodes that each plays alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +86,7 @@ def test_waves_seeds_and_counts(make_trunk: MakeTrunk, make_adapter: MakeAdapter
     assert [env.seeds for env in countdowns] == [[10_000, 10_003, 10_006], [10_001, 10_004], [10_002, 10_005]] * 2
     assert all(one.lengths.tolist() == [2, 3, 4, 5, 6, 2, 3] for one in result.values())
     assert all(one.seeds.tolist() == list(range(10_000, 10_007)) for one in result.values())
-    assert counts == [2, 4, 6, 8, 10, 12, 14]
+    assert counts == list(range(1, 15))
     assert all(env.closed for env in countdowns)
 
 

@@ -351,13 +351,8 @@ def test_an_environment_of_the_table_that_tells_of_success_has_a_rate(built: Any
 
 
 def test_a_policy_that_is_not_finite_is_told_of(play: Play, make_model: MakeModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr(
-        "transfer.models.mlp.MLPStream.step", lambda self, states, *_: torch.full((len(states), 3), torch.nan)
-    )
-    monkeypatch.setattr(
-        "transfer.decoding.mixed_stream.MixedStream.step",
-        lambda self, seen: {name: torch.full((len(shown[0]), 3), torch.nan) for name, shown in seen.items()},
-    )
+    for planner in ("transfer.decoding.direct.DirectPlanner", "transfer.decoding.planner.TokenPlanner"):
+        monkeypatch.setattr(f"{planner}.act", lambda self, step: torch.full((len(step.states), 3), torch.nan))
     with pytest.raises(TransferError, match="step 0: the policy's action is not finite: number 0 of 3 is nan"):
         play(Plain)
 

@@ -15,7 +15,9 @@ from transfer.adapters.measure import measure
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
+from transfer.decoding.planner import make_planner
 from transfer.evaluation.evaluate import evaluate, evaluate_together
+from transfer.models.acting import Step
 from transfer.models.adapter import Adapter, AdapterConfig
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
@@ -95,15 +97,14 @@ def replaced(statistics: Any, **changes: Any) -> Any:
     return replace(statistics, **changes)
 
 
-def played(model: TransferModel, rows: int = 2, decode: str = "autoregressive", kernels: bool = True) -> torch.Tensor:
-    """(steps, rows, A): actions over two windows."""
-    stream = model.stream(rows, 4, decode)
+def played(model: TransferModel, envs: int = 2, decode: str = "autoregressive", kernels: bool = True) -> torch.Tensor:
+    """(steps, E, A): actions over two windows."""
+    planner: Any = make_planner(model, envs, decode)
     if not kernels:
-        stream.choices = None  # type: ignore[attr-defined]
+        planner.choose = planner._one_by_one
     generator = torch.Generator().manual_seed(1)
-    seen = ((torch.randn(rows, 4, generator=generator), torch.rand(rows, generator=generator) * 10) for _ in range(7))
-    with torch.inference_mode():
-        return torch.stack([stream.step(*one, torch.full((rows,), step)) for step, one in enumerate(seen)])
+    seen = ((torch.randn(envs, 4, generator=generator), torch.rand(envs, generator=generator) * 10) for _ in range(7))
+    return torch.stack([planner.act(Step(*one, torch.full((envs,), step))) for step, one in enumerate(seen)])
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
@@ -117,11 +118,16 @@ def test_actions_are_those_of_unit_bounds_stretched_to_their_own(kinds: Mapping[
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
-@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("envs", [1, 9])
 @pytest.mark.usefixtures("kernels")
-def test_kernels_and_pytorch_act_alike(kinds: Mapping[str, Any], rows: int) -> None:
+def test_kernels_and_pytorch_act_alike(kinds: Mapping[str, Any], envs: int) -> None:
     model = make(0.0, 3.0, **kinds)
-    torch.testing.assert_close(played(model, rows), played(model, rows, kernels=False), atol=1e-5, rtol=1e-5)
+    if model.adapter.action.spread:
+        torch.testing.assert_close(played(model, envs), played(model, envs, kernels=False), atol=1e-5, rtol=1e-5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfer.runtime.native.fits", lambda size: False)
+        slow = played(model, envs)
+    torch.testing.assert_close(played(model, envs), slow, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("low", "high"), BOUNDS.values(), ids=BOUNDS.keys())
@@ -145,9 +151,9 @@ def test_unit_bounds_change_nothing_to_the_bit() -> None:
     model = make(-1.0, 1.0)
     batch = batch_of(episodes_in(-1.0, 1.0))
     assert torch.equal(model.adapter.scale_actions(batch.actions), batch.actions)
-    lane = model.stream(2, 4, "autoregressive").lane  # type: ignore[attr-defined]
+    planner: Any = make_planner(model, 2)
     scaled = torch.rand(50, 3) * 2 - 1
-    assert torch.equal(lane.range.outward(scaled), scaled)
+    assert torch.equal(planner.range.outward(scaled), scaled)
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
@@ -169,10 +175,7 @@ def test_a_loaded_policy_acts_in_the_same_bounds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.actions, other.actions)
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["kernels", "one forward"])
-def test_adapters_of_one_trunk_act_each_in_its_own_bounds(together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not together:
-        monkeypatch.setattr("transfer.decoding.mixed_stream.in_kernels", lambda trunk: False)
+def test_adapters_of_one_trunk_act_each_in_its_own_bounds() -> None:
     one, other = make(-2.0, 2.0), make(0.0, 3.0, seed=1)
     mixed = MixedModel(one.trunk, {"one": one.adapter, "other": other.adapter})
     batches = {"one": batch_of(episodes_in(-2.0, 2.0)), "other": batch_of(episodes_in(0.0, 3.0))}

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.forcing import plan, shown
 from transfer.data.batch import Batch
-from transfer.decoding.native import Decoder
+from transfer.decoding.planner import make_planner
 from transfer.evaluation.evaluate import evaluate, evaluate_together
+from transfer.models.acting import Step
 from transfer.models.freezing import train_only
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
@@ -59,33 +61,22 @@ def test_what_modules_keep_in_lists_is_copied_with_them() -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_training_does_not_reach_a_stream(action: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+def test_training_does_not_reach_a_planner(action: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
     model = make_model(action=action, width=32, ia3=True)
     batch = make_batch(model, steps=9)
-    streams = [model.stream(3, 4, "autoregressive") for _ in range(2)]
-    mixed = MixedModel(model.trunk, {"a": model.adapter}).stream({"a": 3}, 4)
-    seen = [(batch.states[:, t], batch.returns[:, t], batch.times[:, t]) for t in range(9)]
-    wanted = [streams[0].step(*one) for one in seen]
+    planners = [plan(model, 3, 4) for _ in range(2)]
+    seen = [shown(batch, t, torch.arange(3)) for t in range(9)]
+    wanted = [planners[0].act(one) for one in seen]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter))
     for one, actions in zip(seen, wanted, strict=True):
-        assert torch.equal(streams[1].step(*one), actions)
-        torch.testing.assert_close(mixed.step({"a": one})["a"], actions, atol=1e-5, rtol=1e-5)
-
-
-def test_a_decoder_has_copies_of_biases_and_norms_too(make_model: MakeModel) -> None:
-    trunk, tokens = make_model(width=32).trunk, torch.randn(2, 5, 32)
-    with torch.no_grad():
-        one, wanted = Decoder(trunk, None, 2, 5), trunk(tokens)[0]
-        for parameter in trunk.parameters():
-            parameter.add_(1.0)
-        torch.testing.assert_close(one.read(tokens, 5), wanted, atol=1e-5, rtol=1e-5)
+        assert torch.equal(planners[1].act(one), actions)
 
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
-def test_copies_of_policies_streams_and_models_act_alike(copied: Any, action: str, make_model: MakeModel) -> None:
+def test_copies_of_policies_planners_and_models_act_alike(copied: Any, action: str, make_model: MakeModel) -> None:
     """Also in mid-episode; and neither is moved by what the other does."""
     model, rng = make_model(action=action, width=32, ia3=True, context=4), np.random.default_rng(0)
     policy, shown = model.policy(target_return=100.0), rng.normal(size=(8, 11))
@@ -96,10 +87,9 @@ def test_copies_of_policies_streams_and_models_act_alike(copied: Any, action: st
     np.testing.assert_array_equal([twin.act(one, 1.0) for one in shown[3:]], rest)
     fresh = [made.policy(target_return=100.0).act(shown[0]) for made in (model, other)]
     np.testing.assert_array_equal(*fresh)
-    mixed = MixedModel(model.trunk, {"a": model.adapter}).stream({"a": 1}, 4)
-    seen = {"a": (torch.randn(1, 11), torch.ones(1), torch.zeros(1))}
-    mixed.step(seen)
-    assert torch.equal(copied(mixed).step(seen)["a"], mixed.step(seen)["a"])
+    planner, seen = make_planner(model, 2), Step(torch.randn(2, 11), torch.ones(2), torch.zeros(2))
+    planner.act(seen)
+    assert torch.equal(copied(planner).act(seen), planner.act(seen))
 
 
 def test_an_mlp_acts_with_copies_too(make_model: MakeModel) -> None:

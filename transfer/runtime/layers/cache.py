@@ -67,8 +67,9 @@ class Cache:
         self.storage.filled = self.length + tokens
         return Cache(self.storage, self.length + tokens)
 
-    def first(self, length: int) -> Cache:
-        """The cache of the first `length` tokens."""
+    def cut(self, length: int) -> Cache:
+        """The cache of the first `length` tokens, in the same storage; what stands behind them is given up."""
+        self.storage.filled = length
         return Cache(self.storage, length)
 
     def select(self, rows: Tensor) -> Cache:

@@ -23,7 +23,10 @@ from transfer.runtime import native
 from transfer.models.adapter import AdapterConfig
 from transfer.adapters.build import build_adapter
 from transfer.runtime.layers.attention import causal_attention
-from transfer.decoding.native import Decoder
+from transfer.models.acting import Step
+from transfer.decoding.decoder import make_decoder
+from transfer.runtime.native.blocks import Blocks
+from transfer.decoding.planner import make_planner
 from transfer.data.episodes import Episodes
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
@@ -38,24 +41,24 @@ for length in (1, 7, 40, 70):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 trunk, tokens = Trunk(TrunkConfig(width=32, heads=2)).eval(), torch.randn(5, 40, 32)
 with torch.no_grad():
-    whole, decoder = trunk(tokens)[0], Decoder(trunk, None, 5, 40)
-    assert decoder.blocks is not None
+    whole, decoder = trunk(tokens)[0], make_decoder(trunk, None, 5, 40)
+    assert isinstance(decoder, Blocks)
     read = torch.cat([decoder.read(part, part.shape[1]) for part in tokens.split([20, 1, 1, 2, 9, 1, 6], 1)], 1)
 torch.testing.assert_close(read, whole, atol=1e-5, rtol=1e-5)
 states, actions = torch.randn(120, 11), torch.rand(120, 3) * 2 - 1
 data = Episodes.from_arrays(states, actions, torch.rand(120), (60, 60), "Hopper-v5")
 for config in (AdapterConfig(), AdapterConfig(readout="categorical"), AdapterConfig(action="ActionSpreadEmbedding")):
-    model = TransferModel(trunk, build_adapter(data, trunk.config, config)).eval()
+    model = TransferModel(trunk, build_adapter(data, trunk.config, config, context=6)).eval()
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for rows in (5, 21):  # of which the kernel takes 8 at a time, or fewer
-            one, other = (model.stream(rows, 6, "autoregressive") for _ in range(2))
-            assert one.choices is not None
-            other.choices = None
+            one, other = (make_planner(model, rows) for _ in range(2))
+            assert one.choose != one._one_by_one
+            other.choose = other._one_by_one
             for step in range(14):
-                seen = torch.randn(rows, 11), torch.rand(rows) * 3000, torch.full((rows,), step)
+                seen = Step(torch.randn(rows, 11), torch.rand(rows) * 3000, torch.full((rows,), step))
                 with torch.no_grad():
-                    torch.testing.assert_close(one.step(*seen), other.step(*seen), atol=1e-5, rtol=1e-5)
+                    torch.testing.assert_close(one.act(seen), other.act(seen), atol=1e-5, rtol=1e-5)
 print(native.ctypes.c_int.in_dll(native.kernels(), "lanes").value)
 """
 
