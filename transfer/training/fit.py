@@ -16,7 +16,8 @@ from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection, train_only
-from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, duration, real, whole
+from transfer.models.provenance import CONTEXT
+from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, duration, flag, real, whole
 from transfer.runtime.devices import find_precision
 from transfer.runtime.distributed import check_same, check_shares, first_process_first, rank, size
 from transfer.runtime.memory import kept_memory
@@ -64,7 +65,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     state_noise: float = 0.0
     clip: float = 1.0
-    context: int = 20
+    context: int = CONTEXT
     log_every: int = 50
     save_every: int = 500
 
@@ -121,6 +122,7 @@ def fit(
     precision: torch.dtype | str | None = None,
     compile: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    any_context: bool = False,
     on_start: Callable[[Selection, int], None] | None = None,
     on_log: OnLog | None = None,
     on_step: OnStep | None = None,
@@ -146,16 +148,18 @@ def fit(
         compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step. Its
             noise is drawn from a fork of torch's own generators.
         checkpoint: folder for the state of the run, the last one too; one that is there already is resumed.
+        any_context: train a model on windows of another number of steps than it acts on.
         on_start: called before the first step with what trains and the number of steps already done.
         on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
         on_step: called after every step with its number, 1 for the first. The seconds of callbacks are not counted.
 
     Raises:
-        TransferError: nothing selected, weights that are not float32, a loss or weights that are not finite, a
-            checkpoint of another run, a batch that the processes cannot share equally, processes that train different
-            things.
+        TransferError: windows of another length than the model's context, nothing selected, weights that are not
+            float32, a loss or weights that are not finite, a checkpoint of another run, a batch that the processes
+            cannot share equally, processes that train different things.
     """
     check_shares(sampler.batch_size)
+    _check_context(model, sampler, any_context)
     check_numbers(model, "the model")
     selection = train_only(model, parts)
     dtype = find_precision(precision, model.device)
@@ -203,6 +207,17 @@ def fit(
     check_same("the weights after training", fingerprint(model) if size() > 1 else "")
     seconds = clock.seconds()
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
+
+
+def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool) -> None:
+    """Raise TransferError where a model acts on another number of steps than the windows that it learns from have."""
+    if flag(any_context, "any_context") or model.context in (1, sampler.context):  # one step is part of every window
+        return
+    raise TransferError(
+        f"the windows have {sampler.context} steps, the model acts on {model.context}: it would act on other contexts "
+        f"than it was trained on. Make the adapter with context={sampler.context} (build_adapter), or windows of "
+        f"{model.context} steps, or pass any_context=True."
+    )
 
 
 class _Kept(NamedTuple):

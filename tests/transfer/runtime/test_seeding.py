@@ -1,6 +1,7 @@
 """Random numbers of our own: what torch would draw from the same seed, and nothing of anybody else's."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,6 +32,12 @@ DRAWS: dict[str, Callable[[], Tensor]] = {
     "dropout": lambda: F.dropout(torch.ones(50), 0.5),
     "attention": lambda: F.scaled_dot_product_attention(*torch.ones(3, 1, 4, 8), dropout_p=0.5),
 }
+
+
+@pytest.fixture
+def make_model(make_model: Callable[..., TransferModel]) -> Callable[..., TransferModel]:
+    """Models that act on windows as these tests train on, of 5 steps."""
+    return partial(make_model, context=5)
 
 
 @pytest.mark.parametrize("name", DRAWS)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,12 @@ from transfer.models.sequence_model import TransferModel
 from transfer.training.fit import TrainConfig, fit
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=5, log_every=1, save_every=1)
+
+
+@pytest.fixture
+def make_model(make_model: Callable[..., TransferModel]) -> Callable[..., TransferModel]:
+    """Models that act on windows as these tests train on, of 5 steps."""
+    return partial(make_model, context=5)
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler on a CPU")

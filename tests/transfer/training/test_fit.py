@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ from transfer.training.updates import make_optimizer, noisy
 MakeModel = Callable[..., TransferModel]
 MakeEpisodes = Callable[..., Episodes]
 QUICK = TrainConfig(steps=6, batch_size=4, context=5, log_every=2, save_every=2)
+
+
+@pytest.fixture
+def make_model(make_model: Callable[..., TransferModel]) -> Callable[..., TransferModel]:
+    """Models that act on windows as these tests train on, of 5 steps."""
+    return partial(make_model, context=5)
 
 
 def sampler_of(make_episodes: MakeEpisodes, seed: int = 0) -> WindowSampler:
@@ -90,6 +97,17 @@ def test_training_learns_what_the_data_say(make_model: MakeModel, make_episodes:
     result = train(model, sampler, config, on_log=lambda step, values: losses.update({step: values["train/loss"]}))
     assert list(losses) == [25, 50, 75, 100, 125, 150]
     assert losses[150] < 0.5 * losses[25] and result.final_loss == losses[150]
+
+
+def test_windows_of_another_length_than_the_context_are_asked_for(
+    make_model: MakeModel, make_episodes: MakeEpisodes
+) -> None:
+    with pytest.raises(TransferError, match=r"have 5 steps, the model acts on 4: .*context=5.*any_context=True"):
+        train(make_model(context=4), sampler_of(make_episodes))
+    with pytest.raises(TransferError, match="any_context='no' is text"):
+        train(make_model(), sampler_of(make_episodes), any_context="no")
+    for model, options in ((make_model(context=4), {"any_context": True}), (make_model(context=1), {})):
+        assert train(model, sampler_of(make_episodes), **options).final_loss > 0
 
 
 def test_callbacks_tell_what_trains_and_every_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ MakeModel = Callable[..., TransferModel]
 CONFIG = TrainConfig(steps=12, batch_size=4, context=5, log_every=1, save_every=3)
 TRUNK = TrunkConfig(width=16, depth=2, heads=2, dropout=0.2)
 ADAPTER = AdapterConfig(bins=8)
+
+
+@pytest.fixture
+def make_model(make_model: Callable[..., TransferModel]) -> Callable[..., TransferModel]:
+    """Models that act on windows as these tests train on, of 5 steps."""
+    return partial(make_model, context=5)
 
 
 class Killed(Exception):
