@@ -7,7 +7,7 @@ FUZZ_KILLS ?= 100
 FUZZ_SEED ?= 0
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help setup test fuzz demo bench lint format types check
+.PHONY: help setup test fuzz demo bench tables lint format types check
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,9 @@ demo: setup  ## the quick version of the main recipe
 
 bench: $(VENV)/.bench  ## speed and memory as ratios, into runs/bench
 	$(BIN)/python -m benchmarks
+
+tables: setup  ## make the measured tables of README.md and docs/ anew from docs/results
+	@$(BIN)/python -m docs.tables
 
 lint: $(VENV)/.dev  ## ruff, and whether the code is formatted
 	$(BIN)/ruff check

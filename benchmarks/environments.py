@@ -2,14 +2,18 @@
 
 python -m benchmarks.environments TRUNK OUT ID... [--steps 200] [--episodes 20] [--replays 10]
 
-TRUNK is a trunk/SEED folder of a run. OUT/ID.json is written as soon as an ID is done, and is not done again;
-OUT/table.md holds a row for each. It is a test that everything works on real data, not a comparison: so few steps teach
-little.
+TRUNK is a trunk/SEED folder of a run. OUT/datasets.csv and OUT/replays.csv are written as soon as an ID is done,
+which is not done again; `make tables` makes the table of docs/ENVIRONMENTS.md from them. It is a test that everything
+works on real data, not a comparison: so few steps teach little.
 """
+
+from __future__ import annotations
 
 import argparse
 import resource
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +26,86 @@ from transfer.envs.checks.doctor import check_dataset
 from transfer.errors import TransferError
 from transfer.models.adapter import AdapterConfig
 from transfer.recipes.ceiling import ceiling
+from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
+from transfer.recipes.csv_lines import dump_lines, read_lines
 from transfer.recipes.markdown_tables import number
 from transfer.recipes.versions import versions
-from transfer.storage.files import read_json, write_json, write_text
+from transfer.storage.files import write_text
 
 BINS = (64, 256)
+AGAIN = "Remove the folder, and make it again with python -m benchmarks.environments."
 
 
-def tour(dataset_id: str, trunk: Trunk, options: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DatasetLine:
+    """A line of datasets.csv.
+
+    Attributes:
+        state, actions: what a policy sees, in words, and how many numbers it gives.
+        table, minimum, maximum: reference scores, and the returns of score 0 and 100 where it was replayed.
+        behaviour_score: mean over the dataset's episodes.
+        codes: what the check found.
+        replayed, skipped, not_replayed: episodes whose actions were played again, how many were skipped and why, and
+            why none could be.
+        score, return_, success: of the adapted policy.
+        steps, action: of the adaptation.
+    """
+
+    dataset: str
+    environment: str
+    state: str
+    actions: int
+    episodes: int
+    data_steps: int
+    table: str
+    minimum: float | None
+    maximum: float | None
+    behaviour_score: float
+    content_hash: str
+    codes: str
+    replayed: int
+    skipped: str
+    not_replayed: str
+    score: float
+    return_: float
+    success: float | None
+    steps: int
+    action: str
+    trunk_unchanged: bool
+    check_seconds: float
+    load_seconds: float
+    ceiling_seconds: float
+    adapt_seconds: float
+    play_seconds: float
+    peak_memory_bytes: int
+    versions: str
+
+    @property
+    def seconds(self) -> float:
+        """Of everything."""
+        return self.check_seconds + self.load_seconds + self.ceiling_seconds + self.adapt_seconds + self.play_seconds
+
+
+@dataclass(frozen=True)
+class OfDataset:
+    """The first column of replays.csv."""
+
+    dataset: str
+
+
+@dataclass(frozen=True)
+class ReplayLine(CeilingRow, OfDataset):
+    """A line of replays.csv: a row of the tokenizer ceiling of a dataset."""
+
+
+def tour(dataset_id: str, trunk: Trunk, options: argparse.Namespace) -> tuple[DatasetLine, list[ReplayLine]]:
     """Everything about one dataset, with the seconds that each part took."""
     seconds: dict[str, float] = {}
 
     def timed(name: str, work: Any) -> Any:
         began = time.perf_counter()
         result = work()
-        seconds[name] = time.perf_counter() - began
+        seconds[f"{name}_seconds"] = time.perf_counter() - began
         return result
 
     checkup = timed("check", lambda: check_dataset(dataset_id))
@@ -46,21 +115,25 @@ def tour(dataset_id: str, trunk: Trunk, options: argparse.Namespace) -> dict[str
     action = AdapterConfig(action=options.action)
     result = timed("adapt", lambda: adapt(trunk, episodes, "embeddings", config=config, adapter_config=action))
     played = timed("play", lambda: evaluate(result.model, num_episodes=options.episodes))
-    return {
-        "dataset": dataset_id,
+    report = replay if isinstance(replay, CeilingReport) else None
+    found = DatasetLine(
+        dataset=dataset_id,
         **about(episodes),
-        "codes": [f"{one.severity} {one.code}" for one in checkup.findings],
-        "ceiling": replay,
-        "score": float(played.scores.mean()),
-        "return": float(played.returns.mean()),
-        "success": played.success_rate,
-        "steps": options.steps,
-        "action": options.action,
-        "trunk_unchanged": result.before == result.after,
-        "seconds": seconds,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "versions": versions(),
-    }
+        codes=", ".join(f"{one.severity} {one.code}" for one in checkup.findings),
+        replayed=report.episodes if report else 0,
+        skipped="; ".join(f"{reason} ({count})" for reason, count in report.skipped.items()) if report else "",
+        not_replayed="" if report else replay,
+        score=float(played.scores.mean()),
+        return_=float(played.returns.mean()),
+        success=played.success_rate,
+        steps=options.steps,
+        action=options.action,
+        trunk_unchanged=result.before == result.after,
+        **seconds,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        versions=", ".join(f"{name} {version}" for name, version in versions().items()),
+    )
+    return found, [ReplayLine(dataset_id, **asdict(one)) for one in report.lines] if report else []
 
 
 def about(episodes: Episodes) -> dict[str, Any]:
@@ -73,18 +146,19 @@ def about(episodes: Episodes) -> dict[str, Any]:
         "episodes": episodes.num_episodes,
         "data_steps": episodes.num_steps,
         "table": spec.reference.table,
+        "minimum": spec.reference.minimum,
+        "maximum": spec.reference.maximum,
         "behaviour_score": float(np.mean(spec.reference.score(returns))),
         "content_hash": episodes.content_hash,
     }
 
 
-def ceilings(dataset_id: str, replays: int) -> dict[str, Any] | str:
+def ceilings(dataset_id: str, replays: int) -> CeilingReport | str:
     """The score of the data replayed as they are, and through quantile tokens; why not, where they cannot be."""
     try:
-        report = ceiling(dataset_id, BINS, ("quantile",), replays)
+        return ceiling(dataset_id, BINS, ("quantile",), replays)
     except TransferError as error:
         return str(error)
-    return report.to_json()
 
 
 HEAD = [
@@ -94,23 +168,37 @@ HEAD = [
 ]
 
 
-def row(found: dict[str, Any]) -> str:
+def row(found: DatasetLine, replays: Sequence[ReplayLine]) -> str:
     """One line of Markdown; scores by the table of the environment, a ceiling as held / without looking."""
-    replay = found["ceiling"]
-    cells = [found["dataset"], found["environment"], found["state"], f"{found['actions']}", f"{found['episodes']:,}"]
-    cells.append(f"{found['behaviour_score']:.1f} ({found['table']})")
-    if isinstance(replay, str):
-        cells += ["-", "-", "-"]
+    cells = [found.dataset, found.environment, found.state, f"{found.actions}", f"{found.episodes:,}"]
+    cells.append(f"{found.behaviour_score:.1f} ({found.table})")
+    mine = {(one.tokenizer, one.bins): one for one in replays if one.dataset == found.dataset}
+    if mine:
+        cells.append(f"{mine['raw replay', None].score:.1f}")
+        cells += [f"{number(one.held_score)} / {one.score:.1f}" for (_, bins), one in mine.items() if bins]
     else:
-        cells.append(f"{replay['replayed']['score']:.1f}")
-        cells += [f"{number(one['held_score'])} / {one['score']:.1f}" for one in replay["rows"]]
-    codes = [code.partition(" ")[2] for code in found["codes"] if not code.startswith("note")]
-    cells += [f"{found['score']:.1f}", number(found["success"], 2), f"{sum(found['seconds'].values()):.0f}"]
-    return "| " + " | ".join([*cells, ", ".join(codes) or "-"]) + " |"
+        cells += ["-", "-", "-"]
+    codes = [code.partition(" ")[2] for code in found.codes.split(", ") if not code.startswith("note")]
+    cells += [f"{found.score:.1f}", number(found.success, 2), f"{found.seconds:.0f}", ", ".join(codes) or "-"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def read(folder: Path) -> tuple[list[DatasetLine], list[ReplayLine]]:
+    """What a folder holds; nothing where there is none yet."""
+    if not (folder / "datasets.csv").exists():
+        return [], []
+    datasets = [line for _, line in read_lines(DatasetLine, folder / "datasets.csv", AGAIN)]
+    return datasets, [line for _, line in read_lines(ReplayLine, folder / "replays.csv", AGAIN)]
+
+
+def table(folder: Path) -> str:
+    """The Markdown table of a folder."""
+    datasets, replays = read(folder)
+    return "\n".join([*HEAD, *(row(one, replays) for one in datasets)])
 
 
 def main() -> None:
-    """Go through the datasets, then write the table."""
+    """Go through the datasets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trunk", type=Path)
     parser.add_argument("out", type=Path)
@@ -120,14 +208,14 @@ def main() -> None:
     parser.add_argument("--action", default="ActionEmbedding")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    trunk, rows = Trunk.load(options.trunk), []
+    trunk, (datasets, replays) = Trunk.load(options.trunk), read(options.out)
     for dataset_id in options.ids:
-        file = options.out / f"{dataset_id.replace('/', '-')}.json"
-        if not file.is_file():
-            write_json(file, tour(dataset_id, trunk, options))
-        rows.append(read_json(file))
-        print(row(rows[-1]), flush=True)
-    write_text(options.out / "table.md", "\n".join([*HEAD, *map(row, rows), ""]))
+        if dataset_id not in {one.dataset for one in datasets}:
+            found, played = tour(dataset_id, trunk, options)
+            datasets, replays = [*datasets, found], [*replays, *played]
+            write_text(options.out / "replays.csv", dump_lines(ReplayLine, replays))
+            write_text(options.out / "datasets.csv", dump_lines(DatasetLine, datasets))
+    print(table(options.out))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,13 @@ def plot(file: Path, result: Report) -> None:
     save_plot(file, result.rows, result.title)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table; columns in which no row, or every row alike, has something to say are left out."""
+def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
+    """A Markdown table.
+
+    Args:
+        rows: its lines.
+        without: heads of columns to leave out, besides those in which no row, or every row alike, has something to say.
+    """
     columns: list[Column[Row]] = [
         ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
         ("environment", lambda row: row.environment, True),
@@ -105,7 +110,7 @@ def table(rows: Sequence[Row]) -> str:
         ("training", lambda row: "-" if row.train_seconds is None else duration(row.train_seconds), True),
         ("trunk unchanged", lambda row: row.trunk, True),
     ]
-    return lay_out(columns, rows)
+    return lay_out([column for column in columns if column[0] not in without], rows)
 
 
 def differences(found: Sequence[Pair]) -> list[str]:
