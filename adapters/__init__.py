@@ -1,5 +1,5 @@
-"""What knows one body: state embeddings, action tokenizers, action embeddings with their readouts, IA3."""
+"""The parts that know one environment: state and action embeddings, tokenizers, readouts, tuning; building them."""
 
-# The folder lies in the root of the repository, but one file must never load as two modules.
+# The folder lies in the root of the repository. One file must not load under two module names.
 if not __name__.startswith("transfer."):
     raise ImportError("import transfer.adapters, not adapters (see setup.cfg, package_dir)")

@@ -1,4 +1,4 @@
-"""Making an adapter for a dataset."""
+"""Building an adapter for a dataset."""
 
 from __future__ import annotations
 
@@ -34,27 +34,26 @@ def build_adapter(
     context: int = CONTEXT,
     any_body: bool = False,
 ) -> Adapter:
-    """A fresh adapter for the environment of some episodes.
+    """Builds a new adapter for the environment of some episodes.
 
-    Its statistics, and the tokenizer, are those of the episodes. Each part's weights depend on (seed, part) alone, so
-    two modes that differ in IA3 start from the same embeddings.
+    Its statistics and tokenizer are measured on the episodes. Each part's weights depend on (seed, part) alone, so two
+    modes that differ in IA3 start from the same embeddings.
 
     Args:
-        episodes: the data it is going to learn from.
-        trunk: size of the trunk it plugs into.
+        episodes: the training data.
+        trunk: config of the trunk that it plugs into.
         config: kinds of its parts.
         seed: of the weights.
-        ia3: with IA3 vectors.
-        conditioning: with a return embedding of its own.
-        like: an adapter whose state statistics, action bounds (where neither environment has any) and bins are used
-            where the sizes are equal, because parts that were trained with them are going to be taken over; the state
-            statistics of the same body only.
-        context: T, steps of past that it is going to be trained with.
+        ia3: whether it has IA3 vectors.
+        conditioning: whether it has its own return embedding.
+        like: an adapter whose parts will be inherited. Where the sizes are equal, its bins are used, its action bounds
+            (where neither environment has bounds) and, for the same body, its state statistics.
+        context: T, steps in a training window.
         any_body: use the state statistics of `like` for another body too.
 
     Raises:
-        TransferError: an argument of another type; actions outside the environment's bounds, where the config
-            refuses them.
+        TransferError: an argument of another type, or actions outside the environment's bounds if the config refuses
+            them.
     """
     check_type(episodes, Episodes, "episodes")
     check_type(trunk, TrunkConfig, "trunk")
@@ -78,9 +77,10 @@ def build_adapter(
 
 
 def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_body: bool) -> Statistics:
-    """Statistics with another adapter's scales of states and actions, where sizes are equal and no bound is given.
+    """Statistics with another adapter's scales of states and actions, where sizes are equal and there are no bounds.
 
-    An action means its place between the bounds, so a side that is bounded there only has the end of its own data here.
+    A scaled action is a position between the bounds. So a side that only the other environment bounds keeps the limit
+    of the data here.
     """
     old = like.statistics
     if like.env_spec.state_size == spec.state_size and (like.env_spec.body == spec.body or any_body):
@@ -96,13 +96,13 @@ def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_bo
 
 
 def _of_data(theirs: Sequence[float], bounds_there: Sequence[float], mine: Sequence[float]) -> NDArray[np.float64]:
-    """Ends of the actions (A,): another adapter's where its data are their source, else those of the data here."""
+    """Limits of the actions (A,): the other adapter's where it measured them on data, else those of the data here."""
     bounded = np.isclose(theirs, bounds_there, rtol=1e-6, atol=0)
     return np.where(bounded, mine, theirs).astype(np.float64)
 
 
 def fit_tokenizer(kind: str, bins: int, episodes: Episodes, statistics: Statistics) -> Tokenizer:
-    """A tokenizer of some episodes' scaled actions."""
+    """Fits a tokenizer on the scaled actions of some episodes."""
     whole = Scales(statistics).action_range()
 
     def columns() -> Iterator[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Taking over what another adapter has learned into parts of a new one."""
+"""Copying learned parts of one adapter into another."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ BY_VALUE = " (by value)"
 
 
 def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False) -> list[str]:
-    """Copy what another adapter has learned into a part of a new one.
+    """Copies a part of one adapter into the same part of a new one.
 
-    Of the action part, a shared-range table and a readout that is the same for all dimensions are copied whole; of rows
-    that belong to a dimension (index vectors, readout offsets) those of the dimensions that both have, and the others
-    stay new; tables with a range per dimension (eq. 4) only between equal numbers of dimensions.
+    Of the action part, these tensors are copied:
 
-    A row that belongs to a bin stands for an action. Where the bins of the two adapters are not the same, a row is made
-    of the two whose actions lie on either side, linear in between.
+    - a table with a shared range, and a readout that all dimensions share: whole;
+    - rows that belong to a dimension (index vectors, readout offsets): those of the dimensions that both have. The
+      others stay new;
+    - tables with a range per dimension (eq. 4): only between equal numbers of dimensions.
+
+    A row of a bin stands for an action. If the bins of the two adapters differ, a row is interpolated linearly between
+    the two source rows whose actions are the nearest below and above.
 
     Args:
         target: the new adapter, changed in place.
@@ -32,11 +35,11 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
         any_trunk: copy between adapters of two trunks.
 
     Returns:
-        names of the tensors that were copied, with the number of rows where it was not all of them, and `BY_VALUE`
-        where rows were made anew.
+        names of the copied tensors, with the number of rows if not all were copied, and `BY_VALUE` if rows were
+        interpolated.
 
     Raises:
-        TransferError: an adapter without that part, two parts that have no tensor of a fitting shape in common, or
+        TransferError: an adapter without that part, two parts without a tensor of a fitting shape in common, or
             adapters of two trunks.
     """
     for name, adapter in (("target", target), ("source", source)):
@@ -75,7 +78,7 @@ def _kind(adapter: Adapter, part: str) -> str:
 
 
 def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:
-    """Copy one tensor, or the rows of common dimensions; returns what was copied, "" for nothing."""
+    """Copies one tensor, or the rows of common dimensions. Returns its name and rows, "" if nothing was copied."""
     moved = _at_bins_of(target, source, name, theirs)
     per_dimension = name in ("action.index", "action.readout.rows")
     fits = mine.shape[1:] == moved.shape[1:] if per_dimension else mine.shape == moved.shape
@@ -89,9 +92,9 @@ def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adap
 
 
 def _at_bins_of(target: Adapter, source: Adapter, name: str, theirs: Tensor) -> Tensor:
-    """A tensor of the source's action part with its rows, one a bin, at the bins of the target.
+    """A tensor of the source's action part, with its rows interpolated at the bins of the target.
 
-    The tensor itself where the bins are the same or it has no rows of that kind.
+    Returns the tensor itself if the bins are the same or its rows do not belong to bins.
     """
     bins, others = (getattr(adapter.action, "bins", None) for adapter in (target, source))
     per_bin = name == "action.table.rows.weight"
@@ -112,19 +115,19 @@ def _same(bins: Bins, others: Bins) -> bool:
 
 
 def _moved(bins: Bins, others: Bins, each: Tensor) -> Tensor:
-    """Rows (A', V', D) of each dimension's own bins, as (A, V, D) for the dimensions that both have."""
+    """Rows (A', V', D) of each dimension's own bins -> (A, V, D), for the dimensions that both have."""
     dims = min(len(bins.edges), len(each))
     return torch.stack([_row_between(bins, others, each[i], i) for i in range(dims)])
 
 
 def _row_between(bins: Bins, others: Bins, rows: Tensor, dimension: int | None = None) -> Tensor:
-    """Rows (V', ...) of the others' bins -> (V, ...), each of the two whose actions lie on either side of its own.
+    """Rows (V', ...) of the source's bins -> (V, ...), interpolated linearly at the actions of the target's bins.
 
     Args:
         bins: the target's.
         others: the source's.
         rows: one for each of the source's ids.
-        dimension: whose actions the ids stand for; None where all dimensions share them: their mean action then.
+        dimension: whose actions the ids stand for; None if all dimensions share the ids: then their mean action.
     """
     wanted, have = _actions(bins, dimension), _actions(others, dimension)
     known = np.flatnonzero(np.isfinite(have))
@@ -138,7 +141,7 @@ def _row_between(bins: Bins, others: Bins, rows: Tensor, dimension: int | None =
 
 
 def _actions(bins: Bins, dimension: int | None) -> NDArray[np.float64]:
-    """(V,), the action that each id stands for; NaN for an id that is not in use."""
+    """(V,) the action that each id stands for, NaN for an unused id."""
     picked = slice(None) if dimension is None else slice(dimension, dimension + 1)
     used = (~bins.unused()[picked]).cpu().numpy()
     centers = bins.centers[picked].cpu().numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""The `transfer.data.dataset_statistics.Statistics` of some episodes, measured a block of steps at a time.
+"""Measuring the `transfer.data.dataset_statistics.Statistics` of some episodes, a block of steps at a time.
 
 Letters: N steps, E episodes, S state size, A action size.
 """
@@ -20,18 +20,19 @@ logger = logging.getLogger(__name__)
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "max": 1.0}
-BLOCK = 4 << 20  # bytes of data that are looked at together
-CONSTANT = 1e-5  # share of a state number's size below which its deviation is rounding or noise
+BLOCK = 4 << 20  # bytes of data in one block
+CONSTANT = 1e-5  # a deviation below this share of a state dimension's size is rounding or noise
 KNOTS = 101  # points of the mean return-to-go
-# Bounds that are so many times as far as any action, and as 1, are none: scaled by them the data would be a small spot
-# around zero. What a readout by regression learned in 250 steps was off by 2 % of half the data's range with bounds as
-# far as the data, by 6 % with ten times that, 20 % with a hundred times, and by many times the range with a million.
+# Bounds further out than WIDE times every action, and than WIDE, count as none: scaled by them, the data would be a
+# small spot around zero. The error of a regression readout after 250 steps, as a share of half the data's range, was 2
+# % with bounds at the data, 6 % at ten times the data, 20 % at a hundred times, and many times the range at a million
+# times.
 WIDE = 10
-BEYOND = 1e-5  # share of half the bounds' distance that is rounding
+BEYOND = 1e-5  # share of half the distance between the bounds that counts as rounding
 
 
 def measure(episodes: Episodes) -> Statistics:
-    """Scales of states, actions and returns, and quantiles of the episode returns."""
+    """Measures the scales of states, actions and returns, and the quantiles of the episode returns."""
     check_type(episodes, Episodes, "episodes")
     mean, std = _moments(episodes.states)
     least, most = (
@@ -53,18 +54,19 @@ def measure(episodes: Episodes) -> Statistics:
 
 
 def blocks(values: Float32) -> Iterator[Float32]:
-    """Values (N, ...), a few megabytes of them at a time."""
+    """Yields values (N, ...) in blocks of a few megabytes."""
     rows = max(1, BLOCK * len(values) // max(1, values.nbytes))
     for start in range(0, len(values), rows):
         yield values[start : start + rows]
 
 
 def _moments(states: Float32) -> tuple[Float32, Float32]:
-    """Mean and deviation (S,) of states (N, S), at least 1 where it is nothing beside the number's size.
+    """Mean and deviation (S,) of states (N, S). The deviation of a constant dimension is at least 1.
 
-    A number's size is its mean, or the deviation that the state's numbers typically have, if that is below 1: an angle
-    beside pressures in pascal is no noise. A position 5,000 km from its origin deviates little beside that, but by more
-    than 1: it keeps its deviation, or most states would be clipped.
+    A dimension is constant if its deviation is tiny beside its mean or beside the median deviation of all dimensions.
+    The median counts as 1 at most: an angle beside pressures in pascal is not noise. A position 5,000 km from its
+    origin also deviates little beside its mean, but by more than 1, and keeps its deviation. Otherwise most states
+    would be clipped.
     """
     total = np.add.reduce([block.sum(0, dtype=np.float64) for block in blocks(states)])
     mean = total / len(states)
@@ -76,27 +78,27 @@ def _moments(states: Float32) -> tuple[Float32, Float32]:
 
 
 def bounds(spec: EnvironmentSpec, least: Float64, most: Float64) -> tuple[Float32, Float32]:
-    """Smallest and largest actions (A,): the environment's, and where it has none those of some data, (A,) each.
+    """Smallest and largest actions (A,): the environment's bounds, or where it has none, those of the data, (A,) each.
 
-    Never beyond the environment's.
+    The result never lies outside the environment's bounds.
     """
     spec_low, spec_high = np.array(spec.action_low, np.float64), np.array(spec.action_high, np.float64)
     far = WIDE * np.maximum(1.0, np.maximum(abs(least), abs(most)))
     low, high = np.where(spec_low >= -far, spec_low, least), np.where(spec_high <= far, spec_high, most)
-    # All data may lie beyond the one bound that there is: then there is nothing between the two.
+    # If all data lie beyond a one-sided bound, both limits are that bound.
     low, high = np.minimum(low, np.maximum(high, spec_low)), np.maximum(high, np.minimum(low, spec_high))
     return _rounded(low, up=True), _rounded(high, up=False)
 
 
 def _rounded(bound: Float64, up: bool) -> Float32:
-    """Bounds in float32, towards the inside."""
+    """Bounds in float32, rounded towards the inside."""
     near = bound.astype(np.float32)
     beyond = near < bound if up else near > bound
     return np.where(beyond, np.nextafter(near, np.float32(np.inf if up else -np.inf)), near)
 
 
 def expected_returns(episodes: Episodes) -> tuple[tuple[float, ...], float]:
-    """The mean return-to-go of the episodes that are not over, at `KNOTS` points of the longest, and their distance."""
+    """Mean return to go of the episodes still running, at `KNOTS` steps of the longest one, and the knots' distance."""
     longest = min(int(episodes.lengths.max()), LONGEST)
     total, count = np.zeros(longest), np.zeros(longest)
     for start, stop in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True):
@@ -109,10 +111,10 @@ def expected_returns(episodes: Episodes) -> tuple[tuple[float, ...], float]:
 
 
 def check_bounds(episodes: Episodes, statistics: Statistics, out_of_bounds: str) -> None:
-    """Log how many of the data's numbers lie outside the bounds, and are clipped to them.
+    """Logs how many action values lie outside the bounds and will be clipped.
 
     Raises:
-        TransferError: there are some, and `out_of_bounds` is "refuse".
+        TransferError: there are some and `out_of_bounds` is "refuse".
     """
     low, high = np.array(statistics.action_low), np.array(statistics.action_high)
     slack = BEYOND * np.where(high > low, (high - low) / 2, 1)
@@ -129,4 +131,4 @@ def check_bounds(episodes: Episodes, statistics: Statistics, out_of_bounds: str)
     )
     if out_of_bounds == "refuse":
         raise TransferError(f"{said}. Repair the data, or set adapter.out_of_bounds to 'clip'.")
-    logger.warning("%s; they are clipped to them", said)
+    logger.warning("%s; they are clipped", said)

@@ -1,5 +1,5 @@
-"""Environments and data: specs, reference scores, loading from Minari, bundled behaviours."""
+"""Environments and datasets: the catalog, loading from Minari, recording and saving, D4RL files, bundled behaviours."""
 
-# The folder lies in the root of the repository, but one file must never load as two modules.
+# The folder lies in the root of the repository. One file must not load under two module names.
 if not __name__.startswith("transfer."):
     raise ImportError("import transfer.envs, not envs (see setup.cfg, package_dir)")

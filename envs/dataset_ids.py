@@ -1,4 +1,4 @@
-"""From what a user writes to Minari dataset ids, and where those lie on this machine; quick to import."""
+"""Dataset names: Minari ids, bundled names, and the folders of local datasets. Imports nothing heavy."""
 
 import contextlib
 import difflib
@@ -20,22 +20,22 @@ BUNDLED: dict[str, tuple[str, ...]] = {
     for env in ("hopper", "walker2d")
     for name, labels in _LABELS.items()
 }
-# Minari's own grammar, (namespace/)name-vN; no dot, no empty part: no id leaves the datasets' folder.
+# Minari's grammar, (namespace/)name-vN. Without dots and empty parts no id leads out of the datasets' folder.
 _DATASET_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _LONGEST = 255  # bytes of one part of a path
 _GRAMMAR = "A Minari id ends in its version, as mujoco/hopper/expert-v0; `transfer data ls` lists what is at hand."
-MAKING = ".making-"  # begins the names of folders in which datasets are put together
+MAKING = ".making-"  # prefix of the folders in which datasets are written before they are published
 _PICTURES = ("atari/", "minigrid/")
 
 
 def resolve(source: str | Sequence[str]) -> tuple[str, ...]:
-    """The Minari ids that a source stands for, in order.
+    """Returns the Minari ids that a source names, in order.
 
     Args:
         source: bundled names and Minari ids, comma-separated in one string or as a sequence.
 
     Raises:
-        TransferError: nothing named, a name that is neither bundled nor a Minari id, or a dataset named twice.
+        TransferError: no name, a name that is neither bundled nor a Minari id, or a dataset named twice.
     """
     items = [source] if isinstance(source, str) else source
     if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
@@ -58,22 +58,22 @@ def check_once(ids: Sequence[str]) -> None:
 def _ids_of(item: str) -> tuple[str, ...]:
     if item in BUNDLED:
         return BUNDLED[item]
-    name = unicodedata.normalize("NFC", item)  # an accent may be typed as a letter of its own
+    name = unicodedata.normalize("NFC", item)  # an accent may be typed as a separate character
     if is_id(name) and (not name.startswith("bundled/") or bundled_name([name])):
         return (name,)
     raise unknown("dataset", item, [*BUNDLED, *local_ids()], _GRAMMAR)
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a Minari id that can be a folder's name."""
+    """Whether a text is a Minari id whose parts are short enough for folder names."""
     short = all(len(part.encode()) <= _LONGEST for part in text.split("/"))
     return bool(_DATASET_ID.fullmatch(text)) and short
 
 
 def check_known(source: str | Sequence[str]) -> None:
-    """Raises TransferError, with the closest id, for ids that are neither here nor known; no network is asked.
+    """Raises TransferError, with the closest ids, for ids that are neither local nor known. Uses no network.
 
-    Another remote than Minari's own (MINARI_REMOTE) may have any.
+    With a remote of the user's (MINARI_REMOTE) every id may exist there, so none is refused.
     """
     for one in resolve(source):
         if is_local(one) or one.startswith("bundled/") or one in REMOTE or not is_minaris_own():
@@ -87,15 +87,15 @@ def check_known(source: str | Sequence[str]) -> None:
 
 
 def bundled_name(ids: Sequence[str]) -> str | None:
-    """The shortest bundled name that makes all of these ids, None when there is no such name."""
+    """Returns the bundled name with the fewest datasets that contains all of these ids, None if there is none."""
     names = [name for name, made in BUNDLED.items() if set(ids) <= set(made)]
     return min(names, key=lambda name: len(BUNDLED[name])) if names else None
 
 
 def closest_bundled(ids: Sequence[str]) -> str:
-    """The bundled name most like these remote ids, "" where none is of their environment.
+    """Returns the bundled name closest to these remote ids, "" if none is of their environment.
 
-    "hopper/medium-expert" for mujoco/hopper/{medium,expert}-v0.
+    For mujoco/hopper/{medium,expert}-v0 that is "hopper/medium-expert".
     """
     text = " ".join(ids).lower()
     env = "walker2d" if "walker" in text else "hopper"
@@ -106,7 +106,7 @@ def closest_bundled(ids: Sequence[str]) -> str:
 
 
 def command_for(dataset_id: str) -> str:
-    """The command that brings one dataset to this machine."""
+    """Returns the command that makes, imports or downloads one dataset."""
     name = bundled_name([dataset_id])
     if name:
         return f"transfer data make {name}{' --overwrite' if is_local(dataset_id) else ''}"
@@ -116,10 +116,10 @@ def command_for(dataset_id: str) -> str:
 
 
 def datasets_root() -> Path:
-    """The folder of Minari's local datasets, by Minari's own rule; not created.
+    """Returns the folder of Minari's local datasets by Minari's own rule, without creating it.
 
     Raises:
-        TransferError: the variable is not set, and this user has no home folder.
+        TransferError: MINARI_DATASETS_PATH is not set and this user has no home folder.
     """
     try:
         return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
@@ -130,12 +130,12 @@ def datasets_root() -> Path:
 
 
 def data_path(dataset_id: str) -> Path:
-    """The folder that holds metadata.json and the data file of a local dataset."""
+    """Returns the folder with metadata.json and the data file of a local dataset."""
     return datasets_root() / dataset_id / "data"
 
 
 def is_local(dataset_id: str) -> bool:
-    """Whether the dataset lies on this machine. A folder without metadata is a download that broke off."""
+    """Whether the dataset is on this machine. A folder without metadata is an interrupted download."""
     metadata = data_path(dataset_id) / "metadata.json"
     if not metadata.is_file():
         _recover()
@@ -143,22 +143,22 @@ def is_local(dataset_id: str) -> bool:
 
 
 def _recover() -> None:
-    """Brings back datasets that a process was replacing when it was killed."""
+    """Restores datasets that a killed process was replacing."""
     with contextlib.suppress(TransferError, OSError):
         recover(datasets_root(), MAKING)
 
 
 def at_hand(source: str | Sequence[str]) -> bool:
-    """Whether every dataset of a source lies on this machine; never uses the network.
+    """Whether every dataset of a source is on this machine. Uses no network.
 
     Raises:
-        TransferError: as `resolve`.
+        TransferError: see `resolve`.
     """
     return all(is_local(one) for one in resolve(source))
 
 
 def local_ids() -> list[str]:
-    """Ids of the datasets on this machine, sorted; none for a user without a home folder."""
+    """Returns the sorted ids of the datasets on this machine; a user without a home folder has none."""
     _recover()
     try:
         root = datasets_root()
@@ -169,12 +169,12 @@ def local_ids() -> list[str]:
 
 
 def _datasets(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    """Folders of datasets at any depth, also behind links; each folder that is none is looked into once."""
+    """Yields the folders of datasets at any depth, following links. Each other folder is listed once."""
     if (folder / "data" / "metadata.json").is_file():
         yield folder
     elif (place := folder.resolve()) not in seen:
         seen.add(place)
-        with contextlib.suppress(OSError):  # may not be read
+        with contextlib.suppress(OSError):  # not readable
             for one in sorted(folder.iterdir()):
                 if one.is_dir():
                     yield from _datasets(one, seen)

@@ -1,9 +1,10 @@
-"""Whether the row that the table has for an environment holds for a spec: its scale, its limit, its targets.
+"""Whether the catalog's row of an environment applies to a spec: its reference scores and its step limit.
 
-A scale belongs to a reward and a task. So it holds where wrappers and arguments leave both alone: those about what is
-shown or how actions are written do, those about rewards, physics, the map, ends and starts do not, unless they are
-what the entry point does anyway. The noise of the starts counts as the task. An evaluation may be shorter than the
-table's (the score says so itself), not longer.
+Reference scores belong to a reward and a task, so they apply if wrappers and arguments change neither. Wrappers and
+arguments about observations or the scaling of actions are harmless. Those about rewards, physics, the map, termination
+and initial states are not, unless the value is the default of the entry point. The noise of initial states is part of
+the task. The episodes of an evaluation may be shorter than the row's limit, which only lowers the score, but not
+longer.
 """
 
 from __future__ import annotations
@@ -23,32 +24,33 @@ from transfer.numbers import seen
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
-# Arguments about what is seen, of Gymnasium's MuJoCo environments and of gymnasium_robotics.
+# Arguments about observations and rendering, of Gymnasium's MuJoCo environments and of gymnasium_robotics.
 _VIEW = {
     *("render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config", "max_geom"),
     *("visual_options", "visual_option", "exclude_current_positions_from_observation"),
     *("include_cinert_in_observation", "include_cvel_in_observation", "include_qfrc_actuator_in_observation"),
     "include_cfrc_ext_in_observation",
 }
-_TASK = {"maze_map", "continuing_task", "reset_target"}  # they leave a scale alone that the data give anyway
+_TASK = {"maze_map", "continuing_task", "reset_target"}  # harmless where the dataset gives the scale
 _HARMLESS = {
     *("OrderEnforcing", "PassiveEnvChecker", "TimeLimit", "ClipAction", "RescaleAction"),
     *("DtypeObservation", "FilterObservation", "FlattenObservation", "FrameStackObservation", "RescaleObservation"),
     *("ReshapeObservation", "TimeAwareObservation", "NormalizeObservation"),
 }
-_OTHER_SIZES = {"ant": (27, 105)}  # without contact forces and with them, as versions 4 and 5 do by default
+_OTHER_SIZES = {"ant": (27, 105)}  # without and with contact forces, the defaults of versions 4 and 5
 
 
 def row_of(spec: EnvSpec, state_size: int, action_size: int) -> tuple[KnownEnvironment | None, str]:
-    """The row of a Gymnasium spec, and why it does not hold for these settings and sizes, "" where it does."""
+    """Returns the row of a Gymnasium spec, and why it does not apply to its settings and sizes, "" if it does."""
     known = find(spec.id)
     return known, "" if known is None else misfit(known, spec, state_size, action_size)
 
 
 def check_scale(spec: EnvironmentSpec) -> None:
-    """Raises TransferError if a scale is called after a table that has other numbers, or does not hold for a spec.
+    """Raises TransferError if a spec names a table whose scores differ from its own, or do not apply to it.
 
-    Where the environment is not at hand nobody plays it, and its own limit is not known.
+    Whether they apply is checked only for registered environments: others cannot be built, and their step limit is not
+    known.
     """
     known, reference = find(spec.gym_id), spec.reference
     row = known or find(spec.gym_id.replace("Sparse-v", "-v"))
@@ -63,7 +65,7 @@ def check_scale(spec: EnvironmentSpec) -> None:
     if find_registered(spec.gym_id) is None:
         return
     gym = parsed(spec.gym_spec)
-    if gym.max_episode_steps is None:  # then the limit beside it decides
+    if gym.max_episode_steps is None:  # then the spec's own limit applies
         gym.max_episode_steps = spec.max_episode_steps
     if why := misfit(row, gym, spec.state_size, spec.action_size) if known else "it pays other rewards":
         raise TransferError(
@@ -73,7 +75,7 @@ def check_scale(spec: EnvironmentSpec) -> None:
 
 
 def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size: int) -> str:
-    """Why the row of the table does not hold for an environment, "" where it does.
+    """Says why the row of the table does not apply to an environment, "" if it does.
 
     Args:
         known: the row.
@@ -110,7 +112,7 @@ def _limit_of(gym_id: str) -> int | None:
 
 
 def _is_usual(spec: EnvSpec, key: str, value: Any) -> bool:
-    """Whether an argument has the value that it has anyway."""
+    """Whether an argument has its default value."""
     known = find_registered(spec.id)
     if known is None:
         return False
@@ -119,7 +121,7 @@ def _is_usual(spec: EnvSpec, key: str, value: Any) -> bool:
 
 
 def _default(entry_point: Any, key: str) -> Any:
-    """The default of an argument of a registered entry point, a class without meaning where there is none."""
+    """Returns the default of an argument of a registered entry point, `inspect.Parameter.empty` if it has none."""
     from gymnasium.envs.registration import load_env_creator
 
     try:

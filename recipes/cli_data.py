@@ -66,10 +66,10 @@ def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
 @trusting
 def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> None:
     """Look for known faults before training; exit code 1 when one of them would make results wrong."""
-    from transfer.envs.checks.doctor import check_dataset, render
+    from transfer.envs.checks.doctor import as_text, check_dataset
 
     found = check_dataset(dataset, env)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else render(found))
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else as_text(found))
     ctx.exit(1 if found.wrong else 0)
 
 

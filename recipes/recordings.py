@@ -16,7 +16,7 @@ from transfer.data.environment.answers import SUCCESS
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.envs.dataset_ids import data_path
-from transfer.envs.minari.metadata import read_recorded
+from transfer.envs.minari.metadata import read_metadata
 from transfer.errors import TransferError
 
 
@@ -72,7 +72,7 @@ def recordings(episodes: Episodes, count: int) -> list[Recording]:
 
 def recording_spec(dataset_id: str, spec: EnvironmentSpec) -> EnvironmentSpec:
     """The environment that recorded a dataset, without time limit; evaluation may use another (AntMaze: other map)."""
-    recorded = read_recorded(dataset_id, data_path(dataset_id)).collected_in or spec.gym_spec
+    recorded = read_metadata(dataset_id, data_path(dataset_id)).collected_in or spec.gym_spec
     return replace(spec, gym_spec=json.dumps(json.loads(recorded) | {"max_episode_steps": None}))
 
 

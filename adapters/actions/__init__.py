@@ -1,6 +1,6 @@
 """The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
 
-Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer.models.scales`).
+All four take and predict scaled actions: -1 to 1 between the environment's bounds (see `transfer.models.scales`).
 
 | class | tokens per step | a token stands for |
 |---|---|---|
@@ -9,6 +9,7 @@ Actions are scaled here, -1 to 1 between the environment's bounds (see `transfer
 | `ActionSpreadEmbedding` | A | one action dimension, by a linear map of its value |
 | `ActionTokenizedSpreadEmbedding` | A | one action dimension, by the table row of its bin |
 
-`ranges` says how a token knows its dimension: "per-dimension" table rows (eq. 4), "shared+index" rows with a learned
-vector per dimension, or not at all ("shared"). Where tokens know it, the readout of spread embeddings does too.
+`ranges` chooses how a token encodes its dimension: "per-dimension" gives each dimension its own table rows (eq. 4),
+"shared+index" adds a learned vector per dimension to shared rows, "shared" does not encode it. With the first two, the
+readout of the spread embeddings has weights per dimension as well.
 """

@@ -1,4 +1,4 @@
-"""The table of embeddings of the bins of an action tokenizer."""
+"""The embedding table of a tokenizer's bins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer.models.adapter import RANGES
 
 
 def check_ranges(ranges: str) -> None:
-    """Raise TransferError for an unknown way of giving ids to bins."""
+    """Raise TransferError unless `ranges` is one of `RANGES`."""
     if ranges not in RANGES:
         raise unknown("adapter.ranges", ranges, RANGES)
 
@@ -19,8 +19,8 @@ def check_ranges(ranges: str) -> None:
 class BinTable(nn.Module):
     """One learned row per bin.
 
-    "per-dimension" gives each dimension rows of its own: row = id + number of bins of the dimensions before it (the
-    paper's eq. 4 with an exclusive sum, so no row is wasted). Otherwise all dimensions share V rows.
+    With "per-dimension" each dimension has its own V rows: row = id + V * number of dimensions before it. This is the
+    paper's eq. 4 with an exclusive sum, so that every row is used. Otherwise all dimensions share V rows.
     """
 
     offsets: Tensor

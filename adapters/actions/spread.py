@@ -1,4 +1,4 @@
-"""Action embeddings with one token per action dimension: each dimension is predicted from those before it."""
+"""Action embeddings with one token per action dimension. Each dimension is predicted from the ones before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer.models.adapter import READOUTS
 
 
 class _Spread(nn.Module, ABC):
-    """One token per action dimension; s predicts a^0 and the token of a^{i-1} predicts a^i (eq. 5 and 6)."""
+    """One token per action dimension: s predicts a^0, and the token of a^{i-1} predicts a^i (eq. 5 and 6)."""
 
     spread = True
 
@@ -44,14 +44,17 @@ class _Spread(nn.Module, ABC):
 
     @abstractmethod
     def _values(self, values: Tensor, first: int) -> Tensor:
-        """Values (..., n) of dimensions `first` on -> tokens (..., n, D) that do not know their dimension yet."""
+        """Values (..., n) of dimensions `first` to `first + n` -> tokens (..., n, D), before the index is added."""
 
     @abstractmethod
     def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """`edges`, `rows` and `slope` of `ActionTables` for the tokens of `_values`."""
 
     def tables(self) -> ActionTables | None:
-        """The same tokens and values as tables, for kernels; None where anything is added to the parts of this file."""
+        """The same tokens and values as tables for the native kernels.
+
+        None where a class, method or hook of these parts was changed, or weights are not float32.
+        """
         if any(changes(self, _KNOWN)) or any(x.dtype != torch.float32 for x in self.parameters()):
             return None
         edges, rows, slope = self._lines()
@@ -60,7 +63,7 @@ class _Spread(nn.Module, ABC):
 
     def encode(self, values: Tensor, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> bin ids (..., n)."""
-        assert self.bins is not None  # whoever needs ids was built with a tokenizer
+        assert self.bins is not None  # tokenized embeddings are built with a tokenizer
         ids: Tensor = self.bins(values, first)
         return ids
 
@@ -74,7 +77,7 @@ class _Spread(nn.Module, ABC):
         return self.readout.predict(hidden, first, self.bins)
 
     def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
+        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) without padding."""
         return self.readout.loss(hidden, actions, mask, self.bins)
 
 

@@ -14,7 +14,7 @@ from transfer.errors import TransferError
 
 
 class _Whole(nn.Module):
-    """One token per step; the state token predicts the whole action."""
+    """One token per step. The hidden vector at the state token predicts the whole action."""
 
     spread = False
 
@@ -33,7 +33,7 @@ class _Whole(nn.Module):
         return self.readout.predict(hidden)
 
     def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count) over real numbers."""
+        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count) without padding."""
         return self.readout.loss(hidden, actions, mask)
 
 
@@ -52,9 +52,9 @@ class ActionEmbedding(_Whole):
 
 
 class ActionTokenizedEmbedding(_Whole):
-    """Table rows of all dimensions, summed into one token.
+    """The table rows of all dimensions, summed into one token.
 
-    A sum forgets which dimension a shared row came from, so the index of "shared+index" is a factor here.
+    The index of "shared+index" multiplies the rows here: after a sum, an added index would be the same for all actions.
     """
 
     tokenized = True

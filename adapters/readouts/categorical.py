@@ -1,4 +1,4 @@
-"""A readout over the bins of an action dimension, trained on cross-entropy."""
+"""A readout over the bins of each action dimension, trained on cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from transfer.adapters.tokenizers.bins import Bins
 class SpreadCategorical(nn.Module):
     """Logits over each dimension's own bins, trained on cross-entropy; predicts the mean of the distribution.
 
-    As in Gato, BeT and the Trajectory Transformer, which take the likeliest bin or draw one. Quantile bins are wide
-    where data are rare, so under noise the likeliest bin is often a wide one far from the mode: on Walker2d one adapter
-    scored 1 by the likeliest bin, 22 by drawing and 27 by the mean (20 episodes). Bins that a dimension does not use
-    are masked out.
+    Gato, BeT and the Trajectory Transformer have the same head but take the likeliest bin or sample one. Quantile bins
+    are wide where data are rare, so the likeliest bin is often a wide one far from the mode: on Walker2d one adapter
+    scored 1 with the likeliest bin, 22 with sampling and 27 with the mean (20 episodes). Unused bins are masked.
     """
 
     def __init__(self, width: int, action_size: int, per_dimension: bool, bins: int) -> None:
@@ -26,7 +25,7 @@ class SpreadCategorical(nn.Module):
 
     def logits(self, hidden: Tensor, first: int, bins: Bins | None) -> Tensor:
         """(..., n, D) -> (..., n, V)."""
-        assert bins is not None  # whoever reads over bins was built with a tokenizer
+        assert bins is not None  # the action embedding checks that there is a tokenizer
         n = hidden.shape[-2]
         logits = F.linear(hidden, self.weight, self.bias)
         if self.rows is not None:

@@ -10,7 +10,7 @@ from transfer.adapters.tokenizers.bins import Bins
 
 
 def _squared_error(predicted: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over real steps and dimensions of (B, T, A) errors, and how many there were."""
+    """Sum of the squared errors (B, T, A) of unmasked steps, and their count."""
     error = (predicted - actions).square() * mask[..., None]
     return error.sum(), mask.sum() * actions.shape[-1]
 
@@ -32,10 +32,10 @@ class WholeRegression(nn.Module):
 
 
 class SpreadRegression(nn.Module):
-    """A shared map from D to one number and tanh, trained on squared error (the tokenized-action paper's head).
+    """A shared linear map from D to one value and tanh, trained on squared error (the tokenized-action paper's head).
 
-    With `per_dimension` each action dimension adds an offset of its own to the shared vector, zero at the start: the
-    reading side of the index embedding. Without it this is the paper's head.
+    With `per_dimension` each action dimension adds its own offset, zero at the start, to the shared weight vector. It
+    is the counterpart of the index embedding; the paper's head has none.
     """
 
     def __init__(self, width: int, action_size: int, per_dimension: bool) -> None:

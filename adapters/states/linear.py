@@ -8,7 +8,7 @@ from transfer.adapters.small_linear import small_linear
 
 
 class LinearState(nn.Module):
-    """One token, one linear map: what the Decision Transformer and the tokenized-action paper use."""
+    """One token from one linear map, as in the Decision Transformer and the tokenized-action paper."""
 
     tokens = 1
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MLPState(nn.Module):
-    """One token from two hidden layers with GELU: room to translate one body into another's terms."""
+    """One token from two hidden layers with GELU, for bodies whose states need more than a linear map."""
 
     tokens = 1
 

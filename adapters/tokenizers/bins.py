@@ -10,9 +10,9 @@ from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
 
 
 class Bins(nn.Module):
-    """The tables of a fitted tokenizer on the device of the model; encodes as the tokenizer does.
+    """The tables of a fitted tokenizer as buffers, on the device of the model. Encodes as the tokenizer does.
 
-    They are buffers that are saved with the weights, and their one store: `tokenizer` reads them.
+    The buffers are saved with the weights and stored nowhere else; `tokenizer` makes a tokenizer from them.
     """
 
     edges: Tensor
@@ -30,11 +30,11 @@ class Bins(nn.Module):
         return torch.searchsorted(self.edges[first : first + n], columns, right=True).T.reshape(values.shape)
 
     def unused(self) -> Tensor:
-        """(A, V), which ids a dimension has no use for."""
+        """(A, V) whether a dimension does not use an id."""
         return F.pad(self.edges.isinf(), (1, 0))
 
     def tokenizer(self, kind: str) -> Tokenizer:
-        """The tokenizer of these tables."""
+        """Returns a tokenizer with these tables."""
         tokenizer = make_tokenizer(kind, self.centers.shape[1])
         tokenizer.edges_, tokenizer.centers_ = (x.detach().cpu().numpy().copy() for x in (self.edges, self.centers))
         tokenizer.n_used_ = (~self.unused()).sum(1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Fitted tokenizers out of the JSON of a checkpoint."""
+"""Reading a fitted tokenizer from the JSON of a checkpoint."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from transfer.numbers import seen
 
 
 def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
-    """The fitted tokenizer that `to_json` described, equal to the last bit.
+    """Returns the fitted tokenizer that `Tokenizer.to_json` wrote, equal to the bit.
 
     Raises:
-        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not fit together, that are no
-            ascending numbers, or whose ids decode to values of other ids.
+        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not match, edges that do not
+            ascend, or ids that decode into another bin.
     """
     if not isinstance(stored, dict):
         raise TransferError(f"a stored tokenizer has the keys kind, bins, edges, centers; got {seen(stored)}")
@@ -37,7 +37,7 @@ def _rows(table: Any, key: str) -> list[Any]:
 
 
 def _row(row: Any, key: str) -> Float32:
-    """One dimension's numbers in float32; an empty list holds none."""
+    """One dimension's table in float32. It may be empty."""
     try:
         with np.errstate(over="ignore"):
             numbers = np.asarray(row)

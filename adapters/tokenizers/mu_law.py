@@ -5,7 +5,7 @@ import numpy as np
 from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
 from transfer.adapters.tokenizers.uniform import grid
 
-# How far beyond -1 and 1 rounding can take an action; more is no bounded one.
+# Rounding can put a bounded action this far outside [-1, 1].
 ROUNDING = 1e-5
 # Gato's companding constants (arXiv 2205.06175, appendix B): sign(x) log(|x| mu + 1) / log(M mu + 1).
 MU, LARGEST = 100.0, 256.0
@@ -14,8 +14,8 @@ MU, LARGEST = 100.0, 256.0
 class MuLawTokenizer(Tokenizer):
     """Gato's tokens: bins of equal width on [-1, 1], after mu-law companding of values up to +-256.
 
-    As in Gato, a dimension whose data lie in [-1, 1] already (bounded actions, but for rounding) is not companded. The
-    bins do not depend on the data otherwise.
+    As in Gato, a dimension whose data lie in [-1, 1] (bounded actions) is not companded. Apart from that the bins do
+    not depend on the data.
     """
 
     kind = "mu-law"

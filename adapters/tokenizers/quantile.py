@@ -1,4 +1,4 @@
-"""Bins of equal mass, with a bin of their own for values that are common."""
+"""Bins of equal mass, with separate bins for frequent values."""
 
 import numpy as np
 
@@ -7,15 +7,16 @@ from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
 
 
 class QuantileTokenizer(Tokenizer):
-    """Bins of equal mass, except that a value holding more than 1/bins of the data (an atom) has a bin of its own.
+    """Bins of equal mass. A value that holds more than 1/bins of the data (an atom) gets its own bin.
 
-    Plain quantile bins break on ties: saturated actions fill many quantiles with one value, duplicate edges
-    collapse, and +-1 decodes to something else. Here the atoms are taken out first and the remaining bins are the
-    quantiles of the rest. An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges
-    are those of scikit-learn's KBinsDiscretizer (the oracle in the tests).
+    Plain quantile bins fail on ties: saturated actions fill many quantiles with one value, duplicate edges collapse,
+    and
+    -1 and 1 decode to other values. Here the atoms get their bins first, and the other bins are quantiles of the rest.
+    An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges equal those of
+    scikit-learn's KBinsDiscretizer (the oracle in the tests).
 
-    An edge beside an atom lies half way to the neighbouring value of the data. Bins that would hold no data are
-    left out, so every id below `n_used_` occurs in the data.
+    An edge beside an atom lies half way to the neighbouring value in the data. Bins without data are left out, so
+    every id below `n_used_` occurs in the data.
     """
 
     kind = "quantile"

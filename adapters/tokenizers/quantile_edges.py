@@ -1,4 +1,4 @@
-"""Where quantile bins end: bins of equal mass, and one of its own for a value that holds more (an atom).
+"""Edges of quantile bins: bins of equal mass, and one bin for each value that holds more than that (an atom).
 
 Letters in shapes: N values in the data, ascending.
 """
@@ -10,7 +10,7 @@ from transfer.adapters.tokenizers.tokenizer import Float32, Int64
 
 
 def quantile_edges(data: Float32, bins: int) -> Float32:
-    """Inner edges of the atom-aware quantile bins of ascending values (N,); every bin holds data."""
+    """Inner edges of the atom-aware quantile bins of ascending values (N,). Every bin holds data."""
     starts, single = _blocks(data, bins)
     stops = np.append(starts[1:], len(data))
     shares = _shares(stops - starts, single, bins)
@@ -23,10 +23,10 @@ def quantile_edges(data: Float32, bins: int) -> Float32:
 
 
 def _blocks(data: Float32, bins: int) -> tuple[Int64, npt.NDArray[np.bool_]]:
-    """First index of each block of ascending values (N,), and which are atoms; what lies between two atoms is a block.
+    """First index of each block of ascending values (N,), and which blocks are atoms.
 
-    Bins are intervals, so many atoms inside a continuous range can need more blocks than there are bins; then the
-    lightest atoms are given up.
+    A block is an atom, or the values between two atoms. Bins are intervals, so many atoms inside a continuous range can
+    need more blocks than there are bins. Then the lightest atoms stop being atoms.
     """
     first, stop = _atoms(data, bins)
     while True:
@@ -38,19 +38,19 @@ def _blocks(data: Float32, bins: int) -> tuple[Int64, npt.NDArray[np.bool_]]:
 
 
 def _atoms(data: Float32, bins: int) -> tuple[Int64, Int64]:
-    """Where each atom of ascending values (N,) begins and ends; of no more values than bins each is one."""
+    """Starts and ends of the atoms of ascending values (N,). With at most `bins` distinct values each is an atom."""
     changes = data[1:] != data[:-1]
     if np.count_nonzero(changes) < bins:
         first = np.concatenate([[0], np.flatnonzero(changes) + 1])
         return first, np.append(first[1:], len(data))
-    values = np.unique(data[:: len(data) // bins])  # one that is more than a step long lies on a step
+    values = np.unique(data[:: len(data) // bins])  # an atom is longer than the stride, so the stride hits it
     first, stop = (np.searchsorted(data, values, side=side) for side in ("left", "right"))
     atoms = (stop - first) * bins > len(data)
     return first[atoms], stop[atoms]
 
 
 def quantiles(data: Float32, parts: int) -> Float32:
-    """What divides ascending values (N,) into equal parts, (parts - 1,): `numpy.percentile` without copies."""
+    """Quantiles (parts - 1,) that divide ascending values (N,) into equal parts: `numpy.percentile` without copies."""
     place = (len(data) - 1) * (np.linspace(0, 100, parts + 1)[1:-1] / 100)
     before = place.astype(np.int64)
     low, high = data[before].astype(np.float64), data[np.minimum(before + 1, len(data) - 1)].astype(np.float64)
@@ -60,7 +60,7 @@ def quantiles(data: Float32, parts: int) -> Float32:
 
 
 def _shares(mass: Int64, single: npt.NDArray[np.bool_], bins: int) -> Int64:
-    """Bins of each block: 1 for an atom, the others share the rest by mass, at least 1 and `bins` in total."""
+    """Number of bins of each block: 1 for an atom. The others share the rest by mass, at least 1 each."""
     shares = np.ones(len(mass), np.int64)
     left = bins - len(mass)
     if single.all():
@@ -73,6 +73,6 @@ def _shares(mass: Int64, single: npt.NDArray[np.bool_], bins: int) -> Int64:
 
 
 def _between(low: Float32, high: Float32) -> Float32:
-    """Float32 edges with low < edge <= high, half way where float32 has such a number."""
+    """Float32 edges with low < edge <= high, half way between them where float32 has such a value."""
     middle = ((low.astype(np.float64) + high) / 2).astype(np.float32)
     return np.where(middle > low, middle, high)

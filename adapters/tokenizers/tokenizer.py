@@ -1,4 +1,7 @@
-"""What all tokenizers share."""
+"""The base class of action tokenizers, and making one by its name.
+
+Letters in shapes: N values in the data, A action dimensions.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -18,18 +21,18 @@ Int64 = npt.NDArray[np.int64]
 
 
 class Tokenizer(ABC):
-    """What the tokenizers share: everything except where the edges lie.
+    """Encodes and decodes by tables. A subclass chooses where the edges lie.
 
     Args:
         bins: size of the vocabulary of one dimension, at least 2.
 
     Raises:
-        TransferError: `bins` is no such number.
+        TransferError: `bins` is not such a number.
 
     After `fit`:
         edges_: (A, bins - 1) float32, ascending, unused entries +inf.
-        centers_: (A, bins) float32, what an id decodes to; unused ids repeat the last used one.
-        n_used_: (A,) int64, ids that `encode` can return; a readout masks the others.
+        centers_: (A, bins) float32, the decoded value of each id; unused ids repeat the last used one.
+        n_used_: (A,) int64, number of ids that `encode` can return; a readout masks the others.
     """
 
     kind: ClassVar[str] = ""
@@ -44,7 +47,7 @@ class Tokenizer(ABC):
         """Learn the edges of every dimension from values (N, A).
 
         Raises:
-            TransferError: no values, another number of axes, what is no array of numbers, NaN or infinite values.
+            TransferError: no values, not two axes, not an array of numbers, NaN or infinite values.
         """
         data = values if isinstance(values, np.ndarray) else own(values, "values to fit")
         if data.ndim != 2 or data.size == 0:
@@ -52,7 +55,7 @@ class Tokenizer(ABC):
         return self.fit_columns(data.T)
 
     def fit_columns(self, columns: Iterable[npt.ArrayLike]) -> Self:
-        """`fit` from the values (N,) of one dimension after another, of which one is held at a time.
+        """Learn from the values (N,) of one dimension at a time; only one column is in memory.
 
         Raises:
             TransferError: see `fit`.
@@ -61,7 +64,7 @@ class Tokenizer(ABC):
         return self
 
     def encode(self, values: npt.ArrayLike) -> Int64:
-        """Ids (..., A) int64, 0 to bins - 1 in every dimension, of values (..., A); beyond the data clamps.
+        """Ids (..., A) int64 in 0 to bins - 1 of values (..., A). Values beyond the data get the outermost bins.
 
         Raises:
             TransferError: not fitted, another number of dimensions, NaN or infinite values.
@@ -87,7 +90,7 @@ class Tokenizer(ABC):
         return decoded
 
     def unscaled(self, middle: Float32, half: Float32) -> Self:
-        """The same vocabulary for values (..., A) that are `middle + half * x` where this one's are x; both (A,)."""
+        """The same vocabulary for `middle + half * x` in place of x; `middle` and `half` are (A,)."""
         other = type(self)(self.bins)
         other.edges_, other.centers_ = (
             middle[:, None] + half[:, None] * table for table in (self.edges_, self.centers_)
@@ -96,7 +99,7 @@ class Tokenizer(ABC):
         return other
 
     def report(self, values: npt.ArrayLike) -> dict[str, list[float]]:
-        """What the vocabulary costs on values (N, A): one number per dimension for each of mae, max_error, n_used."""
+        """The reconstruction error on values (N, A): mae, max_error and n_used, a list per dimension each."""
         data = own(values, "values", dtype=np.float64)
         error = np.abs(self.decode(self.encode(data)) - data).reshape(-1, len(self.n_used_))
         return {
@@ -106,7 +109,7 @@ class Tokenizer(ABC):
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers for `json.dumps`; float32 survives exactly, and the padding is left out (JSON has no inf)."""
+        """Values for `json.dumps`. Float32 is kept exactly; the infinite padding is left out, as JSON has no inf."""
         used = self.n_used_.tolist()
         return {
             "kind": self.kind,
@@ -116,7 +119,7 @@ class Tokenizer(ABC):
         }
 
     def check(self) -> None:
-        """Raise TransferError unless it is fitted, its edges ascend and every id decodes to a value of its own bin."""
+        """Raise TransferError unless it is fitted, its edges ascend, and each id decodes into its own bin."""
         self._check_size((len(self.edges_),))
         for edges, centers, used in zip(self.edges_, self.centers_, self.n_used_, strict=True):
             inner, values = edges[: used - 1], centers[:used]
@@ -130,10 +133,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        """Inner edges (n - 1,) and decode values (n,), n <= bins, from the ascending values (N,) of one dimension."""
+        """Inner edges (n - 1,) and decoded values (n,), n <= bins, of the ascending values (N,) of one dimension."""
 
     def _store(self, tables: list[tuple[Float32, Float64]]) -> None:
-        """Pad the tables of all dimensions to one width."""
+        """Store the tables of all dimensions, padded to one width."""
         self.n_used_ = np.array([len(centers) for _, centers in tables], np.int64)  # (A,)
         self.edges_ = np.full((len(tables), self.bins - 1), np.inf, np.float32)  # (A, bins - 1)
         self.centers_ = np.empty((len(tables), self.bins), np.float32)  # (A, bins)
@@ -150,7 +153,7 @@ class Tokenizer(ABC):
 
 
 def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
-    """A tokenizer, not fitted yet, by its name in `transfer.registry`.
+    """Returns an unfitted tokenizer by its name in `transfer.registry`.
 
     Raises:
         TransferError: no tokenizer of that name.
@@ -160,7 +163,7 @@ def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
 
 
 def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:
-    """Values, or those of one dimension, as float32; raises on NaN, infinities and what float32 cannot hold."""
+    """Values (of one dimension) as float32. Raises TransferError for NaN, infinities and float32 overflow."""
     data: Float32 = own(values, f"values to {action}")
     if not np.isfinite(data).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(data))[0])

@@ -6,7 +6,7 @@ from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
 
 
 class UniformTokenizer(Tokenizer):
-    """Bins of equal width between the smallest and the largest value of a dimension; ids decode to bin centres."""
+    """Bins of equal width between the smallest and the largest value of a dimension. Ids decode to bin centres."""
 
     kind = "uniform"
 

@@ -1,4 +1,4 @@
-"""IA3: one scale for each key, value and feed-forward activation of a trunk (Liu et al. 2022, arXiv 2205.05638)."""
+"""IA3: a learned scale for each key, value and feed-forward activation of a trunk (Liu et al. 2022, 2205.05638)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from transfer.models.trunk import Gains
 
 
 class IA3(nn.Module):
-    """depth * (D + D + 4D) numbers, all one at the start, where they change nothing, to the bit.
+    """depth * (D + D + 4D) parameters. All start at one, which leaves the trunk's output unchanged to the bit.
 
-    The trunk takes them as an argument (`IA3.gains`); nothing in it is wrapped or renamed. Vectors are 1-D, so weight
-    decay, which spares tensors below 2-D, does not pull them to zero.
+    The trunk takes them as an argument (`IA3.gains`); none of its modules is wrapped or renamed. The vectors are 1-D
+    because weight decay leaves out tensors below 2-D, and decay would pull the scales towards zero.
     """
 
     def __init__(self, width: int, depth: int) -> None:

@@ -1,1 +1,1 @@
-"""The bundled behaviour policies and the datasets that are made with them."""
+"""The bundled behaviour policies, and datasets made with them."""

@@ -1,6 +1,6 @@
-"""Rolling out a bundled behaviour policy in real MuJoCo, many environments at a time.
+"""Generating episodes of a bundled behaviour policy in MuJoCo, several environments at a time.
 
-Letters: V environments stepped together, S state size, A action size, T steps of an episode.
+Letters: E environments stepped together, S state size, A action size, T steps of an episode.
 """
 
 import functools
@@ -20,18 +20,18 @@ from transfer.errors import TransferError
 from transfer.runtime.logs import quiet
 
 Array = NDArray[np.float32]
-NUM_ENVS = 16  # one forward pass for all of them; more gives no speed, as MuJoCo then takes nearly all the time
+NUM_ENVS = 16  # with one forward pass for all; with more of them MuJoCo takes nearly all the time
 # Exploration noise in units of the policy's own standard deviation (envs/bundled/behaviours/README.md).
 NOISE = {"hopper-medium": 1.0, "hopper-expert": 0.3, "walker2d-medium": 0.5, "walker2d-expert": 0.5}
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A Gaussian policy squashed by tanh: two hidden layers of ReLU, then a mean and a log standard deviation.
+    """A Gaussian policy squashed by tanh, with two hidden layers of ReLU.
 
     Attributes:
         name: such as "hopper-expert".
-        gym_id: the environment that it was trained in.
+        gym_id: the environment in which it was trained.
         weights: "W0 b0 W1 b1 W2 b2 log_std_W log_std_b", W (in, out), float32.
         noise: factor on the standard deviation.
         description: how it was trained, as JSON.
@@ -47,15 +47,15 @@ class Behaviour:
     def blocks(self) -> Array:
         """W1 as blocks of columns, (4, in, out / 4).
 
-        One product with the whole matrix is just large enough for OpenBLAS to share it among threads, which wait for
-        each other: on two busy cores that took 13 times as long.
+        OpenBLAS would split one product with the whole matrix over threads that wait for each other. On two busy cores
+        that took 13 times as long.
         """
         size = len(self.weights["W1"])
         return np.ascontiguousarray(self.weights["W1"].reshape(size, 4, -1).transpose(1, 0, 2))
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Reads one of the policies that come with the library."""
+        """Loads one of the bundled policies."""
         with resources.as_file(resources.files("transfer.envs.bundled") / "behaviours" / f"{name}.npz") as path:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -63,12 +63,12 @@ class Behaviour:
         return cls(name, json.loads(description)["env"], arrays, NOISE[name], description)
 
     def act(self, states: Array, normal: Array) -> Array:
-        """Actions (V, A) in [-1, 1] for states (V, S) and standard normal numbers (V, A)."""
+        """Actions (E, A) in [-1, 1] for states (E, S) and standard normal noise (E, A)."""
         w = self.weights
-        hidden = np.maximum(states @ w["W0"] + w["b0"], 0.0)  # (V, 256)
-        columns = np.matmul(hidden, self.blocks)  # (4, V, 64)
-        hidden = np.maximum(columns.transpose(1, 0, 2).reshape(hidden.shape) + w["b1"], 0.0)  # (V, 256)
-        mean = hidden @ w["W2"] + w["b2"]  # (V, A)
+        hidden = np.maximum(states @ w["W0"] + w["b0"], 0.0)  # (E, 256)
+        columns = np.matmul(hidden, self.blocks)  # (4, E, 64)
+        hidden = np.maximum(columns.transpose(1, 0, 2).reshape(hidden.shape) + w["b1"], 0.0)  # (E, 256)
+        mean = hidden @ w["W2"] + w["b2"]  # (E, A)
         std = np.exp(np.clip(hidden @ w["log_std_W"] + w["log_std_b"], -20.0, 2.0))
         actions: Array = np.tanh(mean + np.float32(self.noise) * std * normal)
         return actions
@@ -86,20 +86,20 @@ class Trajectory:
 
 
 class _Slot:
-    """One environment and the episode that runs in it."""
+    """One environment and its running episode."""
 
     def __init__(self, gym_id: str) -> None:
-        # The bare environment: the episode's end by time is counted here, and the wrappers cost a tenth of a step.
+        # Without wrappers, which cost a tenth of a step: `step` itself counts to the step limit.
         spec = gymnasium.spec(gym_id)
         if spec.max_episode_steps is None:
-            raise TransferError(f"environment {gym_id} has no step limit, so its episodes have no end")
+            raise TransferError(f"environment {gym_id} has no step limit, so its episodes may never end")
         self.limit = spec.max_episode_steps
         with quiet():
             self.env: gymnasium.Env[Any, Any] = gymnasium.make(spec, disable_env_checker=True).unwrapped
         self.episode = -1
 
     def start(self, entropy: tuple[int, int], episode: int) -> None:
-        """Begins an episode whose start and noise are functions of (seed, name, episode) alone."""
+        """Begins an episode. Its initial state and noise are functions of (seed, name, episode) alone."""
         self.episode, self.length, self.terminated = episode, 0, False
         rng = np.random.default_rng([*entropy, episode])
         self.seed = int(rng.integers(2**31))
@@ -112,7 +112,7 @@ class _Slot:
         self.observations[0] = state
 
     def step(self, action: Array) -> bool:
-        """Takes one step; True when the episode has ended."""
+        """Takes one step. Returns whether the episode has ended."""
         state, reward, self.terminated, _, _ = self.env.step(action)
         self.actions[self.length], self.rewards[self.length] = action, reward
         self.length += 1
@@ -120,17 +120,17 @@ class _Slot:
         return self.terminated or self.length == self.limit
 
     def trajectory(self) -> Trajectory:
-        """The episode so far, in arrays of its own."""
+        """Returns the episode so far, copied."""
         end = self.length
         observations, actions, rewards = self.observations[: end + 1], self.actions[:end], self.rewards[:end]
         return Trajectory(self.seed, observations.copy(), actions.copy(), rewards.copy(), self.terminated)
 
 
-def rollout(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int], None]) -> list[Trajectory]:
-    """Whole episodes of a behaviour, with `steps` steps or just more in total.
+def generate(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int], None]) -> list[Trajectory]:
+    """Generates whole episodes of a behaviour until they have `steps` steps.
 
-    Episodes are kept in the order in which they began, never in the order in which they ended: that order would fill
-    the dataset with short episodes.
+    Episodes are kept in the order in which they began. The order in which they ended would fill the dataset with short
+    episodes.
 
     Args:
         behaviour: the policy.
@@ -144,7 +144,7 @@ def rollout(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int
     most = 0
     try:
         for taken in _run(behaviour, slots, entropy, done, steps):
-            most = max(most, min(taken, steps))  # episodes that turn out not to be needed leave the count
+            most = max(most, min(taken, steps))  # the count drops when an episode turns out to be superfluous
             on_steps(most)
     finally:
         for slot in slots:
@@ -155,13 +155,13 @@ def rollout(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int
 def _run(
     behaviour: Behaviour, slots: list[_Slot], entropy: tuple[int, int], done: dict[int, Trajectory], steps: int
 ) -> Iterator[int]:
-    """Fills `done` with at least the episodes that are needed; yields the steps taken so far, now and then."""
+    """Fills `done` with at least the needed episodes. Yields the number of steps taken at intervals."""
     for episode, slot in enumerate(slots):
         slot.start(entropy, episode)
     running, begun = dict(enumerate(slots)), len(slots)  # slots by row
-    # Always the same rows, so that the arithmetic of an episode does not depend on which others are over.
-    states = np.zeros((len(slots), slots[0].observations.shape[1]), dtype=np.float32)  # (V, S)
-    normal = np.zeros((len(slots), slots[0].actions.shape[1]), dtype=np.float32)  # (V, A)
+    # An environment keeps its row, so that the arithmetic of an episode does not depend on which others have ended.
+    states = np.zeros((len(slots), slots[0].observations.shape[1]), dtype=np.float32)  # (E, S)
+    normal = np.zeros((len(slots), slots[0].actions.shape[1]), dtype=np.float32)  # (E, A)
     for tick in itertools.count():
         if not running:
             return
@@ -181,7 +181,7 @@ def _run(
 
 
 def _needed(done: dict[int, Trajectory], running: dict[int, _Slot], steps: int) -> int:
-    """How many episodes, from the first on, hold `steps` steps already; one more than were begun if all do not."""
+    """Number of first episodes that hold `steps` steps; one more than have begun if all together do not."""
     lengths = {slot.episode: slot.length for slot in running.values()}
     lengths |= {index: len(trajectory.rewards) for index, trajectory in done.items()}
     total = 0

@@ -1,12 +1,13 @@
-"""Datasets of the kind that D4RL has, made here and now from the bundled behaviour policies: no download needed."""
+"""Making datasets of the kinds that D4RL has from the bundled behaviour policies, without a network."""
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.envs.dataset_ids import BUNDLED, data_path, is_local
-from transfer.envs.writing.minari_format import episode_buffer, publish, staging, version, write_dataset
+from transfer.envs.writing.minari_format import episode_buffer, publish, staging, write_dataset
 from transfer.errors import TransferError, unknown
 from transfer.numbers import MOST_SEED, MOST_STEPS, whole
 from transfer.storage.files import read_json
@@ -21,7 +22,7 @@ class Made(tuple[str, ...]):
     """Ids of the datasets, in the order in which they are joined.
 
     Attributes:
-        made: whether the call made any of them; False when all were there already.
+        made: whether the call made any of them; False if all of them existed.
     """
 
     made: bool = False
@@ -34,17 +35,17 @@ def make_dataset(
     on_progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
 ) -> Made:
-    """Rolls out bundled policies and keeps the episodes as local Minari datasets.
+    """Makes local Minari datasets with the bundled policies.
 
-    The episodes are a function of (name of the policy, seed), so on one machine two calls give equal data. Datasets
-    appear all at once when everything is done: an error or Ctrl-C leaves nothing behind.
+    The episodes are a function of (name of the policy, seed), so two calls on one machine give equal data. The datasets
+    appear together at the end; after an error or Ctrl-C none does.
 
     Args:
         name: "hopper/medium", "hopper/expert", "hopper/medium-expert", and the same for walker2d.
-        steps: steps of each policy; its last episode is kept whole, so there are a few more.
+        steps: steps of each policy, and those that complete its last episode.
         seed: zero or more.
         on_progress: called with (steps taken, steps to take) over all policies.
-        overwrite: replace datasets that are there; otherwise they are kept as they are.
+        overwrite: replace existing datasets; otherwise they are kept.
 
     Returns:
         The ids, such as ("bundled/hopper/medium-v0", "bundled/hopper/expert-v0"), with `made`.
@@ -66,7 +67,7 @@ def make_dataset(
 
 
 def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int, int], None]) -> None:
-    from transfer.envs.bundled.generate import Behaviour, rollout
+    from transfer.envs.bundled.generate import Behaviour, generate
 
     total = steps * len(ids)
     with staging() as folder:
@@ -77,7 +78,7 @@ def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int,
             def on_steps(done: int, before: int = steps * index) -> None:
                 on_progress(before + done, total)
 
-            episodes = rollout(behaviour, steps, seed, on_steps)
+            episodes = generate(behaviour, steps, seed, on_steps)
             _write(folder / str(index), dataset_id, behaviour, episodes, {"steps": steps, "seed": seed})
         for index, dataset_id in enumerate(ids):
             publish(folder / str(index), dataset_id)
@@ -106,7 +107,7 @@ def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:
         before = read_json(data_path(dataset_id) / "metadata.json").get("bundled")
         made_with = whole(before["steps"], "steps"), whole(before["seed"], "seed")  # type: ignore[index]
     except (TransferError, TypeError, KeyError):
-        return  # edited or damaged: whoever reads it says so
+        return  # edited or damaged: loading reports it
     if made_with != (steps, seed):
         logger.warning(
             "%s is kept as it was made, with %d steps of seed %d; overwrite it to have %d steps of seed %d",

@@ -1,1 +1,1 @@
-"""The doctor: checks of a dataset. Each takes the survey of a dataset and returns findings."""
+"""The checks behind `transfer data check`. Each takes the survey of a dataset and returns findings."""

@@ -4,16 +4,16 @@ import re
 
 import numpy as np
 
-from transfer.envs.checks.environment_checks import installed
 from transfer.envs.checks.findings import Finding
 from transfer.envs.checks.survey import Data
+from transfer.envs.minari.metadata import installed
 
 _FIXED_IN = "1.4.3"  # of gymnasium-robotics; only -v2 is registered there
 _HAND = re.compile(r"AdroitHand(Door|Hammer|Relocate)\w*-v(\d+)")
 
 
 def adroit_reward_sign(data: Data) -> list[Finding]:
-    """Gymnasium-Robotics #220: until 1.4.3 the distance from hand to object was rewarded instead of punished."""
+    """Gymnasium-Robotics #220: before 1.4.3 the distance from hand to object was rewarded instead of punished."""
     made_in = str(data.collected_in.get("id", ""))
     match, here = _HAND.fullmatch(made_in), installed("gymnasium-robotics")
     if not match or here is None or data.settings.get("reward_type", "dense") != "dense":
@@ -37,10 +37,10 @@ def adroit_reward_sign(data: Data) -> list[Finding]:
 
 
 def _distance_is_rewarded(task: str, data: Data) -> bool | None:
-    """The sign as the first steps of the episodes show it, None where they cannot.
+    """Whether the first steps of the episodes reward the distance, None if they cannot tell.
 
-    With the right sign the reward of a hand that has not touched anything yet is at most -0.1 * distance: in relocate
-    it is exactly that, in door without the door's own part (adroit_relocate.py and adroit_door.py, step).
+    With the correct sign the reward before the first touch is at most -0.1 * distance: exactly that in relocate, and in
+    door without the door's own term (adroit_relocate.py and adroit_door.py, step).
     """
     pairs = [(one.opening, one.rewards[: len(one.opening)]) for one in data.episodes if len(one.opening)]
     if not pairs or task == "Hammer" or any(len(states) != len(rewards) for states, rewards in pairs):

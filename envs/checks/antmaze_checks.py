@@ -10,9 +10,9 @@ from transfer.envs.checks.survey import Data
 
 _JUMP = 2.0  # half a cell of the maze; an ant moves about 0.2 in a step
 _STILL = 0.01  # of the same units in a step
-_ROUNDING = 1e-3  # of the distance to the goal, for data kept in float32
-_WRONG_REWARDS = 0.01  # of the steps with a reward or at the goal
-_AFTER_GOAL = 0.1  # of all steps
+_ROUNDING = 1e-3  # of the distance to the goal, for data stored in float32
+_WRONG_REWARDS = 0.01  # share of the steps with a reward or at the goal
+_AFTER_GOAL = 0.1  # share of all steps
 _OLD = re.compile(r"(?:D4RL/antmaze/|antmaze-)((?:umaze|medium|large)[-\w]*)-v0")
 
 
@@ -27,7 +27,7 @@ def antmaze_v0(data: Data) -> list[Finding]:
 
 
 def antmaze_jumps(data: Data) -> list[Finding]:
-    """Two episodes stored as one: the ant is put back to the start in between."""
+    """Two episodes are stored as one: in between, the ant is set back to the start."""
     jumps = [(one.name, _moves(way)) for one, way in _ways(data)]
     wrong = [(name, moves) for name, moves in jumps if len(moves) and moves.max() > _JUMP]
     if not wrong:
@@ -48,7 +48,7 @@ def antmaze_reward(data: Data) -> list[Finding]:
     for one, way in _ways(data):
         far, paid = distances(way), one.rewards > 0.5
         sure = np.abs(far - radius) > _ROUNDING
-        sure[-1] &= not imported.get("repeats_last_observation", False)  # nobody saw where the last action led
+        sure[-1] &= not imported.get("repeats_last_observation", False)  # the last observation is missing
         near = far <= radius
         after += int(((near[1:] != paid) & sure[1:]).sum())
         before += int(((near[:-1] != paid) & sure[:-1]).sum())
@@ -75,7 +75,7 @@ def antmaze_first_goal(data: Data) -> list[Finding]:
 
 
 def antmaze_after_goal(data: Data) -> list[Finding]:
-    """Minari #296: a continuing task goes on at the goal, and most of that is standing still."""
+    """Minari #296: a continuing task does not end at the goal, and the ant mostly stands still there."""
     after, still = 0, 0
     for _, way in _ways(data):
         there = distances(way)[1:] <= data.goal_radius
@@ -99,7 +99,7 @@ def _ways(data: Data) -> list[tuple[Measured, Array]]:
 
 
 def _moves(way: Array) -> Array:
-    """(T,) how far the ant came in each step."""
+    """Distances (T,) that the ant moved in each step."""
     return np.linalg.norm(np.diff(way[:, :2], axis=0), axis=1)
 
 

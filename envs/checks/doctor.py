@@ -1,4 +1,4 @@
-"""Checks a local Minari dataset before anybody trains on it: `transfer data check ID`."""
+"""Checking a local Minari dataset before training: `transfer data check ID`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from transfer.envs.checks import adroit_checks, antmaze_checks, environment_chec
 from transfer.envs.checks.findings import CODES, SEVERITIES, Finding
 from transfer.envs.checks.survey import Data, survey
 
-__all__ = ["CODES", "Checkup", "Finding", "check_dataset", "render"]
+__all__ = ["CODES", "Checkup", "Finding", "as_text", "check_dataset"]
 _MODULES = (file_checks, value_checks, environment_checks, antmaze_checks, adroit_checks)
 _CHECKS = tuple(check for module in _MODULES for check in module.CHECKS)
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found in a dataset.
+    """The result of checking a dataset.
 
     Attributes:
         dataset_id: a Minari id.
-        facts: plain values for people and JSON; None where something is not known.
+        facts: plain values, None if not known.
         findings: errors first.
     """
 
@@ -33,31 +33,31 @@ class Checkup:
 
     @property
     def wrong(self) -> bool:
-        """Whether results got with this dataset would be wrong."""
+        """Whether results with this dataset would be wrong."""
         return any(one.severity == "error" for one in self.findings)
 
     def count(self, severity: str) -> int:
-        """Findings of a severity."""
+        """Number of findings of a severity."""
         return sum(one.severity == severity for one in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Returns plain values for a JSON file."""
         findings = [asdict(one) for one in self.findings]
         return {"dataset_id": self.dataset_id, "wrong": self.wrong, "facts": self.facts, "findings": findings}
 
 
 def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Checkup:
-    """Reads a dataset once and runs every check on it.
+    """Reads a dataset once and runs all checks.
 
     Args:
-        dataset_id: a Minari id on this machine, or a bundled name that stands for one dataset ("hopper/expert").
-        env: the environment to evaluate in, in place of the one that the metadata name; see `load_episodes`.
+        dataset_id: a Minari id on this machine, or a bundled name of one dataset ("hopper/expert").
+        env: the environment to evaluate in, in place of the metadata's; see `load_episodes`.
         trust: import and call whatever the metadata name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: an unknown name, a dataset that is not on this machine, or files that cannot be read.
     """
-    with np.errstate(all="ignore"):  # what is not finite is a finding
+    with np.errstate(all="ignore"):  # values that are not finite are a finding
         data = survey(dataset_id, env, trust)
         findings = [one for check in _CHECKS for one in check(data)]
         findings.sort(key=lambda one: SEVERITIES.index(one.severity))
@@ -87,19 +87,19 @@ def _facts(data: Data) -> dict[str, Any]:
     }
 
 
-def render(checkup: Checkup) -> str:
-    """The report as plain text: what the dataset is, then one line for each finding, then the verdict."""
+def as_text(checkup: Checkup) -> str:
+    """Returns the report as plain text: the facts, one line per finding, and the verdict."""
     wide = max((len(one.code) for one in checkup.findings), default=0)
     lines = [
         f"{one.code:{wide}}  {one.severity:7}  {one.message.rstrip('.')}. {one.advice}" for one in checkup.findings
     ]
     counts = ", ".join(f"{checkup.count(one)} {one}{'' if checkup.count(one) == 1 else 's'}" for one in SEVERITIES)
     verdict = "results would be wrong" if checkup.wrong else "nothing that makes results wrong"
-    head = [checkup.dataset_id, *_about(checkup.facts)]
+    head = [checkup.dataset_id, *_facts_lines(checkup.facts)]
     return "\n".join([*head, "", *lines, *[""] * bool(lines), f"{counts}: {verdict}"])
 
 
-def _about(facts: dict[str, Any]) -> list[str]:
+def _facts_lines(facts: dict[str, Any]) -> list[str]:
     """The facts in up to four lines."""
     lines = [f"  environment  {facts['environment'] or 'none'}" + (f" ({facts['name']})" if facts["name"] else "")]
     if facts["step_limit"]:

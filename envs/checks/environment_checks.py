@@ -1,16 +1,14 @@
-"""Checks of the environment: can it be built, is it the one of the data, its versions, limits and scores."""
+"""Checks of the environment: can it be built, does it match the data, its versions, limits and reference scores."""
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from transfer.data.environment.building.parsing import parsed
 from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.survey import Data
 from transfer.envs.fits import row_of
-from transfer.envs.minari.metadata import differ
+from transfer.envs.minari.metadata import differ, unmet_requirements
 from transfer.errors import TransferError
 from transfer.numbers import real
 
@@ -18,12 +16,12 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.version import Version
 
-_SAME_SCALE = 0.01  # of a scale's span, by which two tables of one origin may differ
-_SHOWN = 60  # characters of a setting
+_SAME_SCALE = 0.01  # share of a scale's span by which two tables of one origin may differ
+_SHOWN = 60  # characters of a setting in a message
 
 
 def no_environment(data: Data) -> list[Finding]:
-    """Without one there is training, but no result."""
+    """Without an environment training works and evaluation does not."""
     if not data.problem:
         return []
     message = f"there is no environment '{data.gym_id}' to evaluate in: {data.problem}"
@@ -32,7 +30,7 @@ def no_environment(data: Data) -> list[Finding]:
 
 
 def other_environment(data: Data) -> list[Finding]:
-    """Another version of the environment: 27 numbers of an ant against 105."""
+    """The environment is of another version than the data: an ant with 27 or with 105 observations."""
     if not data.mismatch:
         return []
     advice = "Evaluate in the version that made the data (the env_spec of its metadata), or use data of this version."
@@ -40,7 +38,7 @@ def other_environment(data: Data) -> list[Finding]:
 
 
 def other_bounds(data: Data) -> list[Finding]:
-    """One of the two rescales actions, or the data were made in another version."""
+    """Data and environment have different bounds: one rescales actions, or their versions differ."""
     if data.spaces is None or data.spec is None or not differ((data.layout.low, data.layout.high), data.spaces):
         return []
     message = f"the data have actions between {list(data.layout.low)} and {list(data.layout.high)}, "
@@ -50,7 +48,7 @@ def other_bounds(data: Data) -> list[Finding]:
 
 
 def own_statistics(data: Data) -> list[Finding]:
-    """A score would depend on how many environments are played at once."""
+    """With running statistics in a wrapper, scores depend on the number of parallel environments."""
     if data.spaces is None or not data.spaces.statistics:
         return []
     message = f"{', '.join(data.spaces.statistics)} around {data.gym_id} starts with empty statistics when it is built"
@@ -59,7 +57,7 @@ def own_statistics(data: Data) -> list[Finding]:
 
 
 def unknown_environment(data: Data) -> list[Finding]:
-    """Everything works, on the dataset's own scale."""
+    """An environment outside the catalog works, on the dataset's own scale."""
     if data.known or not data.gym_id:
         return []
     advice = "Scores and targets come from the dataset's own returns; compare raw returns with other work."
@@ -67,7 +65,7 @@ def unknown_environment(data: Data) -> list[Finding]:
 
 
 def evaluation_differs(data: Data) -> list[Finding]:
-    """Another map, limit or version for the evaluation, as the authors of the dataset chose it."""
+    """The authors of the dataset chose another map, limit or version for the evaluation."""
     one, two = data.collected_in, data.evaluated_in
     if not one or one == two:
         return []
@@ -93,7 +91,7 @@ def _change(key: str, before: object, after: object) -> str:
 
 
 def longer_than_limit(data: Data) -> list[Finding]:
-    """Returns of long episodes are out of reach of an evaluation; pen has a check of its own."""
+    """An evaluation cannot reach the returns of longer episodes. Pen has its own check."""
     limit = data.limit
     count = int((data.steps > limit).sum()) if limit else 0
     if not count or (data.known and data.known.name == "pen"):
@@ -105,8 +103,8 @@ def longer_than_limit(data: Data) -> list[Finding]:
 
 
 def mujoco_version(data: Data) -> list[Finding]:
-    """The same actions move the body elsewhere: measured between MuJoCo 3 and 4."""
-    for wanted, here in _unmet(data):
+    """The same actions move the body differently; measured between MuJoCo 3 and 4."""
+    for wanted, here in unmet_requirements(data.metadata):
         if wanted.name == "mujoco" and here and _major(wanted, here):
             message = f"recorded with {wanted}, here is mujoco {here}: the same actions move the body differently"
             advice = "Compare only results of one version, and name it; policies mostly transfer, replays do not."
@@ -115,10 +113,10 @@ def mujoco_version(data: Data) -> list[Finding]:
 
 
 def requirement_differs(data: Data) -> list[Finding]:
-    """All other packages that the metadata ask for."""
+    """The other packages that the metadata require."""
     odd = [
         f"{wanted} (here {here or 'not installed'})"
-        for wanted, here in _unmet(data)
+        for wanted, here in unmet_requirements(data.metadata)
         if not (wanted.name == "mujoco" and here and _major(wanted, here))
     ]
     if not odd:
@@ -128,39 +126,15 @@ def requirement_differs(data: Data) -> list[Finding]:
 
 
 def _major(wanted: Requirement, here: Version) -> bool:
-    """Whether a requirement that is not met names no version of the installed major."""
+    """Whether an unmet requirement pins other major versions than the installed one."""
     from packaging.version import Version
 
     pinned = [Version(one.version.removesuffix(".*")) for one in wanted.specifier if one.operator in ("==", "~=")]
     return bool(pinned) and all(one.major != here.major for one in pinned)
 
 
-def _unmet(data: Data) -> Iterator[tuple[Requirement, Version | None]]:
-    """Requirements in the metadata that this installation does not meet, with what is installed."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for text in data.metadata.get("requirements") or []:
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement:
-            continue
-        here = installed(wanted.name)
-        if here is None or not wanted.specifier.contains(here, prereleases=True):
-            yield wanted, here
-
-
-def installed(package: str) -> Version | None:
-    """The version of a package here, None where it is missing."""
-    from packaging.version import Version
-
-    try:
-        return Version(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def no_reference_scores(data: Data) -> list[Finding]:
-    """Then the dataset's smallest and largest return are the scale."""
+    """Without reference scores the dataset's smallest and largest return are the scale."""
     why = _misfit(data)
     if not data.gym_id or (not why and ((data.known and data.known.references) or _stored_scale(data))):
         return []
@@ -172,14 +146,14 @@ def no_reference_scores(data: Data) -> list[Finding]:
 
 
 def _misfit(data: Data) -> str:
-    """Why the scale of the table does not hold for this environment, "" where it does or there is none."""
+    """Says why the catalog's scale does not apply to this environment, "" if it does or there is none."""
     if data.spec is None or not data.known or not data.known.references:
         return ""
     return row_of(parsed(data.spec.gym_spec), data.spec.state_size, data.spec.action_size)[1]
 
 
 def reference_scores_differ(data: Data) -> list[Finding]:
-    """Stale or foreign numbers in the metadata, as reported of pen (Minari #303)."""
+    """The metadata have outdated or foreign reference scores, as reported for pen (Minari #303)."""
     stored, rows = _stored_scale(data), data.known.references if data.known else ()
     if not stored or not rows:
         return []
@@ -193,7 +167,7 @@ def reference_scores_differ(data: Data) -> list[Finding]:
 
 
 def _stored_scale(data: Data) -> tuple[float, float] | None:
-    """The reference scores in the metadata, None where there are none, or what is there is no number."""
+    """The reference scores in the metadata, None if there are none or they are not numbers."""
     low, high = data.metadata.get("ref_min_score"), data.metadata.get("ref_max_score")
     try:
         return real(low, "ref_min_score"), real(high, "ref_max_score")
@@ -202,7 +176,7 @@ def _stored_scale(data: Data) -> tuple[float, float] | None:
 
 
 def success_unknown(data: Data) -> list[Finding]:
-    """Success rates of the evaluation then have nothing to be compared with."""
+    """Without success in the data, an evaluation's success rates have no comparison."""
     if not data.known or not data.known.success or data.successes or not data.episodes:
         return []
     message = f"the data do not tell success ({data.known.success})"

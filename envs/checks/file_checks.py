@@ -1,4 +1,4 @@
-"""Checks of what lies in the file, of any environment: are the episodes whole, and are they what the file says?"""
+"""Checks of the data file, for any environment: are the episodes complete, and do they match the metadata?"""
 
 import re
 from collections import Counter
@@ -10,20 +10,20 @@ from transfer.envs.checks.survey import Data
 
 _TINY = 5  # steps
 _REPEATED = 0.1  # of the episodes
-# D4RL's "cloned" data are half demonstrations, copied until they are as many as the episodes of the cloned policy.
+# Half of D4RL's "cloned" data are demonstrations, repeated until they are as many as the cloned policy's episodes.
 _COPIED = re.compile(r"D4RL/(pen|door|hammer|relocate)/cloned-v\d+")
 _REPAIR = "Remove or repair these episodes."
 
 
 def no_episodes(data: Data) -> list[Finding]:
-    """An empty file."""
+    """The file has no episode."""
     if data.episodes:
         return []
     return [Finding("no-episodes", "error", "no episode in the data file", "Write or download the dataset again.")]
 
 
 def odd_names(data: Data) -> list[Finding]:
-    """What is no episode, however it is called, would be passed over."""
+    """A group with a similar name would be left out silently."""
     if not data.odd:
         return []
     message = f"{', '.join(data.odd[:5])}: {len(data.odd)} in the data file called like episodes, and no episodes"
@@ -32,24 +32,24 @@ def odd_names(data: Data) -> list[Finding]:
 
 
 def empty_episodes(data: Data) -> list[Finding]:
-    """Episodes of no steps."""
+    """Episodes without steps."""
     return _where(data, "empty-episodes", "without a step", lambda one: one.lengths.get("rewards") == 0)
 
 
 def arrays_missing(data: Data) -> list[Finding]:
-    """Arrays that every episode needs."""
+    """Episodes without a required array."""
     lost = sorted({path for one in data.episodes for path in one.missing})
     return _where(data, "arrays-missing", f"without {', '.join(lost)}", lambda one: bool(one.missing))
 
 
 def unsupported_spaces(data: Data) -> list[Finding]:
-    """Discrete actions, images and other spaces that are no vectors."""
+    """Discrete actions, images and other spaces that are not vectors."""
     advice = "Convert the dataset (Minari's writer takes arrays), or choose another one."
     return [Finding("unsupported-spaces", "error", text, advice) for text in data.unsupported]
 
 
 def observations_not_t_plus_1(data: Data) -> list[Finding]:
-    """One observation before each action and one after the last."""
+    """An episode has one observation before each action and one after the last."""
 
     def wrong(one: Measured) -> bool:
         counts = {count for path, count in one.lengths.items() if path.startswith("observations")}
@@ -59,7 +59,7 @@ def observations_not_t_plus_1(data: Data) -> list[Finding]:
 
 
 def lengths_disagree(data: Data) -> list[Finding]:
-    """Actions, rewards and flags: one of each a step."""
+    """Each step has one action, reward and flag."""
 
     def wrong(one: Measured) -> bool:
         return len({one.lengths[path] for path in ("actions", "rewards", *FLAGS) if path in one.lengths}) > 1
@@ -68,7 +68,7 @@ def lengths_disagree(data: Data) -> list[Finding]:
 
 
 def sizes_differ(data: Data) -> list[Finding]:
-    """Numbers per step against the declared spaces."""
+    """The shapes of the arrays match the declared spaces."""
     declared = data.layout.shapes
 
     def wrong(one: Measured) -> bool:
@@ -84,7 +84,7 @@ def sizes_differ(data: Data) -> list[Finding]:
 
 
 def counts_disagree(data: Data) -> list[Finding]:
-    """Metadata against file: a part that was lost, or metadata edited by hand."""
+    """The counts in metadata and file differ: a part was lost, or the metadata were edited."""
     said = data.metadata.get("total_episodes"), data.metadata.get("total_steps")
     found = len(data.episodes), int(data.steps.sum())
     if None in said or said == found:
@@ -94,7 +94,7 @@ def counts_disagree(data: Data) -> list[Finding]:
 
 
 def not_finite(data: Data) -> list[Finding]:
-    """NaN and infinity, one finding for all arrays."""
+    """NaN and infinity; one finding for all arrays."""
     steps: Counter[str] = Counter()
     for one in data.episodes:
         steps.update(one.unreal)
@@ -104,14 +104,14 @@ def not_finite(data: Data) -> list[Finding]:
 
 
 def flags_inside(data: Data) -> list[Finding]:
-    """Ends before the end: several episodes stored as one."""
+    """Flags before the last step: several episodes are stored as one."""
     count = sum(one.early for one in data.episodes)
     advice = "Split them at these flags: return-to-go and context run across the seams."
     return _where(data, "flags-inside", f"with {count:,} ends before the last step", lambda one: one.early > 0, advice)
 
 
 def no_end_flag(data: Data) -> list[Finding]:
-    """Episodes that just stop; nothing is computed from the flag, but a part may be missing."""
+    """Episodes without a flag at the end. Nothing is computed from it, but a part may be missing."""
     advice = "Check that no steps are missing; if they were cut on purpose, mark the last step as truncated."
     found = _where(data, "no-end-flag", "neither terminated nor truncated at the last step", _open_end, advice)
     return [Finding(one.code, "warning", one.message, one.advice) for one in found]
@@ -122,7 +122,7 @@ def _open_end(one: Measured) -> bool:
 
 
 def duplicate_episodes(data: Data) -> list[Finding]:
-    """Equal states and actions, number for number."""
+    """Episodes with equal states and actions."""
     counts = Counter(one.digest for one in data.episodes if one.digest)
     copies = sum(counts.values()) - len(counts)
     if not copies:
@@ -146,7 +146,7 @@ def tiny_episodes(data: Data) -> list[Finding]:
 
 
 def _where(data: Data, code: str, what: str, wrong: Callable[[Measured], bool], advice: str = _REPAIR) -> list[Finding]:
-    """An error that names how many episodes are wrong, and the first."""
+    """Returns an error with the number of wrong episodes and the first of them."""
     names = [one.name for one in data.episodes if wrong(one)]
     if not names:
         return []

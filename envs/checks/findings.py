@@ -1,4 +1,4 @@
-"""What a check of a dataset reports, and every code that a report may hold."""
+"""Findings of the checks, and all their codes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 CODES: dict[str, str] = {
-    # of any dataset: what is stored
+    # the stored arrays of any dataset
     "no-episodes": "the data file holds no episode",
     "odd-names": "the data file holds something that is called like an episode and is none (episode_x, episode_-1)",
     "empty-episodes": "episodes without a single step",
@@ -21,7 +21,7 @@ CODES: dict[str, str] = {
     "no-end-flag": "the last step is neither terminated nor truncated",
     "duplicate-episodes": "episodes that repeat an earlier one number for number",
     "tiny-episodes": "episodes of fewer than 5 steps",
-    # of any dataset: what the numbers say
+    # the values of any dataset
     "actions-out-of-range": "actions outside the action space",
     "saturated-actions": "many actions at a bound of the action space",
     "constant-actions": "action numbers that never change",
@@ -53,12 +53,12 @@ CODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check has to say.
+    """One finding of a check.
 
     Attributes:
         code: one of `CODES`.
         severity: "error": results would be wrong; "warning": they may mislead; "note": good to know.
-        message: one line: what, with the numbers seen.
+        message: one line: the fault, with the values seen.
         advice: one line: what to do.
     """
 
@@ -73,5 +73,5 @@ class Finding:
 
 
 def share(count: float, total: float) -> str:
-    """A part of a whole for people: "12 of 1,400 (0.86 %)"."""
+    """Formats a part of a whole: "12 of 1,400 (0.86 %)"."""
     return f"{count:,} of {total:,} ({100 * count / max(total, 1):.3g} %)"

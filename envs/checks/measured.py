@@ -1,7 +1,7 @@
-"""The episodes of a Minari file in numbers.
+"""Measuring the episodes of a Minari file for the checks.
 
-Letters: T steps of an episode, S state size, A action size. One episode is in memory at a time; of each only numbers
-for the whole episode are kept, its rewards, its first few steps and, in a maze, the way to the goal.
+Letters: T steps of an episode, S state size, A action size. One episode is in memory at a time. Of each episode the
+summary, the rewards, the first few states and, in a maze, the positions and goals are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.data.environment.observations import Slices, to_state
-from transfer.envs.minari.hdf5 import Arrays, episode_names
+from transfer.envs.minari.hdf5 import CheckedArrays, episode_names
 from transfer.errors import TransferError
 
 Array = NDArray[Any]
@@ -26,13 +26,13 @@ _AT_BOUND = 1e-6  # of the bound, at least of 1
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What every episode has to hold.
+class EpisodeLayout:
+    """The arrays that every episode must have.
 
     Attributes:
-        slices: of the state vector; None where the observations are not supported.
-        shapes: shape of one entry of each array that is needed, by its path in the episode ("observations/goal").
-        low: (A,) of the action space; empty where actions are not supported.
+        slices: of the state vector, None if the observations are not supported.
+        shapes: shape of one entry of each required array, by its path in the episode ("observations/goal").
+        low: (A,) of the action space, empty if the actions are not supported.
         high: (A,).
     """
 
@@ -44,26 +44,26 @@ class Layout:
 
 @dataclass(frozen=True)
 class Measured:
-    """One episode in numbers.
+    """The measurements of one episode.
 
     Attributes:
         name: of its group in the file.
-        missing: paths of arrays that are needed and not there.
+        missing: paths of required arrays that it lacks.
         lengths: entries of each array, by path.
         shapes: of one entry of each array, by path.
         rewards: (T,) float64.
         opening: (n, S) states after the first actions, n = `OPENING` or fewer.
-        way: (T + 1, 4) position and goal of a maze, None elsewhere.
-        low: smallest value of each column, of "states" (S,) and "actions" (A,); absent where they cannot be read.
+        way: (T + 1, 4) position and goal in a maze, None elsewhere.
+        low: smallest value of each column of "states" (S,) and "actions" (A,); absent if they cannot be read.
         high: the largest.
-        unreal: steps with a number that is not finite in float32, of each array with any.
+        unreal: number of steps with a value that is not finite in float32, of each array with any.
         ended: whether the last step is terminated or truncated.
-        early: flags before the last step.
-        digest: hash of states and actions, b"" where they cannot be read.
-        outside: action numbers outside the space.
-        excess: largest distance to the space.
-        at_bound: action numbers at a bound, or outside.
-        success: as the infos tell it, None where they do not.
+        early: number of flags before the last step.
+        digest: hash of states and actions, b"" if they cannot be read.
+        outside: number of action values outside the space.
+        excess: their largest distance to the space.
+        at_bound: number of action values at a bound, or outside.
+        success: of the infos, None if they have none.
     """
 
     name: str
@@ -91,21 +91,21 @@ class Measured:
 
 
 def distances(way: Array) -> Array:
-    """(T + 1,) from the position to the goal, of a way (T + 1, 4)."""
+    """Distances (T + 1,) from position to goal, of a way (T + 1, 4)."""
     return np.linalg.norm(way[:, :2] - way[:, 2:], axis=1)
 
 
-def measure_file(arrays: Arrays, layout: Layout) -> tuple[Measured, ...]:
+def measure_file(arrays: CheckedArrays, layout: EpisodeLayout) -> tuple[Measured, ...]:
     """Measures each episode of an open HDF5 file (groups "episode_<i>").
 
     Raises:
-        TransferError: an array lies in another file, or is larger than the file can hold.
+        TransferError: an array is in another file, or declared larger than what the file stores.
     """
     names, _ = episode_names(arrays.groups)
     return tuple(_measure(name, arrays, layout) for name in names)
 
 
-def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
+def _measure(name: str, arrays: CheckedArrays, layout: EpisodeLayout) -> Measured:
     stored = _stored(name, arrays)
     sizes = {path: one.shape for path, one in stored.items()}
     values = {path: stored[path][()] for path in (*layout.shapes, *FLAGS) if path in stored}
@@ -114,8 +114,8 @@ def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
     tables: dict[str, Array] = {key: table for key, table in read.items() if table is not None}
     rewards = np.asarray(whole.get("rewards", ()), dtype=np.float64)
     flags = {key: whole[key] for key in FLAGS if key in whole}
-    ends = [(flag != 0) & (flag == flag) for flag in flags.values()]  # a NaN is no end
-    # The observation after the last action is in no window, so its numbers do no harm.
+    ends = [(flag != 0) & (flag == flag) for flag in flags.values()]  # NaN is not an end
+    # The observation after the last action is in no training window, so its values are not checked.
     seen = {key: table[: len(rewards)] if key == "states" else table for key, table in tables.items()}
     return Measured(
         name=name,
@@ -134,8 +134,8 @@ def _measure(name: str, arrays: Arrays, layout: Layout) -> Measured:
     )
 
 
-def _stored(name: str, arrays: Arrays) -> dict[str, Any]:
-    """The arrays of numbers in an episode, not read yet, by path; infos left out."""
+def _stored(name: str, arrays: CheckedArrays) -> dict[str, Any]:
+    """The numeric arrays of an episode by path, without infos, not read yet."""
     found: dict[str, Any] = {}
     for key in ("observations", "actions", "rewards", *FLAGS):
         item = arrays.get(f"{name}/{key}")
@@ -152,7 +152,7 @@ def _is_array(part: Any) -> bool:
 
 
 def _states(values: Mapping[str, Array], slices: Slices | None) -> NDArray[np.float32] | None:
-    """The state vectors (T + 1, S), None where the observations do not allow it."""
+    """The state vectors (T + 1, S), None if the observations do not have the slices."""
     shown = {path.partition("/")[2]: values[path] for path in values if path.startswith("observations")}
     if slices is None or not shown or len({len(one) for one in shown.values()}) > 1:
         return None
@@ -163,7 +163,7 @@ def _states(values: Mapping[str, Array], slices: Slices | None) -> NDArray[np.fl
 
 
 def _way(values: Mapping[str, Array]) -> Array | None:
-    """Position and goal (T + 1, 4) where both are points in a plane."""
+    """Position and goal (T + 1, 4) if both are points in a plane."""
     paths = ("observations/achieved_goal", "observations/desired_goal")
     parts = [np.asarray(values[path], dtype=np.float64) for path in paths if path in values]
     if [one.shape[1:] for one in parts] != [(2,), (2,)] or len(parts[0]) != len(parts[1]):
@@ -172,18 +172,18 @@ def _way(values: Mapping[str, Array]) -> Array | None:
 
 
 def _columns(tables: Mapping[str, Array], rewards: Array, flags: Mapping[str, Array]) -> dict[str, Any]:
-    """Extremes of each column, and how many steps hold a number that float32 cannot."""
+    """Extremes of each column, and the number of steps with a value that is not finite in float32."""
     filled = {key: table for key, table in {**tables, "rewards": rewards[:, None]}.items() if len(table)}
     low, high = ({key: extreme(table, axis=0) for key, table in filled.items()} for extreme in (np.min, np.max))
-    fine = {key: (low[key] >= -_LARGEST) & (high[key] <= _LARGEST) for key in filled}  # not so when one is NaN
+    fine = {key: (low[key] >= -_LARGEST) & (high[key] <= _LARGEST) for key in filled}  # False for NaN
     wrong = [key for key in filled if not fine[key].all()]
     unreal = {key: int((~(np.abs(filled[key]) <= _LARGEST)).any(axis=1).sum()) for key in wrong}
     ends = {key: int((~np.isfinite(flag)).sum()) for key, flag in flags.items() if flag.dtype.kind == "f"}
     return {"low": low, "high": high, "unreal": unreal | {key: count for key, count in ends.items() if count}}
 
 
-def _bounds(actions: Array | None, layout: Layout) -> dict[str, Any]:
-    """How actions (T, A) lie to the bounds of their space; unbounded columns do not count."""
+def _bounds(actions: Array | None, layout: EpisodeLayout) -> dict[str, Any]:
+    """Action values (T, A) outside and at the bounds of their space; unbounded columns are left out."""
     if actions is None or not len(actions):
         return {"outside": 0, "excess": 0.0, "at_bound": 0}
     bounded = np.isfinite(layout.low) & np.isfinite(layout.high)
@@ -202,7 +202,7 @@ def _digest(tables: Iterable[Array]) -> bytes:
     return digest.digest()
 
 
-def _success(name: str, arrays: Arrays) -> bool | None:
+def _success(name: str, arrays: CheckedArrays) -> bool | None:
     told = arrays.get(f"{name}/infos/success")
     known = getattr(told, "dtype", np.dtype("O")).kind in "fiub"
     return bool(np.any(told[()])) if known and told is not None else None

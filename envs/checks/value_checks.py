@@ -1,4 +1,4 @@
-"""Checks of what the numbers say, of any environment: actions and their space, columns that never change, rewards."""
+"""Checks of the values, for any environment: actions outside their space, constant columns, constant rewards."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from transfer.envs.checks.findings import Finding, share
 from transfer.envs.checks.measured import Array
 from transfer.envs.checks.survey import Data
 
-_OTHER_UNITS = 0.1  # of the action numbers outside their space: not noise, but another scale
-_SATURATED = 0.1  # of the action numbers
+_OTHER_UNITS = 0.1  # a larger share of action values outside their space is another scale, not noise
+_SATURATED = 0.1  # share of the action values
 
 
 def actions_out_of_range(data: Data) -> list[Finding]:
-    """Environments clip them, so a few do no harm; many are actions in other units."""
-    outside, total = sum(one.outside for one in data.episodes), _action_numbers(data)
+    """A few such actions are harmless, because environments clip them. Many are in other units."""
+    outside, total = sum(one.outside for one in data.episodes), _action_count(data)
     if not outside:
         return []
     excess = max(one.excess for one in data.episodes)
@@ -27,8 +27,8 @@ def actions_out_of_range(data: Data) -> list[Finding]:
 
 
 def saturated_actions(data: Data) -> list[Finding]:
-    """Many equal values, on which quantile bins break."""
-    count, total = sum(one.at_bound for one in data.episodes), _action_numbers(data)
+    """Many equal values, on which plain quantile bins fail."""
+    count, total = sum(one.at_bound for one in data.episodes), _action_count(data)
     if count <= _SATURATED * total:
         return []
     message = f"{share(count, total)} action numbers lie at a bound of the action space"
@@ -37,7 +37,7 @@ def saturated_actions(data: Data) -> list[Finding]:
 
 
 def constant_actions(data: Data) -> list[Finding]:
-    """A joint that the behaviour never used cannot be learned."""
+    """A joint that the behaviour policy never used cannot be learned."""
     columns = _constant(data, "actions")
     if not len(columns):
         return []
@@ -48,7 +48,7 @@ def constant_actions(data: Data) -> list[Finding]:
 
 
 def constant_states(data: Data) -> list[Finding]:
-    """Numbers that say nothing, as the contact forces of an ant that are all zero."""
+    """State dimensions without information, such as contact forces that are all zero."""
     columns = _constant(data, "states")
     if not len(columns):
         return []
@@ -59,7 +59,7 @@ def constant_states(data: Data) -> list[Finding]:
 
 
 def constant_rewards(data: Data) -> list[Finding]:
-    """Return-to-go then only counts steps."""
+    """With constant rewards the return to go only counts steps."""
     extremes = [(one.low["rewards"][0], one.high["rewards"][0]) for one in data.episodes if "rewards" in one.low]
     values = {float(value) for pair in extremes for value in pair}
     if len(values) != 1:
@@ -69,18 +69,18 @@ def constant_rewards(data: Data) -> list[Finding]:
 
 
 def ranges(columns: Sequence[int] | Array) -> str:
-    """Ascending indices in short: [0, 3, 4, 5] is "0, 3-5"."""
+    """Formats ascending indices: [0, 3, 4, 5] is "0, 3-5"."""
     values = np.asarray(columns)
     runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
-def _action_numbers(data: Data) -> int:
+def _action_count(data: Data) -> int:
     return sum(one.lengths.get("actions", 0) for one in data.episodes) * len(data.layout.low)
 
 
 def _constant(data: Data, key: str) -> Array:
-    """Columns with one value in the whole dataset; none where there are fewer than two steps."""
+    """Columns with one value in the whole dataset, none if it has fewer than two steps."""
     found = [(one.low[key], one.high[key]) for one in data.episodes if key in one.low]
     if data.steps.sum() < 2 or not found:
         return np.zeros(0, dtype=np.int64)

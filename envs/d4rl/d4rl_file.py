@@ -1,4 +1,4 @@
-"""What one of D4RL's HDF5 files holds, read with h5py alone and as little at a time as is needed.
+"""Reading one of D4RL's HDF5 files, a few steps at a time.
 
 Letters: N steps of the file, T steps of an episode, S observation size, A action size.
 """
@@ -12,30 +12,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.envs.minari.hdf5 import Arrays as Held
-from transfer.envs.minari.hdf5 import cause
+from transfer.envs.minari.hdf5 import CheckedArrays, cause
 from transfer.errors import TransferError
 
 GOAL = "infos/goal"
-_CACHE = 32 << 20  # bytes for unpacked chunks of an array: those of a compressed file hold many episodes
+_CACHE = 32 << 20  # bytes for unpacked chunks of an array; a chunk of a compressed file holds many episodes
 
 
 @dataclass(frozen=True)
-class Arrays:
-    """The arrays of a file, by D4RL's names; they stay open, because each keeps its own cache of unpacked chunks."""
+class D4RLArrays:
+    """The open arrays of a file by D4RL's names. They stay open because each has its own cache of unpacked chunks."""
 
     file: Path
     of: Mapping[str, Any]
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """(N, size), with size 1 of what is (N,); () of what holds no numbers."""
+        """Returns (N, size), with size 1 for an array (N,); () for an array without numbers."""
         array = self.of[key]
         if getattr(array, "dtype", np.dtype(object)).kind not in "biuf" or not array.shape:
             return ()
         return (*array.shape, 1)[:2] if array.ndim == 1 else tuple(array.shape)
 
     def check(self) -> None:
-        """Raises TransferError unless all have N > 0 rows, and as many columns as they should."""
+        """Raises TransferError unless all have N > 0 rows and the expected number of columns."""
         (steps, size), (_, actions) = ((*self.shape(key), 0, 0)[:2] for key in ("observations", "actions"))
         if not steps:
             raise TransferError(f"{self.file} has no observations (N, size). Download it again.")
@@ -49,7 +48,7 @@ class Arrays:
                 )
 
     def rows(self, key: str, rows: slice) -> NDArray[Any]:
-        """Some steps of an array. Raises TransferError where one is not finite, or cannot be read."""
+        """Reads some steps of an array. Raises TransferError if a value is not finite or cannot be read."""
         with _reading(self.file):
             values: NDArray[Any] = self.of[key][rows]
         bad = np.argwhere(~np.isfinite(values))
@@ -61,13 +60,13 @@ class Arrays:
         return values
 
     def flags(self, key: str) -> NDArray[np.bool_]:
-        """(N,) of terminals or timeouts."""
+        """Reads terminals or timeouts (N,)."""
         return self.rows(key, slice(None)).reshape(-1).astype(bool)
 
 
 @contextlib.contextmanager
-def opened(file: Path, goals: bool) -> Iterator[Arrays]:
-    """The arrays of a file that has all that an import needs."""
+def opened(file: Path, goals: bool) -> Iterator[D4RLArrays]:
+    """Opens a file and checks that it has all arrays that an import needs."""
     import h5py
 
     if not file.is_file():
@@ -76,7 +75,7 @@ def opened(file: Path, goals: bool) -> Iterator[Arrays]:
     with contextlib.ExitStack() as stack:
         with _reading(file):
             source = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CACHE))
-            held = Held(source, file)
+            held = CheckedArrays(source, file)
             named = {key: held.get(key) for key in (*needed, "timeouts", "next_observations")}
             found = {key: array for key, array in named.items() if array is not None}
             have = ", ".join(list(source)[:12]) or "nothing"
@@ -84,14 +83,14 @@ def opened(file: Path, goals: bool) -> Iterator[Arrays]:
         if missing:
             hint = " The goals are part of what the ant sees, so no file is read without." if GOAL in missing else ""
             raise TransferError(f"{file} lacks {', '.join(missing)}; it has {have}. Is it one of D4RL's?{hint}")
-        arrays = Arrays(file, found)
+        arrays = D4RLArrays(file, found)
         arrays.check()
         yield arrays
 
 
 @contextlib.contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """What h5py raises where it cannot read a file, as TransferError."""
+    """Turns h5py's errors about an unreadable file into TransferError."""
     try:
         yield
     except TransferError:
@@ -100,10 +99,10 @@ def _reading(file: Path) -> Iterator[None]:
         raise TransferError(cause(file, error, "Download it again.")) from error
 
 
-def observations(arrays: Arrays, rows: slice) -> Any:
-    """(T + 1, S), the last the one after the last action, or the one before it again where the file has no other.
+def observations(arrays: D4RLArrays, rows: slice) -> Any:
+    """Returns observations (T + 1, S). The last one is repeated if the file has none after the last action.
 
-    An ant's (T + 1, 29) in a maze become x and y, 27 other numbers and the goal, as gymnasium_robotics shows them.
+    An ant's (T + 1, 29) in a maze become a Dict of x and y, 27 other values and the goal, as in gymnasium_robotics.
     """
     last, after = slice(rows.stop - 1, rows.stop), "next_observations"
     final = arrays.rows(after if after in arrays.of else "observations", last)

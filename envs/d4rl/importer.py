@@ -1,4 +1,4 @@
-"""D4RL's own HDF5 files as local Minari datasets, read with h5py alone: neither d4rl nor the old gym is needed.
+"""Importing D4RL's own HDF5 files as local Minari datasets. Needs h5py, neither d4rl nor the old gym.
 
 Letters: N steps of the file, E episodes, T steps of an episode, S observation size, A action size.
 """
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.envs.catalog import ENVIRONMENTS, KnownEnvironment, known_environment
-from transfer.envs.d4rl.d4rl_file import Arrays, observations, opened
-from transfer.envs.writing.minari_format import check_new_id, episode_buffer, new_id_of, publish, staging, write_dataset
+from transfer.envs.d4rl.d4rl_file import D4RLArrays, observations, opened
+from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
 from transfer.errors import TransferError
 from transfer.storage.files import as_path
 
 logger = logging.getLogger(__name__)
-# How D4RL's own files name the mazes.
+# Names of the mazes in D4RL's own files.
 _MAZES = {
     "ant-maze-u-maze": "antmaze-umaze",
     "ant-maze-big-maze": "antmaze-medium",
@@ -31,7 +31,13 @@ _MAZES = {
 
 @dataclass(frozen=True)
 class _Family:
-    """Files of one kind: the first version without known errors, the errors before it, and how the body differed."""
+    """One kind of files.
+
+    Attributes:
+        version: the first version without known errors.
+        errors: of the versions before.
+        physics: how the recording environment differed, as the end of a sentence.
+    """
 
     version: int
     errors: str
@@ -59,25 +65,25 @@ def import_d4rl(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Turns a file of D4RL into a local Minari dataset, which is there all at once, or after an error not at all.
+    """Imports a file of D4RL as a local Minari dataset. It appears as a whole, or not at all after an error.
 
     Args:
         file: such as hopper_medium_expert-v2.hdf5.
         env: short name of its environment, such as "hopper", "pen" or "antmaze-umaze".
         dataset_id: Minari id of the result; default: "imported/" and the name of the file with its version.
-        overwrite: replace a dataset that has this id.
+        overwrite: replace a dataset with this id.
         on_progress: called with (steps written, N).
 
     Returns:
         The Minari id.
 
     Raises:
-        TransferError: unknown environment, a version with known errors, an id that is taken or no Minari id, or a file
-            that is damaged, empty, not finite, of another environment or not laid out as D4RL's are.
+        TransferError: an unknown environment, a version with known errors, an invalid or taken id, or a file that is
+            damaged, empty, not finite, of another environment or not in D4RL's layout.
     """
     file = as_path(file, "the file")
     family, known = _checked_version(file.stem, env)
-    new_id = check_new_id(dataset_id or new_id_of(file.stem, "imported"), overwrite, "Replace it with --overwrite")
+    new_id = check_new_id(dataset_id or _new_id(file.stem), overwrite, "Replace it with --overwrite")
     with opened(file, goals=family is _ANTMAZE) as arrays:
         spec = _fitting_spec(known, arrays)
         _check_name(file, env)
@@ -95,14 +101,22 @@ def import_d4rl(
     return new_id
 
 
+def _new_id(stem: str) -> str:
+    """Returns a Minari id for a file of this name."""
+    name = re.sub(r"[^-a-z0-9_]", "-", stem.lower())
+    return f"imported/{name}{'' if re.search(r'.-v[0-9]+$', name) else '-v0'}"
+
+
 def episode_ends(
     terminals: NDArray[np.bool_], timeouts: NDArray[np.bool_] | None, limit: int = 1000
 ) -> NDArray[np.int64]:
-    """One past the last step of each episode, (E,) rising to N; the steps after the last mark are an episode too.
+    """Returns the end of each episode, one past its last step: (E,) ascending to N.
+
+    Steps after the last mark are an episode too.
 
     Args:
-        terminals: (N,) whether the task ended an episode there.
-        timeouts: (N,) whether the clock did; None: `limit` steps after its beginning.
+        terminals: (N,) whether an episode is terminated at a step.
+        timeouts: (N,) whether it is truncated there; None: truncated after `limit` steps.
         limit: in steps.
     """
     marked = terminals if timeouts is None else terminals | timeouts
@@ -114,7 +128,7 @@ def episode_ends(
 
 
 def _checked_version(stem: str, env: str) -> tuple[_Family, KnownEnvironment]:
-    """Refuses versions with known errors, and warns where the name tells none, as D4RL's own v0 files."""
+    """Refuses versions with known errors. Warns if the name has no version, as D4RL's own v0 files."""
     if "maze2d" in stem.lower():
         raise TransferError(f"{stem}: the rewards of maze2d are one step late (D4RL #194), so it is not imported.")
     known = known_environment(env)
@@ -128,7 +142,7 @@ def _checked_version(stem: str, env: str) -> tuple[_Family, KnownEnvironment]:
 
 
 def _check_name(file: Path, env: str) -> None:
-    """Refuses a file named after another environment: halfcheetah and walker2d, and all mazes, have equal sizes."""
+    """Refuses a file that is named after another environment: sizes do not tell halfcheetah from walker2d."""
     stem = file.stem.lower().replace("_", "-")
     names = {name: name for name in ENVIRONMENTS} | _MAZES
     found = [name for name in names if re.match(rf"{name}(?![a-z0-9])", stem)]
@@ -137,12 +151,12 @@ def _check_name(file: Path, env: str) -> None:
         raise TransferError(f"{file.name} is named after {named}, not {env}. Name its environment, or rename it.")
 
 
-def _fitting_spec(known: KnownEnvironment, arrays: Arrays) -> Any:
-    """The Gymnasium spec of the environment whose observations and actions are as large as those of the file."""
+def _fitting_spec(known: KnownEnvironment, arrays: D4RLArrays) -> Any:
+    """Returns the Gymnasium spec of the environment whose sizes are those of the file."""
     from transfer.data.environment.building.trust import registered
 
     fitting: dict[int, tuple[str, dict[str, Any]]] = {known.state_size: (known.gym_id, {})}
-    if known.name == "ant":  # D4RL's has the contact forces of 14 bodies, the world's too; v5 leaves those out
+    if known.name == "ant":  # D4RL has the contact forces of 14 bodies with the world; v5 leaves out the world
         fitting[111] = ("Ant-v4", {"use_contact_forces": True})
     if known.name.startswith("antmaze"):  # D4RL keeps the goal beside the observation
         fitting = {known.state_size - 2: (known.gym_id, {})}
@@ -158,9 +172,9 @@ def _fitting_spec(known: KnownEnvironment, arrays: Arrays) -> Any:
 
 
 def _episodes(
-    arrays: Arrays, ends: NDArray[np.int64], terminals: NDArray[np.bool_], on_progress: Callable[[int, int], None]
+    arrays: D4RLArrays, ends: NDArray[np.int64], terminals: NDArray[np.bool_], on_progress: Callable[[int, int], None]
 ) -> Iterator[Any]:
-    """One `EpisodeBuffer` at a time, with what is read for it."""
+    """Yields one `EpisodeBuffer` at a time, reading its steps only then."""
     for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
         rows = slice(start, end)
         actions, rewards = arrays.rows("actions", rows), arrays.rows("rewards", rows).reshape(-1)
@@ -168,8 +182,8 @@ def _episodes(
         on_progress(end, len(terminals))
 
 
-def _metadata(arrays: Arrays, family: _Family) -> dict[str, Any]:
-    """What the dataset says about where it comes from."""
+def _metadata(arrays: D4RLArrays, family: _Family) -> dict[str, Any]:
+    """The metadata about the origin of the dataset."""
     name, repeated = arrays.file.name, "next_observations" not in arrays.of
     last = "repeats the one before it, as the file has no other" if repeated else "is the file's next_observations"
     with arrays.file.open("rb") as stream:

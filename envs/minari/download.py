@@ -1,4 +1,4 @@
-"""Fetching a dataset from Minari's remote, or saying at once that it cannot be reached."""
+"""Downloading datasets from Minari's remote, with a quick error if it cannot be reached."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from transfer.envs.dataset_ids import bundled_name, check_known, closest_bundled
 from transfer.errors import TransferError
 
 logger = logging.getLogger(__name__)
-_PATIENCE = 1.0  # seconds; Minari itself retries for about 23
+_TIMEOUT = 1.0  # seconds; Minari itself retries for about 23
 
 
 def fetch(missing: Sequence[str]) -> None:
@@ -26,8 +26,8 @@ def fetch(missing: Sequence[str]) -> None:
         missing: Minari ids.
 
     Raises:
-        TransferError: an id that nobody knows, a bundled dataset that was not made yet, the remote cannot be reached,
-            or the download failed.
+        TransferError: an unknown id, a bundled dataset that was not made yet, an unreachable remote, or a failed
+            download.
     """
     check_known(missing)
     bundled = [one for one in missing if one.startswith("bundled/")]
@@ -43,7 +43,7 @@ def fetch(missing: Sequence[str]) -> None:
 
 
 def _download(dataset_id: str, missing: Sequence[str]) -> None:
-    """One download; what it printed goes to the log, and a failed one leaves no folder."""
+    """Downloads one dataset. Its output goes to the log, and a failed download leaves no folder."""
     folder = data_path(dataset_id).parent
     existed = folder.exists()
     printed, whole = io.StringIO(), False
@@ -67,7 +67,7 @@ def _download(dataset_id: str, missing: Sequence[str]) -> None:
 
 
 def remote_reachable() -> bool:
-    """Whether a connection to Minari's remote (or to the proxy in front of it) opens within about a second."""
+    """Whether a connection to Minari's remote, or to the proxy in front of it, opens within about a second."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
         return False
     proxy = urlsplit(urllib.request.getproxies().get("https", ""))
@@ -76,13 +76,13 @@ def remote_reachable() -> bool:
 
     def connect() -> None:
         with contextlib.suppress(OSError):
-            socket.create_connection((host, port), timeout=_PATIENCE).close()
+            socket.create_connection((host, port), timeout=_TIMEOUT).close()
             answered.set()
 
-    # A daemon thread, because looking up the name of the host obeys no timeout.
+    # In a daemon thread, because resolving the host name has no timeout.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(_PATIENCE * 1.3)
+    thread.join(_TIMEOUT * 1.3)
     return answered.is_set()
 
 

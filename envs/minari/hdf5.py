@@ -1,7 +1,7 @@
-"""Opening other people's HDF5 files: what they declare is compared with what they hold before anything is read.
+"""Opening HDF5 files of unknown origin: declared sizes are checked against stored ones before anything is read.
 
-An HDF5 file can name other files (external and soft links, external storage, virtual datasets), declare arrays that it
-does not hold, and unpack to a thousand times its size. Minari and D4RL write none of that, so none of it is read.
+An HDF5 file can refer to other files (external and soft links, external storage, virtual datasets), declare arrays that
+it does not store, and unpack to a thousand times its size. Minari and D4RL write no such files, so these are refused.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from transfer.envs.minari.remote import REMOTE
 from transfer.errors import TransferError
 
 _EPISODE = re.compile(r"episode_(0|[1-9][0-9]*)")
-_MOST_LINKS = 8  # followed on the way to one array, those inside other links too
-_PACKED_BEST = 1_100  # times smaller than what it unpacks to: the most that HDF5's own filters reach
+_MOST_LINKS = 8  # soft links followed on the way to one array, nested ones counted
+_PACKED_BEST = 1_100  # the largest compression ratio that HDF5's own filters reach
 _PACKED_MUCH = 100
-_HARMLESS = 1 << 26  # bytes of one array, however small it was packed
-_UNPACKED = 1 << 30  # bytes of one array that is packed more than `_PACKED_MUCH` times, or of one chunk
+_HARMLESS = 1 << 26  # bytes of one array that are accepted at any compression ratio
+_UNPACKED = 1 << 30  # bytes of one chunk, or of one array with a compression ratio above `_PACKED_MUCH`
 _WRITING = ("unable to lock file", "already open for write", "h5clear", "already open for")
 _FILTER = ("required filter", "plugin", "filter returned failure")
 
 
 @contextlib.contextmanager
 def opened(dataset_id: str, file: Path) -> Iterator[Any]:
-    """A dataset's HDF5 file; what h5py raises while it is open becomes a TransferError with the true cause."""
+    """Opens a dataset's HDF5 file. Errors of h5py while it is open become a TransferError with the cause."""
     import h5py
 
     try:
@@ -43,7 +43,7 @@ def opened(dataset_id: str, file: Path) -> Iterator[Any]:
 
 
 def cause(file: Path, error: Exception, advice: str) -> str:
-    """Why a file cannot be read, and what to do; `advice` is for a file that is damaged."""
+    """Says why a file cannot be read, and what to do. `advice` is for a damaged file."""
     text = " ".join(str(error).split())
     number = getattr(error, "errno", None)
     if number in (errno.EAGAIN, errno.EBUSY) or any(sign in text for sign in _WRITING):
@@ -65,7 +65,7 @@ def _filter_advice() -> str:
 
 
 def again(dataset_id: str) -> str:
-    """How to bring a dataset back, as a sentence."""
+    """Says how to get a dataset again, as a sentence."""
     if bundled_name([dataset_id]):
         return f"Make it again: {command_for(dataset_id)}"
     if dataset_id in REMOTE or dataset_id.startswith("imported/"):
@@ -74,17 +74,17 @@ def again(dataset_id: str) -> str:
 
 
 def episode_names(groups: Any) -> tuple[list[str], list[str]]:
-    """Names of the episodes of an open Minari file, "episode_0" first, and names that only look like one.
+    """Names of the episodes of an open Minari file in their order, and names that only begin like one.
 
-    A number may be missing, because a bad episode was removed.
+    Numbers may be missing, where an episode was removed.
     """
     named = [key for key in groups if key.startswith("episode")]
     good = sorted((key for key in named if _EPISODE.fullmatch(key)), key=lambda key: int(key[8:]))
     return good, sorted(set(named) - set(good))
 
 
-class Arrays:
-    """The arrays of one open HDF5 file, each looked at before it is handed out.
+class CheckedArrays:
+    """The arrays of one open HDF5 file. Each is checked before it is returned.
 
     Args:
         groups: the open file.
@@ -93,16 +93,16 @@ class Arrays:
 
     def __init__(self, groups: Any, file: Path) -> None:
         self.groups, self.file = groups, file
-        self._size = self._left = file.stat().st_size  # `_left`: bytes that no array seen so far lies in
-        self._seen: set[int] = set()  # where arrays that were looked at begin in the file
-        self._declared: dict[str, int] = {}  # bytes of each array by its path; one array may have many names
+        self._size = self._left = file.stat().st_size  # `_left`: bytes that belong to no array checked so far
+        self._seen: set[int] = set()  # addresses in the file of the checked arrays
+        self._declared: dict[str, int] = {}  # bytes of each array by its path; one array may have several
         self._unpacked = self._links = 0
 
     def get(self, path: str) -> Any | None:
-        """The group or array at a path, None where there is none.
+        """Returns the group or array at a path, None if there is none.
 
         Raises:
-            TransferError: it lies in another file, is declared larger than the file can hold, or cannot be unpacked.
+            TransferError: it is in another file, is declared larger than what the file stores, or cannot be unpacked.
         """
         self._links = _MOST_LINKS
         return self._walk(path)
@@ -113,7 +113,7 @@ class Arrays:
         found, walked = self.groups, ""
         for name in path.strip("/").split("/"):
             walked = f"{walked}/{name}".lstrip("/")
-            # The link first: following it may open another file.
+            # Looks at the link first, because following it may open another file.
             link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
             if link is None:
                 return None
@@ -130,11 +130,11 @@ class Arrays:
         return found
 
     def keys(self, path: str) -> list[str]:
-        """Names in the group at a path; none where there is no group."""
+        """Returns the names in the group at a path, none if there is no group."""
         return list(getattr(self.get(path), "keys", list)())
 
     def _check(self, array: Any, path: str) -> None:
-        """Raises TransferError unless the file holds what the array declares."""
+        """Raises TransferError unless the file stores what the array declares."""
         import h5py
 
         plan = array.id.get_create_plist()

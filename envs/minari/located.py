@@ -1,4 +1,4 @@
-"""Where the datasets lie that a caller means: by id or name, as a folder, or as a `MinariDataset`, filtered or not."""
+"""Locating datasets: by id or name, as a folder, or as a `MinariDataset`, filtered or not."""
 
 from __future__ import annotations
 
@@ -24,34 +24,29 @@ class Located:
 
     Attributes:
         dataset_id: Minari id.
-        file: its data file; metadata.json lies beside it.
-        indices: numbers of the episodes that are meant, None for all.
+        file: its data file; metadata.json is beside it.
+        indices: numbers of the chosen episodes, None for all.
     """
 
     dataset_id: str
     file: Path
     indices: tuple[int, ...] | None = None
 
-    @property
-    def metadata(self) -> Path:
-        """The JSON file that says what the dataset is."""
-        return self.file.with_name("metadata.json")
-
 
 def locate(source: Any) -> tuple[Located, ...]:
-    """The datasets that a source stands for, in order; ids that are not on this machine are downloaded.
+    """Locates the datasets that a source names, in order. Downloads ids that are not on this machine.
 
     Args:
         source: Minari ids and bundled names (comma-separated in one string), the folder of a dataset as a `Path`, a
-            `MinariDataset` with some or all of its episodes, or a sequence that mixes these.
+            `MinariDataset` with some or all of its episodes, or a sequence of these.
 
     Raises:
-        TransferError: something else, an unknown name, data that cannot be had, or episodes that are named twice.
+        TransferError: another type, an unknown name, a failed download, or an episode that is named twice.
     """
     items = list(source) if isinstance(source, list | tuple) else [source]
     texts = [item for item in items if isinstance(item, str)]
     if texts or not items:
-        fetch_missing(resolve(texts))
+        _download_missing(resolve(texts))
     found = [one for item in items for one in _of(item)]
     for index, one in enumerate(found):
         for other in found[:index]:
@@ -60,8 +55,7 @@ def locate(source: Any) -> tuple[Located, ...]:
     return tuple(found)
 
 
-def fetch_missing(ids: Sequence[str]) -> None:
-    """Downloads the ids that are not on this machine."""
+def _download_missing(ids: Sequence[str]) -> None:
     missing = [one for one in ids if not is_local(one)]
     if missing:
         fetch(missing)
@@ -72,7 +66,7 @@ def _of(item: Any) -> list[Located]:
         return [Located(one, data_path(one) / _FILE) for one in resolve(item)] if item.strip(" ,") else []
     if isinstance(item, os.PathLike):
         return [_of_folder(as_path(item, "the dataset's folder"))]
-    minari = sys.modules.get("minari")  # whoever has one of its datasets has imported it
+    minari = sys.modules.get("minari")  # a caller with a MinariDataset has imported minari
     if minari is not None and isinstance(item, minari.MinariDataset):
         return [_of_dataset(item)]
     raise TransferError(
@@ -82,7 +76,7 @@ def _of(item: Any) -> list[Located]:
 
 
 def _of_folder(path: Path) -> Located:
-    """A dataset by its folder, the folder "data" in it, or its data file."""
+    """Locates a dataset by its folder, by the folder "data" in it, or by its data file."""
     places = (path / "data" / _FILE, path / _FILE, path)
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -95,7 +89,7 @@ def _of_folder(path: Path) -> Located:
 
 
 def _of_dataset(dataset: Any) -> Located:
-    """A dataset that Minari has opened, with the episodes that are left in it."""
+    """Locates the episodes of an opened `MinariDataset`."""
     indices = tuple(int(index) for index in dataset.episode_indices)
     if not indices:
         raise TransferError(f"dataset '{dataset.id}' was filtered until no episode was left; at least one is needed")

@@ -1,4 +1,4 @@
-"""Packing datasets into arrays on disk, memory-mapped from then on; `transfer.envs.minari.entries` says when they hold.
+"""Packing datasets into arrays on disk and mapping them; `transfer.envs.minari.entries` says when an entry is valid.
 
 Letters: N steps altogether, E episodes, S state size, A action size.
 """
@@ -33,20 +33,20 @@ from transfer.runtime.logs import warn_once
 
 logger = logging.getLogger(__name__)
 _STAGED = ".writing-"
-_TRIES, _PAUSE = 4, 0.2  # to read a file that another process replaces meanwhile; seconds between two
+_TRIES, _PAUSE = 4, 0.2  # attempts to read a file that another process replaces; seconds between two
 _OLD_ENTRY = re.compile("[0-9a-f]{24}")  # of formats before the fourth
 
 
 def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Episodes:
-    """The episodes of some datasets over read-only memory maps: from the cache, or packed now.
+    """Returns the episodes of some datasets over read-only memory maps, from the cache or packed now.
 
     Args:
-        located: the datasets, in their order.
-        specs: the environment that each is of; the scale of an unknown one comes from all returns.
+        located: the datasets, in order.
+        specs: the environment of each; the scale of an unknown environment is measured on all returns.
 
     Raises:
-        TransferError: the datasets do not fit together, one of them is damaged or is being written to, or there is
-            room for them neither on the disk nor in memory. There is no entry then.
+        TransferError: the datasets cannot be joined, one of them is damaged or being written, or they fit neither on
+            the disk nor in memory. No entry is written then.
     """
     for one, spec in zip(located[1:], specs[1:], strict=True):
         check_joinable((specs[0], [located[0].dataset_id]), (spec, [one.dataset_id]))
@@ -63,7 +63,7 @@ def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Epis
 
 
 def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: Path) -> Episodes:
-    """Written to a cache entry and mapped from there; where it cannot be written the arrays stay in memory."""
+    """Writes a cache entry and maps it. If it cannot be written, the arrays are kept in memory."""
     states = [_state(one.file) for one in located]
     sources = [scan(one.dataset_id, one.file, spec, one.indices) for one, spec in zip(located, specs, strict=True)]
     try:
@@ -79,19 +79,19 @@ def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: P
         if opened is not None:
             return opened
         _check_unchanged(states)
-        raise OSError("what was written could not be read back")
+        raise OSError("the entry that was written cannot be read back")
     except OSError as error:
         warn_once(logger, f"no cache for {', '.join(one.dataset_id for one in located)}: {error}")
         return _in_memory(sources)
 
 
 def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -> Episodes | None:
-    """Episodes over read-only memory maps, None when the entry is missing, damaged, or of other files."""
+    """Returns the episodes of an entry, None if it is missing, damaged or out of date."""
     try:
         found = read_entry(entry, [one.file for one in located])
     except FileNotFoundError:
         if entry.exists():
-            logger.warning("the cache entry %s is not whole and is made again", entry)
+            logger.warning("the cache entry %s is incomplete and is made again", entry)
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, TransferError) as error:
         logger.warning("the cache entry %s is damaged and is made again: %s", entry, error)
@@ -99,28 +99,28 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
     if found is None:
         return None
     index, arrays = found
-    return Episodes.over(arrays, spec, _once(one.dataset_id for one in located), index["content_hash"])
+    return Episodes.over(arrays, spec, _distinct(one.dataset_id for one in located), index["content_hash"])
 
 
-def _once(ids: Iterable[str]) -> list[str]:
-    """The ids in their order; parts of one dataset have the same."""
+def _distinct(ids: Iterable[str]) -> list[str]:
+    """The ids in order, each once: several parts of one dataset share an id."""
     return list(dict.fromkeys(ids))
 
 
-def shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
-    """Shapes of states (N, S), actions (N, A) and rewards (N,)."""
+def _shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
+    """The shapes (N, S), (N, A) and (N,) of states, actions and rewards."""
     steps = sum(sum(source.lengths.values()) for source in sources)
     spec = sources[0].spec
     return {"states": (steps, spec.state_size), "actions": (steps, spec.action_size), "rewards": (steps,)}
 
 
-def offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
-    """(E + 1,) first step of each episode, and N."""
+def _offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
+    """(E + 1,) the first step of each episode, and N."""
     return np.cumsum([0, *(length for source in sources for length in source.lengths.values())], dtype=np.int64)
 
 
 def _bytes(sources: Sequence[Source]) -> int:
-    return sum(4 * int(np.prod(shape, dtype=np.float64)) for shape in shapes(sources).values())
+    return sum(4 * int(np.prod(shape, dtype=np.float64)) for shape in _shapes(sources).values())
 
 
 def _check_room(folder: Path, sources: Sequence[Source]) -> None:
@@ -132,21 +132,21 @@ def _check_room(folder: Path, sources: Sequence[Source]) -> None:
 
 
 def _write_arrays(folder: Path, sources: Sequence[Source]) -> None:
-    """Plain appending: a full disk is then an OSError, where writing to a map would kill the process."""
+    """Appends block by block: then a full disk is an OSError, where writing to a map would kill the process."""
     with contextlib.ExitStack() as stack:
         files = {}
-        for key, shape in shapes(sources).items():
+        for key, shape in _shapes(sources).items():
             files[key] = stack.enter_context(_new_file(folder / f"{key}.npy"))
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(files[key], header)
         for block in itertools.chain.from_iterable(map(blocks_of, sources)):
             for key, values in block.items():
                 files[key].write(np.ascontiguousarray(values, "<f4").data)
-        np.save(stack.enter_context(_new_file(folder / "offsets.npy")), offsets(sources))
+        np.save(stack.enter_context(_new_file(folder / "offsets.npy")), _offsets(sources))
 
 
 def _new_file(path: Path) -> Any:
-    """A new file that only this user reads and writes, whatever the umask."""
+    """Opens a new file that only this user can read and write, whatever the umask."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
@@ -156,27 +156,27 @@ def _index(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
 
 
 class _Changed(TransferError):
-    """A data file that was replaced or written to while it was read: reading it again may do."""
+    """A data file was replaced or written to while it was read. Reading it again may succeed."""
 
 
 def _state(file: Path, content: bool = True) -> State:
     try:
         return State.of(file, content)
     except FileNotFoundError as error:
-        raise _Changed(f"{file} went away while it was read") from error
+        raise _Changed(f"{file} was removed while it was read") from error
 
 
 def _check_unchanged(states: Sequence[State]) -> None:
-    """Raises _Changed if a data file is not what it was."""
+    """Raises _Changed if a data file has changed."""
     for before in states:
         if _state(Path(before.path), content=False).stamp != before.stamp:
             raise _Changed(f"{before.path} was written to while it was read. Let its writer finish first.")
 
 
 def _publish(folder: Path, entry: Path) -> None:
-    """Puts a finished entry in the place of one of earlier files; what older versions and killed processes left goes.
+    """Moves a finished entry to its place, and removes what older versions and killed processes left.
 
-    Another process that packs the same files may be a moment ahead: then its entry, which is equal, stays.
+    If another process published an entry of the same files a moment before, its equal entry stays.
     """
     new = folder / "entry"
     files = list(folder.iterdir())
@@ -197,7 +197,7 @@ def _publish(folder: Path, entry: Path) -> None:
 
 
 def _in_memory(sources: Sequence[Source]) -> Episodes:
-    """The same without a cache."""
+    """Packs into memory, without a cache entry."""
     needed, free = _bytes(sources), _free_memory()
     if free is not None and needed > free:
         ids = ", ".join(one.dataset_id for one in sources)
@@ -205,19 +205,19 @@ def _in_memory(sources: Sequence[Source]) -> Episodes:
             f"{ids} takes {needed / 1e9:.1f} GB as float32, more than the {free / 1e9:.1f} GB of memory that are free. "
             "Set XDG_CACHE_HOME to a folder with room, from where it is mapped."
         )
-    arrays: dict[str, NDArray[Any]] = {key: np.empty(shape, ARRAYS[key]) for key, shape in shapes(sources).items()}
-    arrays["offsets"] = offsets(sources)
+    arrays: dict[str, NDArray[Any]] = {key: np.empty(shape, ARRAYS[key]) for key, shape in _shapes(sources).items()}
+    arrays["offsets"] = _offsets(sources)
     start = 0
     for block in itertools.chain.from_iterable(map(blocks_of, sources)):
         end = start + len(block["rewards"])
         for key, values in block.items():
             arrays[key][start:end] = values
         start = end
-    return Episodes.over(arrays, sources[0].spec, _once(source.dataset_id for source in sources))
+    return Episodes.over(arrays, sources[0].spec, _distinct(source.dataset_id for source in sources))
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that are free, None where the system does not say."""
+    """Bytes of free memory, None if the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))

@@ -1,4 +1,4 @@
-"""Reading Minari's HDF5 files in blocks of steps, so that neither a large dataset nor a long episode lies in memory.
+"""Reading Minari's HDF5 files in blocks of steps: neither a dataset nor a long episode is in memory as a whole.
 
 Letters: E episodes, S state size, A action size, T steps of an episode.
 """
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.packed import first_not_finite
-from transfer.envs.minari.hdf5 import Arrays, again, episode_names, opened
+from transfer.envs.minari.hdf5 import CheckedArrays, again, episode_names, opened
 from transfer.errors import TransferError, unknown
 
 Packed = dict[str, NDArray[np.float32]]
-_BLOCK = 1 << 25  # bytes of observations that are read at once
+_BLOCK = 1 << 25  # bytes of observations in one block
 
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset that is about to be read: its shapes were looked at, its numbers not yet.
+    """One dataset whose shapes were checked and whose values are not read yet.
 
     Attributes:
         dataset_id: Minari id.
         file: the HDF5 file.
-        spec: sizes, slices and Gymnasium spec; the scale of an unknown environment is not known yet.
-        lengths: steps of each episode "episode_<i>", in their order.
+        spec: sizes, slices and Gymnasium spec; the scale of an unknown environment is measured later.
+        lengths: steps of each episode "episode_<i>", in order.
     """
 
     dataset_id: str
@@ -40,21 +40,22 @@ class Source:
 
 
 def scan(dataset_id: str, file: Path, spec: EnvironmentSpec, indices: tuple[int, ...] | None = None) -> Source:
-    """Looks at the shapes of every episode.
+    """Checks the shapes of every episode.
 
-    Minari stores T + 1 observations and T of the rest for each episode; Dict observations are a group of arrays.
+    For each episode Minari stores T + 1 observations and T actions, rewards and flags. Dict observations are a group of
+    arrays.
 
     Args:
         dataset_id: Minari id.
         file: the HDF5 file.
-        spec: what an episode has to hold.
-        indices: numbers of the episodes that are meant, in their order; default: all.
+        spec: sizes and slices that every episode must have.
+        indices: numbers of the chosen episodes, in order; default: all.
 
     Raises:
-        TransferError: the file is not whole HDF5, has no episodes, or an episode is not what `spec` says.
+        TransferError: the file is damaged, has no episodes, or an episode does not match `spec`.
     """
     with opened(dataset_id, file) as groups:
-        arrays, (names, odd) = Arrays(groups, file), episode_names(groups)
+        arrays, (names, odd) = CheckedArrays(groups, file), episode_names(groups)
         where = f"dataset '{dataset_id}', {{}} of {file}"
         if odd:
             raise TransferError(f"{where.format(odd[0])} is no episode; they are called episode_0, episode_1 and so on")
@@ -70,17 +71,17 @@ def scan(dataset_id: str, file: Path, spec: EnvironmentSpec, indices: tuple[int,
 
 
 def blocks_of(source: Source) -> Iterator[Packed]:
-    """The steps in order, as {"states": (n, S), "actions": (n, A), "rewards": (n,)} of n steps of one episode each.
+    """Yields the steps in order, as {"states": (n, S), "actions": (n, A), "rewards": (n,)} of n steps of one episode.
 
-    All are float32; the infos are left alone.
+    All arrays are float32. Infos are not read.
 
     Raises:
-        TransferError: a number is not finite, or the file cannot be read to its end.
+        TransferError: a value is not finite, or the file cannot be read to its end.
     """
     rows = max(1, _BLOCK // (8 * source.spec.state_size))
     paths = [f"observations/{key}".rstrip("/") for key in _observation_sizes(source.spec)]
     with opened(source.dataset_id, source.file) as groups:
-        arrays = Arrays(groups, source.file)
+        arrays = CheckedArrays(groups, source.file)
         for index, (name, steps) in enumerate(source.lengths.items()):
             found = {path: arrays.get(f"{name}/{path}") for path in (*paths, "actions", "rewards")}
             for start in range(0, steps, rows):
@@ -91,7 +92,7 @@ def blocks_of(source: Source) -> Iterator[Packed]:
 
 
 def check_file(path: Path, dataset_id: str) -> None:
-    """Raises TransferError, with the command that brings it back, if the data file is missing."""
+    """Raises TransferError, with the command that gets the dataset again, if the data file is missing."""
     if not path.is_file():
         raise TransferError(
             f"dataset '{dataset_id}' lacks its data file {path} (only Minari's hdf5 format is read). "
@@ -99,8 +100,8 @@ def check_file(path: Path, dataset_id: str) -> None:
         )
 
 
-def _length(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> int:
-    """T of one episode, whose arrays must be of numbers, fit together and fit the spec."""
+def _length(arrays: CheckedArrays, name: str, where: str, spec: EnvironmentSpec) -> int:
+    """Returns T of one episode. Raises TransferError unless its arrays match each other and the spec."""
     _check_keys(arrays, name, where, spec)
     sizes = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
     found = {path: _numbers(arrays, name, path, where) for path in (*sizes, "actions", "rewards")}
@@ -118,8 +119,8 @@ def _length(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> int
     return steps
 
 
-def _numbers(arrays: Arrays, name: str, path: str, where: str) -> Any:
-    """The array at a path of an episode, which must hold real numbers."""
+def _numbers(arrays: CheckedArrays, name: str, path: str, where: str) -> Any:
+    """Returns the array at a path of an episode. Raises TransferError unless it holds real numbers."""
     array = arrays.get(f"{name}/{path}")
     dtype = getattr(array, "dtype", None)
     if dtype is None or not hasattr(array, "ndim"):
@@ -129,8 +130,8 @@ def _numbers(arrays: Arrays, name: str, path: str, where: str) -> Any:
     return array
 
 
-def _check_keys(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) -> None:
-    """Raises TransferError unless an episode has its arrays, and observations of the kind that the spec has."""
+def _check_keys(arrays: CheckedArrays, name: str, where: str, spec: EnvironmentSpec) -> None:
+    """Raises TransferError unless an episode has its arrays, and observations with the keys of the spec."""
     have = arrays.keys(name)
     missing = [key for key in ("observations", "actions", "rewards") if key not in have]
     if missing:
@@ -145,15 +146,15 @@ def _check_keys(arrays: Arrays, name: str, where: str, spec: EnvironmentSpec) ->
 
 
 def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
-    """Numbers under each key of the observation; "" stands for a flat one."""
+    """Size of the observation under each key; "" stands for a flat observation."""
     sizes = {one.key: one.size for one in spec.slices}
     return sizes | {one.minus: one.size for one in spec.slices if one.minus and one.minus not in sizes}
 
 
 def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, rows: slice) -> Packed:
-    """Some steps of an episode that `scan` has looked at, out of its arrays by path."""
+    """Reads some steps of an episode that `scan` has checked, from its arrays by path."""
     shown = {path.partition("/")[2]: array[rows] for path, array in arrays.items() if path.startswith("observations")}
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
+    with np.errstate(over="ignore"):  # a float32 overflow becomes infinite, which is reported
         actions, rewards = (arrays[key][rows].astype(np.float32) for key in ("actions", "rewards"))
     return {"states": spec.to_state(shown.get("", shown)), "actions": actions, "rewards": rewards}
 

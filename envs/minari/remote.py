@@ -1,7 +1,7 @@
-"""The datasets that Minari offers to everybody, as a list that ships with the library: no network is asked for it.
+"""The datasets on Minari's public remote, as a list that ships with the library, so that it needs no network.
 
-Taken from minari.farama.org in 2026. Those of images and discrete actions (atari/..., minigrid/...) are left out,
-because nothing here can learn from them.
+Taken from minari.farama.org in 2026. Datasets with images or discrete actions (atari/..., minigrid/...) are left out,
+because the library supports neither.
 """
 
 import os
@@ -21,10 +21,10 @@ _GROUPS: dict[str, tuple[tuple[str, ...], str]] = {
     "D4RL/kitchen/{}-v2": (("complete", "mixed", "partial"), ""),
     **{f"D4RL/pointmaze/{size}{{}}-v2": (("", "-dense"), "") for size in ("open", "umaze", "medium", "large")},
 }
-# Id of each dataset, and the short name of its environment, "" where the library has no table of it.
+# Ids of the datasets, with the short name of the environment, "" if it is not in the catalog.
 REMOTE: dict[str, str] = {group.format(label): env for group, (labels, env) in _GROUPS.items() for label in labels}
 
 
 def is_minaris_own() -> bool:
-    """Whether the remote is the one of the list; MINARI_REMOTE may name another, of which nothing is known."""
+    """Whether the configured remote is the one of this list; MINARI_REMOTE may name another."""
     return os.environ.get("MINARI_REMOTE", _DEFAULT).rstrip("/") == _DEFAULT

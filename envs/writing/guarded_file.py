@@ -1,7 +1,7 @@
-"""A file that HDF5 writes to through Python, so that a full disk is an error and no crash.
+"""A file object for h5py that turns a full disk into an error in place of a crash.
 
-HDF5 cannot close a file whose last numbers it could not write: the process dies. Here the first error is kept, what
-follows is dropped, and whoever writes asks for it when the file is closed.
+HDF5 ends the process if it cannot write the last data of a file when it closes it. This file stores the first error,
+drops all later writes, and raises the error in `check`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-class CarefulFile(io.RawIOBase):
+class GuardedFile(io.RawIOBase):
     """A new file, open for reading and writing.
 
     Args:
@@ -22,43 +22,43 @@ class CarefulFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self._place = self._size = 0
-        self.error: OSError | None = None  # the first thing that could not be written
+        self.error: OSError | None = None  # of the first failed write
 
     def check(self) -> None:
-        """Raises OSError if anything was not written."""
+        """Raises the OSError of the first failed write, if there is one."""
         if self.error is not None:
             raise self.error
 
     def close(self) -> None:
-        """Waits until everything is on the disk."""
+        """Closes the file when everything is on the disk."""
         if not self.closed:
             self._try(lambda: os.fsync(self._handle))
             os.close(self._handle)
         super().close()
 
     def readable(self) -> bool:
-        """HDF5 reads back what it wrote."""
+        """True: HDF5 reads what it has written."""
         return True
 
     def writable(self) -> bool:
-        """It is new."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """HDF5 writes headers last."""
+        """True: HDF5 writes headers last."""
         return True
 
     def tell(self) -> int:
-        """Where the next byte goes."""
+        """Position of the next byte."""
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Goes to a place in the file."""
+        """Moves to a position."""
         self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        """Reads what was written; what was dropped reads as zeros."""
+        """Reads into a buffer. Dropped bytes read as zeros."""
         view = memoryview(buffer).cast("B")
         found = os.pread(self._handle, len(view), self._place)
         view[:] = found + bytes(len(view) - len(found))
@@ -66,7 +66,7 @@ class CarefulFile(io.RawIOBase):
         return len(view)
 
     def write(self, buffer: Any) -> int:
-        """Writes all of a buffer, or drops it where something before could not be written."""
+        """Writes a whole buffer, or drops it after an error."""
         view = memoryview(buffer).cast("B")
         self._try(lambda: self._write(view, self._place))
         self._place += len(view)
@@ -74,7 +74,7 @@ class CarefulFile(io.RawIOBase):
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
-        """Cuts the file, or makes it longer."""
+        """Changes the size of the file."""
         self._size = self._place if size is None else size
         self._try(lambda: os.ftruncate(self._handle, self._size))
         return self._size

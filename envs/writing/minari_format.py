@@ -1,16 +1,15 @@
-"""Writing local datasets in Minari's format: staged in a hidden folder, published by one rename."""
+"""Writing local datasets in Minari's format: in a hidden staging folder, published by one rename."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from transfer.envs.dataset_ids import MAKING, data_path, datasets_root, is_id, is_local
 from transfer.envs.minari.remote import REMOTE
-from transfer.envs.writing.guarded_file import CarefulFile
+from transfer.envs.writing.guarded_file import GuardedFile
 from transfer.envs.writing.staging import recover, set_aside, staged
 from transfer.errors import TransferError
 from transfer.numbers import seen
@@ -19,24 +18,24 @@ from transfer.storage.files import write_json
 
 @contextlib.contextmanager
 def staging() -> Iterator[Path]:
-    """A hidden folder beside the datasets, where Minari does not look, so that publishing is one rename.
+    """Makes a hidden folder beside the datasets, which Minari does not list, so that publishing is one rename.
 
-    What processes that were killed left there is cleared away first.
+    Left-over folders of killed processes are cleaned up first.
 
     Raises:
         TransferError: the folder of the datasets cannot be written to.
     """
     root = datasets_root()
     with contextlib.ExitStack() as stack:
-        with _said():
+        with _write_errors():
             recover(root, MAKING)
             folder = stack.enter_context(staged(root, MAKING))
         yield folder
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
-    """What cannot be written is an error for people, and says that nothing was lost."""
+def _write_errors() -> Iterator[None]:
+    """Turns an OSError into a TransferError that says what to do and that nothing was lost."""
     try:
         yield
     except OSError as error:
@@ -47,17 +46,17 @@ def _said() -> Iterator[None]:
 
 
 def check_new_id(dataset_id: Any, overwrite: bool, advice: str) -> str:
-    """An id that a new dataset may have.
+    """Returns the id if a new dataset may have it.
 
     Args:
-        dataset_id: as a user gave it.
-        overwrite: whether it may be that of a dataset which is there.
-        advice: how to have it overwritten, as in "Replace it with overwrite=True".
+        dataset_id: the user's.
+        overwrite: whether a dataset with this id may exist.
+        advice: how to overwrite, such as "Replace it with overwrite=True".
 
     Raises:
-        TransferError: it is not of Minari's grammar, one of the bundled or remote datasets', or taken.
+        TransferError: the id is not in Minari's grammar, belongs to a bundled or remote dataset, or is taken.
     """
-    namespace = str(dataset_id).rpartition("/")[0]  # Minari has none of one letter
+    namespace = str(dataset_id).rpartition("/")[0]  # Minari allows no namespace of one letter
     if not isinstance(dataset_id, str) or not is_id(dataset_id) or len(namespace) == 1:
         raise TransferError(
             f"{seen(dataset_id)} is no id for a dataset. Wanted: letters, digits, - and _, a version at the end, and a "
@@ -78,20 +77,20 @@ def write_dataset(
     metadata: dict[str, Any],
     spaces: tuple[Any, Any] | None = None,
 ) -> None:
-    """Writes one dataset.
+    """Writes one dataset into a folder.
 
-    Minari's own storage writes straight to the final place, and ends the process where the disk is full.
+    Minari's own storage is not used: it writes to the final place, and a full disk ends the process.
 
     Args:
-        folder: in the staging folder, not there yet.
-        dataset_id: the name it is published under.
-        spec: Gymnasium `EnvSpec` of the environment that made it, and that evaluates; or that spec as JSON.
-        episodes: of `episode_buffer`; taken one at a time.
-        metadata: what else to say about it.
-        spaces: of the observations and actions; default: those of an environment that is built from the spec.
+        folder: a path in the staging folder that does not exist yet.
+        dataset_id: the id under which it will be published.
+        spec: Gymnasium `EnvSpec` of the environment that made it and evaluates it, or that spec as JSON.
+        episodes: results of `episode_buffer`, consumed one at a time.
+        metadata: further entries of metadata.json.
+        spaces: of observations and actions; default: those of an environment built from the spec.
 
     Raises:
-        TransferError: the disk is full, or cannot be written to.
+        TransferError: the disk is full or cannot be written to.
     """
     import minari
     from minari.serialization import serialize_space
@@ -99,7 +98,7 @@ def write_dataset(
     text = spec if isinstance(spec, str) else spec.to_json()
     observation_space, action_space = spaces or _spaces(text)
     data = folder / "data"
-    with _said():
+    with _write_errors():
         data.mkdir(parents=True)
         counts = _write_episodes(data / "main_data.hdf5", episodes)
         size = (data / "main_data.hdf5").stat().st_size
@@ -114,7 +113,7 @@ def write_dataset(
         "minari_version": minari.__version__,
         "dataset_size": round(size / 1e6, 1),
     }
-    with _said():
+    with _write_errors():
         write_json(data / "metadata.json", {**ours, **counts, **metadata})
 
 
@@ -126,11 +125,11 @@ def _spaces(gym_spec: str) -> tuple[Any, Any]:
 
 
 def _write_episodes(path: Path, episodes: Iterable[Any]) -> dict[str, int]:
-    """Writes the data file, in Minari's layout, and counts what is in it."""
+    """Writes the data file in Minari's layout and counts its episodes and steps."""
     import h5py
 
     counts = {"total_episodes": 0, "total_steps": 0}
-    with contextlib.closing(CarefulFile(path)) as raw:
+    with contextlib.closing(GuardedFile(path)) as raw:
         with h5py.File(raw, "w", track_order=True) as file:
             for index, episode in enumerate(episodes):
                 group = file.create_group(f"episode_{index}")
@@ -148,7 +147,7 @@ def _write_episodes(path: Path, episodes: Iterable[Any]) -> dict[str, int]:
 
 
 def _write_arrays(group: Any, key: str, values: Any) -> None:
-    """An array, or a mapping of such, that Minari can append to."""
+    """Writes an array, or a mapping of arrays, to which Minari can append."""
     if isinstance(values, Mapping):
         inner = group.create_group(key)
         for name, value in values.items():
@@ -165,15 +164,15 @@ def episode_buffer(
     seed: int | None = None,
     infos: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Minari's `EpisodeBuffer` of a whole episode, terminated or else truncated at its last step.
+    """Returns Minari's `EpisodeBuffer` of an episode that is terminated or truncated at its last step.
 
     Args:
         observations: (T + 1, S), or a mapping of such.
         actions: (T, A).
         rewards: (T,).
-        terminated: whether the task ended it.
+        terminated: whether it was terminated; otherwise it was truncated.
         seed: of the reset.
-        infos: arrays (T + 1, ...) of what the environment told besides, by name.
+        infos: arrays (T + 1, ...) by name.
     """
     import numpy as np
     from minari.data_collector import EpisodeBuffer
@@ -191,18 +190,18 @@ def episode_buffer(
 
 
 def publish(staged_folder: Path, dataset_id: str) -> None:
-    """Moves a finished dataset to its place; one that was there goes away only after that, and comes back otherwise.
+    """Moves a finished dataset to its place.
 
-    Between the two renames the old one has no name. A process killed there leaves it to whoever looks next, see
-    `transfer.envs.writing.staging.recover`.
+    An old dataset is moved aside before, and back if the new one cannot be moved. If the process is killed between the
+    two renames, the next look at the datasets restores the old one; see `transfer.envs.writing.staging.recover`.
 
     Raises:
-        TransferError: the disk is full, or cannot be written to.
+        TransferError: the disk is full or cannot be written to.
     """
     from minari.namespace import create_namespace, list_local_namespaces
 
     final, namespace = data_path(dataset_id).parent, dataset_id.rpartition("/")[0]
-    with _said():
+    with _write_errors():
         if namespace and namespace not in list_local_namespaces():
             with contextlib.suppress(ValueError):  # another process made it
                 create_namespace(namespace)
@@ -213,16 +212,3 @@ def publish(staged_folder: Path, dataset_id: str) -> None:
             if before is not None and not final.exists():
                 before.rename(final)
             raise
-
-
-def new_id_of(stem: str, namespace: str) -> str:
-    """A Minari id for a file of this name."""
-    name = re.sub(r"[^-a-z0-9_]", "-", stem.lower())
-    return f"{namespace}/{name}{'' if re.search(r'.-v[0-9]+$', name) else '-v0'}"
-
-
-def version(package: str) -> str:
-    """The installed version of a package."""
-    import importlib.metadata
-
-    return importlib.metadata.version(package)

@@ -1,6 +1,6 @@
-"""Recording episodes while somebody's own loop plays an environment.
+"""Recording episodes in the user's own loop.
 
-Letters: T steps of an episode, S numbers of an observation, A of an action.
+Letters: T steps of an episode, S observation size, A action size.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ Observation = Array | dict[str, Array]
 
 
 @dataclass
-class Recording:
-    """One episode as it was played; everything in it is a copy.
+class RecordedEpisode:
+    """One recorded episode. All arrays are copies.
 
     Attributes:
-        observations: T + 1 of them, each (S,) or a mapping of such, in the types of the environment's space.
-        actions: T of them, (A,) each, as they were asked for.
+        observations: T + 1 of them, each (S,) or a mapping of such, in the dtypes of the environment's space.
+        actions: T of them, (A,) each, as passed to `step`.
         rewards: T of them.
-        successes: T of them: 1 yes, 0 no, -1 nothing said.
-        seed: of the reset, None where none was given.
-        terminated: whether the task ended it; else it was cut, by a limit, by a reset, or because it is still running.
+        successes: T of them: 1 success, 0 none, -1 not reported.
+        seed: of the reset, None if it had none.
+        terminated: whether it was terminated. Otherwise it counts as truncated: by a limit, by a reset, or because it
+            is still running.
     """
 
     observations: list[Observation]
@@ -52,36 +53,36 @@ class Recording:
         return len(self.rewards)
 
     def stacked(self) -> Observation:
-        """Observations (T + 1, S), or a mapping of such."""
+        """Returns the observations (T + 1, S), or a mapping of such."""
         first = self.observations[0]
         if isinstance(first, dict):
             return {key: np.stack([one[key] for one in self.observations]) for key in first}
         return np.stack(self.observations)  # type: ignore[arg-type]
 
-    def told(self) -> dict[str, Array]:
-        """Infos (T + 1, ...) as Minari keeps them: success, where the environment spoke of it."""
+    def infos(self) -> dict[str, Array]:
+        """Returns infos (T + 1, ...) as Minari stores them: success, if the environment reported it."""
         if max(self.successes, default=-1) < 0:
             return {}
         return {"success": np.array([0, *self.successes]) > 0}
 
 
 class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that remembers what is done in it.
+    """A wrapper that records the episodes of an environment.
 
         env = Recorder(gymnasium.make("Pendulum-v1"))
         ... reset and step it as always ...
         episodes = env.episodes()
         save_dataset(env, "mine/pendulum-v0")
 
-    An episode that is cut, by a limit, by a reset or because it is still running, counts as truncated where it is; one
-    without a step does not count. Record outermost: what other wrappers make of observations, actions and rewards is
-    what will be played.
+    An episode that is not terminated counts as truncated at its last step: by a limit, by a reset, or because it is
+    still running. Episodes without a step are left out. Put the recorder outside of all other wrappers, so that it
+    records their observations, actions and rewards.
 
     Args:
-        env: one environment with vectors (or Dicts of vectors) as observations and a vector as action.
+        env: one environment with vectors (or Dicts of vectors) as observations and vectors as actions.
 
     Raises:
-        TransferError: no single environment, or other spaces.
+        TransferError: several environments, another type, or other spaces.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -93,32 +94,32 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         slices_of_space(env.observation_space)
         vector_size(env.action_space)
-        self._finished: list[Recording] = []
-        self._running: Recording | None = None
+        self._finished: list[RecordedEpisode] = []
+        self._running: RecordedEpisode | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begins an episode; one that was still running is kept as cut."""
+        """Begins an episode. One that was running is kept as truncated."""
         self._finish()
         observation, info = self.env.reset(seed=seed, options=options)
-        self._running = Recording([self._copied(observation)], seed=seed)
+        self._running = RecordedEpisode([self._copied(observation)], seed=seed)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Takes a step and remembers it.
+        """Takes a step and records it.
 
         Raises:
-            TransferError: before a reset, after the end of an episode, or numbers that are not finite or of another
-                shape than the spaces say. The step is not remembered then, and as what the environment made of it is
-                not known either, the episode ends before it.
+            TransferError: a step before a reset or after the end of an episode, or values that are not finite or do not
+                have the shape of their space. The step is not recorded, and the recorded episode ends before it,
+                because the state of the environment is not known.
         """
         running = self._running
         if running is None:
             raise TransferError("the recorded environment has to be reset first, at the beginning of each episode")
-        asked = self._own(action, self.env.action_space, "the action")  # before an environment can change it
+        asked = self._own(action, self.env.action_space, "the action")  # copied before the environment can change it
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
             shown, paid = self._copied(observation), answers.reward(reward)
-        except BaseException:  # also Ctrl-C in a notebook, after which the loop may go on
+        except BaseException:  # Ctrl-C too, after which a notebook may continue
             self._finish()
             raise
         running.observations.append(shown)
@@ -130,19 +131,19 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._finish()
         return observation, reward, terminated, truncated, info
 
-    def recordings(self) -> Iterator[Recording]:
+    def recordings(self) -> Iterator[RecordedEpisode]:
         """The episodes so far that have a step, the running one last."""
         yield from self._finished
         if self._running is not None and len(self._running):
             yield self._running
 
     def episodes(self, name: str = "recorded", env: Any = None) -> Episodes:
-        """What was recorded so far, ready for training.
+        """Returns the recorded episodes, ready for training.
 
         Args:
-            name: how errors, results and adapters call it.
-            env: the environment to evaluate in, where the recorded one cannot be built again (a wrapper holds a
-                function, say), as `Episodes.from_arrays` takes it; default: the recorded one.
+            name: their name in errors, results and adapters.
+            env: the environment to evaluate in, if the recorded one cannot be built again (for example because a
+                wrapper holds a function), as `Episodes.from_arrays` takes it; default: the recorded one.
 
         Raises:
             TransferError: nothing was recorded, or the environment has no Gymnasium spec.
@@ -161,17 +162,17 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         )
 
     def clear(self) -> None:
-        """Forgets the episodes that have ended."""
+        """Drops the episodes that have ended."""
         self._finished = []
 
     @property
     def num_episodes(self) -> int:
-        """Episodes so far that have a step."""
+        """Number of recorded episodes with at least one step."""
         return sum(1 for _ in self.recordings())
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """Of the environment inside: whoever builds it anew wants no recorder."""
+        """The spec of the environment inside, so that building from it makes no recorder."""
         return self.env.spec
 
     def _finish(self) -> None:
@@ -180,7 +181,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._running = None
 
     def _copied(self, observation: Any) -> Observation:
-        """Our own copy of an observation."""
+        """A copy of an observation."""
         space = self.env.observation_space
         if not isinstance(space, gymnasium.spaces.Dict):
             return self._own(observation, space, "the observation")
@@ -199,7 +200,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def _joined(shown: list[Observation]) -> Observation:
-    """Observations before each action, of all episodes one after another."""
+    """The observations before each action, of all episodes in order."""
     first = shown[0]
     if isinstance(first, dict):
         return {key: np.concatenate([one[key][:-1] for one in shown]) for key in first}

@@ -1,4 +1,4 @@
-"""Keeping one's own episodes as local Minari datasets, which every command finds by their id."""
+"""Saving episodes as local Minari datasets, which every command finds by their id."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def save_dataset(
     overwrite: bool = False,
     description: str = "",
 ) -> str:
-    """Keeps episodes as a local Minari dataset, which is there all at once, or after an error not at all.
+    """Saves episodes as a local Minari dataset. It appears as a whole, or not at all after an error.
 
-    `load_episodes` and `minari.load_dataset` read it; the latter can recover the environment. `Episodes` have neither
-    the observation after the last action of an episode nor whether the task ended it: the one before it is repeated,
-    and the end counts as truncated. A `Recorder` has both.
+    `load_episodes` and `minari.load_dataset` read it; the latter can recover the environment. A `Recorder` has the
+    observation after the last action of each episode, and knows whether it was terminated. `Episodes` have neither: the
+    last observation is stored twice, and the episode as truncated.
 
     Args:
-        episodes: what to keep.
+        episodes: the episodes to save.
         dataset_id: such as "mine/pendulum-v0".
         env: the environment that made them, an object, an id or a spec; default: the episodes' own.
-        overwrite: replace a dataset that has this id. It goes away only when the new one is whole.
-        description: what people should know about it.
+        overwrite: replace a dataset with this id. The old one is removed when the new one is complete.
+        description: free text.
 
     Returns:
         The id.
 
     Raises:
-        TransferError: something else than episodes, nothing recorded, an id that is taken or no id, an environment of
-            other sizes or one that Gymnasium does not know, or a disk that cannot be written to.
+        TransferError: another type than episodes, nothing recorded, an invalid or taken id, an environment of other
+            sizes or without a Gymnasium spec, or a disk that cannot be written to.
     """
     if not isinstance(episodes, Episodes | Recorder):
         raise TransferError(f"only Episodes and a Recorder are saved, got {seen(episodes)}")
@@ -61,7 +61,7 @@ def save_dataset(
 
 
 def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, Any]:
-    """The spaces of observations and actions: the environment's, or where there is none at hand, the data's."""
+    """The spaces of observations and actions: the environment's, or the data's if it cannot be built here."""
     if isinstance(episodes, Recorder):
         return episodes.env.observation_space, episodes.env.action_space
     try:
@@ -75,14 +75,14 @@ def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, 
 
 
 def _of_recorder(recorder: Recorder, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
-    """The environment that a recorder was in, and Minari's buffers of its episodes."""
-    recorded = recorder.episodes()  # all that is asked of episodes is asked before anything is written
+    """The spec of a recorder's environment, and Minari's buffers of its episodes."""
+    recorded = recorder.episodes()  # checks the episodes before anything is written
     spec = as_spec(
         recorder.env if env is None else env, slices=recorded.env_spec.slices, action_size=recorded.action_size
     )
     return spec, (
         episode_buffer(
-            one.stacked(), np.stack(one.actions), np.array(one.rewards), one.terminated, one.seed, one.told()
+            one.stacked(), np.stack(one.actions), np.array(one.rewards), one.terminated, one.seed, one.infos()
         )
         for one in recorder.recordings()
     )
@@ -98,12 +98,12 @@ def _of_episodes(episodes: Episodes, env: Any) -> tuple[EnvironmentSpec, Iterato
 
 
 def _observations(episode: Episode, spec: EnvironmentSpec) -> Any:
-    """What the environment had shown (T + 1, S), or under each key."""
+    """Observations (T + 1, S), or a mapping of them by key, restored from the states."""
     states = np.concatenate([episode.states, episode.states[-1:]])
     if not any(one.key for one in spec.slices):
         return states
     ends = np.cumsum([one.size for one in spec.slices])
-    # In float64 a goal less its position comes back exactly.
+    # In float64 the goal minus the position is restored exactly.
     parts = dict(zip(spec.slices, np.split(states.astype(np.float64), ends[:-1], axis=1), strict=True))
     shown = {one.key: values for one, values in parts.items() if not one.minus}
     return shown | {one.key: values + shown[one.minus] for one, values in parts.items() if one.minus}

@@ -1,7 +1,7 @@
-"""Folders in which something is put together before it appears under its name by one rename.
+"""Staging folders: files are written there and published by one rename.
 
-Each is locked by the process that works in it. The system lets go of a lock when its process ends, however it ends, so
-what a killed process left is known from what a living one is doing.
+Each folder is locked by the process that writes in it. The system releases a lock when its process ends, even by a
+kill, so an unlocked folder is left over.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 from transfer.storage.locks import lock
 
 _ASIDE = "before"
-_DAY = 86_400  # seconds after which a folder is left over where there are no locks
+_DAY = 86_400  # seconds; older folders count as left over on file systems without locks
 
 
 @contextlib.contextmanager
 def staged(root: Path, prefix: str, mode: int = 0o777) -> Iterator[Path]:
-    """A new hidden folder in `root`, gone when the block ends.
+    """Makes a hidden folder in `root` that is removed when the block ends.
 
     Args:
-        root: is made when missing, and goes again if nothing came to lie in it.
-        prefix: of the folder's name, with a dot in front.
-        mode: of `root`, where it has to be made.
+        root: made if missing, and removed again if it is still empty in the end.
+        prefix: of the folder's name, beginning with a dot.
+        mode: of `root`, if it has to be made.
 
     Raises:
         OSError: the folder cannot be made.
@@ -48,7 +48,7 @@ def staged(root: Path, prefix: str, mode: int = 0o777) -> Iterator[Path]:
 
 
 def left_over(root: Path, prefix: str) -> Iterator[Path]:
-    """Each staged folder in `root` whose process is gone, locked while it is looked at; the caller removes it."""
+    """Yields each left-over staging folder in `root`, locked meanwhile. The caller removes it."""
     for folder in sorted(root.glob(f"{prefix}*")):
         with contextlib.suppress(OSError):
             handle = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0))
@@ -61,7 +61,7 @@ def left_over(root: Path, prefix: str) -> Iterator[Path]:
 
 
 def sweep(root: Path, prefix: str) -> None:
-    """Removes what killed processes left in `root`."""
+    """Removes the staging folders that killed processes left in `root`."""
     for folder in left_over(root, prefix):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -70,28 +70,28 @@ def _locked_folder(root: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         handle = os.open(folder, os.O_RDONLY)
-        # Another process may have taken it for left over before it was locked.
+        # Another process may have removed it as left over before it was locked.
         if lock(handle) is not False and folder.exists():
             return folder, handle
         os.close(handle)
 
 
 def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
-    """Moves what is at a place below `root` into a staged folder, from where `recover` knows its way back.
+    """Moves what is at a place below `root` into a staging folder, from which `recover` can restore it.
 
     Returns:
-        Where it is now; None if there was nothing.
+        Its new path, None if there was nothing.
     """
     if not place.exists():
         return None
     before = folder / _ASIDE / place.relative_to(root)
-    before.parent.mkdir(parents=True, exist_ok=True)  # two of one namespace may be replaced together
+    before.parent.mkdir(parents=True, exist_ok=True)  # two datasets of one namespace may be replaced together
     place.rename(before)
     return before
 
 
 def recover(root: Path, prefix: str) -> None:
-    """Brings back what killed processes had set aside and not replaced yet, and removes the rest that they left."""
+    """Restores what killed processes had set aside and not replaced, and removes the rest of their folders."""
     for folder in left_over(root, prefix):
         aside = folder / _ASIDE
         for data in sorted(aside.glob("**/data")):

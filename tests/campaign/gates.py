@@ -102,7 +102,7 @@ GATES: dict[str, Gate] = {
     "one body": Gate(f"{ENVIRONMENT}.belonging:check_body", nothing, "library", "evaluate(env='HalfCheetah-v5')"),
     "trust": Gate(f"{ENVIRONMENT}.building.trust:allowed", any_spec, "checkpoints", "of the system, unknown id"),
     "declared sizes": Gate(
-        "transfer.envs.minari.hdf5:Arrays._check", nothing, "datasets", "load: observations, bytes of"
+        "transfer.envs.minari.hdf5:CheckedArrays._check", nothing, "datasets", "load: observations, bytes of"
     ),
     "targets": Gate("transfer.evaluation.targets:real", itself, "targets", "target_return=nan"),
     "answers of environments": Gate(

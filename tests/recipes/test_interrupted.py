@@ -157,7 +157,7 @@ def test_a_stop_while_data_is_made_leaves_neither_data_nor_a_run(
         raise error
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
-    monkeypatch.setattr("transfer.envs.bundled.generate.rollout", fail)
+    monkeypatch.setattr("transfer.envs.bundled.generate.generate", fail)
     assert go().exit_code in (2, 130)
     assert not list(tmp_path.iterdir())
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.envs.conftest import forked
-from transfer.envs.bundled.generate import NOISE, Behaviour, Trajectory, rollout
+from transfer.envs.bundled.generate import NOISE, Behaviour, Trajectory, generate
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.dataset_ids import is_local
 from transfer.envs.loading import load_episodes, local_ids
@@ -25,7 +25,7 @@ NAMES = sorted(NOISE)
 
 
 def roll(name: str, steps: int, seed: int = 0) -> list[Trajectory]:
-    return rollout(Behaviour.load(name), steps, seed, lambda done: None)
+    return generate(Behaviour.load(name), steps, seed, lambda done: None)
 
 
 def equal(one: Trajectory, two: Trajectory) -> bool:
@@ -35,7 +35,7 @@ def equal(one: Trajectory, two: Trajectory) -> bool:
 @pytest.mark.parametrize("name", NAMES)
 def test_actions_replayed_in_gymnasium_give_the_same_episode(name: str) -> None:
     behaviour = Behaviour.load(name)
-    episode = rollout(behaviour, 1, 0, lambda done: None)[0]
+    episode = generate(behaviour, 1, 0, lambda done: None)[0]
     env = gymnasium.make(behaviour.gym_id)
     state, _ = env.reset(seed=episode.seed)
     states, rewards, over = [state], [], False
@@ -187,7 +187,7 @@ def killed(name: str, where: str, how: Callable[..., None] = end) -> None:
     assert forked(make)[0] == signal.SIGKILL
 
 
-@pytest.mark.parametrize("where", ["writing.write_json", "bundled.publish"])
+@pytest.mark.parametrize("where", ["writing.minari_format.write_json", "bundled.making.publish"])
 def test_what_a_killed_make_left_goes_with_the_next_one(where: str, datasets: Path) -> None:
     before = load_episodes("hopper/expert").content_hash
     killed("hopper/expert", where)
@@ -203,7 +203,7 @@ def test_a_dataset_whose_overwriting_was_killed_between_two_renames_is_back(
     look: Callable[[str], bool], datasets: Path
 ) -> None:
     before = load_episodes("hopper/expert").content_hash
-    killed("hopper/expert", "writing.set_aside", set_aside_and_end)
+    killed("hopper/expert", "writing.minari_format.set_aside", set_aside_and_end)
     assert not (datasets / "bundled/hopper/expert-v0").exists()
     assert look("bundled/hopper/expert-v0")
     assert load_episodes("hopper/expert").content_hash == before

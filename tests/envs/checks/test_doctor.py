@@ -15,7 +15,7 @@ import pytest
 
 from tests.envs.checks.damages import CASES, Case, arrays, both, cut, metadata, put, rename, spec
 from transfer.data.environment.building.trust import registered
-from transfer.envs.checks.doctor import CODES, Checkup, Finding, check_dataset, render
+from transfer.envs.checks.doctor import CODES, Checkup, Finding, as_text, check_dataset
 from transfer.envs.checks.value_checks import ranges
 from transfer.errors import TransferError
 
@@ -116,7 +116,7 @@ def test_a_damage_is_found(copied: Path, case: Case) -> None:
     assert checkup.wrong == any(one.severity == "error" for one in checkup.findings)
     assert case.severity != "error" or checkup.wrong
     json.dumps(checkup.to_json(), allow_nan=False)
-    assert f"{case.code} " in render(checkup)
+    assert f"{case.code} " in as_text(checkup)
 
 
 def test_every_code_has_a_test() -> None:
@@ -226,7 +226,7 @@ def test_the_report_has_a_line_for_each_finding_errors_first(copied: Path) -> No
     folder = copied / IDS["hopper"]
     both(arrays(cut(3)), arrays(put("rewards", 1, np.nan)))(folder)
     metadata(folder, requirements=["mujoco==2.3.7"])
-    text = render(check_dataset(IDS["hopper"])).splitlines()
+    text = as_text(check_dataset(IDS["hopper"])).splitlines()
     assert text[0] == IDS["hopper"]
     lines = [line.split() for line in text if line.split()[:1] and line.split()[0] in CODES]
     assert [line[1] for line in lines] == ["error", "warning", "warning", "note"]

@@ -15,7 +15,7 @@ import pytest
 
 from transfer.envs.checks.doctor import check_dataset
 from transfer.envs.loading import load_episodes
-from transfer.envs.minari.hdf5 import Arrays
+from transfer.envs.minari.hdf5 import CheckedArrays
 from transfer.errors import TransferError
 
 ID = "bundled/hopper/expert-v0"
@@ -160,7 +160,7 @@ def test_arrays_that_share_their_bytes_hold_no_more_than_the_file(datasets: Path
         for name in "abc":
             groups[name] = np.zeros(100)
         groups["again"] = groups["a"]  # a second name for the same array
-        arrays = Arrays(groups, small)
+        arrays = CheckedArrays(groups, small)
         for name in ("a", "again", "a", "b"):
             arrays.get(name)
         with pytest.raises(TransferError, match="'c' declares more bytes than the file has beside its other arrays"):
@@ -177,7 +177,7 @@ def test_many_names_of_one_array_do_not_make_a_large_dataset_of_a_small_file(
         for name in range(1, 500):
             groups[f"{name}"] = groups["0"]
     with h5py.File(file) as groups:
-        arrays = Arrays(groups, file)
+        arrays = CheckedArrays(groups, file)
         for _ in range(1000):  # once more is not one more
             arrays.get("0")
         with pytest.raises(TransferError, match="and the arrays before it would unpack .* bytes to "):
