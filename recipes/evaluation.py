@@ -92,6 +92,11 @@ def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: 
     elif (path / "adapter.json").is_file():
         homes = [path.parent] if path.name == "adapter" else [path]
     playable = [home for home in homes if policy_file(home) is not None]
+    if not playable and (path / "trunk.json").is_file():
+        raise TransferError(
+            f"{path} holds a trunk, and no adapter.json: an adapter is needed here, or a run with some. The trunk goes "
+            f"beside it: transfer eval ADAPTER --trunk {path}"
+        )
     if not playable:
         raise TransferError(f"{path} holds no trained adapter. {next_command(path)}. What is at hand: transfer ls")
     for home in playable:

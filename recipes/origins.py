@@ -8,6 +8,8 @@ from transfer.errors import TransferError
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.storage.files import as_path
 
+OTHERS = {"adapter.json": "an adapter", "mlp.json": "an MLP", "trunk.json": "a trunk without its adapter"}
+
 
 def find_trunk(path: Path, seed: int) -> Path:
     """The folder with `trunk/` and `adapter/` that a run folder or a trunk/SEED folder means.
@@ -19,7 +21,9 @@ def find_trunk(path: Path, seed: int) -> Path:
         if (home / "trunk" / "trunk.json").is_file():
             return home
     there = sorted(folder.parent.parent.name for folder in path.glob("trunk/*/trunk/trunk.json"))
-    have = f"it has {', '.join(there)}" if there else "it takes a run folder or its trunk/SEED"
+    other = [what for name, what in OTHERS.items() if (path / name).is_file()]
+    holds = f"that folder holds {' and '.join(other)}; " if other else ""
+    have = f"it has {', '.join(there)}" if there else f"{holds}it takes a run folder or its trunk/SEED"
     raise TransferError(f"pretrain.from: no finished trunk of seed {seed} in {path}; {have}.")
 
 

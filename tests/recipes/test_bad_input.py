@@ -1,6 +1,7 @@
 """What goes wrong is one message and exit code 2, says what to do next, and leaves nothing behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from click.testing import Result
 from gymnasium.error import DependencyNotInstalled
 
+from transfer.models.adapter import Adapter
+from transfer.models.mlp import MLPPolicy
 from transfer.recipes.presets import preset_text
 
 Transfer = Callable[..., Result]
@@ -154,6 +157,41 @@ def test_an_adapter_plays_on_another_trunk_only_when_told_to(
     options = ["eval", run / "embeddings/0/adapter", "--episodes", 1, "--trunk", other]
     refused(transfer(*options), *both, "any_trunk=True")
     assert transfer(*options, "--any-trunk").exit_code == 0
+
+
+def renamed(file: Path, name: str, folder: Path) -> Path:
+    """A folder with a checkpoint under the names of another kind."""
+    folder.mkdir()
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(file.with_suffix(suffix), folder / f"{name}{suffix}")
+    return folder
+
+
+def test_a_checkpoint_of_another_kind_is_named(
+    refused: Refused, tiny: list[str], run: Path, transfer: Transfer, workplace: Path, tmp_path: Path
+) -> None:
+    trunk, adapter = run / "trunk/0/trunk", run / "embeddings/0/adapter"
+    model, mlp = Adapter.load(adapter), tmp_path / "mlp"
+    MLPPolicy(model.env_spec, model.statistics, 4).save(mlp)
+    strange = {
+        (name, other): renamed(file, name, tmp_path / f"{name} of {other}")
+        for other, file in {"trunk": trunk / "trunk", "adapter": adapter / "adapter", "mlp": mlp / "mlp"}.items()
+        for name in ("trunk", "adapter", "mlp")
+    }
+    before = sorted((path, path.stat().st_mtime_ns) for path in (*workplace.rglob("*"), *tmp_path.rglob("*")))
+    play = ["--episodes", 1]
+    refused(transfer("eval", trunk, *play), "holds a trunk, and no adapter.json", "--trunk")
+    for (name, other), folder in strange.items():
+        words = (f"{name}.json is the JSON of", f"{other}.json:", "is needed here", "transfer ls")
+        if name == "trunk" != other:
+            refused(transfer("eval", adapter, *play, "--trunk", folder), *words)
+        elif name != other:
+            refused(transfer("eval", folder, *play), *words)
+    for folder, holds in ((adapter, "an adapter"), (mlp, "an MLP")):
+        refused(transfer("eval", adapter, *play, "--trunk", folder), f"holds {holds}, and no trunk.json", "a trunk is")
+        go = ["run", MAIN, *tiny, "--name", "other", "--set", f"pretrain.from={folder}"]
+        refused(transfer(*go), f"that folder holds {holds}; it takes a run folder or its trunk/SEED")
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in (*workplace.rglob("*"), *tmp_path.rglob("*")))
 
 
 @pytest.mark.parametrize(

@@ -132,21 +132,16 @@ class Checkpoint(Generic[Module]):
         check_header(header, wanted, folder / f"{self.name}.safetensors")
 
     def _other_kind(self, folder: Path) -> str:
-        """Says of which other kind the checkpoint in a folder is; "" where it is of none."""
-        path, kinds = folder / f"{self.name}.json", [registry.resolve("checkpoint", name) for name in _kinds()]
+        """Name the other kind of the checkpoint in a folder, and what is needed; "" where it is of none."""
+        path = folder / f"{self.name}.json"
+        others = [registry.resolve("checkpoint", name) for name in registry.known("checkpoint") if name != self.name]
         if path.exists():
-            keys = set(read_json(path)) - set(ADDED) - {"fingerprint"}
-            found = [kind.what for kind in kinds if set(kind.keys) == keys and kind.name != self.name]
-            said = f"{path} is the JSON of {' and '.join(found)}"
+            keys = set(read_json(path)) - {*ADDED, "fingerprint"}
+            said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one in others if set(one.keys) == keys]
         else:
-            found = [kind.what for kind in kinds if (folder / f"{kind.name}.json").is_file()]
-            said = f"{folder} holds {' and '.join(found)}, and no {path.name}"
-        advice = f"{self.what} is needed here. {self.source} What the folder holds: transfer show {folder}"
-        return f"{said}: {advice}" if found else ""
-
-
-def _kinds() -> list[str]:
-    return registry.known("checkpoint")
+            there = [one.what for one in others if (folder / f"{one.name}.json").is_file()]
+            said = [f"{folder} holds {' and '.join(there)}, and no {path.name}"] if there else []
+        return f"{said[0]}: {self.what} is needed here. {self.source} What is at hand: transfer ls" if said else ""
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+import transfer
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import seen
 from transfer.runtime.process import isolated
@@ -42,14 +43,12 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
     Raises:
         TransferError: they cannot be written; the pair that was there before is whole then.
     """
-    from transfer import __version__
-
     for key, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TransferError(f"{folder} is not written: {key} is a {type(tensor).__name__}, not a tensor.")
     data = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
-    told = {"format": FORMAT, "library": __version__, **content, "tensors": digest}
+    told = {"format": FORMAT, "library": transfer.__version__, **content, "tensors": digest}
     whole = as_json(told, str(folder / f"{name}.json"))
     with saying(folder), new_folder(folder), one_at_a_time(folder) as alone:
         try:
