@@ -25,11 +25,11 @@ from transfer.data.environment.observations import summary
 from transfer.envs.checks.doctor import check_dataset
 from transfer.errors import TransferError
 from transfer.models.adapter import AdapterConfig
-from transfer.recipes.ceiling import ceiling
-from transfer.recipes.ceiling_report import CeilingReport, CeilingRow
-from transfer.recipes.csv_lines import dump_lines, read_lines
-from transfer.recipes.markdown_tables import number
-from transfer.recipes.versions import versions
+from transfer.recipes.ceiling.ceiling import ceiling
+from transfer.recipes.ceiling.ceiling_report import CeilingReport, CeilingRow
+from transfer.recipes.reports.markdown_tables import number
+from transfer.recipes.reports.tables.csv_lines import dump_lines, read_lines
+from transfer.recipes.runs.versions import versions
 from transfer.storage.files import write_text
 
 BINS = (64, 256)

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from benchmarks.measure import Row, Skip
 from benchmarks.models import Size
 from benchmarks.sections import SECTIONS
-from transfer.recipes.canvas import save_png
-from transfer.recipes.plots import FROZEN
-from transfer.recipes.versions import versions
+from transfer.recipes.reports.canvas import save_png
+from transfer.recipes.reports.plots import FROZEN
+from transfer.recipes.runs.versions import versions
 from transfer.runtime import native
 from transfer.runtime.devices import best_precision
 from transfer.storage.files import write_json, write_text

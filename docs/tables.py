@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import environments
-from transfer.recipes.differences import Pair, pairs
-from transfer.recipes.report import Report, report, table
+from transfer.recipes.reports.differences import Pair, pairs
+from transfer.recipes.reports.report import Report, report, table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"

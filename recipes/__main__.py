@@ -3,7 +3,7 @@
 import os
 import sys
 
-from transfer.recipes.cli import cli
+from transfer.recipes.cli.commands import cli
 
 if __name__ == "__main__":
     # `python -m` puts the working folder before everything else, where a stranger's files may lie. The package needs

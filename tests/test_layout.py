@@ -73,7 +73,7 @@ def test_imports_follow_the_arrows(folder: str) -> None:
         ("def f():\n    from transfer.envs.loading import load_episodes", "envs"),
         ("def f():\n    from transfer import envs", "envs"),
         ("from transfer import load_episodes", "envs"),
-        ("import transfer.recipes.cli", "recipes"),
+        ("import transfer.recipes.cli.commands", "recipes"),
         ("from transfer.errors import TransferError", "transfer"),
         ("import adapters", "adapters without transfer."),
         ("import numpy as np", None),

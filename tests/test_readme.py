@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import transfer
-from transfer.recipes.cli import cli
+from transfer.recipes.cli.commands import cli
 from transfer.training.fit import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +75,7 @@ def run_command(words: list[str]) -> int:
         scripts = importlib.metadata.entry_points(group="console_scripts", name=program)
         assert scripts, f"{program} is not installed"
         return 1
-    if program == "torchrun":  # really in several processes: tests/recipes/test_torchrun.py
+    if program == "torchrun":  # really in several processes: tests/recipes/programs/test_torchrun.py
         assert words[1:5] == ["--nproc-per-node", "2", "-m", "transfer.recipes"], words
         program, words = "transfer", words[4:]
     assert program == "transfer", f"README has '{shlex.join(words)}': say in {Path(__file__).name} how to run it"

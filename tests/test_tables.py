@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from transfer.recipes.cells import is_results_folder
-from transfer.recipes.report import report
+from transfer.recipes.reports.report import report
+from transfer.recipes.runs.cells import is_results_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = sorted(folder for folder in (ROOT / "docs" / "results").iterdir() if is_results_folder(folder))

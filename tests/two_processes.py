@@ -24,9 +24,9 @@ from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.models.adapter import AdapterConfig
 from transfer.models.trunk import TrunkConfig
-from transfer.recipes.adapt import adapt
-from transfer.recipes.modes import new_trunk
-from transfer.recipes.pretrain import pretrain
+from transfer.recipes.programs.adapt import adapt
+from transfer.recipes.programs.modes import new_trunk
+from transfer.recipes.programs.pretrain import pretrain
 from transfer.runtime.distributed import connected, rank
 from transfer.training.fit import TrainConfig
 

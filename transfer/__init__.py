@@ -57,13 +57,13 @@ _HOMES = {
     "Trunk": "transfer.models.trunk",
     "TrunkConfig": "transfer.models.trunk",
     "WindowSampler": "transfer.data.windows",
-    "adapt": "transfer.recipes.adapt",
+    "adapt": "transfer.recipes.programs.adapt",
     "calibrate": "transfer.evaluation.calibration",
     "evaluate": "transfer.evaluation.evaluate",
     "evaluate_together": "transfer.evaluation.evaluate",
     "fingerprint": "transfer.storage.fingerprints",
     "load_episodes": "transfer.envs.loading",
-    "pretrain": "transfer.recipes.pretrain",
+    "pretrain": "transfer.recipes.programs.pretrain",
     "save_dataset": "transfer.envs.writing.saving",
     "train_only": "transfer.models.freezing",
 }
@@ -84,8 +84,8 @@ if _TYPE_CHECKING:
     from transfer.models.mixed_model import MixedModel
     from transfer.models.sequence_model import TransferModel
     from transfer.models.trunk import Trunk, TrunkConfig
-    from transfer.recipes.adapt import adapt
-    from transfer.recipes.pretrain import pretrain
+    from transfer.recipes.programs.adapt import adapt
+    from transfer.recipes.programs.pretrain import pretrain
     from transfer.storage.fingerprints import fingerprint
     from transfer.training.fit import TrainConfig
 

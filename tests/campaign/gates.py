@@ -108,9 +108,9 @@ GATES: dict[str, Gate] = {
     "answers of environments": Gate(
         f"{ENVIRONMENT}.answers:reward", first_number, "environments", "rewards of two agents"
     ),
-    "types of results": Gate("transfer.recipes.schema:misfits", no_misfits, "run folders", "results.json: versions"),
+    "types of results": Gate("transfer.recipes.settings.schema:misfits", no_misfits, "run folders", "results.json: versions"),
     "whose state it is": Gate(f"{RESUME}:_check_head", nothing, "run folders", "state.json, signed: identity."),
-    "types of TOML": Gate("transfer.recipes.typed:convert", unread, "toml", "run.compile = 0"),
+    "types of TOML": Gate("transfer.recipes.settings.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip
 
 

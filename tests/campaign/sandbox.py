@@ -75,7 +75,7 @@ class Place:
             Refusal: exit code 2, or 1 with `found`.
             Failure: any other but 0, or a traceback.
         """
-        from transfer.recipes.cli import cli
+        from transfer.recipes.cli.commands import cli
 
         with captured(self.root.parent) as streams:
             code = _exit_code(lambda: cli([str(one) for one in arguments], prog_name="transfer"))

@@ -85,7 +85,7 @@ def make_own_data(place: Place) -> None:
 
 def make_runs(place: Place) -> str | None:
     """A finished run and one that was interrupted in its pretraining."""
-    import transfer.recipes.cell as cells
+    import transfer.recipes.runs.cell as cells
     from transfer import Trunk
 
     place.enter()

@@ -58,8 +58,8 @@ def test_a_gate_that_is_open_is_noticed(name: str, sample: subprocess.CompletedP
 
 
 def test_every_key_of_the_config_is_tried() -> None:
-    from transfer.recipes.config import RunConfig
-    from transfer.recipes.typed import dotted_keys
+    from transfer.recipes.settings.config import RunConfig
+    from transfer.recipes.settings.typed import dotted_keys
 
     assert set(KEYS) == set(dotted_keys(RunConfig))
 

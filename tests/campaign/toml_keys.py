@@ -169,7 +169,7 @@ def right_value(name: str, literal: str, road: str) -> Trial:
 
 def read(options: list[str]) -> dict[str, Any]:
     """The file as a config and as a table; writing the config and reading it again gives an equal one."""
-    from transfer.recipes.config import config_table, dump_config, load_config
+    from transfer.recipes.settings.config import config_table, dump_config, load_config
 
     config = load_config(FILE, [one for one in options if not one.startswith("--")], "--quick" in options)
     Path("again.toml").write_text(dump_config(config), encoding="utf-8")

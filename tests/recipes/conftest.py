@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from transfer.recipes.cli import cli
+from transfer.recipes.cli.commands import cli
 
 REFERENCES = {
     "hopper": {"table": "D4RL", "minimum": -20.272305, "maximum": 3234.3},

@@ -17,7 +17,7 @@ from transfer.envs.catalog import environment
 from transfer.models.adapter import Adapter, AdapterConfig
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.recipes.modes import new_trunk
+from transfer.recipes.programs.modes import new_trunk
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}

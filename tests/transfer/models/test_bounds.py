@@ -23,9 +23,9 @@ from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import TrunkConfig
-from transfer.recipes.adapt import adapt
-from transfer.recipes.modes import new_trunk
-from transfer.recipes.pretrain import pretrain
+from transfer.recipes.programs.adapt import adapt
+from transfer.recipes.programs.modes import new_trunk
+from transfer.recipes.programs.pretrain import pretrain
 from transfer.training.fit import TrainConfig
 
 SMALL = TrunkConfig(width=32, depth=1, heads=2, dropout=0.0)

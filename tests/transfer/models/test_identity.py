@@ -18,7 +18,7 @@ from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
-from transfer.recipes.adapt import adapt
+from transfer.recipes.programs.adapt import adapt
 from transfer.storage.fingerprints import fingerprint
 from transfer.training.fit import TrainConfig
 

@@ -27,8 +27,8 @@ from transfer.errors import TransferError
 from transfer.models.adapter import AdapterConfig
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.recipes.adapt import adapt
-from transfer.recipes.pretrain import pretrain
+from transfer.recipes.programs.adapt import adapt
+from transfer.recipes.programs.pretrain import pretrain
 from transfer.storage.pairs import checksum
 from transfer.training.fit import TrainConfig, fit
 
@@ -118,7 +118,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from transfer.models.adapter import AdapterConfig
 from transfer.data.episodes import Episodes
-from transfer.recipes.pretrain import pretrain
+from transfer.recipes.programs.pretrain import pretrain
 from transfer.training.fit import TrainConfig
 from transfer.models.trunk import TrunkConfig
 

@@ -1,0 +1,228 @@
+"""The `transfer` command: results on stdout, progress on stderr, mistakes as one message and exit code 2.
+
+Only click and the standard library are imported here; each command imports what it needs, so that
+`transfer --help` answers at once.
+"""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from transfer.errors import TransferError
+from transfer.recipes.cli.data_commands import data, names
+from transfer.recipes.cli.group import Commands
+from transfer.recipes.cli.option_types import Place, check_writable, seeds
+from transfer.recipes.cli.own_code import environment, importing, trusting
+
+
+def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print the version and stop; found only when asked for, and in a checkout too."""
+    if wanted:
+        from transfer import __version__
+
+        click.echo(f"transfer {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
+)
+@importing
+def cli() -> None:
+    """Carry a pretrained trunk to another robot body by swapping its embeddings."""
+
+
+@cli.command()
+@click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
+def ls(runs_dir: Path) -> None:
+    """List recipes, environments, adapters and datasets at hand."""
+    from transfer.recipes.cli.text import listing
+
+    click.echo(listing(runs_dir))
+
+
+@cli.command()
+@click.argument("preset_or_toml")
+@click.option("--name", help="Name of the run's folder.  [default: the preset's or file's, -quick with --quick]")
+@click.option("--quick", is_flag=True, help="Apply the [quick] table: minutes instead of hours.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As adapt.steps=2000; may be repeated.")
+@click.option("--modes", help="What to train, comma-separated, in place of adapt.modes.")
+@click.option("--seeds", "--seed", help="As 0,1,2 or 0-4, in place of run.seeds.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--device", help="auto, cpu, cuda or cuda:1, in place of run.device.")
+@click.option("--threads", help="CPU threads, in place of run.threads.")
+@click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
+@importing
+@trusting
+def run(
+    preset_or_toml: str,
+    name: str | None,
+    quick: bool,
+    sets: tuple[str, ...],
+    resume: bool,
+    runs_dir: Path,
+    **options: Any,
+) -> None:
+    """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
+    from transfer.recipes.programs.run import run as run_recipe
+    from transfer.recipes.settings.config import load_config
+    from transfer.recipes.settings.own_modules import import_named
+    from transfer.recipes.settings.presets import run_folder
+    from transfer.runtime.distributed import connected, first_process_first, rank
+
+    keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
+    if options["seeds"] is not None:
+        options["seeds"] = seeds(options["seeds"])
+    given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
+    with connected():
+        with first_process_first():  # of a mistake only the first one tells
+            config = load_config(preset_or_toml, [*sets, *given], quick)
+            import_named(config, preset_or_toml)
+            folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
+        first = rank() == 0
+        report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)
+    if first:
+        click.echo(report.read_text(encoding="utf-8"))
+        click.echo(f"Written to {report}", err=True)
+
+
+@cli.command()
+@click.argument("preset")
+@click.argument("file", type=Place("file"))
+def cp(preset: str, file: Path) -> None:
+    """Copy a preset to a TOML file to edit; `transfer run FILE` runs it."""
+    from transfer.recipes.settings.presets import own_copy
+    from transfer.storage.files import write_text
+
+    text = own_copy(preset)
+    if os.path.lexists(file):
+        raise TransferError(f"{file} exists and is left as it is; choose another name")
+    if not file.parent.is_dir():
+        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first")
+    write_text(file, text)
+    click.echo(f"Edit {file}, then: {shlex.join(['transfer', 'run', str(file)])}")
+
+
+@cli.command()
+@click.argument("path", type=Place())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(path: Path, as_json: bool) -> None:
+    """Show what a trunk, adapter or run folder holds: sizes, fingerprint, what is trainable."""
+    from transfer.recipes.cli.text import render
+    from transfer.recipes.programs.show import describe
+
+    facts = describe(path)
+    click.echo(json.dumps(facts, indent=2) if as_json else render(facts))
+
+
+@cli.command("eval")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
+@click.option(
+    "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
+)
+@click.option("--targets", default="best", help="best, calibrated, max, pNN or raw returns, comma-separated.")
+@click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once, of each adapter.")
+@click.option(
+    "--decode",
+    default="autoregressive",
+    type=click.Choice(["autoregressive", "parallel"]),
+    help="How action dimensions are generated.",
+)
+@click.option("--trunk", type=Place("folder"), help="Trunk folder, when not in its run.")
+@click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
+@click.option("--together", is_flag=True, help="Play two or more adapters of one trunk, one after another.")
+@click.option("--video", type=Place("file"), help="Write a GIF of one episode here.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every episode.")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1.")
+@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 leaves the number alone.")
+@environment
+@importing
+@trusting
+def evaluate(
+    paths: tuple[Path, ...],
+    episodes: int,
+    targets: str,
+    envs: int,
+    decode: str,
+    trunk: Path | None,
+    any_trunk: bool,
+    together: bool,
+    video: Path | None,
+    as_json: bool,
+    device: str,
+    threads: int,
+    env: str | None,
+) -> None:
+    """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several."""
+    from transfer.recipes.settings.config import EvalConfig
+
+    config = EvalConfig(episodes=episodes, targets=tuple(names(targets)), envs=envs, decode=decode)
+    if len(paths) > 1 and not together:
+        raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
+    check_video(video, together)
+    if together and env is not None:
+        raise TransferError("--env is for one adapter: leave --together out and name one path.")
+    for path in paths:
+        if not path.is_dir():
+            raise TransferError(f"no folder {path}. What is at hand: transfer ls")
+    from transfer.recipes.cli.text import render_evaluation
+    from transfer.recipes.programs.evaluate_path import evaluate_path
+    from transfer.recipes.runs.checks import use_threads
+
+    use_threads(threads)
+    if together:
+        from transfer.recipes.programs.together import evaluate_paths
+
+        result = evaluate_paths(paths, config, device, trunk, any_trunk)
+    else:
+        result = evaluate_path(paths[0], config, device, video, trunk, any_trunk, env)
+    click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
+
+
+def check_video(video: Path | None, together: bool) -> None:
+    """Raise TransferError unless a GIF can be written there."""
+    if video is None:
+        return
+    if together:
+        raise TransferError("--video films one adapter: leave --together out and name one path.")
+    if video.suffix.lower() != ".gif":
+        raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
+    if not video.parent.is_dir():
+        raise TransferError(f"no folder {video.parent} to write {video.name} to; make it first")
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=Place())
+@click.option("--format", "kind", default="markdown", type=click.Choice(["markdown", "csv"]), help="What to print.")
+@click.option(
+    "--out",
+    type=Place("folder"),
+    help="Results folder to make: settings, CSV files, report.  [default: the report alone, in the run's folder]",
+)
+def report(runs: tuple[Path, ...], kind: str, out: Path | None) -> None:
+    """Table and plot of one or several folders of runs or of results."""
+    from transfer.recipes.reports.report import report as read_report
+    from transfer.recipes.reports.report import write_report
+    from transfer.recipes.reports.tables.publish import publish
+
+    if out is not None:
+        check_writable(out)
+    result = read_report(runs)
+    own = out is None or (len(runs) == 1 and out.resolve() == runs[0].resolve())
+    written = publish(out, result) if out is not None and not own else None
+    click.echo(result.markdown if kind == "markdown" else result.csv, nl=False)
+    if own and len(runs) == 1:
+        written = write_report(runs[0], result)
+    if written is not None:
+        click.echo(f"Written to {written}", err=True)
+
+
+cli.add_command(data)
+
+if __name__ == "__main__":
+    cli(prog_name="transfer")

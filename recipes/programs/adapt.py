@@ -1,0 +1,258 @@
+"""Adapting a trunk to an environment: the library call behind every mode."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from transfer.adapters.build import build_adapter
+from transfer.adapters.inherit import BY_VALUE, inherit
+from transfer.adapters.measure import measure
+from transfer.data.environment.belonging import check_body
+from transfer.data.episodes import Episodes
+from transfer.errors import TransferError, check_type, unknown
+from transfer.models.adapter import Adapter, AdapterConfig, check_pair
+from transfer.models.freezing import Selection
+from transfer.models.mlp import MLPPolicy
+from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.numbers import flag
+from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Training
+from transfer.recipes.programs.kinds import kinds_for
+from transfer.recipes.programs.modes import Mode, find_modes, prepare_trunk, trained_last
+from transfer.runtime.memory import said_when_exhausted
+from transfer.runtime.process import isolated
+from transfer.storage.fingerprints import fingerprint
+from transfer.storage.snapshot import lent, snapshot
+from transfer.training.fit import FitResult, OnLog, TrainConfig
+from transfer.training.updates import check_numbers
+
+Model = TransferModel | MLPPolicy
+
+
+INHERITED = ("none", "action")
+EXTRAS = ("conditioning", "ia3")  # parts that an adapter can do without
+
+
+@dataclass(frozen=True, repr=False)
+class AdaptResult:
+    """What adapting leaves behind.
+
+    Attributes:
+        model: ready to evaluate; `model.trunk` is the very trunk that was given where the mode freezes it and it lies
+            on the device that was asked for.
+        fit: what trained, for how long, and the loss at the end.
+        before, after: fingerprints of the model's trunk; None for `mlp`.
+        inherited: tensors taken over from the source adapter.
+    """
+
+    model: Model
+    fit: FitResult
+    before: str | None
+    after: str | None
+    inherited: tuple[str, ...]
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter that was trained."""
+        if isinstance(self.model, MLPPolicy):
+            raise TransferError("mode 'mlp' trains a policy without trunk and adapter.")
+        return self.model.adapter
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"AdaptResult({self.model.env_spec.name}: {self.fit})"
+
+
+@said_when_exhausted(LESS)
+@isolated()
+def adapt(
+    trunk: Trunk | None,
+    episodes: Episodes,
+    mode: str = "embeddings+ia3",
+    *,
+    steps: int | None = None,
+    config: TrainConfig | None = None,
+    adapter_config: AdapterConfig | None = None,
+    trunk_config: TrunkConfig | None = None,
+    source: Adapter | None = None,
+    inherit_from_source: str = "none",
+    any_trunk: bool = False,
+    any_body: bool = False,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    precision: str | torch.dtype | None = None,
+    compile: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    on_start: Callable[[Selection, int], None] | None = None,
+    on_log: OnLog | None = None,
+    on_step: Callable[[int, Model], None] | None = None,
+) -> AdaptResult:
+    """Train an adapter for the environment of some episodes around a trunk.
+
+    Args:
+        trunk: pretrained; a frozen mode leaves it untouched, which is checked. None for `scratch-*` and `mlp`.
+        episodes: the target environment's data.
+        mode: see `transfer.recipes.programs.modes.MODES`.
+        steps: updates, in place of `config.steps`.
+        config: how to train.
+        adapter_config: kinds of the adapter's parts; default: those of `source`, else those that the trunk was trained
+            with, else the library's. A layout of tokens that the trunk never saw is taken, and logged.
+        trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
+            given; default: the library's.
+        source: the adapter the trunk was pretrained with; needed where parts are inherited.
+        inherit_from_source: "none" or "action", see `transfer.adapters.inherit.inherit`.
+        any_trunk: take a `source` that was made on another trunk of the same shape.
+        any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes.
+        seed: of weights, windows and noise.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one. A trunk that
+            lies elsewhere is copied there.
+        precision: of the trunk's products: "float32", "bfloat16", the dtype, or "auto" (None) for the faster one.
+        compile: see `transfer.training.fit.fit`.
+        checkpoint: folder for the state of an unfinished run.
+        progress: show a bar on stderr.
+        on_start: see `transfer.training.fit.fit`.
+        on_log: see `transfer.training.fit.fit`.
+        on_step: called after every step with its number and the model; see `with_model` for resumed runs.
+
+    Raises:
+        TransferError: an argument of a wrong type or value, data and settings that do not fit together, a mode whose
+            untrained parts cannot be inherited, a source of another trunk or body, a loss or weights that are not
+            finite, a trunk that changed.
+    """
+    chosen = find_modes([mode])
+    if len(chosen) > 1:
+        raise TransferError(f"'{mode}' stands for {' and '.join(m.name for m in chosen)}; adapt() takes one of them.")
+    hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
+    training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
+    check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
+    any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
+    sizes = _sizes(trunk, trunk_config)
+    kinds = kinds_for(trunk, adapter_config, source)
+    if source is not None:
+        _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
+    facts, ours = training.facts(mode), _ours(trunk, training.device)
+    model, inherited = build_model(
+        *(chosen[0], ours, episodes, sizes, kinds, source, inherit_from_source, training.seed),
+        *(training.config.context, any_body),
+    )
+    model.to(training.device)
+    before = _trunk_of(model)
+    result = training.run(model, episodes, list(chosen[0].parts), f"adapt {mode}")
+    after = _trunk_of(model)
+    if chosen[0].frozen and before != after:
+        raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
+    if isinstance(model, TransferModel):
+        model.adapter.made_on(model.trunk, training=facts, inherited=inherited)
+        if not chosen[0].frozen:
+            of_trunk = {**facts, "context": model.context}
+            old, kinds = model.trunk.provenance, model.adapter.config
+            model.trunk.provenance = trained_last(old, episodes, kinds, of_trunk, str(before))
+        if trunk is not None and model.trunk is ours and _lies_on(trunk, training.device):
+            model.trunk = trunk
+    return AdaptResult(model, result, before, after, tuple(inherited))
+
+
+def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig:
+    """The size of a trunk. Raises TransferError for something of another type, or a size that is not the trunk's."""
+    sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
+    if trunk is None:
+        return sizes
+    check_numbers(check_type(trunk, Trunk, "trunk", MAKE_TRUNK), "the trunk")
+    if trunk_config is not None and trunk_config != trunk.config:
+        raise TransferError(f"trunk_config={trunk_config} is not that of the trunk, {trunk.config}. Leave it out.")
+    return trunk.config
+
+
+def _ours(trunk: Trunk | None, device: torch.device) -> Trunk | None:
+    """A trunk to train around: the caller's tensors where they lie on the device, in modules and parameters of our own.
+
+    What is frozen and what is in training mode is set on these, so the caller's stay as they are, while it trains too:
+    several threads can adapt around one trunk.
+    """
+    if trunk is None:
+        return None
+    return lent(trunk) if _lies_on(trunk, device) else snapshot(trunk).to(device)
+
+
+def _lies_on(trunk: Trunk, device: torch.device) -> bool:
+    return trunk.ln_in.weight.device == torch.empty(0, device=device).device
+
+
+def _trunk_of(model: Model) -> str | None:
+    """Fingerprint of a model's trunk, where it has one."""
+    return fingerprint(model.trunk) if isinstance(model, TransferModel) else None
+
+
+def build_model(
+    mode: Mode,
+    trunk: Trunk | None,
+    episodes: Episodes,
+    sizes: TrunkConfig,
+    config: AdapterConfig | None,
+    source: Adapter | None,
+    inherit_from_source: str,
+    seed: int,
+    context: int = 20,
+    any_body: bool = False,
+) -> tuple[Model, list[str]]:
+    """The model of a mode before its first step, and what its adapter took over.
+
+    Raises:
+        TransferError: see `adapt`.
+    """
+    if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
+        raise unknown("inherit_from_source", inherit_from_source, INHERITED)
+    config = config or kinds_for(trunk, None, source)
+    if mode.trunk == "none":
+        return _mlp(episodes, config, sizes, seed), []
+    mine = prepare_trunk(mode, trunk, sizes, seed)
+    asked = (inherit_from_source,) if inherit_from_source != "none" else ()
+    whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
+    if whole and source is None:
+        raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
+    # Parts that stay as they are were fitted to the source's scales and bins, and trained together with its extras.
+    like = source if mode.inherits else None
+    beside = [part for part in EXTRAS if like is not None and part in like.parts()]
+    extras = {part: part in mode.parts or part in beside for part in EXTRAS}
+    adapter = build_adapter(
+        episodes, mine.config, config, seed, **extras, like=like, context=context, any_body=any_body
+    )
+    taken = (*whole, *beside)
+    inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
+    _check_untrained(mode, adapter, inherited)
+    return TransferModel(mine, adapter), inherited
+
+
+def _check_source(
+    mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
+) -> None:
+    """Refuse a source adapter that means nothing to this trunk, or whose state embedding is for another body."""
+    check_numbers(source, "the source adapter")
+    if trunk is not None and mode.needs_pretraining:
+        check_pair(trunk, source, any_trunk, "the source adapter")
+    if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:
+        check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
+
+
+def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None:
+    """Refuse a mode that would run a part that neither trains nor was taken over whole, at whatever bins."""
+    taken = {name.removesuffix(BY_VALUE) for name in inherited}
+    for part, module in adapter.parts().items():
+        names = {f"{part}.{name}" for name, _ in module.named_parameters()}
+        if part not in mode.parts and not names <= taken:
+            raise TransferError(
+                f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
+                f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
+            )
+
+
+def _mlp(episodes: Episodes, config: AdapterConfig, trunk: TrunkConfig, seed: int) -> MLPPolicy:
+    """An MLP with as many numbers as `embeddings+ia3` trains on a trunk of this size."""
+    twin = build_adapter(episodes, trunk, config, seed, ia3=True)
+    hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
+    return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed)

@@ -1,0 +1,29 @@
+"""Tables in Markdown, and numbers as they stand in them."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from transfer.recipes.reports.escaping import markdown
+
+Line = TypeVar("Line")
+Column = tuple[str, Callable[[Line], str], bool]
+"""Head, text of a line, and whether the column is wanted."""
+LEFT = ("run", "environment", "mode", "less", "decode", "training", "trunk unchanged", "tokenizer")
+
+
+def lay_out(columns: Sequence[Column[Line]], lines: Sequence[Line]) -> str:
+    """A table of the columns that are wanted; those of `LEFT` are aligned to the left."""
+    wanted = [column for column in columns if column[2]]
+    written = [[head for head, _, _ in wanted], ["---" if head in LEFT else "---:" for head, _, _ in wanted]]
+    written += [[markdown(cell(line)) for _, cell, _ in wanted] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in written)
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number, or a dash for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    """An interval, or a dash for none."""
+    return "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"

@@ -1,0 +1,207 @@
+"""The report of one or several runs: a Markdown table, CSV and a plot."""
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.numbers import duration
+from transfer.recipes.reports.differences import Pair, pairs
+from transfer.recipes.reports.escaping import csv_field, markdown
+from transfer.recipes.reports.markdown_tables import Column, lay_out, number, span
+from transfer.recipes.reports.rows import Row, make_rows
+from transfer.recipes.reports.tables.cell_results import CellResult
+from transfer.recipes.reports.tables.records import read_records
+from transfer.recipes.reports.tables.results_folder import RunRecord
+from transfer.recipes.reports.trouble import plot_or_warn
+from transfer.recipes.runs.cells import configured, is_results_folder
+from transfer.recipes.runs.used import used_in
+from transfer.storage.files import write_text
+
+FLIPS = (
+    "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "
+    "seeds can say, 0.002 ten."
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: `markdown` and `csv` are whole files, `records` and `rows` are what they were made of."""
+
+    records: tuple[RunRecord, ...]
+    title: str
+    rows: tuple[Row, ...]
+    markdown: str
+    csv: str
+
+
+def report(runs: Sequence[Path]) -> Report:
+    """The report of run folders and results folders.
+
+    Raises:
+        TransferError: no run, a folder without results, damaged results, or scores that cannot be compared.
+    """
+    return make_report(read_records(runs))
+
+
+def make_report(records: Sequence[RunRecord]) -> Report:
+    """The report of runs that were read already."""
+    cells = [cell for record in records for cell in record.cells]
+    rows = make_rows(cells)
+    title = ", ".join(record.label for record in records)
+    missing = [f"{record.label}/{name}" for record in records for name in record.missing]
+    notes = [*conditions(cells), *(line for record in records for line in replaced(record))]
+    notes += remarks(rows, missing)
+    lines = [f"# {markdown(title)}", "", table(rows), *differences(pairs(rows)), ""]
+    text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
+    return Report(tuple(records), title, tuple(rows), text, to_csv(rows))
+
+
+def write_report(folder: Path, result: Report | None = None) -> Path:
+    """Write report.md, report.csv and report.png into a run folder; no report.csv into a results folder.
+
+    Args:
+        folder: of the run.
+        result: the report; by default that of the run in `folder`.
+
+    Returns:
+        The path of report.md.
+    """
+    result = report([folder]) if result is None else result
+    if not is_results_folder(folder):
+        write_text(folder / "report.csv", result.csv)
+    write_text(folder / "report.md", result.markdown)
+    plot_or_warn(folder / "report.png", lambda: plot(folder / "report.png", result))
+    return folder / "report.md"
+
+
+def plot(file: Path, result: Report) -> None:
+    """Write the plot. matplotlib is loaded here, so that whatever is wrong with it does not cost the numbers."""
+    from transfer.recipes.reports.plots import save_plot
+
+    save_plot(file, result.rows, result.title)
+
+
+def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
+    """A Markdown table.
+
+    Args:
+        rows: its lines.
+        without: heads of columns to leave out, besides those in which no row, or every row alike, has something to say.
+    """
+    columns: list[Column[Row]] = [
+        ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
+        ("environment", lambda row: row.environment, True),
+        ("mode", lambda row: row.mode, True),
+        ("decode", lambda row: row.decode, len({row.decode for row in rows}) > 1),
+        ("asked", asked, True),
+        ("seeds", lambda row: str(row.score.runs), True),
+        ("score", lambda row: f"{row.score.mean:.1f}", True),
+        ("95 % interval", lambda row: span(row.score.interval), any(row.score.interval for row in rows)),
+        ("IQM", lambda row: number(row.score.iqm), any(row.score.iqm is not None for row in rows)),
+        ("IQM interval", lambda row: span(row.score.iqm_interval), any(row.score.iqm_interval for row in rows)),
+        ("best", lambda row: number(row.best), any(row.best is not None for row in rows)),
+        ("success", lambda row: number(row.success, 2), any(row.success is not None for row in rows)),
+        ("return", lambda row: f"{row.returns.mean:.0f}", True),
+        ("/ full", lambda row: number(row.over_full, 2), any(row.over_full is not None for row in rows)),
+        ("trained", lambda row: f"{row.trained:,}", True),
+        ("% of model", lambda row: f"{100 * row.share:.1f}", True),
+        ("training", lambda row: "-" if row.train_seconds is None else duration(row.train_seconds), True),
+        ("trunk unchanged", lambda row: row.trunk, True),
+    ]
+    return lay_out([column for column in columns if column[0] not in without], rows)
+
+
+def differences(found: Sequence[Pair]) -> list[str]:
+    """A second table; nothing where nothing can be compared."""
+    if not found:
+        return []
+    columns: list[Column[Pair]] = [
+        ("run", lambda pair: pair.row.run, len({pair.row.run for pair in found}) > 1),
+        ("environment", lambda pair: pair.row.environment, len({pair.row.environment for pair in found}) > 1),
+        ("decode", lambda pair: pair.row.decode, len({pair.row.decode for pair in found}) > 1),
+        ("asked", lambda pair: asked(pair.row), len({pair.row.target for pair in found}) > 1),
+        ("mode", lambda pair: pair.row.mode, True),
+        ("less", lambda pair: pair.other.mode, True),
+        ("seeds", lambda pair: str(pair.by.seeds), True),
+        ("difference", lambda pair: f"{pair.by.mean:+.1f}", True),
+        ("95 % interval", lambda pair: f"{pair.by.interval[0]:+.1f} to {pair.by.interval[1]:+.1f}", True),
+        ("p", lambda pair: f"{pair.by.p:.3f}", True),
+    ]
+    return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found), "", FLIPS]
+
+
+def asked(row: Row) -> str:
+    """The score that was asked for."""
+    return f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
+
+
+def conditions(cells: Sequence[CellResult]) -> list[str]:
+    """What the scores were measured against, on which data and with which versions."""
+    lines = []
+    for name, reference in dict.fromkeys((cell.environment, cell.reference) for cell in cells):
+        lines.append(
+            f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
+            f"table {markdown(reference.table)}."
+        )
+    for line in {cell.line.content_hash: cell.line for cell in cells}.values():
+        content = line.content_hash[:12]
+        lines.append(markdown(f"Data of {line.environment}: {line.dataset_ids} (content {content})."))
+    versions: dict[str, set[str]] = {}
+    for cell in cells:
+        for package, version in cell.line.packages.items():
+            versions.setdefault(package, set()).add(version)
+    if versions:
+        listed = ", ".join(f"{package} {' and '.join(sorted(seen))}".strip() for package, seen in versions.items())
+        lines.append(markdown(f"Versions: {listed}."))
+    return lines
+
+
+def replaced(record: RunRecord) -> list[str]:
+    """A line for each section of a run whose data were not those it asked for."""
+    return [
+        f"{markdown(record.label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the "
+        f"fallback was used: {markdown(', '.join(one.data))}."
+        for section, one in used_in(record.config).items()
+        if (asked := [str(name) for name in configured(record.config, f"{section}.data")]) and asked != list(one.data)
+    ]
+
+
+def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
+    """How to read the table, as far as it needs saying."""
+    lines = ["Score and return: last checkpoint, mean over seeds of the mean over episodes."]
+    if any(row.score.interval is None for row in rows):
+        lines.append("One seed says nothing about another: rows with one seed have no interval.")
+    if any(row.score.interval is not None for row in rows):
+        lines.append(
+            "Intervals: bootstrap over seeds, then over the episodes of each; of few seeds they are too narrow."
+        )
+    if any(row.over_full is not None for row in rows):
+        lines.append("/ full: score over that of mode full, on the training seeds that both have.")
+    if any(row.best is not None for row in rows):
+        lines.append("Best: the best probe during training, chosen by its own score and so too high.")
+    if any(row.trunk == "NO" for row in rows):
+        lines.append("**A frozen trunk has changed: do not use these results.**")
+    if missing:
+        lines.append(markdown(f"Not finished: {', '.join(missing)}."))
+    return lines
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """One line per row, numbers unrounded, empty where there is none."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    heads = "run environment mode decode target_score calibrated seeds episodes score score_low score_high "
+    heads += "iqm iqm_low iqm_high best success return return_low return_high over_full "
+    heads += "trained share train_seconds trunk"
+    writer.writerow(heads.split())
+    for row in rows:
+        score, returns = row.score, row.returns
+        ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best, row.success]
+        head = [row.run, row.environment, row.mode, row.decode, row.target_score, row.calibrated]
+        head += [score.runs, score.episodes]
+        tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
+        fields = [*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail]
+        writer.writerow(map(csv_field, fields))
+    return stream.getvalue()

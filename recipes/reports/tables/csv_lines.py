@@ -1,0 +1,129 @@
+"""Dataclasses as the lines of a CSV file: a column for each field, numbers unrounded, "" for None.
+
+Text is written so that no spreadsheet takes it for a formula, and on one line; an apostrophe in front of it goes when
+it is read. A column is called as its field, without the underscore behind a word of Python (`return_`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from transfer.errors import TransferError, unknown
+from transfer.numbers import seen
+from transfer.recipes.reports.escaping import FORMULA, plain
+from transfer.recipes.settings.schema import CHECKS, hints
+from transfer.storage.files import read_text
+
+Line = TypeVar("Line")
+LARGEST_FILE = 64 * 2**20  # bytes; a line of an episode has about 90
+WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")
+WANTED = {str: "text on one line", int: "a whole number", float: "a finite number", bool: "true or false"}
+
+
+def columns(kind: type) -> list[str]:
+    """The columns of a dataclass, in order."""
+    return [name.removesuffix("_") for name in hints(kind)]
+
+
+def dump_lines(kind: type[Line], lines: Iterable[Line]) -> str:
+    """The text of a CSV file."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns(kind))
+    writer.writerows([field(getattr(line, name)) for name in hints(kind)] for line in lines)
+    return stream.getvalue()
+
+
+def field(value: object) -> object:
+    """A value as it is written; `value_of` reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return value  # csv writes the repr of a float, from which the very number is read again
+    text = plain(value)
+    return f"'{text}" if text.startswith((*FORMULA, "'")) else text
+
+
+def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line]]:
+    """The lines of a CSV file, each with its number in the file.
+
+    Columns may come in any order, the file with a byte-order mark and with line ends of Windows, as spreadsheets write.
+
+    Args:
+        kind: the dataclass of a line.
+        file: to read.
+        again: how to get the file back, as a sentence.
+
+    Raises:
+        TransferError: no such file, an empty one, a column that is missing, twice or unknown, a line of another length,
+            or a value that is not what its column holds.
+    """
+    if not file.exists():
+        raise TransferError(f"{file} is missing. {again}")
+    reader = csv.reader(io.StringIO(read_text(file, LARGEST_FILE, "utf-8-sig"), newline=""), strict=True)
+    try:
+        head = next(reader, [])
+        check_head(head, columns(kind), file, again)
+        return [
+            (reader.line_num, line(kind, head, fields, f"{file}, line {reader.line_num}", again)) for fields in reader
+        ]
+    except csv.Error as error:
+        raise TransferError(f"{file}, line {reader.line_num} is no CSV: {error}. {again}") from error
+
+
+def check_head(head: Sequence[str], known: Sequence[str], file: Path, again: str) -> None:
+    """Raise TransferError unless the columns of a file are the known ones, in any order."""
+    if not head:
+        raise TransferError(f"{file} is empty; its first line names the columns {', '.join(known)}. {again}")
+    for name in head:
+        if name not in known:
+            raise unknown(f"column in {file}", plain(name)[:80], known, again)
+        if head.count(name) > 1:
+            raise TransferError(f"{file} has the column {name} twice. {again}")
+    if missing := [name for name in known if name not in head]:
+        raise TransferError(f"{file} lacks the column {', '.join(missing)}. Known: {', '.join(known)}. {again}")
+
+
+def line(kind: type[Line], head: Sequence[str], fields: Sequence[str], where: str, again: str) -> Line:
+    """One line of a file. Raises TransferError as `read_lines`."""
+    if len(fields) != len(head):
+        raise TransferError(f"{where} was edited: it has {len(fields)} fields, the first line {len(head)}. {again}")
+    wanted = {name.removesuffix("_"): (name, annotation) for name, annotation in hints(kind).items()}
+    values = {}
+    for column, text in zip(head, fields, strict=True):
+        name, annotation = wanted[column]
+        values[name], problem = value_of(text, annotation)
+        if problem:
+            raise TransferError(f"{where} was edited: {column} is {seen(text)}; {problem} is needed. {again}")
+    return kind(**values)
+
+
+def value_of(text: str, wanted: Any) -> tuple[Any, str]:
+    """A field as the value that its annotation says, and ""; or None, and what was wanted."""
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        value, problem = value_of(text, arguments[0]) if text else (None, "")
+        return value, f"{problem}, or nothing," if problem else ""
+    if origin is Annotated:
+        value, problem = value_of(text, arguments[0])
+        return value, problem or ("" if arguments[1](value) else "a number from 0 to 1")
+    value = parsed(text, wanted)
+    return value, "" if value is not None and CHECKS[wanted](value) else WANTED[wanted]
+
+
+def parsed(text: str, wanted: type) -> Any:
+    """A field as text, a number or a truth value; None where it is none."""
+    if wanted is str:
+        return text.removeprefix("'") if plain(text) == text else None
+    if wanted is bool:
+        return {"true": True, "false": False}.get(text)
+    if WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if wanted is float and REAL.fullmatch(text) else None

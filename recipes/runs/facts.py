@@ -1,0 +1,103 @@
+"""What results.json and timing.json say about one MODE/SEED, and what the words of a config mean."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from transfer.data.calibration_table import Calibration
+from transfer.data.episodes import Episodes
+from transfer.evaluation.outcome import Evaluation
+from transfer.models.adapter import Adapter
+from transfer.recipes.runs.results import FORMAT, Played, Probe, Results, Timing, Trained, TrunkFate
+from transfer.recipes.runs.versions import versions
+from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.settings.schema import built
+from transfer.runtime import native
+from transfer.runtime.devices import find_precision
+from transfer.runtime.distributed import size
+from transfer.training.fit import FitResult, TrainConfig
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run knows of a training besides its settings: see `transfer.recipes.runs.results.Results`."""
+
+    mode: str
+    seed: int
+    inherit: str
+    inherited: tuple[str, ...] | None
+    trunk: TrunkFate
+
+
+def outcome(
+    origin: Origin,
+    config: RunConfig,
+    train: TrainConfig,
+    episodes: Episodes,
+    fit: FitResult,
+    played: Sequence[Evaluation],
+    probes: Sequence[Probe],
+    calibration: Calibration | None,
+) -> Results:
+    """Everything in results.json: the same bytes whenever the same thing was run."""
+    last = {"checkpoint": "last", "step": train.steps}
+    named = zip(config.eval.targets, played, strict=True)
+    return Results(
+        format=FORMAT,
+        mode=origin.mode,
+        seed=origin.seed,
+        inherit=origin.inherit,
+        inherited=origin.inherited,
+        trunk=origin.trunk,
+        environment=episodes.env_spec.name,
+        dataset_ids=episodes.dataset_ids,
+        content_hash=episodes.content_hash,
+        reference=episodes.env_spec.reference,
+        adapter=asdict(config.adapter),
+        training=asdict(train),
+        steps=train.steps,
+        batch_size=train.batch_size,
+        lr=train.lr,
+        trained=built(fit.selection.to_json(), Trained),
+        final_loss=fit.final_loss,
+        evaluations=tuple(built({**last, "target": target, **one.to_json()}, Played) for target, one in named),
+        calibration=calibration,
+        probes=tuple(probes),
+        versions=versions(),
+    )
+
+
+def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: float, device: torch.device) -> Timing:
+    """timing.json: what differs from one time to the next."""
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return Timing(
+        train_seconds=fit.seconds,
+        resumed_at_step=resumed_at,  # the seconds before it are not known
+        eval_seconds=eval_seconds,
+        tokens_per_second=fit.tokens_per_second,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_gpu_bytes=gpu,
+        device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
+        threads=torch.get_num_threads(),
+        processes=size(),
+        precision=str(precision_of(config, device)).removeprefix("torch."),
+        kernels=native.kind(),
+    )
+
+
+def tokenizer_error(adapter: Adapter, episodes: Episodes) -> float:
+    """Largest distance of a dataset action from what its token decodes to."""
+    scale = adapter.scales.action_range()
+    tokenizer = adapter.tokenizer.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
+    return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
+
+
+def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The dtype that "auto", "float32" or "bfloat16" means on a device."""
+    return find_precision(config.run.precision, device)

@@ -1,0 +1,152 @@
+"""The folder of a run: whose it is, what may change when a run goes on, and its config.toml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from transfer.errors import TransferError
+from transfer.recipes.programs.modes import find_modes
+from transfer.recipes.runs.cells import is_results_folder, next_command
+from transfer.recipes.runs.results import read_results
+from transfer.recipes.runs.used import Used, dump_used
+from transfer.recipes.settings.config import RunConfig, config_table, dump_config, load_config
+from transfer.recipes.settings.own_modules import named_modules, resuming
+from transfer.recipes.settings.presets import find_config
+from transfer.recipes.settings.toml import parse_toml
+from transfer.recipes.settings.typed import dotted_keys, flatten
+from transfer.storage.files import sweep, write_text
+
+# What may differ between the beginning of a run and its continuation.
+FREE = ("adapt.modes", "run.seeds", "run.device")
+
+
+def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
+    """The config that a run folder is going to hold: the given one, with the modes and seeds that it has already.
+
+    Nothing is written.
+
+    Raises:
+        TransferError: the folder is taken, holds a link, a run with other settings, half of them, or damaged results,
+            or its name is no text.
+    """
+    check_name(folder)
+    path = folder / "config.toml"
+    if is_results_folder(folder):
+        raise TransferError(f"{folder} holds no run to go on with. {next_command(folder)}")
+    if not path.is_file():
+        if folder.is_dir():
+            sweep(folder)  # all that there is of a run that was killed in its first moment
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
+        return config
+    if not resume:
+        raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
+    check_links(folder)
+    check_whole(path)
+    before = load_config(str(path))
+    changed = differences(before, config)
+    if changed:
+        raise TransferError(
+            f"{folder} holds a run with other settings: {'; '.join(changed)}. --resume goes on with the same settings "
+            f"only. {resume_command(folder)} takes them from the folder; else choose another --name."
+        )
+    for file in sorted(folder.glob("*/*/results.json")):
+        read_results(file)
+    modes = [mode.name for mode in find_modes(before.adapt.modes)]
+    return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+def check_whole(path: Path) -> None:
+    """Raise TransferError when a run's config.toml lacks keys: what was cut off would be a default without a word."""
+    said = flatten(parse_toml(find_config(str(path)).text, str(path)))
+    missing = [key for key in dotted_keys(RunConfig) if key not in said]
+    if missing:
+        some = ", ".join(missing[:5]) + (" and more" if len(missing) > 5 else "")
+        raise TransferError(
+            f"{path} lacks {some}: it was cut off or edited, and holds every setting when a run has written it. Bring "
+            "it back from a copy, or begin again under another --name."
+        )
+
+
+def check_name(folder: Path) -> None:
+    """Raise TransferError for a path of bytes that are no UTF-8, in which TensorBoard cannot write."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise TransferError(
+            f"{folder} cannot hold a run: its name is no UTF-8 text here. Choose another --name or --runs-dir; where "
+            "LC_ALL is C, LC_ALL=C.UTF-8 makes text of names that are not English."
+        ) from error
+
+
+def check_links(folder: Path) -> None:
+    """Raise TransferError for a link anywhere in a run folder: what a run writes would come to lie elsewhere.
+
+    The folder itself may be one, which its user made.
+    """
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in sorted([*folders, *files])):
+            if path.is_symlink():
+                raise TransferError(
+                    f"{path} is a link, to {os.readlink(path)}: a run writes only into its own folder. Remove it; to "
+                    "take a trunk from elsewhere there is --set pretrain.from=RUN"
+                )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Inside, no other process can hold the folder. The system lets go of it when this process ends, however it ends.
+
+    Does nothing where the system or the file system has no such locks.
+
+    Raises:
+        TransferError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise TransferError(
+            f"{folder} is in use: another process is at work on this run. Wait for it, or choose another --name."
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def with_cells(config: RunConfig, modes: Iterable[str], seeds: Iterable[int]) -> RunConfig:
+    """The config with these modes and seeds, each once, in the order of their first mention."""
+    adapting = replace(config.adapt, modes=tuple(dict.fromkeys(modes)))
+    return replace(config, adapt=adapting, run=replace(config.run, seeds=tuple(dict.fromkeys(seeds))))
+
+
+def differences(before: RunConfig, now: RunConfig) -> list[str]:
+    """The settings that differ and must not, each with both values."""
+    old, new = flatten(config_table(before)), flatten(config_table(now))
+    return [
+        f"{key} is {old[key]!r} there and {new[key]!r} here" for key in old if key not in FREE and old[key] != new[key]
+    ]
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with the run in a folder, in backquotes."""
+    modules = named_modules(load_config(str(folder))) if (folder / "config.toml").is_file() else []
+    return f"`{resuming(modules, str(folder))}`"
+
+
+def claim(folder: Path, config: RunConfig, used: Mapping[str, Used]) -> None:
+    """Write config.toml. When that fails, a folder that was not there before is not there afterwards."""
+    write_text(folder / "config.toml", dump_config(config) + dump_used(used))

@@ -1,0 +1,90 @@
+"""What comes before the first step of a run: checks, data, and the claim on its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from transfer.data.environment.building.importing import import_from_here
+from transfer.data.episodes import Episodes
+from transfer.data.windows import check_context
+from transfer.recipes.programs.modes import Mode, find_modes
+from transfer.recipes.runs.checks import check_parts, missing_trunks, use_threads
+from transfer.recipes.runs.datasets import check_playable, environment_of, load, make, named, obtain
+from transfer.recipes.runs.folder import claim, settle, with_cells
+from transfer.recipes.runs.used import SECTIONS, Used, read_used
+from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.settings.own_modules import named_modules
+from transfer.runtime.devices import find_device
+from transfer.runtime.distributed import check_shares, own_device, rank
+from transfer.storage.files import as_path
+
+Say = Callable[[str], None]
+TRAINING = {"source": "pretrain", "target": "adapt"}  # what a section's data are for
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all cells of a run share.
+
+    Attributes:
+        config: of the run.
+        folder: of the run.
+        device: where models compute.
+        say: takes lines for people.
+        modes: what is trained.
+        source: episodes of the pretraining; None when nothing is pretrained.
+        target: episodes of the adaptation.
+    """
+
+    config: RunConfig
+    folder: Path
+    device: torch.device
+    say: Say
+    modes: list[Mode]
+    source: Episodes | None
+    target: Episodes
+
+
+def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
+    """Check everything, have the data at hand and claim the folder.
+
+    Raises:
+        TransferError: as `transfer.recipes.programs.run.run`. Nothing is written then.
+    """
+    import_from_here(named_modules(config))
+    modes = find_modes(config.adapt.modes)
+    device = find_device(own_device(config.run.device))
+    config = with_cells(with_whole_origin(config), [mode.name for mode in modes], config.run.seeds)
+    whole = settle(folder, config, resume)
+    before = read_used(folder)
+    pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
+    sections = SECTIONS if pretrains else ("target",)
+    for section in sections:
+        key = TRAINING[section]
+        check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
+    meant = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
+    envs = {name: getattr(config, name).env for name in SECTIONS}
+    check_parts(config, modes, folder, *(environment_of(meant[name], envs[name]) for name in reversed(sections)))
+    use_threads(config.run.threads)
+    episodes: dict[str, Episodes] = {}
+    for section in sections:
+        meant[section] = obtain(section, getattr(config, section), before.get(section), say)
+        make(meant[section], say)
+    for section in sections:
+        episodes[section] = load(section, meant[section], before.get(section), say, envs[section])
+        check_context(episodes[section], getattr(config, TRAINING[section]).context, f"{TRAINING[section]}.context")
+    check_playable(episodes)
+    if rank() == 0:
+        used = {name: Used(meant[name], one.content_hash) for name, one in episodes.items()}
+        claim(folder, whole, before | used)
+    return Job(config, folder, device, say, modes, episodes.get("source"), episodes["target"])
+
+
+def with_whole_origin(config: RunConfig) -> RunConfig:
+    """The config with the whole path of `pretrain.from`: the run may go on from another working folder."""
+    origin = str(as_path(config.pretrain.from_, "pretrain.from").absolute()) if config.pretrain.from_ else ""
+    return replace(config, pretrain=replace(config.pretrain, from_=origin))

@@ -1,0 +1,204 @@
+"""The schema of results.json and timing.json, which every MODE/SEED of a run holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.data.calibration_table import Calibration
+from transfer.data.environment.spec import ReferenceScores
+from transfer.errors import TransferError
+from transfer.recipes.settings.schema import Names, Returns, Schema, Share
+from transfer.storage.files import read_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrunkFate(Schema):
+    """Fingerprints of the trunk that a training worked on.
+
+    Attributes:
+        frozen: whether the mode freezes it.
+        pretrained: the trunk that the training started from; None where there was none.
+        before, after: the training; None where there is no trunk.
+        unchanged: whether both are the same; None where the trunk is trained.
+    """
+
+    frozen: bool
+    pretrained: str | None
+    before: str | None
+    after: str | None
+    unchanged: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedPart(Schema):
+    """What trained of one part."""
+
+    tensors: int
+    numbers: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Schema):
+    """Trained parameters (`numbers`), those of the whole model (`total`) and their share of it, 0 to 1."""
+
+    numbers: int
+    total: int
+    share: Share
+    bytes: int
+    tensors: int
+    parts: Mapping[str, TrainedPart]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played(Schema):
+    """One evaluation.
+
+    Attributes:
+        checkpoint: which weights acted; `last` counts.
+        step: of the training.
+        target: as the config names it; "" in files of older versions.
+        target_return, target_score: what was asked for.
+        decode: how action dimensions were chosen.
+        returns, lengths, seeds, successes: an entry per episode; successes None where the environment tells none.
+        mean_return, mean_score, mean_length, success_rate: of them.
+    """
+
+    checkpoint: str
+    step: int
+    target: str = ""
+    target_return: float
+    target_score: float
+    decode: str
+    returns: Returns
+    lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    mean_return: float
+    mean_score: float
+    mean_length: float
+    successes: tuple[bool, ...] | None = None
+    success_rate: Share | None = None
+
+    def __post_init__(self) -> None:
+        """Raises TransferError when lists differ in length, or only one of successes and success_rate is there."""
+        successes = self.returns if self.successes is None else self.successes
+        if not len(self.returns) == len(self.lengths) == len(self.seeds) == len(successes):
+            raise TransferError("returns, lengths, seeds and successes of an evaluation differ in length.")
+        if (self.successes is None) != (self.success_rate is None):
+            raise TransferError("an evaluation holds only one of successes and success_rate.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Schema):
+    """A few episodes in the middle of a training."""
+
+    step: int
+    mean_score: float
+    episodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probes(Schema):
+    """probes.json: what is kept of them until the training has ended."""
+
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Schema):
+    """results.json: the same bytes whenever the same thing was run.
+
+    Attributes:
+        format: `FORMAT`.
+        mode: `pretrain` for the source environment.
+        inherit, inherited: what was asked to be taken over from the source adapter, and which tensors were; the key
+            `inherited` is left out after a pretraining.
+        content_hash: of the data.
+        adapter, training: the settings.
+        steps, batch_size, lr: the most used of them.
+        final_loss: training loss of the last log line.
+        evaluations: one for each target.
+        calibration: target and achieved return; None where nothing was calibrated.
+    """
+
+    format: int
+    mode: str
+    seed: int
+    inherit: str
+    inherited: tuple[str, ...] | None = None
+    trunk: TrunkFate
+    environment: str
+    dataset_ids: Names
+    content_hash: str
+    reference: ReferenceScores
+    adapter: Mapping[str, Any]
+    training: Mapping[str, Any]
+    steps: int
+    batch_size: int
+    lr: float
+    trained: Trained
+    final_loss: float
+    evaluations: tuple[Played, ...]
+    calibration: Calibration | None = None
+    probes: tuple[Probe, ...]
+    versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Raises TransferError when nothing was played."""
+        if not self.evaluations:
+            raise TransferError("no evaluation.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` restores an equal object."""
+        return {key: value for key, value in super().to_json().items() if key != "inherited" or value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Schema):
+    """timing.json: what differs from one time to the next. Every key may be missing.
+
+    Attributes:
+        resumed_at_step: the step from which `train_seconds` counts.
+    """
+
+    train_seconds: float | None = None
+    resumed_at_step: int | None = None
+    eval_seconds: float | None = None
+    tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    processes: int | None = None
+    precision: str | None = None
+    kernels: str | None = None
+
+
+def read_results(file: Path) -> Results:
+    """One results.json. Raises TransferError when it is damaged, edited, of another format or lacks a key."""
+    again = f"Remove {file.parent} and run again with --resume."
+    try:
+        values = read_json(file)
+    except TransferError as error:
+        raise TransferError(f"{error} {again}") from error
+    if values.get("format") != FORMAT:
+        raise TransferError(f"{file} has format {values.get('format')!r:.40}; this version reads format {FORMAT}.")
+    try:
+        return Results.from_json(values, str(file))
+    except TransferError as error:
+        raise TransferError(f"{error} {again}") from error
+
+
+def read_timing(file: Path) -> Timing:
+    """One timing.json, empty when there is none. Raises TransferError when it is damaged or edited."""
+    if not file.exists():
+        return Timing()
+    try:
+        return Timing.from_json(read_json(file), str(file))
+    except TransferError as error:
+        raise TransferError(f"{error} It is no part of the result: remove it.") from error

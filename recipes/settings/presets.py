@@ -1,0 +1,98 @@
+"""Shipped presets, and the text behind a name. Nothing here is slow to import."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from transfer.errors import TransferError, unknown
+from transfer.recipes.settings.toml import read_toml
+from transfer.storage.files import as_path
+
+OFF = "# Off in this copy, because it stands for the data above and not for yours; take away the # to use it.\n"
+
+
+def presets() -> list[str]:
+    """Names of the shipped presets, sorted."""
+    files = resources.files("transfer.recipes").joinpath("configs").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def preset_text(name: str) -> str:
+    """The text of a shipped preset, comments included. Raises TransferError with the closest name."""
+    if name not in presets():
+        raise unknown("preset", name, presets(), "List them with: transfer ls")
+    return resources.files("transfer.recipes").joinpath("configs", f"{name}.toml").read_text(encoding="utf-8")
+
+
+def own_copy(name: str) -> str:
+    """A preset's text for a file of one's own: without its fallbacks, which stand for the preset's data alone.
+
+    Raises:
+        TransferError: as `preset_text`.
+    """
+    lines = []
+    for line in preset_text(name).splitlines(keepends=True):
+        if line.startswith("fallback = ") and not line.startswith('fallback = ""'):
+            line = f"{OFF}# {line}"
+        lines.append(line)
+    return "".join(lines)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the settings of a run are from.
+
+    Attributes:
+        text: TOML.
+        place: the preset's name or the path of the file, for messages.
+        name: what a run of them is called by default.
+        shipped: whether they are a preset's, and so nobody's choice.
+    """
+
+    text: str
+    place: str
+    name: str
+    shipped: bool = False
+
+
+def find_config(name_or_path: str) -> Settings:
+    """The settings of a preset, a TOML file or a run folder.
+
+    Raises:
+        TransferError: neither a preset nor a file that can be read; the closest preset is named.
+    """
+    if name_or_path in presets():
+        return Settings(preset_text(name_or_path), name_or_path, name_or_path, shipped=True)
+    path = as_path(name_or_path, "PRESET_OR_TOML")
+    path = path / "config.toml" if (path / "config.toml").exists() else path
+    if path.is_dir():
+        raise TransferError(f"{path} is a folder without a config.toml, so not a run. What is at hand: transfer ls")
+    if path.exists():
+        name = path.resolve().parent.name if path.name == "config.toml" else path.stem
+        return Settings(read_toml(path), str(path), name)
+    if path.suffix == ".toml":
+        raise TransferError(f"no file {path}. Make one from a preset: transfer cp {presets()[0]} {path.name}")
+    if len(path.parts) > 1:
+        raise TransferError(f"no run and no file {path}. What is at hand: transfer ls")
+    raise unknown("preset", name_or_path, presets(), "List them with: transfer ls")
+
+
+def run_folder(name_or_path: str, name: str | None, runs_dir: Path, suffix: str) -> Path:
+    """Where a run goes: into the folder of the run that was named, else into a folder under `runs_dir`.
+
+    Args:
+        name_or_path: as for `find_config`.
+        name: what the user called it, None for the preset's or file's own name.
+        runs_dir: where runs lie.
+        suffix: behind a name that was not given.
+
+    Raises:
+        TransferError: a name that is not the name of a folder.
+    """
+    path = as_path(name_or_path, "PRESET_OR_TOML")
+    if name is None and name_or_path not in presets() and (path / "config.toml").is_file():
+        return path
+    name = find_config(name_or_path).name + suffix if name is None else name
+    if not name or name.startswith(".") or name != Path(name).name:
+        raise TransferError(f"--name '{name}' is not the name of a folder. Where runs lie is --runs-dir ({runs_dir}).")
+    return runs_dir / name

@@ -1,0 +1,175 @@
+"""Which data a run trains on: those that were asked for, or others of the same environment after a clear line."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from transfer.envs.bundled.making import make_dataset
+from transfer.envs.catalog import environment
+from transfer.errors import TransferError
+from transfer.recipes.runs.checks import stand_in
+from transfer.recipes.runs.datasets import obtain
+from transfer.recipes.runs.used import read_used
+from transfer.recipes.settings.config import DataConfig, load_config
+from transfer.recipes.settings.presets import own_copy, preset_text, presets
+
+Transfer = Callable[..., Result]
+Refused = Callable[..., None]
+MAIN = "hopper-to-walker2d"
+ASKED = ("mujoco/walker2d/medium-v0", "mujoco/walker2d/expert-v0")
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+@pytest.fixture
+def own_data(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A datasets folder of the test's own with the tiny data in it."""
+    root = tmp_path / "datasets"
+    shutil.copytree(tiny_data, root)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    return root
+
+
+def bring(root: Path, ids: Sequence[str]) -> None:
+    """Put datasets with these remote ids into a datasets folder, made of the bundled ones."""
+    for one in ids:
+        _, environment, label = one.split("/")
+        shutil.copytree(root / "bundled" / environment / label, root / one)
+        file = root / one / "data" / "metadata.json"
+        content = json.loads(file.read_text(encoding="utf-8")) | {"dataset_id": one}
+        file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_parts_are_tried_on_stand_ins_for_observations_with_keys_too() -> None:
+    found = stand_in(environment("antmaze-umaze"))
+    assert found.state_size == 31 and [one.name for one in found.env_spec.slices] == ["observation", "goal", "position"]
+
+
+@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize(
+    ("section", "data", "closest"),
+    [
+        ("target", "swing/enrgy-v0", "swing/energy-v0"),  # a local one
+        ("target", "mujoco/walker2d/medum-v0", "mujoco/walker2d/medium-v0"),  # one of Minari's
+        ("target", "bundled/walker2d/medium-v0,mujoco/walker2d/expret-v0", "mujoco/walker2d/expert-v0"),
+        ("source", "mujoco/hoper/medium-v0", "mujoco/hopper/medium-v0"),
+    ],
+)
+@pytest.mark.parametrize("way", ["--set", "TOML"])
+def test_an_unknown_dataset_is_refused_whatever_the_fallback(
+    way: str,
+    section: str,
+    data: str,
+    closest: str,
+    network: bool,
+    own_data: Path,
+    tiny: list[str],
+    transfer: Transfer,
+    refused: Refused,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(own_data / "bundled/walker2d/expert-v0", own_data / "swing/energy-v0")
+    monkeypatch.setattr("transfer.recipes.runs.datasets.fetch", lambda ids: pytest.fail(f"{ids} were asked for"))
+    monkeypatch.setattr("transfer.envs.minari.download.remote_reachable", lambda: network)
+    preset, options = MAIN, [f"--set={section}.data={data}"]
+    if way == "TOML":
+        text = preset_text(MAIN)
+        before = text[text.index("data = [", text.index(f"[{section}]")) :].partition("\n")[0]
+        (tmp_path / "my.toml").write_text(text.replace(before, f"data = {json.dumps(data.split(','))}"))
+        preset, options = str(tmp_path / "my.toml"), []
+    result = transfer("run", preset, *tiny, *options, "--modes", "embeddings", "--runs-dir", tmp_path / "runs")
+    refused(result, "unknown dataset", f"Did you mean '{closest}'?", "transfer data ls")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_minari_offers_are_downloaded_although_there_is_a_fallback(
+    own_data: Path, tiny: list[str], transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.recipes.runs.datasets.fetch", lambda ids: bring(own_data, ids))
+    result = transfer("run", MAIN, *tiny, "--modes", "embeddings", "--runs-dir", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
+    assert f"{', '.join(ASKED)}: not on this machine, so asked for at Minari" in result.stderr
+    assert "fallback" not in result.output
+    run = tmp_path / "runs" / MAIN
+    assert read_used(run)["target"].data == ASKED
+    assert json.loads((run / "embeddings/0/results.json").read_text())["dataset_ids"] == list(ASKED)
+
+
+def test_a_fallback_of_the_same_environment_is_said_and_kept_beside_what_was_asked_for(
+    own_data: Path, tiny: list[str], transfer: Transfer, tmp_path: Path
+) -> None:
+    options = ["run", MAIN, *tiny, "--modes", "embeddings", "--runs-dir", tmp_path / "runs"]
+    result = transfer(*options)
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("[target]")]
+    assert "'mujoco/walker2d/medium-v0'" in line and "huggingface.co cannot be reached" in line
+    assert line.endswith("The fallback of the same environment is used instead: walker2d/medium-expert")
+    run = tmp_path / "runs" / MAIN
+    table = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+    assert (table["target"]["data"], table["target"]["fallback"]) == (list(ASKED), "walker2d/medium-expert")
+    assert table["used"]["target"]["data"] == ["walker2d/medium-expert"]
+    note = f"{MAIN} asked for {', '.join(ASKED)} under [target]; not to be had, so the fallback was used: walker2d"
+    assert note in result.stdout and note in (run / "report.md").read_text(encoding="utf-8")
+    # The run keeps what it began with, even when what it asked for arrives later.
+    bring(own_data, ASKED)
+    again = transfer(*options, "--resume", "--modes", "embeddings,mlp")
+    assert again.exit_code == 0, again.output
+    assert json.loads((run / "mlp/0/results.json").read_text())["dataset_ids"][0] == "bundled/walker2d/medium-v0"
+    fresh = transfer("run", run, "--name", "fresh", "--runs-dir", tmp_path / "runs")  # another run looks for itself
+    assert fresh.exit_code == 0 and read_used(tmp_path / "runs" / "fresh")["target"].data == ASKED
+
+
+@pytest.mark.parametrize(("section", "fallback"), [("target", "hopper/medium"), ("source", "walker2d/medium")])
+def test_a_fallback_of_another_environment_is_refused(
+    section: str, fallback: str, own_data: Path, tiny: list[str], transfer: Transfer, refused: Refused, tmp_path: Path
+) -> None:
+    options = ["--modes", "embeddings", "--set", f"{section}.fallback={fallback}", "--runs-dir", tmp_path / "runs"]
+    result = transfer("run", MAIN, *tiny, *options)
+    refused(result, "cannot be reached", f"The fallback {fallback} is of", "so it is not used")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_at_hand_is_taken_without_a_word(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(own_data, ASKED)
+    monkeypatch.setattr("transfer.recipes.runs.datasets.fetch", lambda ids: pytest.fail("data was asked for"))
+    said: list[str] = []
+    assert obtain("target", DataConfig(ASKED, "walker2d/medium-expert"), None, said.append) == ASKED
+    assert obtain("target", DataConfig((), "walker2d/medium"), None, said.append) == ("walker2d/medium",)
+    assert not said
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    own_data: Path, tiny: list[str], transfer: Transfer, refused: Refused, tmp_path: Path
+) -> None:
+    options = ["run", MAIN, *tiny, "--runs-dir", tmp_path / "runs"]
+    assert transfer(*options, "--modes", "embeddings").exit_code == 0
+    run = tmp_path / "runs" / MAIN
+    kept, before = (run / "config.toml").read_bytes(), read_used(run)["target"].content
+    make_dataset("walker2d/medium-expert", steps=300, seed=7, overwrite=True)
+    result = transfer(*options, "--modes", "embeddings,full", "--resume")
+    refused(result, "the data of [target], walker2d/medium-expert, changed", before[:12], "--name")
+    assert (run / "config.toml").read_bytes() == kept and not (run / "full").exists()
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["used = 3", "[used]\nother = {}", "[used]\ntarget = {data = [], content = 'a'}", "[used.target]\ndata = [3]"],
+)
+def test_an_edited_record_of_the_data_is_refused(table: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(table)
+    with pytest.raises(TransferError, match="was edited"):
+        read_used(tmp_path)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_copy_of_a_preset_has_no_fallback_and_is_otherwise_the_same(name: str, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(own_copy(name), encoding="utf-8")
+    mine, shipped = load_config(str(tmp_path / "my.toml")), load_config(name)
+    assert (mine.source, mine.target) == (DataConfig(shipped.source.data), DataConfig(shipped.target.data))
+    assert (mine.adapt, mine.eval, mine.trunk, mine.run) == (shipped.adapt, shipped.eval, shipped.trunk, shipped.run)

@@ -1,0 +1,271 @@
+import dataclasses
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from transfer.errors import TransferError
+from transfer.recipes.settings.config import AdaptConfig, DataConfig, RunConfig, config_table, dump_config, load_config
+from transfer.recipes.settings.presets import find_config, preset_text, presets
+from transfer.recipes.settings.typed import build, dotted_keys, flatten
+
+CONFIGS = Path(__file__).resolve().parents[3] / "recipes" / "configs"
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "my.toml"
+    file.write_text(f'[target]\nfallback = "walker2d/medium"\n{text}', encoding="utf-8")
+    return str(file)
+
+
+def test_presets_are_exactly_the_shipped_files() -> None:
+    assert presets() == sorted(path.stem for path in CONFIGS.rglob("*.toml"))
+    assert set(presets()) >= {"hopper-to-walker2d", "walker2d-to-hopper", "hopper-from-scratch"}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", presets())
+def test_each_preset_survives_dump_and_load_exactly(name: str, quick: bool, tmp_path: Path) -> None:
+    config = load_config(name, quick=quick)
+    file = tmp_path / "config.toml"
+    file.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(str(file)) == load_config(str(tmp_path)) == config
+
+
+@pytest.mark.parametrize("name", presets())
+def test_each_preset_names_every_key_with_a_comment_above(name: str) -> None:
+    text = preset_text(name)
+    table = tomllib.loads(text)
+    table.pop("quick")
+    assert set(flatten(table)) == set(dotted_keys(RunConfig))
+    lines = text.splitlines()
+    keys = [i for i, line in enumerate(lines) if " = " in line and not line.startswith("#")]
+    assert keys
+    assert all(lines[i - 1].startswith("# ") for i in keys)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_quick_is_shorter_and_otherwise_the_same(name: str) -> None:
+    full, quick = load_config(name), load_config(name, quick=True)
+    assert quick.adapt.steps < full.adapt.steps
+    assert quick.eval.episodes < full.eval.episodes
+    same = dataclasses.replace(quick.adapter, action=full.adapter.action)  # a cheaper action embedding may stand in
+    assert quick.trunk == full.trunk and same == full.adapter and quick.target == full.target
+
+
+def test_transfer_presets_are_mirror_images() -> None:
+    there, back = load_config("hopper-to-walker2d"), load_config("walker2d-to-hopper")
+    assert (there.source, there.target) == (back.target, back.source)
+    assert (there.adapt, there.eval, there.pretrain) == (back.adapt, back.eval, back.pretrain)
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    file = write(tmp_path, "[adapt]\nsteps = 10\nlr = 0.5\n[quick]\nadapt.steps = 5\nadapt.batch_size = 2\n")
+    assert load_config(file).adapt.steps == 10
+    assert load_config(file).adapt.clip == AdaptConfig().clip
+    assert load_config(file, quick=True).adapt.steps == 5
+    config = load_config(file, ["adapt.steps=7", "adapt.steps=8"], quick=True)
+    assert (config.adapt.steps, config.adapt.batch_size, config.adapt.lr) == (8, 2, 0.5)
+
+
+def test_set_reads_text_as_the_type_of_its_key(tmp_path: Path) -> None:
+    sets = ["adapt.lr=1", "adapt.modes=full, mlp", "eval.targets=p95,3000", "run.seeds=[0, 2]", "pretrain.from=runs/x"]
+    config = load_config(write(tmp_path, ""), [*sets, "source.fallback=5"])
+    assert config.adapt.lr == 1.0 and type(config.adapt.lr) is float
+    assert config.adapt.modes == ("full", "mlp")
+    assert config.eval.targets == ("p95", "3000")
+    assert config.run.seeds == (0, 2)
+    assert config.pretrain.from_ == "runs/x"
+    assert config.source == DataConfig(fallback="5")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[adapt]\nsteps = true", ["adapt.steps", "True", "whole number"]),
+        ("[adapt]\nsteps = 3.0", ["adapt.steps", "3.0", "whole number"]),
+        ("[adapt]\nlr = '0.1'", ["adapt.lr", "'0.1'", "a number"]),
+        ("[adapt]\nlr = nan", ["adapt.lr", "nan"]),
+        ("[adapt]\nmodes = 'full'", ["adapt.modes", "'full'", "a list"]),
+        ("[eval]\ntargets = ['p95', 3000]", ["eval.targets[1]", "3000", "text"]),
+        ("[adapt]\nstpes = 3", ["adapt.stpes", "Did you mean 'adapt.steps'"]),
+        ("[adpat]\nsteps = 3", ["adpat", "Did you mean 'adapt'"]),
+        ("[quick]\nadapt.stpes = 3", ["Did you mean 'adapt.steps'"]),
+        ("[adapt]\nsteps = 0", ["adapt", "steps", "0"]),
+        ("[pretrain]\nsteps = 0", ["pretrain", "steps", "0"]),
+        ("[adapt]\nmodes = []", ["adapt.modes", "empty"]),
+        ("[adapt]\nmodes = ['full', 'full']", ["twice"]),
+        ("[adapt]\ninherit = 'actions'", ["'action'"]),
+        ("[trunk]\nwidth = 10\nheads = 3", ["width", "heads"]),
+        ("[adapter]\ntokenizer = 'quantiles'", ["Did you mean 'quantile'"]),
+        ("[eval]\ntargets = ['p101']", ["p101"]),
+        ("[eval]\ntargets = ['most']", ["most", "best", "p95"]),
+        ("[eval]\ndecode = 'paralel'", ["Did you mean 'parallel'"]),
+        ("[eval]\nenvs = 0", ["eval.envs"]),
+        ("[run]\nseeds = [0, 0]", ["run.seeds"]),
+        ("[run]\nprecision = 'bf16'", ["bfloat16"]),
+        ("adapt = 3", ["target.adapt", "target.data"]),
+        ("[adapt", ["not valid TOML"]),
+    ],
+)
+def test_mistakes_name_the_key_the_value_and_what_was_wanted(text: str, words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(TransferError) as error:
+        load_config(write(tmp_path, text))
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("adapt.stpes=3", ["Did you mean 'adapt.steps'"]),
+        ("steps=3", ["Did you mean", "steps'"]),
+        ("adapt.steps", ["section.key=value"]),
+        ("adapt.steps=many", ["adapt.steps", "'many'", "whole number"]),
+        ("adapt.steps=true", ["True", "whole number"]),
+        ("run.seeds=0,x", ["run.seeds[1]", "'x'"]),
+        ("eval.targets=p95,,", None),
+    ],
+)
+def test_mistakes_in_set(item: str, words: list[str] | None, tmp_path: Path) -> None:
+    if words is None:
+        assert load_config(write(tmp_path, ""), [item]).eval.targets == ("p95",)
+        return
+    with pytest.raises(TransferError) as error:
+        load_config(write(tmp_path, ""), [item])
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("adapt.probe_every", "eval.probe_every"),
+        ("run.targets", "eval.targets"),
+        ("eval.width", "trunk.width"),
+        ("pretrain.form", "pretrain.from"),
+        ("device", "run.device"),
+        ("adapt.readuot", "adapter.readout"),
+    ],
+)
+def test_the_key_that_was_meant_is_found_in_whatever_table(key: str, meant: str, tmp_path: Path) -> None:
+    for text, sets in (("", [f"{key}=5"]), (f"{key} = 5", []), (f"[quick]\n{key} = 5", [])):
+        (tmp_path / "my.toml").write_text(f'{text}\n[target]\nfallback = "walker2d/medium"')
+        if text.startswith("[quick]"):
+            write(tmp_path, text)
+        with pytest.raises(TransferError, match=f"Did you mean '{meant}'"):
+            load_config(str(tmp_path / "my.toml"), sets)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    ["p95,p95", "p95,p95.0", "3000,3000.0", "3e3,3000", "best,best", "max,p50,max", "0,-0"],
+)
+def test_a_target_given_twice_is_refused(targets: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match=r"eval\.targets names the target .* twice"):
+        load_config(write(tmp_path, ""), [f"eval.targets={targets}"])
+
+
+@pytest.mark.parametrize("text", ["steps = 5", '"quick" = 3'])
+def test_quick_is_a_table_of_known_keys(text: str, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(f'{text}\n[target]\nfallback = "walker2d/medium"')
+    with pytest.raises(TransferError, match=r"my\.toml"):
+        load_config(str(tmp_path / "my.toml"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    file = Path(write(tmp_path, "[adapt]\nsteps = 7"))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_config(str(file)).adapt.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe[\x00a\x00", "UTF-8"),
+        (b"a = 1\x00", "not valid TOML"),
+        (b"[[" * 5000, "my.toml"),
+        (b"a = " + b"[" * 20_000, "nested"),
+        (b"a = " + b"{b = " * 20_000, "nested"),
+        (b"a" + b".a" * 20_000 + b" = 1", "nested"),
+        (b"a" + b".a" * 8 + b" = 1", "nested"),
+        (b"#" * 2_000_000, "200,000"),
+        (b"a = " + b"9" * 50_000, "not valid TOML"),
+        (b"[adapt]\nsteps = 0x" + b"f" * 50_000, "steps="),
+        (b"[adapt]\nlr = 1" + b"0" * 4_000, "adapt.lr"),
+        (b"[adapt]\nlr = 1e999", "adapt.lr"),
+        (b"[adapt]\nsteps = 1979-05-27", "adapt.steps"),
+        (b"[run]\nseeds = [" + b"1," * 2_000 + b"]", "1,000 at most"),
+        (b"[run]\ndevice = '" + b"x" * 5_000 + b"'", "4,096 at most"),
+        (b"[adapt]\nsteps = 1\n[adapt]\nlr = 1.0", "not valid TOML"),
+        (b'[quick]\n"adapt.steps" = 1\nadapt.steps = 2', "adapt.steps is set twice"),
+        (b'"adapt.steps" = 1', "adapt.steps is in quotes"),
+        (b"[[adapt]]\nsteps = 1", "'adapt' is a section"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(content: bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_bytes(
+        content + b"" if content.startswith(b"\xff") else content + b'\n[target]\nfallback = "walker2d/medium"'
+    )
+    with pytest.raises(TransferError, match=words) as error:
+        load_config(str(file))
+    assert len(str(error.value)) < 2_000 and str(file) in str(error.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "my.toml")
+    with pytest.raises(TransferError, match=r"my\.toml"):
+        load_config(str(tmp_path / "my.toml"))
+
+
+VALUES: list[object] = [
+    *(True, 0, -1, 10**30, -(10**30), 1e-320, 1e300, -1.5, "", "x" * 300, "\x1b[2J", [], [[]], [True], [1.5], [""]),
+    *({"a": 1}, ["a", "a"], [-1], [10**30], [0] * 5000),
+]
+
+
+@pytest.mark.parametrize("key", dotted_keys(RunConfig))
+def test_no_value_of_any_key_is_more_than_a_message(key: str, tmp_path: Path) -> None:
+    """Every key with values of every kind: it is taken, or refused by a short message that names it."""
+    section, _, name = key.partition(".")
+    for value in VALUES:
+        table = tomllib.loads(preset_text("hopper-to-walker2d"))
+        table.pop("quick")
+        table[section][name] = value
+        (tmp_path / "my.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+        try:
+            config = load_config(str(tmp_path / "my.toml"))
+        except TransferError as error:
+            assert name in str(error) and len(str(error)) < 2_000, str(error)
+        else:
+            kept = config_table(config)[section][name]
+            taken = float(value) if isinstance(kept, float) else value  # a whole number is taken where one is wanted
+            assert kept == taken and type(kept) is type(taken)
+
+
+def test_value_for_a_section_and_quick_without_a_table(tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="'adapt' is a section"):
+        build(RunConfig, {"adapt": 3})
+    with pytest.raises(TransferError, match=r"no \[quick\] table"):
+        load_config(write(tmp_path, ""), quick=True)
+    with pytest.raises(TransferError, match="target"):
+        RunConfig()
+
+
+def test_names_and_paths(tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="Did you mean 'hopper-to-walker2d'"):
+        load_config("hoper-to-walker2d")
+    with pytest.raises(TransferError, match="transfer cp"):
+        load_config(str(tmp_path / "none.toml"))
+    run = tmp_path / "walk"
+    run.mkdir()
+    (run / "config.toml").write_text(preset_text("hopper-to-walker2d"), encoding="utf-8")
+    assert find_config(str(run)).name == find_config(str(run / "config.toml")).name == "walk"
+    assert find_config(write(tmp_path, "")).name == "my"
+
+
+def test_configs_cannot_be_edited() -> None:
+    config = load_config("hopper-to-walker2d")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.adapt.steps = 3  # type: ignore[misc]

@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from transfer.data.environment.spec import ReferenceScores
+from transfer.envs.catalog import environment
+from transfer.errors import TransferError
+from transfer.evaluation.evaluate import Evaluation
+from transfer.recipes.watching import boards
+from transfer.recipes.watching.boards import Board
+
+
+def read(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    return events
+
+
+def played(successes: NDArray[np.bool_] | None = None) -> Evaluation:
+    """Two episodes with a mean return of 900, a score of 45 and a length of 300."""
+    scale = replace(environment("hopper"), reference=ReferenceScores("mine", 0.0, 2000.0))
+    returns, lengths, seeds = np.array([800.0, 1000.0]), np.array([200, 400]), np.arange(2)
+    return Evaluation(returns, lengths, seeds, 900.0, "parallel", scale, np.zeros((1, 3), np.float32), successes)
+
+
+def test_success_is_logged_where_the_environment_tells(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.evaluation(100, played(np.array([True, False])))
+    assert read(tmp_path).Scalars("eval/success")[0].value == 0.5
+
+
+def test_scalars_arrive_with_their_step(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.scalars(50, {"train/loss": 0.5, "train/lr": 1e-3})
+        board.evaluation(100, played())
+    events = read(tmp_path)
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(50, 0.5)]
+    values = {tag: events.Scalars(tag)[0].value for tag in ("eval/return", "eval/score", "eval/length")}
+    assert values == {"eval/return": 900.0, "eval/score": 45.0, "eval/length": 300.0}
+    assert "eval/success" not in events.Tags()["scalars"]
+
+
+def test_tags_are_fixed_and_documented(tmp_path: Path) -> None:
+    with Board(tmp_path) as board, pytest.raises(TransferError, match="Did you mean 'train/loss'"):
+        board.scalars(0, {"train/los": 1.0})
+    with Board(tmp_path) as board, pytest.raises(TransferError, match="actions/policy"):
+        board.actions("actions/polcy", 0, np.zeros((3, 2)))
+    assert boards.__doc__
+    assert all(f"| {tag}" in boards.__doc__ for tag in (*boards.SCALARS, boards.VIDEO))
+    assert all(f"{tag}/I" in boards.__doc__ for tag in boards.HISTOGRAMS)
+
+
+def test_histograms_are_per_dimension(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.actions("actions/dataset", 0, np.stack([np.full(100, -1.0), np.full(100, 1.0)], 1))
+    events = read(tmp_path)
+    low, high = (events.Histograms(f"actions/dataset/{i}")[0].histogram_value for i in (0, 1))
+    assert (low.num, low.max, high.num, high.min) == (100, -1.0, 100, 1.0)
+
+
+def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        board.evaluation(100, played())
+        board.hparams({"mode": "embeddings", "lr": 1e-3, "steps": 10}, 45.0)
+    assert [path.name[:6] for path in tmp_path.rglob("*")] == ["events"]
+    plugin = read(tmp_path).summary_metadata["_hparams_/experiment"].plugin_data
+    assert plugin.plugin_name == "hparams"
+    assert "_hparams_/session_start_info" in read(tmp_path).summary_metadata
+
+
+def test_a_resumed_run_hides_what_it_repeats(tmp_path: Path) -> None:
+    with Board(tmp_path) as board:
+        for step in (50, 100, 150):
+            board.scalars(step, {"train/loss": 1.0})
+    with Board(tmp_path, first_step=101) as board:
+        board.scalars(150, {"train/loss": 2.0})
+    assert [(e.step, e.value) for e in read(tmp_path).Scalars("train/loss")] == [(50, 1.0), (100, 1.0), (150, 2.0)]
+
+
+def test_video_is_an_animated_image(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (4, 8, 6, 3), dtype=np.uint8)
+    with Board(tmp_path) as board:
+        board.video(7, frames)
+    (image,) = read(tmp_path).Images("video/policy")
+    assert image.encoded_image_string.startswith(b"GIF89a") and (image.height, image.width, image.step) == (8, 6, 7)
