@@ -88,7 +88,7 @@ def any_spec(gym_spec: str, trust: bool = False) -> Any:
     return parsed(gym_spec)
 
 
-ENVIRONMENT, RESUME = "transfer.data.environment", "transfer.training.resume"
+ENVIRONMENT, RESUME, SETTINGS = "transfer.data.environment", "transfer.training.resume", "transfer.recipes.settings"
 GATES: dict[str, Gate] = {
     "whole numbers": Gate("transfer.numbers:whole", itself, "library", "TrainConfig(steps=2.5"),
     "real numbers": Gate("transfer.numbers:real", itself, "library", "TrainConfig(lr=nan"),
@@ -108,7 +108,7 @@ GATES: dict[str, Gate] = {
     "answers of environments": Gate(
         f"{ENVIRONMENT}.answers:reward", first_number, "environments", "rewards of two agents"
     ),
-    "types of results": Gate("transfer.recipes.settings.schema:misfits", no_misfits, "run folders", "results.json: versions"),
+    "types of results": Gate(f"{SETTINGS}.schema:misfits", no_misfits, "run folders", "results.json: versions"),
     "whose state it is": Gate(f"{RESUME}:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.settings.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip

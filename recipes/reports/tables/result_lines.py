@@ -27,7 +27,8 @@ class CellLine:
         inherit, inherited: what was asked to be taken over from the source adapter, and which tensors were.
         final_loss: training loss of the last log line.
         held_out_loss: on episodes that were not trained on; None until there is one.
-        frozen, trunk_pretrained, trunk_before, trunk_after, trunk_unchanged: see `transfer.recipes.runs.results.TrunkFate`.
+        frozen, trunk_pretrained, trunk_before, trunk_after, trunk_unchanged: see
+            `transfer.recipes.runs.results.TrunkFate`.
         resumed_at_step: the step from which `train_seconds` counts.
         versions: of the packages that a result depends on.
     """

@@ -75,7 +75,7 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
     """The runs of a results folder, in the order of cells.csv.
 
     Raises:
-        TransferError: a file is missing, or was edited: see `transfer.recipes.reports.tables.csv_lines.read_lines`; a line that is
+        TransferError: a file is missing, or was edited: see `reports.tables.csv_lines.read_lines`; a line that is
             there twice or belongs to no cell of cells.csv, a cell without episodes.
     """
     again = how_to_get_back(folder)

@@ -231,7 +231,8 @@ def test_a_backend_that_a_notebook_left_does_not_matter(make_cell, monkeypatch: 
     import sys
 
     run = make_cell("full", 0, [1.0])
-    code = f"from pathlib import Path; from transfer.recipes.reports.report import write_report; write_report(Path({str(run)!r}))"
+    imports = "from pathlib import Path; from transfer.recipes.reports.report import write_report"
+    code = f"{imports}; write_report(Path({str(run)!r}))"
     env = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-c", code, str(run)]
