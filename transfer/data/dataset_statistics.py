@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from transfer.data.calibration_table import Calibration
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.errors import TransferError, check_keys, check_type
 
 LONGEST = 100_000
@@ -98,6 +99,17 @@ class Statistics:
         check_keys("the statistics", check_type(data, dict, "statistics"), [f.name for f in fields(cls)])
         measured = data["calibration"]
         return cls(**{**data, "calibration": None if measured is None else Calibration.from_json(measured)})
+
+
+def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
+    """Raise TransferError unless statistics have the sizes of an environment."""
+    check_type(statistics, Statistics, "statistics", "transfer.adapters.measure.measure makes some.")
+    have = len(statistics.state_mean), len(statistics.action_low)
+    if have != (env_spec.state_size, env_spec.action_size):
+        raise TransferError(
+            f"statistics of {have[0]} state numbers and {have[1]} action numbers for '{env_spec.name}', which has "
+            f"{env_spec.state_size} and {env_spec.action_size}."
+        )
 
 
 def _finite(value: Any, name: str, single: bool = True) -> Any:

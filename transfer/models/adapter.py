@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.data.dataset_statistics import Statistics
+from transfer.data.dataset_statistics import Statistics, check_sizes
 from transfer.data.environment.spec import EnvironmentSpec, without_targets
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.provenance import CONTEXT, Provenance
@@ -66,7 +66,7 @@ class AdapterConfig:
 class Adapter(nn.Module):
     """State embedding, action embedding and readout, optional IA3 vectors and return embedding, and scales.
 
-    Build one with `transfer.adapters.build.build_adapter`, or `Adapter.load`.
+    Make one with `transfer.adapters.build.build_adapter`, or `Adapter.load`.
 
     Args:
         config: kinds of the parts.
@@ -76,12 +76,13 @@ class Adapter(nn.Module):
         width, depth: of the trunk it plugs into.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own instead of the trunk's.
-        provenance: with the context that it is trained with and acts on; default: a context of 20 steps.
-        seed: a part's weights are a function of (seed, name of the part), whatever other parts there are.
+        provenance: where it comes from, and the context that it is trained with and acts on; default: a context of
+            `CONTEXT` steps.
+        seed: of the weights; those of a part are a function of (seed, name of the part) alone.
 
     Raises:
         TransferError: statistics or a tokenizer of other sizes than the environment's or of another kind than the
-            config's, or an action part that does not keep its tokenizer.
+            config's, a provenance without a context, or an action part that does not keep its tokenizer.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Adapter(nn.Module):
         _context_of(self.provenance)  # raises where there is none
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
         ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
-        self.any_trunk = False  # its user has said that it may be put on another one
+        self.any_trunk = False  # whether any trunk of its shape is accepted
         check_sizes(statistics, env_spec)
         _check_tokenizer(tokenizer, config, env_spec)
         with seeded(seed, "state"):
@@ -130,17 +131,17 @@ class Adapter(nn.Module):
         return f"Adapter({sizes}; {kinds}; context {self.context}; {numbers:,} numbers)"
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts this adapter has, by name; scales are none, for nothing in them trains."""
+        """The parts that can train, by name; scales have no parameters and are none."""
         return {name: module for name, module in self.named_children() if name != "scales"}
 
     def decides(self) -> dict[str, Any]:
-        """What the shapes of its tensors do not tell; for its fingerprint."""
+        """What decides its computation besides its tensors; counts in its fingerprint."""
         kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
         return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
 
     @property
     def context(self) -> int:
-        """T, steps of past that it is trained with and acts on: read from its provenance, which alone stores it."""
+        """T, steps of past that it is trained with and acts on. Its provenance is the only store."""
         return _context_of(self.provenance)
 
     @property
@@ -150,7 +151,7 @@ class Adapter(nn.Module):
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer, as the buffers of the action part hold it; None where that needs none."""
+        """The tokenizer, as the buffers of the action part hold it; None where that part needs none."""
         bins = getattr(self.action, "bins", None)
         return None if bins is None else bins.tokenizer(self.config.tokenizer)
 
@@ -160,12 +161,12 @@ class Adapter(nn.Module):
         return self.state(self.scales.scale_states(states))
 
     def scale_actions(self, actions: Tensor) -> Tensor:
-        """The environment's actions (..., A) -> -1 to 1, what the action part takes and gives."""
+        """The environment's actions (..., A) -> -1 to 1, the range of the action part."""
         self._check_size("actions", actions, self.env_spec.action_size)
         return self.scales.scale_actions(actions)
 
     def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
-        """Raw returns still wanted at some steps, both (...) -> parts of the span, see `transfer.models.scales`."""
+        """Raw returns to go and their steps, both (...) -> scaled returns, see `transfer.models.scales`."""
         return self.scales.scale_returns(returns, times)
 
     def _check_size(self, what: str, values: Tensor, size: int) -> None:
@@ -198,11 +199,11 @@ class Adapter(nn.Module):
 
         Args:
             folder: where `save` wrote it.
-            trunk: the trunk it is going to be used with; its fingerprint must be the one the adapter was made on.
-            any_trunk: accept another trunk of the same shape, here and wherever it is put on one.
+            trunk: that it is going to be put on; its fingerprint is compared with the recorded one.
+            any_trunk: accept another trunk of the same shape, here and wherever the adapter is put on one.
 
         Raises:
-            TransferError: missing, truncated or edited files, another trunk.
+            TransferError: missing, truncated or edited files, a checkpoint of another kind, another trunk.
         """
         adapter = SAVED.load(folder)
         adapter.any_trunk = flag(any_trunk, "any_trunk")
@@ -211,7 +212,7 @@ class Adapter(nn.Module):
         return adapter
 
     def to_json(self) -> dict[str, Any]:
-        """What `adapter.json` says of it."""
+        """The values of `adapter.json`, in the order of its keys."""
         record = self.provenance.to_json()
         context, trunk = record.pop("context"), record.pop("trunk", None)
         return {
@@ -249,12 +250,12 @@ class Adapter(nn.Module):
 def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: str = "this adapter") -> None:
     """Raise TransferError unless an adapter belongs to a trunk.
 
-    An adapter that no training has recorded a trunk in yet belongs to every trunk of its shape.
+    An adapter without a recorded trunk belongs to every trunk of its shape.
 
     Args:
         trunk: that the adapter is going to be put on.
         adapter: of any trunk.
-        any_trunk: accept another trunk of the same shape than the recorded one.
+        any_trunk: accept another trunk than the recorded one, of the same shape.
         name: of the adapter, for the message.
     """
     check_type(trunk, Trunk, "trunk", "pretrain makes one, Trunk.load reads one.")
@@ -284,17 +285,6 @@ def _context_of(provenance: Provenance) -> int:
     return context
 
 
-def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
-    """Raise TransferError unless statistics are of an environment's sizes."""
-    check_type(statistics, Statistics, "statistics", "transfer.adapters.measure.measure makes some.")
-    have = len(statistics.state_mean), len(statistics.action_low)
-    if have != (env_spec.state_size, env_spec.action_size):
-        raise TransferError(
-            f"statistics of {have[0]} state numbers and {have[1]} action numbers for '{env_spec.name}', which has "
-            f"{env_spec.state_size} and {env_spec.action_size}."
-        )
-
-
 def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: EnvironmentSpec) -> None:
     """Raise TransferError unless a tokenizer is the one that a config describes, fitted on scaled actions."""
     if tokenizer is None:
@@ -312,11 +302,14 @@ def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: Environmen
 
 
 SAVED = Checkpoint(
-    "adapter",
-    "an adapter",
-    "adapt(...) makes one; a run keeps it in MODE/SEED/adapter.",
-    (*("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"), "trunk", "record"),
-    Adapter.to_json,
-    Adapter.from_json,
+    name="adapter",
+    what="an adapter",
+    source="adapt(...) makes one; a run keeps it in MODE/SEED/adapter.",
+    keys=(
+        *("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"),
+        *("trunk", "record"),
+    ),
+    content=Adapter.to_json,
+    build=Adapter.from_json,
     current=without_targets,
 )

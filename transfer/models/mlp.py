@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from transfer.data.batch import Batch
 from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import Statistics
+from transfer.data.dataset_statistics import Statistics, check_sizes
 from transfer.data.environment.spec import EnvironmentSpec, without_targets
 from transfer.errors import check_type
 from transfer.models.acting import PolicyModel
-from transfer.models.adapter import check_sizes
 from transfer.models.scales import Scales
 from transfer.numbers import MOST_WIDTH, whole
 from transfer.runtime.seeding import seeded
@@ -28,13 +27,13 @@ from transfer.storage.checkpoints import Checkpoint
 class MLPPolicy(PolicyModel):
     """Two hidden layers with GELU from (normalised state, scaled return to go) to the scaled action; squared error.
 
-    Made as large as what another mode trains, so that the two differ in the trunk and not in size. Behaves as a
-    `TransferModel` does in training and evaluation.
+    It gets the same number of trainable parameters as another mode, so that the two differ in the trunk and not in
+    size. Training and evaluation treat it as a `TransferModel`.
 
     Args:
         env_spec: the environment.
         statistics: of its dataset.
-        hidden: width of the hidden layers; `hidden_for` finds it from a count.
+        hidden: width of the hidden layers; `hidden_for` computes it from a number of parameters.
         seed: of the weights.
     """
 
@@ -51,13 +50,13 @@ class MLPPolicy(PolicyModel):
             self.out = nn.Linear(hidden, env_spec.action_size)
 
     @staticmethod
-    def hidden_for(env_spec: EnvironmentSpec, numbers: int) -> int:
-        """The hidden width with which the policy has as close to `numbers` numbers as it can.
+    def hidden_for(env_spec: EnvironmentSpec, parameters: int) -> int:
+        """The hidden width with which the policy has about as many parameters as asked for.
 
-        h (S + 1) + h + h^2 + h + h A + A = numbers, solved for h.
+        h (S + 1) + h + h^2 + h + h A + A = parameters, solved for h.
         """
         b = env_spec.state_size + env_spec.action_size + 3
-        exact = (-b + math.sqrt(b * b + 4 * max(numbers - env_spec.action_size, 1))) / 2
+        exact = (-b + math.sqrt(b * b + 4 * max(parameters - env_spec.action_size, 1))) / 2
         return max(1, round(exact))
 
     @property
@@ -77,7 +76,7 @@ class MLPPolicy(PolicyModel):
 
     @property
     def context(self) -> int:
-        """One: it sees a step at a time."""
+        """One: it acts on one step at a time, and learns from windows of any length."""
         return 1
 
     def keep_calibration(self, calibration: Calibration) -> None:
@@ -86,11 +85,11 @@ class MLPPolicy(PolicyModel):
 
     @property
     def tokens_per_step(self) -> int:
-        """One: a step is seen as a whole."""
+        """One: a step is one input."""
         return 1
 
     def decides(self) -> dict[str, Any]:
-        """What the shapes of its tensors do not tell; for its fingerprint."""
+        """What decides its computation besides its tensors; counts in its fingerprint."""
         return {"slices": [asdict(one) for one in self.env_spec.slices]}
 
     def parts(self) -> dict[str, nn.Module]:
@@ -103,7 +102,7 @@ class MLPPolicy(PolicyModel):
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Sum of squared errors over real steps and dimensions, and how many there were; always float32."""
+        """Sum of squared errors over real steps and dimensions, and their count; always float32."""
         predicted = self.predict(batch.states, self.scales.scale_returns(batch.returns, batch.times))
         error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
         return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
@@ -114,11 +113,11 @@ class MLPPolicy(PolicyModel):
 
     @classmethod
     def load(cls, folder: str | Path) -> MLPPolicy:
-        """Read a saved policy; raises TransferError for a missing, truncated or edited one."""
+        """Read a saved policy. Raises TransferError for missing, truncated or edited files and for another kind."""
         return SAVED.load(folder)
 
     def to_json(self) -> dict[str, Any]:
-        """What `mlp.json` says of it."""
+        """The values of `mlp.json`, in the order of its keys."""
         return {"environment": self.env_spec.to_json(), "statistics": asdict(self.statistics), "hidden": self.hidden}
 
     @classmethod
@@ -129,11 +128,11 @@ class MLPPolicy(PolicyModel):
 
 
 SAVED = Checkpoint(
-    "mlp",
-    "an MLP",
-    "adapt(None, episodes, 'mlp') makes one; a run keeps it in mlp/SEED/mlp.",
-    ("environment", "statistics", "hidden"),
-    MLPPolicy.to_json,
-    MLPPolicy.from_json,
+    name="mlp",
+    what="an MLP",
+    source="adapt(None, episodes, 'mlp') makes one; a run keeps it in mlp/SEED/mlp.",
+    keys=("environment", "statistics", "hidden"),
+    content=MLPPolicy.to_json,
+    build=MLPPolicy.from_json,
     current=without_targets,
 )

@@ -184,7 +184,7 @@ class Trunk(nn.Module):
         nn.init.normal_(self.time.linear.weight, std=0.02 / 8)  # else time would drown the other embeddings at start
 
     def decides(self) -> dict[str, Any]:
-        """What the shapes of its tensors do not tell; for its fingerprint."""
+        """What decides its computation besides its tensors; counts in its fingerprint."""
         return {"heads": self.config.heads}
 
     def forward(
@@ -228,11 +228,11 @@ class Trunk(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> Trunk:
-        """Read a saved trunk; raises TransferError for a missing, truncated or edited one."""
+        """Read a saved trunk. Raises TransferError for missing, truncated or edited files and for another kind."""
         return SAVED.load(folder)
 
     def to_json(self) -> dict[str, Any]:
-        """What `trunk.json` says of it."""
+        """The values of `trunk.json`, in the order of its keys."""
         return {"config": asdict(self.config), "record": self.provenance.to_json()}
 
     @classmethod
@@ -257,11 +257,11 @@ def _check_layers(content: Mapping[str, Any], header: Header) -> None:
 
 
 SAVED = Checkpoint(
-    "trunk",
-    "a trunk",
-    "pretrain(...) makes one; a run keeps it in trunk/SEED/trunk.",
-    ("config", "record"),
-    Trunk.to_json,
-    Trunk.from_json,
-    _check_layers,
+    name="trunk",
+    what="a trunk",
+    source="pretrain(...) makes one; a run keeps it in trunk/SEED/trunk.",
+    keys=("config", "record"),
+    content=Trunk.to_json,
+    build=Trunk.from_json,
+    check=_check_layers,
 )

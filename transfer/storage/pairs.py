@@ -1,11 +1,11 @@
-"""A JSON file and the tensors it speaks of, saved so that a reader finds the old pair or the new one, and no mixture.
+"""A JSON file and a file of tensors, saved together: a reader finds the old pair or the new one, never a mixture.
 
     NAME.json           {"format", "library", .., "tensors": sha256 of the other file, "checksum": of all that}
     NAME.safetensors
 
-Renaming NAME.json into its place is the moment in which the new pair replaces the old one. Its tensors are whole at
-that moment, under a name made of their hash; they get their own name right after it. A reader that comes in between,
-or after a kill in between, finds them under the first one. Readers change nothing.
+Renaming NAME.json into its place replaces the old pair by the new one. The new tensors are on disk by then, under a
+name made of their hash, and get their own name right after. A reader that comes in between, or after a kill in between,
+finds them under the first name. Readers change nothing.
 """
 
 from __future__ import annotations
