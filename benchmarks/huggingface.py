@@ -27,7 +27,7 @@ from benchmarks.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of,
 from transfer.data.batch import Batch
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 from transfer.training.updates import make_optimizer
 
 LAYOUT = "Walker2d"

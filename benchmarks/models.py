@@ -18,7 +18,7 @@ from transfer.models.adapter import AdapterConfig
 from transfer.models.freezing import train_only
 from transfer.models.trunk import TrunkConfig
 from transfer.runtime.seeding import step_noise
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 from transfer.training.updates import make_optimizer, update
 
 SPREAD, WHOLE = "ActionTokenizedSpreadEmbedding", "ActionEmbedding"

@@ -20,8 +20,7 @@ from benchmarks.sections import SECTIONS
 from transfer.recipes.reports.canvas import save_png
 from transfer.recipes.reports.plots import FROZEN
 from transfer.recipes.runs.versions import versions
-from transfer.runtime import native
-from transfer.runtime.devices import best_precision
+from transfer.runtime.devices import best_precision, kernels
 from transfer.storage.files import write_json, write_text
 
 
@@ -67,7 +66,7 @@ def facts(threads: int, quick: bool) -> dict[str, Any]:
         "threads": threads,
         "quick": quick,
         "default precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
-        "kernels": native.kind(),
+        "kernels": kernels(),
         "commit": commit(),
         "versions": {**versions(), "transformers": _version("transformers")},
     }

@@ -196,7 +196,7 @@ def test_two_commits_take_turns_and_the_first_round_is_thrown_away() -> None:
 
 def test_a_clone_is_compared_with_its_behaviour_at_any_bounds() -> None:
     from benchmarks.clone import BOUNDS, clone, table
-    from transfer.training.fit import TrainConfig
+    from transfer.training.train_config import TrainConfig
 
     rows = [clone(BOUNDS[name], 1, 1, TrainConfig(steps=2, batch_size=2, context=4)) for name in ("unit", "pendulum")]
     assert rows[0].behaviour == pytest.approx(rows[1].behaviour, abs=0.1)

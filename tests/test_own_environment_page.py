@@ -10,7 +10,7 @@ import pytest
 import transfer
 from tests.test_readme import SHELL, blocks, commands, reader, run_command, shortened
 from transfer.envs.loading import load_episodes, local_ids
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 __all__ = ["reader"]
 ROOT = Path(__file__).resolve().parent.parent

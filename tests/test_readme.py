@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import transfer
 from transfer.recipes.cli.commands import cli
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SHELL, PYTHON, PROSE = ("sh", "bash", "shell", "console"), ("python", "py"), ("", "text")

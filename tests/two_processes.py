@@ -28,7 +28,7 @@ from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.modes import new_trunk
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.runtime.distributed import connected, rank
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 LENGTHS = (2, 9, 3, 14, 2, 2, 5, 11)  # most windows are padded, each by another amount
 CONFIG = TrainConfig(steps=6, batch_size=6, context=7, lr=1e-3, warmup=0, log_every=1, save_every=2)

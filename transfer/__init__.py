@@ -51,7 +51,7 @@ _HOMES = {
     "Policy": "transfer.evaluation.policy",
     "Recorder": "transfer.envs.writing.recorder",
     "ReferenceScores": "transfer.data.environment.spec",
-    "TrainConfig": "transfer.training.fit",
+    "TrainConfig": "transfer.training.train_config",
     "TransferError": "transfer.errors",
     "TransferModel": "transfer.models.sequence_model",
     "Trunk": "transfer.models.trunk",
@@ -87,7 +87,7 @@ if _TYPE_CHECKING:
     from transfer.recipes.programs.adapt import adapt
     from transfer.recipes.programs.pretrain import pretrain
     from transfer.storage.fingerprints import fingerprint
-    from transfer.training.fit import TrainConfig
+    from transfer.training.train_config import TrainConfig
 
     __version__: str
 

@@ -1,7 +1,8 @@
 """Names of the kinds of parts, and where their classes live.
 
 Modules are named as strings and imported on the first use, so the core depends on none of them (as Gymnasium's entry
-points do). `register` adds a kind of your own.
+points do). `register` adds a kind of your own. "envs" has what the core asks the table of environments, and where
+datasets are saved.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ _KINDS: dict[str, dict[str, str]] = {
         "mlp": "transfer.models.mlp:SAVED",
     },
     "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
+    "envs": {
+        "find": "transfer.envs.catalog:find",
+        "row_of": "transfer.envs.fits:row_of",
+        "check_scale": "transfer.envs.fits:check_scale",
+        "save_dataset": "transfer.envs.writing.saving:save_dataset",
+    },
     "planner": {"tokens": "transfer.decoding.planner:TokenPlanner", "direct": "transfer.decoding.direct:DirectPlanner"},
 }
 

@@ -27,7 +27,8 @@ from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
 from transfer.storage.fingerprints import fingerprint
 from transfer.storage.snapshot import lent, snapshot
-from transfer.training.fit import FitResult, OnLog, TrainConfig
+from transfer.training.fit import FitResult, OnLog
+from transfer.training.train_config import TrainConfig
 from transfer.training.updates import check_numbers
 
 Model = TransferModel | MLPPolicy

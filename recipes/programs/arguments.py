@@ -22,7 +22,8 @@ from transfer.runtime.devices import find_device, find_precision
 from transfer.runtime.distributed import size
 from transfer.runtime.memory import check_room
 from transfer.storage.files import as_path
-from transfer.training.fit import FitResult, TrainConfig, fit
+from transfer.training.fit import FitResult, fit
+from transfer.training.train_config import TrainConfig
 
 Model = TransferModel | MLPPolicy
 MAKE_EPISODES = "Load them with load_episodes(...), or make them with Episodes.from_arrays(...)."

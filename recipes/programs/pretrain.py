@@ -19,7 +19,8 @@ from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, Training
 from transfer.recipes.programs.modes import new_trunk, trained_last
 from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
-from transfer.training.fit import FitResult, OnLog, TrainConfig
+from transfer.training.fit import FitResult, OnLog
+from transfer.training.train_config import TrainConfig
 
 
 @dataclass(frozen=True, repr=False)

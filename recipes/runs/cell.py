@@ -29,7 +29,8 @@ from transfer.recipes.watching.boards import Board
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.distributed import rank
 from transfer.storage.files import read_json, sweep, write_json
-from transfer.training.fit import FitResult, TrainConfig
+from transfer.training.fit import FitResult
+from transfer.training.train_config import TrainConfig
 
 PARTIAL = "probes.json"
 

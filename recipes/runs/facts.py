@@ -18,10 +18,10 @@ from transfer.recipes.runs.results import FORMAT, Played, Probe, Results, Timing
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.schema import built
-from transfer.runtime import native
-from transfer.runtime.devices import find_precision
+from transfer.runtime.devices import find_precision, kernels
 from transfer.runtime.distributed import size
-from transfer.training.fit import FitResult, TrainConfig
+from transfer.training.fit import FitResult
+from transfer.training.train_config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: flo
         threads=torch.get_num_threads(),
         processes=size(),
         precision=str(precision_of(config, device)).removeprefix("torch."),
-        kernels=native.kind(),
+        kernels=kernels(),
     )
 
 

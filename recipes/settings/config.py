@@ -23,7 +23,7 @@ from transfer.recipes.settings.target_names import check_targets
 from transfer.recipes.settings.toml import parse_toml
 from transfer.recipes.settings.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
 from transfer.runtime.devices import PRECISIONS
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 # Least and most of every count under [eval].
 COUNTS = {

@@ -4,7 +4,6 @@ Letters: N steps altogether, E episodes, T steps of one of them, S state size, A
 """
 
 import functools
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -12,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.assembling import offsets_of, own_states
 from transfer.data.environment.belonging import check_environment, check_joinable, measured
@@ -31,7 +31,6 @@ from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
 
 FloatArray = NDArray[np.float32]
-_SAVING = "transfer.envs.writing.saving"  # a string: the core imports nothing of transfer.envs until somebody asks
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -289,7 +288,7 @@ class Episodes:
 
     def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
         """Keeps the episodes as a local Minari dataset, so that every command finds them; see `save_dataset`."""
-        return str(importlib.import_module(_SAVING).save_dataset(self, dataset_id, overwrite=overwrite))
+        return str(registry.resolve("envs", "save_dataset")(self, dataset_id, overwrite=overwrite))
 
 
 def _checked_ids(ids: Any) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from transfer import registry
 from transfer.data.environment.belonging import check_body
 from transfer.data.environment.observations import summary
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, check_scale
@@ -150,7 +150,7 @@ def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settin
 
 def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
     """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
-    known = importlib.import_module("transfer.envs.catalog").find(env_spec.gym_id)
+    known = registry.resolve("envs", "find")(env_spec.gym_id)
     calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
     return bool(known and known.success) or (calibration is not None and calibration.success is not None)
 

@@ -6,6 +6,7 @@ import torch
 
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
+from transfer.runtime import native
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -34,6 +35,11 @@ def find_device(name: str | torch.device) -> torch.device:
             f"device '{wanted}' is not to be had here: {reason}. Try device auto, as in --device auto."
         ) from error
     return device
+
+
+def kernels() -> str:
+    """What computes attention and decoding on a CPU: "C" or "PyTorch"."""
+    return "PyTorch" if native.library() is None else "C"
 
 
 def best_precision(device: torch.device) -> torch.dtype:

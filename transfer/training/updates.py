@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,7 @@ from transfer.models.acting import PolicyModel
 from transfer.runtime.distributed import add_up, rank, size
 from transfer.runtime.seeding import generator
 from transfer.training.resume import first_not_finite
-
-if TYPE_CHECKING:
-    from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 Loss = Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]]
 

@@ -7,7 +7,7 @@ import torch
 
 from transfer.adapters.tuning.ia3 import IA3
 from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 from transfer.training.updates import make_optimizer
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)

@@ -23,7 +23,7 @@ from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import AdaptResult, adapt
 from transfer.recipes.programs.modes import MODES, new_trunk, shuffle
 from transfer.storage.fingerprints import fingerprint
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeTrunk = Callable[..., Trunk]

@@ -19,7 +19,7 @@ from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.pretrain import PretrainResult, pretrain
 from transfer.storage.fingerprints import fingerprint
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=3)
 SMALL = TrunkConfig(width=16, depth=2, heads=2)

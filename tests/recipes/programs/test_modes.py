@@ -20,7 +20,7 @@ from transfer.recipes.programs import arguments
 from transfer.recipes.programs.modes import MODES, find_modes, new_trunk, prepare_trunk, shuffle
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.storage.fingerprints import fingerprint
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
 MakeTrunk = Callable[..., Trunk]

@@ -26,7 +26,7 @@ from transfer.models.trunk import TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.modes import new_trunk
 from transfer.recipes.programs.pretrain import pretrain
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 SMALL = TrunkConfig(width=32, depth=1, heads=2, dropout=0.0)
 BOUNDS: dict[str, tuple[Any, Any]] = {

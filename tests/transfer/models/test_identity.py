@@ -20,7 +20,7 @@ from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import adapt
 from transfer.storage.fingerprints import fingerprint
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 MakeTrunk = Callable[..., Trunk]
 MakeAdapter = Callable[..., Adapter]

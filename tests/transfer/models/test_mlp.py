@@ -17,7 +17,8 @@ from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
-from transfer.training.fit import TrainConfig, fit
+from transfer.training.fit import fit
+from transfer.training.train_config import TrainConfig
 
 MakeModel = Callable[..., TransferModel]
 

@@ -33,7 +33,7 @@ from transfer.models.trunk import TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.modes import new_trunk
 from transfer.recipes.programs.pretrain import pretrain
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 
 MakeEpisodes = Callable[..., Episodes]
 Outcome = dict[str, Any]

@@ -15,7 +15,8 @@ from transfer.data.windows import WindowSampler
 from transfer.models.sequence_model import TransferModel
 from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import draws_by_itself, generator, seeded, step_noise
-from transfer.training.fit import TrainConfig, fit
+from transfer.training.fit import fit
+from transfer.training.train_config import TrainConfig
 
 DRAWS: dict[str, Callable[[], Tensor]] = {
     "linear": lambda: nn.Linear(3, 2).weight.detach(),

@@ -10,7 +10,8 @@ import torch
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.models.sequence_model import TransferModel
-from transfer.training.fit import TrainConfig, fit
+from transfer.training.fit import fit
+from transfer.training.train_config import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=5, log_every=1, save_every=1)
 

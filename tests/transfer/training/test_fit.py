@@ -17,7 +17,8 @@ from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.freezing import train_only
 from transfer.models.sequence_model import TransferModel
-from transfer.training.fit import TrainConfig, fit
+from transfer.training.fit import fit
+from transfer.training.train_config import TrainConfig
 from transfer.training.updates import make_optimizer, noisy
 
 MakeModel = Callable[..., TransferModel]

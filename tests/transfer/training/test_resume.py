@@ -30,7 +30,8 @@ from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.storage.pairs import checksum
-from transfer.training.fit import TrainConfig, fit
+from transfer.training.fit import fit
+from transfer.training.train_config import TrainConfig
 
 MakeEpisodes = Callable[..., Episodes]
 MakeModel = Callable[..., TransferModel]
@@ -119,7 +120,7 @@ torch.set_num_threads(1)
 from transfer.models.adapter import AdapterConfig
 from transfer.data.episodes import Episodes
 from transfer.recipes.programs.pretrain import pretrain
-from transfer.training.fit import TrainConfig
+from transfer.training.train_config import TrainConfig
 from transfer.models.trunk import TrunkConfig
 
 arrays = dict(np.load(sys.argv[1]))

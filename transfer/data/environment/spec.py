@@ -1,6 +1,5 @@
 """What is known about one environment: its sizes, how to build it, its reference scores and targets."""
 
-import importlib
 import logging
 import math
 import re
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.environment.building.make import Bounds, Spaces, build, spaces_of, unbounded
 from transfer.data.environment.building.parsing import id_in, parsed
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import gymnasium
 
 __all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
-# The core names the table of environments as a string: it imports nothing of transfer.envs until somebody asks.
-_FITS = "transfer.envs.fits"
 logger = logging.getLogger(__name__)
 RAW = ReferenceScores("raw return", 0.0, 100.0)
 
@@ -168,7 +166,7 @@ def without_targets(content: dict[str, Any]) -> dict[str, Any]:
 
 def check_scale(spec: EnvironmentSpec) -> None:
     """Raises TransferError if the scale of a spec is called after a table that does not hold for it."""
-    importlib.import_module(_FITS).check_scale(spec)
+    registry.resolve("envs", "check_scale")(spec)
 
 
 def bounds_from_json(low: Sequence[float | None], high: Sequence[float | None]) -> Bounds:
@@ -204,7 +202,7 @@ def describe(
         bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
     gym = parsed(gym_spec)
-    known, misfit = importlib.import_module(_FITS).row_of(gym, state_size, action_size)
+    known, misfit = registry.resolve("envs", "row_of")(gym, state_size, action_size)
     if misfit:
         warn_once(
             logger,

@@ -46,11 +46,6 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-def kind() -> str:
-    """What computes attention and decoding on a CPU: "C" or "PyTorch"."""
-    return "PyTorch" if library() is None else "C"
-
-
 def fits(head_size: int) -> bool:
     """Whether there are kernels for heads of this size: they take whole vectors of the processor."""
     found = library()
