@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from transfer.data.episodes import Episodes
-from transfer.envs.dataset_ids import at_hand, local_ids
 from transfer.envs.minari.located import locate
 from transfer.envs.minari.metadata import DatasetMetadata, evaluation_spec, read_metadata, unmet_requirements
 from transfer.envs.minari.packing import packed
@@ -12,7 +11,6 @@ from transfer.envs.minari.reading import check_file
 from transfer.numbers import seen
 
 logger = logging.getLogger(__name__)
-__all__ = ["at_hand", "load_episodes", "local_ids"]
 
 
 def load_episodes(source: Any, env: Any = None, trust: bool = False) -> Episodes:

@@ -9,7 +9,8 @@ import pytest
 
 import transfer
 from tests.test_readme import SHELL, blocks, commands, reader, run_command, shortened
-from transfer.envs.loading import load_episodes, local_ids
+from transfer.envs.dataset_ids import local_ids
+from transfer.envs.loading import load_episodes
 from transfer.training.train_config import TrainConfig
 
 __all__ = ["reader"]

@@ -19,8 +19,8 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names inside the wheel, built in a copy so that no build folder appears in the checkout."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built in a copy so that no build folder appears in the checkout."""
     for module in ("build", "setuptools"):
         pytest.importorskip(module)
     copy = tmp_path_factory.mktemp("copy")
@@ -31,7 +31,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             shutil.copy(ROOT / file, copy)
     done = python("-m", "build", "--wheel", "--no-isolation", str(copy), cwd=copy.parent)
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = (copy / "dist").glob("*.whl")
+    (path,) = (copy / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> list[str]:
+    """The names inside the wheel."""
     return zipfile.ZipFile(built).namelist()
 
 
@@ -42,8 +48,24 @@ def test_the_wheel_installs_one_top_level_name(wheel: list[str]) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_wheel_holds_every_module_and_the_types_marker(wheel: list[str], folder: str) -> None:
     place = "transfer" if folder == "transfer" else f"transfer/{folder}"
-    expected = {f"{place}/{path.name}" for path in (ROOT / folder).glob("*.py")} | {f"{place}/py.typed"}
-    assert expected <= set(wheel)
+    packages = [init.parent for init in (ROOT / folder).rglob("__init__.py")]
+    modules = {path.relative_to(ROOT / folder).as_posix() for package in packages for path in package.glob("*.py")}
+    assert {f"{place}/{path}" for path in (*modules, "py.typed")} <= set(wheel)
+
+
+def test_every_module_can_be_imported_from_the_wheel(built: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(built).extractall(tmp_path)
+    code = (
+        "import importlib, pkgutil, transfer\n"
+        f"assert transfer.__file__.startswith({str(tmp_path)!r}), transfer.__file__\n"
+        "names = [one.name for one in pkgutil.walk_packages(transfer.__path__, 'transfer.')]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print(len(names))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 150  # all folders were walked
 
 
 @pytest.mark.parametrize(

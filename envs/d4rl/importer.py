@@ -3,7 +3,6 @@
 Letters: N steps of the file, E episodes, T steps of an episode, S observation size, A action size.
 """
 
-import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from transfer.envs.catalog import ENVIRONMENTS, KnownEnvironment, known_environment
 from transfer.envs.d4rl.d4rl_file import D4RLArrays, observations, opened
+from transfer.envs.minari.entries import sha256_of
 from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
 from transfer.errors import TransferError
 from transfer.storage.files import as_path
@@ -186,9 +186,7 @@ def _metadata(arrays: D4RLArrays, family: _Family) -> dict[str, Any]:
     """The metadata about the origin of the dataset."""
     name, repeated = arrays.file.name, "next_observations" not in arrays.of
     last = "repeats the one before it, as the file has no other" if repeated else "is the file's next_observations"
-    with arrays.file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {
         "description": f"D4RL's {name}, which {family.physics}. The last observation of each episode {last}.",
-        "imported": {"file": name, "sha256": digest, "repeats_last_observation": repeated},
+        "imported": {"file": name, "sha256": sha256_of(arrays.file), "repeats_last_observation": repeated},
     }

@@ -8,8 +8,8 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
-from transfer.envs.dataset_ids import BUNDLED, check_known, is_local, resolve
-from transfer.envs.loading import at_hand, load_episodes
+from transfer.envs.dataset_ids import BUNDLED, at_hand, check_known, is_local, resolve
+from transfer.envs.loading import load_episodes
 from transfer.envs.minari.download import fetch
 from transfer.envs.minari.remote import REMOTE
 from transfer.errors import TransferError

@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 
 from transfer.envs.catalog import ENVIRONMENTS
-from transfer.envs.dataset_ids import BUNDLED, check_known, closest_bundled, command_for, data_path, resolve
-from transfer.envs.loading import at_hand, load_episodes, local_ids
+from transfer.envs.dataset_ids import (
+    BUNDLED,
+    at_hand,
+    check_known,
+    closest_bundled,
+    command_for,
+    data_path,
+    local_ids,
+    resolve,
+)
+from transfer.envs.loading import load_episodes
 from transfer.envs.minari.remote import REMOTE
 from transfer.errors import TransferError
 

@@ -16,8 +16,8 @@ import pytest
 from tests.envs.conftest import forked
 from transfer.envs.bundled.generate import NOISE, Behaviour, Trajectory, generate
 from transfer.envs.bundled.making import make_dataset
-from transfer.envs.dataset_ids import is_local
-from transfer.envs.loading import load_episodes, local_ids
+from transfer.envs.dataset_ids import is_local, local_ids
+from transfer.envs.loading import load_episodes
 from transfer.envs.writing import staging
 from transfer.errors import TransferError
 
