@@ -86,12 +86,16 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
-    return value.to_json() if dataclasses.is_dataclass(value) else value
+    return typing.cast(Any, value).to_json() if dataclasses.is_dataclass(value) else value
+
+
+def hints(kind: type) -> dict[str, Any]:
+    """Field -> annotation of a dataclass, in order."""
+    return _hints(typing.cast(Any, kind))
 
 
 @functools.cache
-def hints(kind: type) -> dict[str, Any]:
-    """Field -> annotation of a dataclass, in order."""
+def _hints(kind: Any) -> dict[str, Any]:
     known = typing.get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in dataclasses.fields(kind)}
 

@@ -8,16 +8,8 @@ from pathlib import Path
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
-from transfer.recipes.reports.tables.result_lines import (
-    CalibrationLine,
-    CellLine,
-    CurveLine,
-    EpisodeLine,
-    calibration_lines,
-    cell_line,
-    episode_lines,
-    probe_lines,
-)
+from transfer.recipes.reports.tables.lines_from_json import calibration_lines, cell_line, episode_lines, probe_lines
+from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
 from transfer.recipes.runs.results import read_results, read_timing
 
 
