@@ -1,6 +1,7 @@
-"""Who belongs to whom: wherever an adapter is put on a trunk, and parts of one body on another."""
+"""Provenance: what is known of weights, and the checks wherever an adapter is put on a trunk or on another body."""
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
+from transfer.models.provenance import Provenance
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import adapt
@@ -49,6 +51,70 @@ def test_what_decides_the_computation_decides_the_fingerprint(make_trunk: MakeTr
     others[1].scales.state_mean[3] += 1e-6
     others[2].action.bins.edges[0, 0] -= 1e-6
     assert len({fingerprint(each) for each in (adapter, *others)}) == 4
+
+
+WHOLE = Provenance(
+    trunk="ab",
+    context=7,
+    seed=3,
+    start="cd",
+    shuffled={"seed": 1},
+    datasets=("a", "b"),
+    content_hash="ef",
+    training={"mode": "full", "steps": 2},
+    inherited=(),
+    adapter={"bins": 8},
+    before=Provenance(trunk="gh", datasets=("a",)),
+    more={"mine": [1, {"two": None}]},
+)
+
+
+@pytest.mark.parametrize("one", [WHOLE, Provenance(), replace(WHOLE, before=None, more={})])
+def test_a_provenance_comes_back_from_its_json(one: Provenance) -> None:
+    plain = json.loads(json.dumps(one.to_json()))
+    assert Provenance.from_json(plain) == one and plain == one.to_json()
+
+
+def test_what_is_not_known_is_not_written() -> None:
+    assert Provenance(seed=np.int64(3), datasets=["a"]).to_json() == {"seed": 3, "datasets": ["a"]}  # type: ignore[arg-type]
+    assert list(WHOLE.to_json())[-2:] == ["from", "mine"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: 3} for name in ("trunk", "start", "content_hash", "datasets", "training", "inherited", "shuffled")),
+        *({name: "three"} for name in ("datasets", "training", "seed", "context", "before", "more")),
+        {"seed": -1},
+        {"context": 0},
+        {"datasets": ("a", 1)},
+        {"more": {"seed": 3}},
+        {"more": {"from": {}}},
+    ],
+)
+def test_a_provenance_of_wrong_types_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(TransferError, match=name):
+        replace(WHOLE, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": None}, {"datasets": "a"}, {"inherited": {"a": 1}}, {"from": 3}, 3, None])
+def test_a_record_of_wrong_types_is_refused(wrong: Any) -> None:
+    with pytest.raises(TransferError, match=r"record.* needed"):
+        Provenance.from_json(wrong)
+
+
+def test_the_context_has_one_store(trunks: tuple[Trunk, Trunk], adapter: Adapter, tmp_path: Path) -> None:
+    model = TransferModel(trunks[0], adapter)
+    adapter.provenance = replace(adapter.provenance, context=3)
+    loaded = Adapter.load(adapter.save(tmp_path))
+    assert model.context == adapter.context == loaded.context == loaded.provenance.context == 3
+    assert "context" not in json.loads((tmp_path / "adapter.json").read_text())["record"]
+    with pytest.raises(AttributeError):
+        adapter.context = 4  # type: ignore[misc]
+    adapter.provenance = Provenance()
+    with pytest.raises(TransferError, match="context is None"):
+        _ = model.context
 
 
 class Given(NamedTuple):
