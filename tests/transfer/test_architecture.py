@@ -1,0 +1,73 @@
+"""docs/ARCHITECTURE.md: the files and functions that it names are there, and one evaluation walks as it says."""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import transfer
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.evaluation.evaluate import evaluate
+from transfer.models.sequence_model import TransferModel
+from transfer.runtime import native
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+STEP = re.compile(r"`([\w/]+\.py)`, `([\w.]+)`")
+MOST = 8  # functions of the library between the call and the simulator
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_files_and_folders_that_the_page_names_are_there() -> None:
+    paths = re.findall(r"`((?:transfer|adapters|envs|recipes|tests)(?:/[\w.]*)*)`", PAGE)
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_functions_that_the_page_names_are_there() -> None:
+    named = STEP.findall(PAGE)
+    assert len(named) > 15
+    for path, name in named:
+        top, *below = Path(path).with_suffix("").parts
+        owner: Any = importlib.import_module(".".join(["transfer", *([] if top == "transfer" else [top]), *below]))
+        for part in name.split("."):
+            owner = getattr(owner, part)
+
+
+def test_every_room_of_the_core_is_on_the_page() -> None:
+    rooms = [path.parent.name for path in (ROOT / "transfer").glob("*/__init__.py")]
+    assert rooms
+    assert [room for room in rooms if f"`transfer/{room}`" not in PAGE] == []
+
+
+def test_one_evaluation_walks_as_the_page_says(
+    make_model: Callable[..., TransferModel], short: Callable[..., EnvironmentSpec]
+) -> None:
+    steps = re.findall(r"(?m)^\d\. `([\w/]+\.py)`, `([\w.]+)`", section("What one evaluation does"))
+    assert len(steps) <= MOST
+    model = make_model()
+    if native.library() is None:
+        pytest.skip("without kernels the sixth function is another one")
+    seen: list[tuple[str, str]] = []
+    core = str(Path(str(transfer.__file__)).parent.parent)
+
+    def record(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        step = (code.co_filename.removeprefix(core)[1:], code.co_qualname)
+        if event == "call" and step in steps and (not seen or seen[-1] != step):
+            seen.append(step)
+
+    sys.setprofile(record)
+    try:
+        evaluate(model, short("hopper", 3), num_episodes=1, num_envs=1, target_return=1.0)
+    finally:
+        sys.setprofile(None)
+    assert seen[: len(steps)] == steps
