@@ -1,1 +1,1 @@
-"""Minari's datasets: what is at hand or to download, what is in the files, and packing them for training."""
+"""Minari's datasets: locating, downloading, metadata, reading, and packing for training."""

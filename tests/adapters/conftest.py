@@ -1,4 +1,4 @@
-"""Small data for the tests of the adapters' parts."""
+"""Small data for the tests of the parts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def make_episodes() -> Callable[..., Episodes]:
 
 @pytest.fixture
 def tokenizer() -> QuantileTokenizer:
-    """Eight bins for three dimensions, of which the last has three values only."""
+    """Eight bins for three dimensions; the last one has three values only."""
     values = np.clip(np.random.default_rng(0).normal(0.0, 0.8, (500, 3)), -1, 1)
     values[:, 2] = np.round(values[:, 2])
     return QuantileTokenizer(8).fit(values)
@@ -53,7 +53,7 @@ def build(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapter]:
 
 @pytest.fixture
 def trained(build: Callable[..., Adapter]) -> Callable[..., Adapter]:
-    """The same, with every parameter changed, as training would."""
+    """The same adapter with every parameter changed, as by training."""
 
     def train(*args: Any, **options: Any) -> Adapter:
         adapter = build(*args, **options)

@@ -92,7 +92,7 @@ def test_like_takes_statistics_and_bins_where_sizes_are_equal(build: Build, make
     old = build_adapter(make_episodes("HalfCheetah-v5", seed=3), SMALL, AdapterConfig(bins=8))
     new, own = build("Walker2d-v5", like=old, any_body=True), measure(make_episodes("Walker2d-v5"))
     assert new.statistics.state_mean == old.statistics.state_mean != own.state_mean
-    assert build("Walker2d-v5", like=old).statistics.state_mean == own.state_mean  # states of another body mean others
+    assert build("Walker2d-v5", like=old).statistics.state_mean == own.state_mean  # the same sizes, another body
     assert new.statistics.return_quantiles == own.return_quantiles
     assert new.tokenizer.to_json() == old.tokenizer.to_json()
 
@@ -161,7 +161,7 @@ def test_kinds_that_are_no_names_are_refused(name: str, value: object) -> None:
 
 
 class Forgetful(ActionTokenizedEmbedding):
-    """An embedding of a user's own that keeps its tokenizer somewhere else."""
+    """A user's embedding that stores its tokenizer under another name."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

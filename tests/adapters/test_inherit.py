@@ -1,4 +1,4 @@
-"""Taking over what another adapter has learned: by name, and by action where bins are others."""
+"""Inheriting learned parts: by name, and by action value where the bins differ."""
 
 from collections.abc import Callable
 from typing import Any
@@ -101,7 +101,7 @@ def test_a_row_of_other_bins_stands_for_the_same_action_as_before(
         for env, other in (("HalfCheetah-v5", theirs), ("Walker2d-v5", {}))
     )
     direction = torch.randn(16, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():  # rows that are their action times a vector: between two of them lies nothing else
+    with torch.no_grad():  # each row is its action times a vector, so that interpolation is exact
         rows_of(source).copy_(actions_of(source)[..., None] * direction)
     copied = inherit(target, source, "action")
     assert "action.table.rows.weight (by value)" in copied
@@ -118,7 +118,7 @@ def rows_of(adapter: Adapter) -> torch.Tensor:
 
 
 def actions_of(adapter: Adapter) -> torch.Tensor:
-    """What each row stands for: its dimension's action, or the mean of all."""
+    """The action of each row: its dimension's, or the mean of all dimensions."""
     centers = adapter.action.bins.centers
     return centers.flatten() if adapter.config.ranges == "per-dimension" else centers.mean(0)
 

@@ -1,4 +1,4 @@
-"""What episodes say about an environment: deviations that are noise, bounds, mean returns, and in how much memory."""
+"""Measured statistics: deviations that are noise, bounds, mean returns, and the memory that measuring takes."""
 
 import logging
 import tracemalloc
@@ -79,7 +79,7 @@ def test_what_is_measured_in_blocks_is_the_whole(monkeypatch: pytest.MonkeyPatch
     whole = measure(episodes)
     np.testing.assert_array_equal(whole.state_mean, states.mean(0, dtype=np.float64).astype(np.float32))
     np.testing.assert_array_equal(whole.state_std, states.std(0, dtype=np.float64).astype(np.float32))
-    monkeypatch.setattr(measuring, "BLOCK", 20 * 7)  # seven steps of five numbers
+    monkeypatch.setattr(measuring, "BLOCK", 20 * 7)  # seven steps of five values
     assert measure(episodes) == whole
 
 
@@ -115,7 +115,7 @@ def test_memory_mapped_data_are_never_copied_whole(tmp_path: Path) -> None:
         (-np.inf, np.inf, ([0.25, 0.125], [0.75, 0.125])),
         (0.0, np.inf, ([0, 0], [0.75, 0.125])),
         (-np.inf, 1.0, ([0.25, 0.125], [1, 1])),
-        (0.5, np.inf, ([0.5, 0.5], [0.75, 0.5])),  # all data of the second number lie below its bound
+        (0.5, np.inf, ([0.5, 0.5], [0.75, 0.5])),  # all data of the second dimension lie below its bound
         (-np.inf, 0.1, ([0.1, 0.1], [0.1, 0.1])),
         (-3e38, 3e38, ([0.25, 0.125], [0.75, 0.125])),
         (-10.0, 10.0, ([-10, -10], [10, 10])),

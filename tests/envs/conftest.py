@@ -1,4 +1,4 @@
-"""Small bundled datasets, made once in real MuJoCo, and a fresh home for each test."""
+"""Small bundled datasets, made once in MuJoCo, and a new home folder for each test."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An own, empty datasets folder and cache for each test: home/datasets and home/cache."""
+    """An empty datasets folder and cache for each test: home/datasets and home/cache."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield tmp_path
@@ -34,14 +34,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def datasets(made: Path, home: Path) -> Path:
-    """The made datasets, copied, so that a test may damage them."""
+    """A copy of the made datasets, which a test may damage."""
     shutil.copytree(made, home / "datasets")
     return home / "datasets"
 
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every attempt to connect fails at once, as on a machine without a network."""
+    """Lets every connection fail at once, as without a network."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("no network")
@@ -66,7 +66,7 @@ def minari_dataset(home: Path) -> Callable[..., str]:
 
 
 def forked(work: Callable[[], str]) -> tuple[int, str]:
-    """Runs something in a process of its own; returns how that ended (0, or the signal) and the text it gave."""
+    """Runs a function in its own process. Returns the exit status (0, or the signal) and the output."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

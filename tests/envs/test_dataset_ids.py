@@ -1,4 +1,4 @@
-"""From names to dataset ids, and what is on this machine."""
+"""Names of datasets, their ids, and the datasets on this machine."""
 
 import shutil
 import unicodedata
@@ -72,10 +72,10 @@ def test_at_hand_tells_what_is_on_this_machine(datasets: Path) -> None:
 def test_datasets_behind_links_are_at_hand_and_listed(datasets: Path, tmp_path: Path) -> None:
     whole = datasets / "bundled/hopper/expert-v0"
     shutil.move(whole, tmp_path / "expert")
-    whole.symlink_to(tmp_path / "expert")  # a dataset on another disk
+    whole.symlink_to(tmp_path / "expert")  # one dataset
     shutil.move(datasets / "bundled/walker2d", tmp_path / "walker2d")
-    (datasets / "bundled/walker2d").symlink_to(tmp_path / "walker2d")  # all of a namespace
-    (datasets / "again").symlink_to(datasets)  # leads nowhere new
+    (datasets / "bundled/walker2d").symlink_to(tmp_path / "walker2d")  # a whole namespace
+    (datasets / "again").symlink_to(datasets)  # a loop
     test_at_hand_tells_what_is_on_this_machine(datasets)
 
 

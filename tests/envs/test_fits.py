@@ -58,7 +58,7 @@ def test_a_table_holds_only_where_rewards_and_task_are_left_alone(
     assert spec.reference == ReferenceScores("dataset", 1.0, 5.0)
     assert spec.name == gym_id and why in caplog.text
     assert spec.max_episode_steps == json.loads(spec.gym_spec)["max_episode_steps"]
-    # Nor does it hold because a file, or whoever plays in it, calls it so.
+    # A file or a caller that names the table does not make it apply.
     edited = replace(spec, reference=environment(find(gym_id).name).reference)  # type: ignore[union-attr, arg-type]
     for road in (as_spec, lambda spec: EnvironmentSpec.from_json(spec.to_json())):
         with pytest.raises(TransferError, match=f"of {gym_id} is called 'D4RL', and that table does not hold.*{why}"):

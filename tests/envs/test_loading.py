@@ -1,4 +1,4 @@
-"""Loading Minari files: the right numbers, a cache that equals them, and errors that name the file."""
+"""Loading Minari files: the stored values, an equal cache, and errors that name the file."""
 
 import json
 import logging
@@ -85,7 +85,7 @@ def test_a_changed_file_is_read_again_and_its_old_entry_goes(datasets: Path, hom
     after = load_episodes("hopper/expert")
     assert after.rewards[0] == 123.0 and after.content_hash != before.content_hash
     assert cache_entries(home) == [entry]
-    assert before.rewards[0] != 123.0  # an open map outlives its entry
+    assert before.rewards[0] != 123.0  # an open map keeps the old values
 
 
 @pytest.mark.parametrize("damage", ["cut", "no index", "bad index"])

@@ -1,4 +1,4 @@
-"""Any episodes that Minari can store come back as they were, or are refused with the dataset's name and no cache."""
+"""Any episodes that Minari can store load unchanged, or are refused with the dataset's name and without a cache."""
 
 import json
 import tempfile
@@ -35,7 +35,7 @@ def episodes(draw: st.DrawFn) -> list[dict[str, np.ndarray]]:
 
 
 def write(root: Path, stored: list[dict[str, Any]]) -> None:
-    """A Minari dataset "any-v0" by hand: what is stored need not be right."""
+    """Writes a Minari dataset "any-v0" by hand, with valid or invalid content."""
     folder = root / "any-v0" / "data"
     folder.mkdir(parents=True)
     spec = gymnasium.spec("Hopper-v5").to_json()

@@ -1,4 +1,4 @@
-"""The four action embeddings: what a token stands for, and how it knows its dimension."""
+"""The four action embeddings: the meaning of a token, and how it encodes its dimension."""
 
 import numpy as np
 import pytest

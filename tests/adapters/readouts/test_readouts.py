@@ -1,4 +1,4 @@
-"""Readouts: what they predict, and a loss that is a sum over real numbers and their count."""
+"""Readouts: predictions, and a loss of sum and count without padding."""
 
 import pytest
 import torch

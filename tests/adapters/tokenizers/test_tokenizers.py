@@ -27,7 +27,7 @@ def clipped(share: float, n: int = 5000, seed: int = 0) -> np.ndarray:
     return values.astype(np.float32)[:, None]
 
 
-# Few values and some of them often: the data on which quantile bins break.
+# Few values, some of them frequent: data on which plain quantile bins fail.
 tied = st.sampled_from([-1.0, 1.0, 0.0, 0.5, float(np.nextafter(np.float32(1), np.float32(0)))])
 numbers = st.one_of(tied, st.floats(-300, 300, width=32))
 columns = hnp.arrays(np.float32, st.tuples(st.integers(1, 80), st.integers(1, 3)), elements=numbers)

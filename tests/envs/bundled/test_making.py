@@ -1,4 +1,4 @@
-"""Bundled datasets: real rollouts, repeatable, unbiased, and never half-written."""
+"""Bundled datasets: made in MuJoCo, repeatable, unbiased, never half-written."""
 
 import logging
 import os
@@ -77,8 +77,8 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others() -> None
 
 
 def test_episodes_are_kept_in_the_order_they_begin_not_the_order_they_end() -> None:
-    # 20 episodes and more: later ones begin where earlier ones ended. If the first to finish were kept, a short dataset
-    # would hold other episodes than the beginning of a long one.
+    # With 20 episodes and more, later ones begin in environments where earlier ones ended. If episodes were kept in the
+    # order in which they end, a short dataset would differ from the beginning of a long one.
     many = roll("hopper-medium", 9000)
     assert len(many) > 16 and len({len(episode.rewards) for episode in many}) > 10
     few = roll("hopper-medium", 2500)
@@ -132,7 +132,7 @@ def interrupt_after(steps: int) -> Callable[[int, int], None]:
     return on_progress
 
 
-# 0: in the first policy; 350: the first is done, the second is being rolled out.
+# 0: in the first policy; 350: the first is done, the second is running.
 @pytest.mark.parametrize("steps", [0, 350])
 def test_an_interrupted_make_leaves_nothing(home: Path, steps: int) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -145,7 +145,7 @@ def test_an_interrupted_make_leaves_nothing(home: Path, steps: int) -> None:
 def test_a_full_disk_is_an_error_and_leaves_everything_as_it_was(
     size: int, overwrite: bool, home: Path, made: Path
 ) -> None:
-    """In a process of its own, because HDF5 ends the process where it cannot write."""
+    """In its own process, because HDF5 ends the process if it cannot write."""
     if overwrite:
         shutil.copytree(made, home / "datasets")
     files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
@@ -193,7 +193,7 @@ def test_what_a_killed_make_left_goes_with_the_next_one(where: str, datasets: Pa
     killed("hopper/expert", where)
     assert len(list(datasets.glob(".making-*"))) == 1
     assert load_episodes("hopper/expert").content_hash == before
-    with staging.staged(datasets, ".making-") as living:  # of a process that still works
+    with staging.staged(datasets, ".making-") as living:  # of a running process
         make_dataset("walker2d/expert", steps=50)
         assert list(datasets.glob(".making-*")) == [living]
 

@@ -1,4 +1,4 @@
-"""Ways of damaging a clean dataset, and the code that each of them triggers."""
+"""Ways of damaging a clean dataset, and the code that each triggers."""
 
 import json
 from collections.abc import Callable
@@ -21,13 +21,13 @@ def metadata(folder: Path, **changes: Any) -> None:
 
 
 def spec(folder: Path, key: str = "env_spec", **changes: Any) -> None:
-    """Changes the environment of a dataset, or adds one for the evaluation."""
+    """Changes the environment of a dataset, or adds one to evaluate in."""
     stored = json.loads(json.loads((folder / "data" / "metadata.json").read_text())["env_spec"])
     metadata(folder, **{key: json.dumps({**stored, **changes})})
 
 
 def arrays(change: Callable[[dict[str, np.ndarray]], Any], episodes: int | None = 1) -> Callable[[Path], None]:
-    """Damage to the arrays of the first episodes, of all where None: they are given by path, and written back."""
+    """Changes the arrays, by path, of the first episodes (None: of all), and writes them back."""
 
     def damage(folder: Path) -> None:
         with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:

@@ -1,4 +1,4 @@
-"""Each code is triggered by one damage to a clean dataset, and by nothing in the clean one."""
+"""Each code is triggered by one damage to a clean dataset, and not by the clean one."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from transfer.envs.checks.value_checks import ranges
 from transfer.errors import TransferError
 
 IDS = {name: f"mine/{name}-v2" for name in ("hopper", "antmaze", "door", "pen")}
-ALWAYS = {  # what is true of these environments, whatever the data
+ALWAYS = {  # findings about the environment, with any data
     "hopper": set(),
     "antmaze": {"no-reference-scores"},
     "door": {"adroit-reward-sign"},
@@ -45,7 +45,7 @@ def plain(rng: np.random.Generator, steps: int, sizes: tuple[int, int], success:
 
 
 def walk(rng: np.random.Generator, steps: int = 40) -> Any:
-    """An ant that comes 0.1 nearer each step and is at the goal (within 0.45) after the last three."""
+    """An ant that moves 0.1 nearer in each step and is at the goal (within 0.45) after the last three."""
     goal, side = rng.uniform(2, 4, 2), rng.uniform(0, 2 * np.pi)
     far = 0.4 + 0.1 * np.arange(steps - 2, -3, -1)  # (T + 1,)
     position = goal + far[:, None] * [np.cos(side), np.sin(side)]
@@ -87,7 +87,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(stock: Path, home: Path) -> Path:
-    """The clean datasets, copied, so that a test may damage them."""
+    """A copy of the clean datasets, which a test may damage."""
     shutil.copytree(stock, home / "datasets")
     return home / "datasets"
 
@@ -170,7 +170,7 @@ def test_d4rl_s_own_files_have_its_radius_and_its_rewards(copied: Path) -> None:
     def reward(values: dict[str, np.ndarray]) -> None:
         goal, position = values["observations/desired_goal"], values["observations/achieved_goal"]
         values["rewards"] = (np.linalg.norm(goal - position, axis=1)[1:] <= 0.5).astype(float)
-        values["rewards"][-1] = 1 - values["rewards"][-1]  # a last observation that only repeats tells nothing
+        values["rewards"][-1] = 1 - values["rewards"][-1]  # not checked, because the last observation is repeated
 
     folder = copied / IDS["antmaze"]
     arrays(reward, None)(folder)

@@ -17,7 +17,7 @@ ENDS = {"terminals": (3,), "timeouts": (7,)}  # of 10 steps; the last two are cu
 
 
 def arrays(size: int = 11, action_size: int = 3, steps: int = 10, **changes: Any) -> Arrays:
-    """What a file of D4RL holds: episodes of 4, 4 and 2 steps, all numbers different. A change of None leaves out."""
+    """The arrays of a D4RL file: episodes of 4, 4 and 2 steps, all values different. None removes an array."""
     observations = np.arange(steps * size, dtype=np.float32).reshape(steps, size)
     made = {
         "observations": observations,

@@ -1,4 +1,4 @@
-"""Files that are not D4RL's, damaged or point elsewhere are refused, and nothing is left after an error."""
+"""Files that are damaged, not D4RL's, or refer to other files are refused, and an error leaves nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_files_that_are_not_d4rls_are_refused_and_leave_nothing(
 
 
 def damage_inside(content: bytes) -> bytes:
-    """Zeros from the middle on: the file opens, some of what it holds cannot be unpacked."""
+    """Zeros from the middle on: the file opens, but some arrays cannot be unpacked."""
     return content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
 
 

@@ -1,4 +1,4 @@
-"""D4RL's files: every step kept, in order, in its episode; known-bad ones refused; nothing left after an error."""
+"""Importing D4RL's files: every step is kept in order; faulty versions are refused; an error leaves nothing."""
 
 import hashlib
 import logging
@@ -37,7 +37,7 @@ def test_episodes_are_those_that_the_file_marks(
         np.testing.assert_array_equal(episode.actions, contents["actions"][rows], strict=True)
         np.testing.assert_array_equal(episode.rewards, contents["rewards"][rows], strict=True)
         assert not episode.terminations[:-1].any() and not episode.truncations[:-1].any()
-    # The task ended the first, the clock the second, the end of the file the third.
+    # The first is terminated, the second truncated, the third ends with the file.
     assert [bool(episode.terminations[-1]) for episode in dataset.iterate_episodes()] == [True, False, False]
     assert [bool(episode.truncations[-1]) for episode in dataset.iterate_episodes()] == [False, True, True]
     assert seen == [(4, 10), (8, 10), (10, 10)]
@@ -133,7 +133,7 @@ def test_a_file_of_no_version_and_other_physics_are_warned_of(
 )
 def test_versions_with_known_errors_are_refused_by_name(home: Path, name: str, env: str, message: str) -> None:
     with pytest.raises(TransferError, match=message):
-        import_d4rl(home / f"{name}.hdf5", env)  # before the file is looked for
+        import_d4rl(home / f"{name}.hdf5", env)  # before the file is opened
     assert nothing_left(home)
 
 

@@ -1,4 +1,4 @@
-"""Datasets that are not on this machine: fetched, or refused at once with the command that helps."""
+"""Datasets that are not on this machine are downloaded, or refused at once with the next command."""
 
 import shutil
 import socket
@@ -25,7 +25,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_network_the_error_is_quick_and_names_both_ways_on(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(*args: Any, **kwargs: Any) -> None:
         if how == "no answer":
-            time.sleep(10)  # as a name lookup does, whatever the timeout
+            time.sleep(10)  # as resolving a host name may, whatever the timeout
         raise OSError
 
     monkeypatch.setattr("socket.create_connection", connect)

@@ -1,4 +1,4 @@
-"""The packed cache: what was changed, half written, planted or somebody else's is noticed; it costs next to nothing."""
+"""The packed cache: changed, incomplete, planted and foreign entries are detected, at little cost."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def entry(datasets: Path, home: Path) -> Path:
 
 
 def flip(name: str) -> Callable[[Path], None]:
-    """One bit of one number, with the times of the file as they were."""
+    """Changes one bit of one value and restores the times of the file."""
 
     def change(entry: Path) -> None:
         path = entry / name
@@ -58,7 +58,7 @@ def edit_hash(entry: Path) -> None:
 
 
 def other_files(entry: Path) -> None:
-    """Signed anew, as by somebody with an editor."""
+    """Changes the index and its checksum."""
     stored = json.loads((entry / "index.json").read_text())
     stored["index"]["files"][0]["stamp"] = [1]
     stored["sha256"] = entries._digest(stored["index"])
@@ -109,7 +109,7 @@ def test_files_of_somebody_else_are_not_read(
     entry: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(entries, "distrust", lambda path: "it belongs to user 7" if path.name == "states.npy" else "")
-    assert load_episodes("hopper/expert").num_steps >= 600  # from memory, since what is written is not ours either
+    assert load_episodes("hopper/expert").num_steps >= 600  # from memory: the folder still belongs to another user
     assert "states.npy: it belongs to user 7" in caplog.text and "no cache for" in caplog.text
 
 
@@ -144,7 +144,7 @@ def test_an_equal_copy_with_other_times_is_not_read_again(
 
 
 def test_files_that_lie_still_are_hashed_once(datasets: Path, entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stamp is not believed while the clock may not tell two writes apart, and is from then on."""
+    """A stamp counts only if it is older than one tick of the clock."""
     real, asked = entries.sha256_of, []
     monkeypatch.setattr(entries, "sha256_of", lambda file: asked.append(file) or real(file))
     load_episodes("hopper/expert")

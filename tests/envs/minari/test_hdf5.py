@@ -1,4 +1,4 @@
-"""HDF5 files that declare more than they hold, or point elsewhere: refused by the loader and by the check, unread."""
+"""HDF5 files that declare more than they store, or refer to other files: refused unread by loader and checks."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def data_file(datasets: Path, dataset_id: str = ID) -> Path:
 
 
 def secret(file: Any) -> str:
-    """Another file of the machine, beside the dataset."""
+    """Another file, beside the dataset."""
     path = Path(file.filename).with_name("secret.hdf5")
     with h5py.File(path, "w") as other:
         for key, array in file["episode_0"].items():
@@ -65,7 +65,7 @@ def circle(file: Any) -> None:
 
 
 def links_in_links(file: Any) -> None:
-    """Each link leads through forty others, five levels deep: a hundred million steps to one array."""
+    """Links through forty others each, five levels deep: a hundred million steps to one array."""
     file["again"] = file["/"]
     for level in range(5):
         name = f"link_{level + 1}" if level < 4 else "again"
@@ -101,7 +101,7 @@ def never_written(**options: Any) -> Callable[[Any], None]:
 
 
 def bomb(file: Any) -> None:
-    """Two gigabytes of zeros, packed a thousand times."""
+    """Two gigabytes of zeros at a compression ratio of a thousand."""
     del file["episode_0/rewards"]
     array = file["episode_0"].create_dataset(
         "rewards", (STEPS,), np.float64, chunks=(1 << 22,), compression="gzip", shuffle=True
@@ -112,7 +112,7 @@ def bomb(file: Any) -> None:
 
 
 def filtered(file: Any) -> None:
-    """Marks the rewards as packed with Blosc, whose plug-in is not here."""
+    """Marks the rewards as compressed with Blosc, whose plug-in is missing."""
     rewards = file["episode_0/rewards"][()]
     del file["episode_0/rewards"]
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -178,7 +178,7 @@ def test_many_names_of_one_array_do_not_make_a_large_dataset_of_a_small_file(
             groups[f"{name}"] = groups["0"]
     with h5py.File(file) as groups:
         arrays = CheckedArrays(groups, file)
-        for _ in range(1000):  # once more is not one more
+        for _ in range(1000):  # the same array counts once
             arrays.get("0")
         with pytest.raises(TransferError, match="and the arrays before it would unpack .* bytes to "):
             for name in range(500):
@@ -186,7 +186,7 @@ def test_many_names_of_one_array_do_not_make_a_large_dataset_of_a_small_file(
 
 
 def packed_dataset(file: Any) -> None:
-    """What an honest recorder may write: chunked, packed, integers, half and long floats, the other byte order."""
+    """Variants that recorders write: chunked, compressed, integers, half and long floats, the other byte order."""
     types = {"observations": ">f8", "actions": np.float16, "rewards": np.int16}
     for name in file:
         for key, dtype in types.items():
@@ -249,7 +249,7 @@ def replace(file: Any, key: str, change: Callable[[Any], Any]) -> None:
 
 
 def soft_link(file: Any) -> None:
-    """To another place in the same file."""
+    """A soft link in the same file."""
     file.move("episode_0/rewards", "kept")
     file["episode_0/rewards"] = h5py.SoftLink("/kept")
 
@@ -258,7 +258,7 @@ def soft_link(file: Any) -> None:
     "change",
     [
         lambda file: file.__delitem__("episode_0"),  # an episode was removed, as errors advise
-        lambda file: file["episode_0/observations"].__setitem__(-1, np.nan),  # after the last action: never used
+        lambda file: file["episode_0/observations"].__setitem__(-1, np.nan),  # the last one is not used
         lambda file: file.create_group("notes"),
         soft_link,
     ],
@@ -273,7 +273,7 @@ def test_what_does_no_harm_is_accepted_by_both(change: Callable[[Any], Any], dat
 
 @pytest.fixture
 def held_open(datasets: Path) -> Iterator[None]:
-    """Another program has the file open, as a recorder does."""
+    """Another program has the file open for writing."""
     code = f"import h5py; file = h5py.File({str(data_file(datasets))!r}, 'a'); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

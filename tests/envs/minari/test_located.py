@@ -1,4 +1,4 @@
-"""Datasets by id, as folders and as Minari's own objects, filtered or not, and any mix of them."""
+"""Datasets by id, as folders and as `MinariDataset`, filtered or not, and mixed."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ MEDIUM = "bundled/hopper/medium-v0"
 
 @pytest.fixture
 def dataset(datasets: Path) -> Any:
-    """hopper/medium, as Minari opens it."""
+    """hopper/medium as a `MinariDataset`."""
     return minari.load_dataset(MEDIUM)
 
 

@@ -1,4 +1,4 @@
-"""What a dataset says about its environment: believed where that runs nobody's code, or replaced by the user."""
+"""The environment in the metadata of a dataset: used if that runs no foreign code, or replaced by the user's."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def buffers(observations: Any = None) -> list[EpisodeBuffer]:
 
 @pytest.fixture
 def write(minari_dataset: Write, home: Path) -> Write:
-    """write(env, key=value, ...): a dataset of a toy, whose metadata are then changed; None takes a key away."""
+    """write(env, key=value, ...): a dataset of a toy with changed metadata; None removes a key."""
 
     def make(env: Any = None, **changes: Any) -> str:
         minari_dataset(ID, buffer=buffers(), env=toy(3, 2) if env is None else env)
@@ -130,7 +130,7 @@ def test_metadata_that_are_damaged_are_named(key: str, value: Any, message: str,
     write(**{key: value})
     with pytest.raises(TransferError, match=f"'mine/toy-v0': .*{message}"):
         load_episodes(ID)
-    if key.endswith("env_spec"):  # where the user names another, it is no matter
+    if key.endswith("env_spec"):  # ignored if the user names another
         assert load_episodes(ID, env=toy(3, 2)).num_steps == check_dataset(ID, toy(3, 2)).facts["steps"] == 6
 
 

@@ -1,4 +1,4 @@
-"""An environment that the library has never heard of, with a goal in a Dict: loaded, learned, evaluated, saved."""
+"""An environment outside the catalog, with a goal in a Dict: loaded, trained on, evaluated, saved."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recording in anybody's loop, and keeping what was recorded: the numbers that were seen, whole or not at all."""
+"""Recording in a user's loop and saving: the recorded values are exact, datasets complete or absent."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ ID = "mine/pendulum-v0"
 
 
 def play(env: Any, lengths: tuple[int, ...] = (5, 3), seed: int = 0) -> list[dict[str, Any]]:
-    """Plays episodes that are cut by the next reset, and says what was seen."""
+    """Plays episodes that the next reset truncates. Returns the observations."""
     rng, seen = np.random.default_rng(seed), []
     for episode, steps in enumerate(lengths):
         shown, actions, rewards = [env.reset(seed=episode)[0]], [], []
@@ -97,7 +97,7 @@ def test_a_dict_with_a_goal_comes_back_number_for_number(home: Path) -> None:
 
 
 class Counting(gymnasium.Env[Any, Any]):
-    """Shows whole numbers beside real ones."""
+    """Observations with integers beside real numbers."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         whole = gymnasium.spaces.Box(0, 9, (2,), np.int64)
@@ -131,7 +131,7 @@ def test_whole_numbers_are_observations_too(home: Path) -> None:
 
 
 class Odd(gymnasium.Env[Any, Any]):
-    """Hands out one array that it changes in place, changes the action it is given, and ends after three steps."""
+    """Returns one array that it changes in place, changes the action that it takes, and ends after three steps."""
 
     def __init__(self) -> None:
         self.observation_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
@@ -166,7 +166,7 @@ def test_everything_recorded_is_a_copy(odd: Recorder) -> None:
 
 
 def test_episodes_end_where_they_end(odd: Recorder, home: Path) -> None:
-    """One that the task ended, one that a reset cut, one without a step, one that still runs."""
+    """A terminated episode, one truncated by a reset, one without a step, one that is running."""
     for steps in (3, 2, 0, 1):
         odd.reset()
         for _ in range(steps):
@@ -326,7 +326,7 @@ def test_episodes_of_an_environment_that_is_not_at_hand_are_saved(home: Path, ma
 
 @pytest.fixture
 def make_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """make_away(): from then on the point is registered no more."""
+    """make_away(): unregisters the point."""
 
     def away() -> None:
         monkeypatch.delitem(gymnasium.registry, point.GYM_ID)
