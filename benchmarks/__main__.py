@@ -1,4 +1,4 @@
-"""Measure, print Markdown, and write table.md, results.json and ratios.png.
+"""Measure, print Markdown, and write table.md, ratios.csv and ratios.png.
 
 python -m benchmarks [--only NAME,...] [--quick] [--threads N] [--out DIR]
 """
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         done.append(measure(name, QUICK if options.quick else Size()))
         print(section_text(done[-1]), flush=True)
         write(options.out, about, done)
-    print(f"{options.out / 'table.md'}, results.json and ratios.png are written")
+    print(f"{options.out / 'table.md'}, ratios.csv and ratios.png are written")
 
 
 if __name__ == "__main__":

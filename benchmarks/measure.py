@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -46,12 +46,6 @@ class Row:
         """Smallest and largest ratio within one round."""
         ratios = [self.scale * a / b for a, b in zip(self.top, self.bottom, strict=True)]
         return min(ratios), max(ratios)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for results.json."""
-        low, high = self.spread
-        raw = {"top": self.top, "bottom": self.bottom, "scale": self.scale}
-        return {"name": self.name, "ratio": self.ratio, "low": low, "high": high, "values": self.values, **raw}
 
 
 def rounds(ways: dict[str, Callable[[], Result]], repeats: int, budget: float = 12.0) -> dict[str, list[Result]]:

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks leaves behind: Markdown, JSON with every repeat, and a plot."""
+"""What a run of the benchmarks leaves behind: Markdown, CSV with every repeat, and a plot."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from benchmarks.models import Size
 from benchmarks.sections import SECTIONS
 from transfer.recipes.reports.canvas import save_png
 from transfer.recipes.reports.plots import FROZEN
+from transfer.recipes.reports.tables.csv_lines import dump_lines
 from transfer.recipes.runs.versions import versions
 from transfer.runtime.devices import best_precision, kernels
-from transfer.storage.files import write_json, write_text
+from transfer.storage.files import write_text
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,35 @@ class Section:
     skipped: str = ""
     seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """For results.json."""
-        rows = [row.to_json() for row in self.rows]
-        return {"meaning": self.meaning, "skipped": self.skipped, "seconds": self.seconds, "rows": rows}
+
+@dataclass(frozen=True)
+class RatioLine:
+    """A line of ratios.csv: one case, and what it depends on besides the code.
+
+    Attributes:
+        ratio: scale * median(top) / median(bottom).
+        low, high: smallest and largest ratio within one round.
+        values: absolute values by name, with a semicolon between them.
+        top, bottom: one number per round, with a space between them.
+        quick: whether sizes were small.
+    """
+
+    section: str
+    case: str
+    ratio: float
+    low: float
+    high: float
+    values: str
+    scale: float
+    top: str
+    bottom: str
+    device: str
+    threads: int
+    quick: bool
+    precision: str
+    kernels: str
+    commit: str
+    versions: str
 
 
 def measure(name: str, size: Size) -> Section:
@@ -61,14 +87,15 @@ def measure(name: str, size: Size) -> Section:
 
 def facts(threads: int, quick: bool) -> dict[str, Any]:
     """What the figures depend on besides the code."""
+    packages = {**versions(), "transformers": _version("transformers")}
     return {
         "device": device_name(),
         "threads": threads,
         "quick": quick,
-        "default precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
+        "precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
         "kernels": kernels(),
         "commit": commit(),
-        "versions": {**versions(), "transformers": _version("transformers")},
+        "versions": ", ".join(f"{name} {one}" for name, one in packages.items()),
     }
 
 
@@ -120,14 +147,21 @@ def _number(value: float) -> str:
 
 
 def write(folder: Path, about: dict[str, Any], sections: list[Section]) -> None:
-    """Write table.md, results.json and ratios.png."""
-    found = {section.name: section.to_json() for section in sections}
+    """Write table.md, ratios.csv and ratios.png."""
     intro = f"{about['device']}, {about['threads']} thread(s), kernels in {about['kernels']}, commit {about['commit']}"
     note = "\n\nQuick sizes: that it runs, not how fast it is." if about["quick"] else ""
     text = "\n".join(section_text(section) for section in sections)
     write_text(folder / "table.md", f"# Benchmarks\n\n{intro}{note}\n\n{text}")
-    write_json(folder / "results.json", {**about, "sections": found})
+    lines = [ratio_line(section.name, row, about) for section in sections for row in section.rows]
+    write_text(folder / "ratios.csv", dump_lines(RatioLine, lines))
     plot(folder / "ratios.png", [section for section in sections if section.rows], intro)
+
+
+def ratio_line(section: str, row: Row, about: dict[str, Any]) -> RatioLine:
+    """The line of one case."""
+    values = "; ".join(f"{name} {value!r}" for name, value in row.values.items())
+    rounds = [" ".join(map(repr, one)) for one in (row.top, row.bottom)]
+    return RatioLine(section, row.name, row.ratio, *row.spread, values, row.scale, *rounds, **about)
 
 
 def plot(file: Path, sections: list[Section], title: str) -> None:

@@ -78,6 +78,18 @@ def test_its_report_is_that_of_the_runs_byte_for_byte(runs: list[Path], folder: 
     assert content(folder.parent / "again") == before
 
 
+def test_a_real_run_loses_nothing_of_its_report(run: Path, transfer, tmp_path: Path) -> None:
+    assert transfer("report", run, "--out", tmp_path / "kept").exit_code == 0
+    made, kept = report([run]), report([tmp_path / "kept"])
+    assert (kept.markdown, kept.csv, kept.rows) == (made.markdown, made.csv, made.rows)
+    assert (tmp_path / "kept/config.toml").read_bytes() == (run / "config.toml").read_bytes()
+    losses = {line["mode"]: line["value"] for line in lines(tmp_path / "kept", "curves.csv")}
+    for line in lines(tmp_path / "kept", "cells.csv"):
+        assert float(losses[line["mode"]]) == pytest.approx(float(line["final_loss"]))
+    calibrated = {(line["mode"], line["episodes"]) for line in lines(tmp_path / "kept", "calibration.csv")}
+    assert calibrated == {("pretrain", "1"), ("embeddings", "1")}
+
+
 def test_one_run_keeps_its_config_under_its_own_name(runs: list[Path], transfer, tmp_path: Path) -> None:
     assert transfer("report", runs[0], "--out", tmp_path / "kept").exit_code == 0
     assert set(content(tmp_path / "kept")) == {"config.toml", *FILES, "report.md", "report.png"}
