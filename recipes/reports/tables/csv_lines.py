@@ -67,7 +67,11 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
     """
     if not file.exists():
         raise TransferError(f"{file} is missing. {again}")
-    reader = csv.reader(io.StringIO(read_text(file, LARGEST_FILE, "utf-8-sig"), newline=""), strict=True)
+    try:
+        text = read_text(file, LARGEST_FILE, "utf-8-sig")
+    except TransferError as error:
+        raise TransferError(f"{error} {again}") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         head = next(reader, [])
         check_head(head, columns(kind), file, again)

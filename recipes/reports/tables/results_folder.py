@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from transfer.errors import TransferError
 from transfer.numbers import seen
+from transfer.recipes.reports.escaping import plain
 from transfer.recipes.reports.tables.cell_results import CellResult, PlayedEpisodes, check_run, in_order
 from transfer.recipes.reports.tables.csv_lines import read_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, Key
@@ -173,8 +174,11 @@ def record_of(folder: Path, run: str, cells: Sequence[CellResult], several: bool
     if not config.is_file():
         raise TransferError(f"{config} is missing: it holds the settings of the run {run}. {again}")
     there = {(cell.mode, cell.seed) for cell in cells}
-    missing = tuple(name for cell, name in planned(config).items() if cell not in there)
-    return RunRecord(folder / run, config, tuple(in_order(cells, configured_modes(config))), missing)
+    try:
+        missing = tuple(name for cell, name in planned(config).items() if cell not in there)
+        return RunRecord(folder / run, config, tuple(in_order(cells, configured_modes(config))), missing)
+    except TransferError as error:
+        raise TransferError(f"{error} {again}") from error
 
 
 def check_name(file: Path, run: str, again: str) -> None:
@@ -186,7 +190,7 @@ def check_name(file: Path, run: str, again: str) -> None:
 
 def config_name(run: str, several: bool) -> str:
     """The TOML of a run in a results folder."""
-    return f"{run.replace('/', '-')}.toml" if several else "config.toml"
+    return f"{plain(run).replace('/', '-')}.toml" if several else "config.toml"
 
 
 def called(key: Key) -> str:

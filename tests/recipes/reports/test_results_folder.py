@@ -168,6 +168,18 @@ def test_names_that_spreadsheets_run_are_written_as_text(make_cell, transfer, tm
     assert "\n" not in line["dataset_ids"]
 
 
+def test_runs_of_strange_names_are_found_again(making_cells_in, transfer, tmp_path: Path) -> None:
+    make_cell, names = making_cells_in(tmp_path), ("mo\x1bday/h op", "=tue/h op", "walk")
+    runs = [make_cell("full", seed, [100.0 * seed, 7.0], run=name) for seed, name in enumerate(names)]
+    for run in runs:
+        (run / "config.toml").write_text(CONFIG)
+    assert transfer("report", *runs, "--out", tmp_path / "kept").exit_code == 0
+    assert report([tmp_path / "kept"]).markdown == report(runs).markdown
+    assert {path.name for path in (tmp_path / "kept").glob("*.toml")} == {
+        *("mo\\x1bday-h op.toml", "=tue-h op.toml", "walk.toml")
+    }
+
+
 def test_what_spreadsheets_change_in_a_file_does_not_matter(folder: Path, tmp_path: Path) -> None:
     """A byte-order mark, line ends of Windows, columns in another order, every field in quotes."""
     before = report([folder]).markdown
@@ -259,9 +271,8 @@ def test_an_edit_is_named_and_nothing_is_written(edit: str, folder: Path, transf
     before = content(folder)
     for more in ([], ["--out", tmp_path / "out"]):
         refused(transfer("report", folder, *more), name, *words)
-    if name.endswith("csv"):
-        refused(transfer("show", folder), name, *words)
-        assert "git checkout" in transfer("report", folder).stderr or edit == "other data"
+    refused(transfer("show", folder), name, *words)
+    assert "git checkout" in transfer("report", folder).stderr or edit == "other data"
     assert content(folder) == before and not (tmp_path / "out").exists()
 
 
@@ -284,7 +295,7 @@ def test_a_run_is_called_as_a_folder_below(run: str, folder: Path) -> None:
 
 def test_no_file_is_read_that_is_larger_than_any_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transfer.recipes.reports.tables.csv_lines.LARGEST_FILE", 1000)
-    with pytest.raises(TransferError, match="larger than 1,000 bytes"):
+    with pytest.raises(TransferError, match="larger than 1,000 bytes.*git checkout"):
         report([folder])
 
 
