@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfer.data.environment.observations import slices_of
-from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores, bounds_at_hand, describe, gym_spec_json
+from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores, gym_spec_json, spec_of_data
 from transfer.errors import unknown
 
 
@@ -119,10 +119,9 @@ def environment(name: str) -> EnvironmentSpec:
     known = known_environment(name)
     goal = {"observation": known.state_size - 4, "achieved_goal": 2, "desired_goal": 2}
     slices = slices_of(goal) if name.startswith("antmaze") else None
-    gym_spec = gym_spec_json(known.gym_id)
-    bounds = bounds_at_hand(gym_spec, known.action_size)
     # Without reference scores the returns of a dataset are the scale; here there are none, so it is 0 to 1.
-    return describe(gym_spec, known.state_size, known.action_size, np.array([0.0, 1.0]), slices, bounds)
+    sizes = known.state_size, known.action_size
+    return spec_of_data(gym_spec_json(known.gym_id), *sizes, np.array([0.0, 1.0]), slices)
 
 
 def find(gym_id: str) -> KnownEnvironment | None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from transfer.data.environment.building.parsing import parsed
-from transfer.data.environment.building.plain import plain, same, writable
+from transfer.data.environment.building.parsing import parsed, plain, same, writable
 from transfer.data.environment.building.trust import find_registered
 from transfer.data.environment.building.wrappers import is_left_out, own_limit
 from transfer.data.environment.spec import EnvironmentSpec

@@ -13,7 +13,7 @@ import numpy as np
 
 from transfer.data.environment.building.make import Spaces, spaces_of
 from transfer.data.environment.observations import ant_hint, slices_of_space, summary, total, vector_size
-from transfer.data.environment.spec import EnvironmentSpec, as_spec, describe
+from transfer.data.environment.spec import EnvironmentSpec, as_spec, spec_of_data
 from transfer.envs.catalog import KnownEnvironment, find
 from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure_file
 from transfer.envs.dataset_ids import check_known, command_for, data_path, is_local, resolve
@@ -208,4 +208,4 @@ def _spec(data: Data, gym_spec: str) -> EnvironmentSpec:
     slices = data.layout.slices or ()
     finite = data.returns[np.isfinite(data.returns)]
     sizes = total(slices), len(data.layout.low)
-    return describe(gym_spec, *sizes, finite if len(finite) else np.array([0.0, 1.0]), slices=slices)
+    return spec_of_data(gym_spec, *sizes, finite if len(finite) else np.array([0.0, 1.0]), slices=slices)

@@ -8,8 +8,8 @@ import pytest
 from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
-    describe,
     gym_spec_json,
+    spec_of_data,
 )
 from transfer.envs.catalog import ENVIRONMENTS, environment, find, known_environment
 from transfer.errors import TransferError
@@ -87,6 +87,6 @@ def test_data_without_contact_forces_do_not_go_into_an_environment_with_them() -
 
 
 def test_doing_nothing_never_scores_in_a_maze() -> None:
-    spec = describe(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.zeros(3))
+    spec = spec_of_data(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.zeros(3))
     assert spec.reference == ReferenceScores("dataset", 0.0, 1.0) and spec.reference.score(0.0) == 0.0
-    assert describe(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.array([2.0, 300.0])).reference.maximum == 300.0
+    assert spec_of_data(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.array([2.0, 300.0])).reference.maximum == 300.0

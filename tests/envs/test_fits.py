@@ -10,8 +10,8 @@ from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
     as_spec,
-    describe,
     gym_spec_json,
+    spec_of_data,
 )
 from transfer.envs.catalog import environment, find
 from transfer.errors import TransferError
@@ -26,7 +26,7 @@ def with_settings(gym_id: str, *around: tuple[str, dict[str, object]], **changes
     text = json.dumps({**spec, "additional_wrappers": wrappers, **changes})
     plain = as_spec(gym_id)
     bounds = (plain.action_low, plain.action_high)
-    return describe(text, plain.state_size, plain.action_size, np.array([1.0, 5.0]), plain.slices, bounds)
+    return spec_of_data(text, plain.state_size, plain.action_size, np.array([1.0, 5.0]), plain.slices, bounds)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_what_is_not_registered_here_is_loaded_on_the_scale_it_was_made_on() -> 
 
 def test_a_table_does_not_hold_for_other_sizes(caplog: pytest.LogCaptureFixture) -> None:
     warn_once.cache_clear()
-    spec = describe(gym_spec_json("Hopper-v5"), 11, 1, np.array([1.0, 5.0]))
+    spec = spec_of_data(gym_spec_json("Hopper-v5"), 11, 1, np.array([1.0, 5.0]))
     assert spec.reference.table == "dataset" and "it takes 1 action numbers, the table's 3" in caplog.text
-    assert describe(gym_spec_json("Hopper-v5"), 9, 3, np.array([1.0, 5.0])).reference.table == "dataset"
-    assert [describe(gym_spec_json("Ant-v4"), s, 8, np.ones(1)).reference.table for s in (27, 105)] == ["D4RL"] * 2
+    assert spec_of_data(gym_spec_json("Hopper-v5"), 9, 3, np.array([1.0, 5.0])).reference.table == "dataset"
+    assert [spec_of_data(gym_spec_json("Ant-v4"), s, 8, np.ones(1)).reference.table for s in (27, 105)] == ["D4RL"] * 2
 
 
 def test_other_mazes_keep_the_lower_end_of_their_scale() -> None:

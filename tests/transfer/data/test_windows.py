@@ -118,7 +118,7 @@ def test_numbers_of_numpy_are_numbers(make_episodes: MakeEpisodes) -> None:
 
 @pytest.mark.parametrize(("block", "blocks"), [(0, 3), (2, 2), (-1, 2), (0, 16)])
 def test_blocks_that_would_lose_rows_are_refused(make_episodes: MakeEpisodes, block: int, blocks: int) -> None:
-    with pytest.raises(TransferError, match=f"a batch of 8 rows has no block {block} of {blocks} equal ones"):
+    with pytest.raises(TransferError, match=f"a batch of 8 windows has no block {block} of {blocks} equal ones"):
         WindowSampler(make_episodes(), context=5, batch_size=8).batch(0, block, blocks)
 
 

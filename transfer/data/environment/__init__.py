@@ -1,1 +1,1 @@
-"""What is known about one environment: sizes, bounds, observations and reference scores."""
+"""One environment: its sizes, bounds, observations and reference scores."""

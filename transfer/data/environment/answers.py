@@ -1,9 +1,7 @@
-"""What environments answer, in the types that are in use, as plain numbers: observations, rewards, success.
+"""Plain numbers out of an environment's observations, rewards and infos, in the types in use.
 
-Wrong answers are errors here, before they become actions or scores.
+Values that are no finite numbers are errors here, before they become actions or scores.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +15,11 @@ from transfer.numbers import seen
 
 # Gymnasium-Robotics, Meta-World and ManiSkill; Stable-Baselines3 and panda-gym; RoboCasa; D4RL's Adroit; navigation.
 SUCCESS = frozenset(("success", "is_success", "task_success", "goal_achieved", "goal_reached"))
-LARGEST = 1e30  # of returns and of what is paid in a step: beyond it sums in float32 are no numbers
-_PLAIN = (float, int, np.float64, np.float32)
+LARGEST = 1e30  # of returns and rewards: above it, sums in float32 become infinite
 
 
 def vector(observation: Any, size: int) -> NDArray[np.float32]:
-    """A state (S,) of an observation: an array of any real dtype, a list, or a tensor, also one that needs gradients.
+    """A state (S,) from an array of any real dtype, a list, or a tensor, with a gradient too.
 
     Raises:
         TransferError: it is not S finite numbers.
@@ -36,28 +33,26 @@ def vector(observation: Any, size: int) -> NDArray[np.float32]:
 
 
 def misshapen(shape: tuple[int, ...], size: int) -> str:
-    """What is said of an observation of another shape than (S,)."""
+    """The error about an observation of another shape than (S,)."""
     return f"the observation has shape {shape}, {size} numbers in one row are wanted."
 
 
 def first_infinite(numbers: NDArray[Any]) -> str:
-    """Which of some numbers (N,) is the first that is not finite, in words."""
+    """The first of some numbers (N,) that is not finite, in words."""
     where = int(np.flatnonzero(~np.isfinite(numbers))[0])
     return f"number {where} of {len(numbers)} is {numbers[where]}"
 
 
 def reward(value: Any) -> float:
-    """What a step paid: a number of Python or NumPy, a truth value, or an array or tensor of one number.
+    """The reward of a step: a number of Python or NumPy, a truth value, or an array or tensor of one number.
 
     Raises:
         TransferError: it is no number, not finite, or beyond `LARGEST`.
     """
-    if type(value) is float:
-        paid = value
-    elif type(value) in _PLAIN:
+    if isinstance(value, (float, int, np.bool_, np.floating)):
         paid = float(value)
     else:
-        numbers = own(int(value) if isinstance(value, (bool, np.bool_)) else value, "the reward's numbers", dtype=float)
+        numbers = own(value, "the reward's numbers", dtype=float)
         if numbers.size != 1:
             raise TransferError(f"the reward is {seen(value)}; one number is wanted.")
         paid = float(numbers.flat[0])
@@ -67,10 +62,10 @@ def reward(value: Any) -> float:
 
 
 def success(info: Mapping[str, Any]) -> int:
-    """Whether an environment says that the task is done: 1 yes, 0 no, -1 nothing said.
+    """Whether an environment reports success: 1 yes, 0 no, -1 no report.
 
-    Under the names of `SUCCESS`, as a truth value or a number, also in an array or tensor of one. A task that is done
-    in part is not done. None, NaN and negative numbers say nothing.
+    It is read under the names of `SUCCESS`, as a truth value or a number, also in an array or tensor of one. A partial
+    success is none. None, NaN and negative numbers are no report.
     """
     if SUCCESS.isdisjoint(info):
         return -1

@@ -3,8 +3,6 @@
 Letters: N steps altogether, E episodes, S state size, A action size.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.data.environment.observations import ant_hint
-from transfer.data.environment.spec import EnvironmentSpec, describe
+from transfer.data.environment.spec import EnvironmentSpec, spec_of_data
 from transfer.errors import TransferError
 from transfer.numbers import flag, seen
 
@@ -23,7 +21,7 @@ Array = NDArray[Any]
 
 
 def check_environment(states: Array, actions: Array, spec: EnvironmentSpec, name: str) -> None:
-    """Raises TransferError, naming the dataset, unless states (N, S) and actions (N, A) have an environment's sizes."""
+    """Raises TransferError unless the states (N, S) and actions (N, A) of a dataset have an environment's sizes."""
     if not isinstance(spec, EnvironmentSpec):
         raise TransferError(f"{name}: env_spec must be an EnvironmentSpec, got {seen(spec)}")
     sizes = states.shape[1], actions.shape[1]
@@ -35,14 +33,12 @@ def check_environment(states: Array, actions: Array, spec: EnvironmentSpec, name
 
 
 def measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> EnvironmentSpec:
-    """The spec with its scale measured on these returns (E,), where the scale is the dataset's own."""
+    """The spec with its scale measured on these returns (E,), if the scale is the dataset's own."""
     if spec.reference.table != "dataset":
         return spec
     bounds = (spec.action_low, spec.action_high)
-    new = describe(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds)
-    if new.reference.table != "dataset":
-        return spec
-    return replace(spec, reference=new.reference)
+    new = spec_of_data(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds).reference
+    return replace(spec, reference=new) if new.table == "dataset" else spec
 
 
 def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[EnvironmentSpec, Sequence[str]]) -> None:
@@ -65,7 +61,7 @@ def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[En
 
 
 def check_body(one: EnvironmentSpec, other: EnvironmentSpec, what: str, any_body: bool = False) -> None:
-    """Raise TransferError unless two environments have one body.
+    """Raises TransferError unless two environments have one body.
 
     Args:
         one: the environment that something was made for.

@@ -1,8 +1,8 @@
-"""From what an environment shows to the state vector: flat observations as they are, Dict observations in named slices.
+"""State vectors from observations: flat observations as they are, Dict observations in named slices.
 
-A goal is part of the state, always: every key of a Dict observation becomes a slice, and where Gymnasium's goal
-interface is spoken (`GoalEnv`: observation, achieved_goal, desired_goal) the goal is written relative to the position
-that it is measured from, so that what the policy learns in one corner of a maze means the same in another.
+Every key of a Dict observation becomes a slice, so a goal is always part of the state. With Gymnasium's goal interface
+(`GoalEnv`: observation, achieved_goal, desired_goal) the goal is written relative to the achieved one: what the policy
+learns in one corner of a maze then holds in another.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from transfer.numbers import MOST_WIDTH, whole
 if TYPE_CHECKING:
     import gymnasium
 
-GOAL_KEYS = {"observation", "achieved_goal", "desired_goal"}
-
 
 @dataclass(frozen=True)
 class Slice:
-    """A run of numbers in the state vector.
+    """Consecutive numbers in the state vector.
 
     Attributes:
         name: what the numbers are.
-        size: how many.
+        size: their count.
         key: of the Dict observation they come from; "" for a flat observation.
         minus: key that is subtracted from it; "" for none.
     """
@@ -49,14 +47,14 @@ class Slice:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Slice:
-        """The inverse of `dataclasses.asdict`. Raises TransferError on a key that is missing or not known."""
+        """The inverse of `dataclasses.asdict`. Raises TransferError for other keys or sizes."""
         check_keys("a slice of the observation", data, [f.name for f in fields(cls)])
         size = whole(data["size"], "size of a slice of the observation", least=1, most=MOST_WIDTH)
         return cls(str(data["name"]), size, str(data["key"]), str(data["minus"]))
 
 
 def _numbers(values: Any) -> NDArray[Any]:
-    """An array of real numbers as it is; what is another kind of array is read, or refused, as everywhere."""
+    """An array of real numbers as it is, in its own precision; other values are copied, or refused."""
     if type(values) is np.ndarray and values.dtype.kind in "fiu":
         return values
     return own(values, "the observation's numbers", dtype=np.float64)
@@ -79,7 +77,7 @@ def slices_of(sizes: Mapping[str, int]) -> Slices:
     Raises:
         TransferError: a desired goal of another size than the achieved one.
     """
-    if set(sizes) != GOAL_KEYS:
+    if set(sizes) != {"observation", "achieved_goal", "desired_goal"}:
         return tuple(Slice(key, sizes[key], key) for key in sorted(sizes))
     if sizes["desired_goal"] != sizes["achieved_goal"]:
         raise TransferError(
@@ -107,7 +105,7 @@ def slices_of_space(space: Any) -> Slices:
 
 
 def vector_size(space: Any, where: str = "", kinds: str = "f") -> int:
-    """Numbers in a flat Gymnasium space. Raises TransferError unless it is a 1-d Box of numbers of some NumPy kinds."""
+    """Size of a flat Gymnasium space. Raises TransferError unless it is a 1-d Box of numbers of some NumPy kinds."""
     from gymnasium.spaces import Box
 
     if not isinstance(space, Box) or len(space.shape) != 1 or space.dtype.kind not in kinds:
@@ -120,7 +118,7 @@ def vector_size(space: Any, where: str = "", kinds: str = "f") -> int:
 
 
 def total(slices: Sequence[Slice]) -> int:
-    """S, numbers in the state vector."""
+    """S, the size of the state vector."""
     return sum(one.size for one in slices)
 
 
@@ -130,24 +128,23 @@ def to_state(slices: Slices, observation: Any) -> NDArray[np.float32]:
     Differences are taken before the numbers become float32.
 
     Raises:
-        TransferError: a key is missing or one too many, or a slice has another size than declared.
+        TransferError: a key is missing or unknown, or a slice has another size than declared.
     """
-    keyed = any(one.key for one in slices)
-    known = {key for one in slices for key in (one.key, one.minus) if key}
-    if keyed != isinstance(observation, Mapping) or (keyed and set(observation) != known):
-        have = f"keys {', '.join(sorted(observation))}" if isinstance(observation, Mapping) else "a flat vector"
-        want = f"keys {', '.join(sorted(known))}" if keyed else "a flat vector"
+    known, keyed = {key for one in slices for key in (one.key, one.minus) if key}, isinstance(observation, Mapping)
+    if keyed != bool(known) or (keyed and set(observation) != known):
+        have = f"keys {', '.join(sorted(observation))}" if keyed else "a flat vector"
+        want = f"keys {', '.join(sorted(known))}" if known else "a flat vector"
         raise TransferError(f"the observation has {have}; {want} wanted.")
     parts = [one.read(observation) for one in slices]
     for one, part in zip(slices, parts, strict=True):
         if part.ndim == 0 or part.shape[-1] != one.size:
             raise TransferError(f"'{one.name}' of the observation has shape {part.shape}; {one.size} numbers wanted.")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which whoever packs it reports
+    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite; callers check for finite ones
         return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts], axis=-1)
 
 
 def flattened(env: gymnasium.Env[Any, Any], slices: Slices) -> gymnasium.Env[Any, Any]:
-    """The environment with state vectors as observations; itself where they are already.
+    """The environment with state vectors as observations; itself if it has them already.
 
     Raises:
         TransferError: its observations are not what the slices declare.
@@ -172,7 +169,7 @@ def summary(slices: Slices) -> str:
 
 
 def ant_hint(one: Slices, other: Slices) -> str:
-    """What to do when an ant's observations come with contact forces on one side only (27 against 105)."""
+    """The advice for an ant whose observations have contact forces on one side only (27 against 105), else ""."""
     if {one[0].size, other[0].size} != {27, 105}:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Reference scores: the two returns between which scores count."""
+"""Reference scores: the returns of score 0 and score 100."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.data.arrays import own
+from transfer.data.environment.building.parsing import checked
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import real, seen
 from transfer.runtime.logs import warn_once
 
 logger = logging.getLogger(__name__)
-_LEAST_SPAN = 1e-4  # of the largest return's size: returns that differ by less are equal but for noise
+_LEAST_SPAN = 1e-4  # relative to the largest return: returns that differ by less are equal but for noise
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
 
@@ -25,7 +26,7 @@ FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 class ReferenceScores:
     """Two returns that fix a scale: `minimum` scores 0, `maximum` scores 100 (Fu et al. 2020, D4RL, section 4).
 
-    Scores from different tables must never be compared, so the table's name travels with the numbers.
+    Scores from different tables must never be compared, so the name of the table is kept with the numbers.
     """
 
     table: str
@@ -33,7 +34,7 @@ class ReferenceScores:
     maximum: float
 
     def __post_init__(self) -> None:
-        checked_text(self.table, "the table of the reference scores")
+        checked(self.table, str, "the table of the reference scores")
         for name in ("minimum", "maximum"):
             object.__setattr__(self, name, real(getattr(self, name), f"{name} of the reference scores"))
         if not self.maximum > self.minimum or not math.isfinite(self.span):
@@ -52,7 +53,7 @@ class ReferenceScores:
         return 100.0 * (_numbers(returns, "returns") - self.minimum) / self.span
 
     def returns(self, score: FloatOrArray) -> FloatOrArray:
-        """The return that has this score: the inverse of `score`."""
+        """The return of a score: the inverse of `score`."""
         return self.minimum + _numbers(score, "score") * self.span / 100.0
 
     def to_json(self) -> dict[str, Any]:
@@ -61,25 +62,21 @@ class ReferenceScores:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ReferenceScores:
-        """The inverse of `to_json`.
-
-        Raises:
-            TransferError: a key is missing or not known.
-        """
+        """The inverse of `to_json`. Raises TransferError for a missing or unknown key or a value of another type."""
         check_keys("the reference scores", data, [f.name for f in fields(cls)])
-        return cls(data["table"], data["minimum"], data["maximum"])
+        return cls(**data)
 
     @classmethod
     def of_returns(cls, returns: NDArray[np.float64], least: float | None = None) -> ReferenceScores:
-        """The scale of an environment in no table: its dataset's smallest and largest return, (E,) each an episode.
+        """The scale of an environment in no table: the smallest and the largest return of its dataset.
 
-        Returns that are equal, or differ by less than 1e-4 of the largest one's size, have no span to normalise by;
-        then the minimum is set the maximum's own size (at least 1) below.
+        For returns that are equal, or differ by less than 1e-4 of the largest one, the minimum is the maximum minus its
+        size (at least 1).
 
         Args:
-            returns: (E,).
-            least: the return of doing nothing, where that is known: the minimum then, at least 1 below the maximum.
-                Data below it come from other rewards, and it is left out.
+            returns: (E,) one for each episode.
+            least: the return of doing nothing, if it is known. It is the minimum then, at least 1 below the maximum.
+                Returns below it come from other rewards, and it is ignored.
         """
         returns = own(returns, "returns", 1, np.float64)
         if not len(returns) or not np.isfinite(returns).all():
@@ -102,25 +99,16 @@ class ReferenceScores:
 
 
 def _warn_of_outliers(returns: NDArray[np.float64]) -> None:
-    """Say where a few returns (E,) make a scale on which most others are equal, and cannot be asked for."""
+    """Warns if most returns (E,) are equal on the scale of all, so that targets cannot tell them apart."""
     low, few, most, high = np.quantile(returns, [0.0, 0.1, 0.9, 1.0])
     if 0 < most - few < _LEAST_SPAN * (high - low):
         warn_once(
             logger,
             f"returns go from {low:g} to {high:g}, but most of them from {few:g} to {most:g}: on the scale of all, "
-            "which a policy is asked on, these are equal. Leave the episodes with the outermost rewards out",
+            "which targets are on, these are equal. Leave the episodes with the outermost rewards out",
         )
 
 
 def _numbers(values: Any, name: str) -> Any:
-    """Numbers as they are. Raises TransferError for anything else."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return values
-    return real(values, name)
-
-
-def checked_text(value: object, name: str) -> str:
-    """A value that has to be text. Raises TransferError, with the name, if it is not."""
-    if isinstance(value, str):
-        return value
-    raise TransferError(f"{name} is {value!r:.60} ({type(value).__name__}); text is needed.")
+    """An array as it is, or a number. Raises TransferError for anything else."""
+    return values if isinstance(values, np.ndarray) and values.dtype.kind in "iuf" else real(values, name)

@@ -1,9 +1,9 @@
-"""What is known about one environment: its sizes, how to build it, its reference scores and targets."""
+"""An environment's spec: its sizes, how to build it, and its reference scores."""
 
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.environment.building.make import Bounds, Spaces, build, spaces_of, unbounded
-from transfer.data.environment.building.parsing import id_in, parsed
+from transfer.data.environment.building.parsing import checked, id_in, parsed
 from transfer.data.environment.building.recording import gym_spec_json
 from transfer.data.environment.building.trust import vouch
 from transfer.data.environment.building.wrappers import own_limit
 from transfer.data.environment.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
-from transfer.data.environment.references import ReferenceScores, checked_text
+from transfer.data.environment.references import ReferenceScores
 from transfer.errors import NotAtHand, TransferError, check_keys
 from transfer.numbers import MOST_STEPS, MOST_WIDTH, flag, real, seen, whole
 from transfer.runtime.logs import warn_once
@@ -26,25 +26,27 @@ from transfer.runtime.logs import warn_once
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "bounds_from_json", "describe", "gym_spec_json", "spec_of"]
+__all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "gym_spec_json", "spec_of", "spec_of_data"]
 logger = logging.getLogger(__name__)
-RAW = ReferenceScores("raw return", 0.0, 100.0)
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """All that an adapter records about its environment.
+    """An environment as an adapter records it.
 
     Attributes:
         name: name in the table of environments ("hopper"), else the Gymnasium id.
-        state_size: S, numbers in an observation.
-        action_size: A, numbers in an action.
-        action_low: (A,) smallest actions of the environment, minus infinity where there is no bound.
+        state_size: S.
+        action_size: A.
+        action_low: (A,) smallest actions of the environment, minus infinity for no bound.
         action_high: (A,) largest actions.
-        max_episode_steps: steps after which an episode is cut.
+        max_episode_steps: steps after which an episode is truncated.
         gym_spec: the dataset's own Gymnasium `EnvSpec` as JSON; environments are built from it, never from the name.
         reference: scale of the scores.
-        slices: what the state vector is made of; S numbers in all. A goal is one of them where there is one.
+        slices: parts of the state vector, S numbers in all; a goal is one of them.
+
+    Raises:
+        TransferError: a value of another type or size, or sizes that contradict each other.
     """
 
     name: str
@@ -58,33 +60,27 @@ class EnvironmentSpec:
     slices: Slices
 
     def __post_init__(self) -> None:
-        checked_text(self.name, "the name of an environment")
+        checked(self.name, str, "the name of an environment")
         id_in(self.gym_spec)
-        if not isinstance(self.reference, ReferenceScores):
-            raise TransferError(
-                f"the reference of '{self.name}' is {seen(self.reference)}; ReferenceScores are needed."
-            )
+        checked(self.reference, ReferenceScores, f"the reference of '{self.name}'")
         if not isinstance(self.slices, tuple) or not all(isinstance(one, Slice) for one in self.slices):
             raise TransferError(f"slices of '{self.name}' is {seen(self.slices)}; a tuple of Slice is needed.")
         sizes = {"state_size": MOST_WIDTH, "action_size": MOST_WIDTH, "max_episode_steps": MOST_STEPS}
-        for name, most in sizes.items():
-            object.__setattr__(self, name, whole(getattr(self, name), f"{name} of '{self.name}'", least=1, most=most))
+        for key, most in sizes.items():
+            object.__setattr__(self, key, whole(getattr(self, key), f"{key} of '{self.name}'", least=1, most=most))
         if total(self.slices) != self.state_size:
             raise TransferError(
                 f"the slices of '{self.name}' hold {total(self.slices)} numbers, its states {self.state_size}."
             )
-        for bounds in ("action_low", "action_high"):
-            object.__setattr__(self, bounds, self._checked_bounds(bounds))
+        for key in ("action_low", "action_high"):
+            what = f"{key} of '{self.name}'"
+            bounds = own(getattr(self, key), what, 1, np.float64).tolist()
+            if len(bounds) != self.action_size:
+                raise TransferError(f"{what} has {len(bounds)} numbers; it takes {self.action_size}.")
+            object.__setattr__(self, key, tuple(one if math.isinf(one) else real(one, what) for one in bounds))
         for at, (low, high) in enumerate(zip(self.action_low, self.action_high, strict=True)):
             if not low < high:
                 raise TransferError(f"action {at} of '{self.name}' lies between {low} and {high}; it needs a range.")
-
-    def _checked_bounds(self, name: str) -> tuple[float, ...]:
-        """(A,) numbers or infinities, as Python's."""
-        values = own(getattr(self, name), f"{name} of '{self.name}'", 1, np.float64).tolist()
-        if len(values) != self.action_size:
-            raise TransferError(f"{name} of '{self.name}' has {len(values)} numbers; it takes {self.action_size}.")
-        return tuple(one if math.isinf(one) else real(one, f"{name} of '{self.name}'") for one in values)
 
     @property
     def gym_id(self) -> str:
@@ -93,53 +89,45 @@ class EnvironmentSpec:
 
     @property
     def body(self) -> str:
-        """The robot, whichever version and task: "Hopper" for Hopper-v4 and -v5, "AntMaze" for every maze."""
+        """The robot without version and task: "Hopper" for Hopper-v4 and -v5, "AntMaze" for every maze."""
         name = re.sub(r"-v\d+$", "", self.gym_id)
         return re.sub(r"(?<=Maze)_.*|Dense$|Sparse$", "", name)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file, null where actions have no bound; `from_json` restores an equal object."""
-        lists = {
-            "slices": [asdict(one) for one in self.slices],
-            "action_low": [one if math.isfinite(one) else None for one in self.action_low],
-            "action_high": [one if math.isfinite(one) else None for one in self.action_high],
-        }
-        return asdict(self) | lists
+        """Plain values for a JSON file, null for actions without bound; `from_json` restores an equal object."""
+        data = asdict(self)
+        for key in ("action_low", "action_high"):
+            data[key] = [one if math.isfinite(one) else None for one in data[key]]
+        return data | {"slices": list(data["slices"])}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EnvironmentSpec":
         """The inverse of `to_json`.
 
         Raises:
-            TransferError: a key is missing or not known, a value is of a wrong type or size, or the scale is called
-                after a table that does not hold for it.
+            TransferError: a key is missing or unknown, a value is of a wrong type or size, or the scale has the name of
+                a table that does not apply.
         """
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
-        gym_spec = checked_text(data["gym_spec"], "gym_spec")
-        low, high = bounds_from_json(_items(data, "action_low"), _items(data, "action_high"))
-        spec = cls(
-            name=checked_text(data["name"], "name"),
-            state_size=data["state_size"],
-            action_size=data["action_size"],
-            action_low=low,
-            action_high=high,
-            max_episode_steps=data["max_episode_steps"],
-            gym_spec=gym_spec,
-            reference=ReferenceScores.from_json(data["reference"]),
-            slices=tuple(Slice.from_json(one) for one in _items(data, "slices")),
-        )
+        read: dict[str, Any] = {
+            "reference": ReferenceScores.from_json(data["reference"]),
+            "slices": tuple(Slice.from_json(one) for one in checked(data["slices"], list, "slices")),
+        }
+        for key, no_bound in (("action_low", -math.inf), ("action_high", math.inf)):
+            read[key] = [no_bound if one is None else one for one in checked(data[key], list, key)]
+        spec = cls(**{**data, **read})
         check_scale(spec)
         return spec
 
     def to_state(self, observation: Any) -> NDArray[np.float32]:
-        """The state vector (..., S) of what the environment shows, Dict observations too; see `to_state`."""
+        """The state vector (..., S) of an observation, Dict observations too."""
         return to_state(self.slices, observation)
 
     def make(self, render_mode: str | None = None, trust: bool = False) -> "gymnasium.Env[Any, Any]":
         """Builds the environment as the dataset describes it; its observations are state vectors (S,).
 
         Args:
-            render_mode: how it is going to be rendered, if at all.
+            render_mode: of the environment.
             trust: import and call whatever the spec names, which may come from a file; see
                 `transfer.data.environment.building.trust`.
 
@@ -165,25 +153,11 @@ def without_targets(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_scale(spec: EnvironmentSpec) -> None:
-    """Raises TransferError if the scale of a spec is called after a table that does not hold for it."""
+    """Raises TransferError if the scale of a spec has the name of a table that does not apply."""
     registry.resolve("envs", "check_scale")(spec)
 
 
-def bounds_from_json(low: Sequence[float | None], high: Sequence[float | None]) -> Bounds:
-    """Action bounds as `EnvironmentSpec.to_json` writes them: null is no bound."""
-    return tuple(-math.inf if one is None else one for one in low), tuple(
-        math.inf if one is None else one for one in high
-    )
-
-
-def _items(data: Mapping[str, Any], key: str) -> list[Any]:
-    """A list in JSON. Raises TransferError if there is something else."""
-    if isinstance(data[key], list | tuple):
-        return list(data[key])
-    raise TransferError(f"{key} is {data[key]!r:.60} ({type(data[key]).__name__}); a list is needed.")
-
-
-def describe(
+def spec_of_data(
     gym_spec: str,
     state_size: int,
     action_size: int,
@@ -191,30 +165,24 @@ def describe(
     slices: Slices | None = None,
     bounds: Bounds | None = None,
 ) -> EnvironmentSpec:
-    """The spec of the environment that made some episodes.
+    """The spec of the environment of some episodes, which need not be at hand.
 
     Args:
         gym_spec: Gymnasium `EnvSpec` as JSON.
         state_size: S.
         action_size: A.
-        returns: (E,) undiscounted returns of the episodes; they are the scale of an environment that is in no table.
-        slices: what the state vector is made of; default: the observation as it is.
+        returns: (E,) undiscounted returns of the episodes, the scale of an environment that is in no table.
+        slices: parts of the state vector; default: the whole observation.
         bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
     gym = parsed(gym_spec)
     known, misfit = registry.resolve("envs", "row_of")(gym, state_size, action_size)
     if misfit:
-        warn_once(
-            logger,
-            f"{gym.id}: the table's scale does not hold, for {misfit}; the data's own returns are used",
-        )
+        warn_once(logger, f"{gym.id}: the table's scale does not hold, for {misfit}; the data's own returns are used")
     row = None if misfit else known
-    reference = row.reference if row else None
-    if reference is None:
-        reference = ReferenceScores.of_returns(returns, row.least if row else None)
-    # Gymnasium allows no limit at all; an evaluation still needs an end.
+    # Gymnasium allows environments without a limit; an evaluation needs one.
     limit = own_limit(gym) or (known.max_episode_steps if known else 1000)
-    low, high = bounds or bounds_at_hand(gym_spec, action_size)
+    low, high = bounds or _bounds_at_hand(gym_spec, action_size)
     return EnvironmentSpec(
         name=row.name if row else gym.id,
         state_size=int(state_size),
@@ -223,9 +191,18 @@ def describe(
         action_high=high,
         max_episode_steps=min(limit, row.max_episode_steps) if row else limit,
         gym_spec=gym_spec,
-        reference=reference,
+        reference=(row and row.reference) or ReferenceScores.of_returns(returns, row.least if row else None),
         slices=flat(state_size) if slices is None else slices,
     )
+
+
+def _bounds_at_hand(gym_spec: str, action_size: int) -> Bounds:
+    """Smallest and largest actions (A,) of an environment; none if it cannot be built here or has another size."""
+    try:
+        spaces = spaces_of(gym_spec)
+    except TransferError:
+        return unbounded(action_size)
+    return (spaces.low, spaces.high) if len(spaces.low) == action_size else unbounded(action_size)
 
 
 def as_spec(
@@ -238,13 +215,13 @@ def as_spec(
     like: EnvironmentSpec | None = None,
     trust: bool = False,
 ) -> EnvironmentSpec:
-    """The spec that an environment given by a user stands for, on every road that takes one.
+    """The spec of an environment given by a user.
 
     Args:
         env: a Gymnasium id ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment object, a
             Gymnasium `EnvSpec`, or an `EnvironmentSpec`, which is returned as it is.
-        returns: (E,) returns of episodes that were made in it: the scale of an environment that is in no table.
-        slices: what the states at hand are made of, where there are some.
+        returns: (E,) returns of its episodes, the scale of an environment that is in no table.
+        slices: parts of the states at hand.
         action_size: A of the actions at hand.
         bounds: of the actions at hand, for an environment that cannot be built here.
         like: a spec whose scale holds for this one too, if it is of the same body and in no table.
@@ -254,8 +231,8 @@ def as_spec(
         TransferError: no such environment, Discrete actions, images, or other sizes than the data have.
     """
     flag(trust, "trust")
-    if like is not None and not isinstance(like, EnvironmentSpec):
-        raise TransferError(f"like={seen(like)}: an EnvironmentSpec is needed.")
+    if like is not None:
+        checked(like, EnvironmentSpec, "like")
     if isinstance(env, EnvironmentSpec):
         _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
         check_scale(env)
@@ -271,7 +248,9 @@ def as_spec(
         return spec
     if like.body == spec.body and like.reference.table == "dataset":
         return replace(spec, reference=like.reference)
-    return replace(spec, reference=RAW)  # there is no scale: a score is the return itself
+    return replace(
+        spec, reference=ReferenceScores("raw return", 0.0, 100.0)
+    )  # without a scale, the score is the return
 
 
 def spec_of(
@@ -283,7 +262,7 @@ def spec_of(
     bounds: Bounds | None = None,
     trust: bool = False,
 ) -> EnvironmentSpec:
-    """The spec of the environment that a Gymnasium `EnvSpec` in JSON describes; arguments and errors as `as_spec`."""
+    """The spec of the environment of a Gymnasium `EnvSpec` in JSON; arguments and errors as `as_spec`."""
     try:
         spaces = spaces_of(gym_spec, trust)
     except NotAtHand as error:
@@ -294,20 +273,11 @@ def spec_of(
     _check_sizes(id_in(gym_spec), spaces, slices, action_size)
     scale = np.array([0.0, 1.0]) if returns is None else returns
     sizes = total(spaces.slices), len(spaces.low)
-    return describe(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
-
-
-def bounds_at_hand(gym_spec: str, action_size: int) -> Bounds:
-    """Smallest and largest actions (A,) of an environment; none where it cannot be built here."""
-    try:
-        spaces = spaces_of(gym_spec)
-    except TransferError:
-        return unbounded(action_size)
-    return (spaces.low, spaces.high) if len(spaces.low) == action_size else unbounded(action_size)
+    return spec_of_data(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
 
 
 def _check_sizes(gym_id: str, spaces: Spaces, slices: Slices | None, action_size: int | None) -> None:
-    """Raises TransferError unless data of these sizes can have been made in an environment."""
+    """Raises TransferError if data have other slices or actions than an environment; None fits any."""
     have = (spaces.slices, len(spaces.low))
     data = (have[0] if slices is None else slices, have[1] if action_size is None else action_size)
     if data != have:

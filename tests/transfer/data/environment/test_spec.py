@@ -18,8 +18,8 @@ from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
     as_spec,
-    describe,
     gym_spec_json,
+    spec_of_data,
     without_targets,
 )
 from transfer.data.episodes import Episodes
@@ -71,7 +71,7 @@ def test_json_with_other_keys_is_refused(part: str) -> None:
         (lambda spec: replace(spec, action_low=-1.0), "action_low of 'hopper'"),
         (lambda spec: spec.make(render_mode="rgb_arry"), "render_mode 'rgb_arry'.*rgb_array"),
         (lambda spec: spec.make(render_mode=3), "render_mode '3'"),
-        (lambda spec: as_spec("Hopper-v5", like="hopper"), "like='hopper'"),
+        (lambda spec: as_spec("Hopper-v5", like="hopper"), "like is 'hopper'"),
     ],
 )
 def test_wrong_types_are_named(build: Callable[[EnvironmentSpec], object], message: str) -> None:
@@ -109,8 +109,8 @@ def test_the_bounds_of_actions_are_those_of_the_environment() -> None:
         ({"max_episode_steps": 0}, "max_episode_steps"),
         ({"state_size": 11.5}, "state_size"),
         ({"action_size": True}, "action_size"),
-        ({"name": ["hopper"]}, "name is "),
-        ({"gym_spec": {"id": "Hopper-v5"}}, "gym_spec is "),
+        ({"name": ["hopper"]}, "the name of an environment is "),
+        ({"gym_spec": {"id": "Hopper-v5"}}, "Gymnasium spec is "),
         ({"reference": 3}, "the reference scores is 3"),
         ({"slices": {"state": 11}}, "slices is "),
         ({"slices": [{"name": "state", "size": "11", "key": "", "minus": ""}]}, "size of a slice"),
@@ -147,7 +147,7 @@ def test_whatever_a_user_calls_an_environment_by_is_the_same_spec() -> None:
 
 
 def test_where_nothing_gives_a_scale_a_score_is_the_return() -> None:
-    mine = describe(gym_spec_json(toy(3, 2)), 3, 2, np.array([5.0, 9.0]))
+    mine = spec_of_data(gym_spec_json(toy(3, 2)), 3, 2, np.array([5.0, 9.0]))
     assert as_spec(toy(3, 2), like=mine).reference == mine.reference  # the data of the same body
     other = as_spec("Pendulum-v1", like=environment("hopper"))
     assert other.reference.table == "raw return" and other.reference.score(-150.0) == -150.0
@@ -186,7 +186,7 @@ def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None
     gym_spec = deepcopy(gymnasium.spec("Hopper-v5"))  # the registered one is everybody's
     gym_spec.kwargs["exclude_current_positions_from_observation"] = False
     gym_spec.max_episode_steps = 7
-    spec = describe(gym_spec.to_json(), 12, 3, np.zeros(1))
+    spec = spec_of_data(gym_spec.to_json(), 12, 3, np.zeros(1))
     env = EnvironmentSpec.from_json({**spec.to_json(), "name": "walker2d"}).make()
     assert env.observation_space.shape == (12,)  # 11 without the position that the dataset kept
     env.reset(seed=0)
@@ -196,7 +196,7 @@ def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None
 
 
 def test_unknown_environments_use_the_scale_of_their_data() -> None:
-    spec = describe(gym_spec_json("InvertedPendulum-v5"), 4, 1, np.array([3.0, 90.0, 11.0]))
+    spec = spec_of_data(gym_spec_json("InvertedPendulum-v5"), 4, 1, np.array([3.0, 90.0, 11.0]))
     assert spec.name == spec.gym_id == "InvertedPendulum-v5"
     assert spec.reference == ReferenceScores("dataset", 3.0, 90.0)
 

@@ -1,1 +1,1 @@
-"""Building environments from what files say about them, and from nothing else that they name."""
+"""Building environments from Gymnasium specs, with a check of everything that a file names."""

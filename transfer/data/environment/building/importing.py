@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from transfer.errors import TransferError, unknown
@@ -17,10 +16,10 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def import_named(module: object) -> None:
-    """Import a module by its dotted name, as Python finds it.
+    """Imports a module by its dotted name, as Python finds it.
 
     Raises:
-        TransferError: no name of a module, no such module, one that it needs is missing, or it fails while it runs.
+        TransferError: not the name of a module, no such module, one that it needs is missing, or it fails as it runs.
     """
     if not isinstance(module, str) or not _NAME.fullmatch(module):
         raise TransferError(f"{seen(module)} is no name of a module, such as my_env or my_package.envs.")
@@ -30,36 +29,30 @@ def import_named(module: object) -> None:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise _missing(module) from error
         raise TransferError(f"module '{module}' needs another one: {error}. Install that, or put it there.") from error
-    except Exception as error:  # a user's module does anything
+    except Exception as error:  # a user's module raises anything
         raise TransferError(f"module '{module}' cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def import_from_here(modules: Iterable[object]) -> None:
-    """Import a user's modules, searched in the working folder first, which stays on Python's path as its last entry.
+    """Imports modules, searched in the working folder first, which stays on Python's path as its last entry.
 
     Raises:
         TransferError: as `import_named`.
     """
-    with _working_folder():
-        for module in modules:
-            import_named(module)
-
-
-@contextlib.contextmanager
-def _working_folder() -> Iterator[None]:
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
-        yield
+        for module in modules:
+            import_named(module)
     finally:
         sys.path.remove(here)
-        # What these modules import while they run may lie beside them; there it hides no installed package.
+        # These modules may import others beside them while they run. The last entry hides no installed package.
         if here not in sys.path:
             sys.path.append(here)
 
 
 def _missing(module: str) -> TransferError:
-    """Names the closest of the modules in the working folder, if that is searched."""
+    """Names the closest module in the working folder, if that is searched."""
     here = Path.cwd()
     if not {"", str(here)} & set(sys.path):
         return TransferError(f"no module named '{module}' is installed here or on Python's path")
@@ -69,7 +62,7 @@ def _missing(module: str) -> TransferError:
 
 
 def cause_of(error: BaseException) -> str:
-    """Why an environment was not built, and what helps: the module that is missing, where that is the reason."""
+    """Why an environment was not built, and what to do; a missing module is named if that is the reason."""
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, ModuleNotFoundError):
         reason = reason.__cause__ or reason.__context__

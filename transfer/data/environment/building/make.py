@@ -1,18 +1,17 @@
-"""Building environments from their Gymnasium specs, and asking them what they show and take."""
+"""Building environments from their Gymnasium specs, and the sizes and bounds of their observations and actions."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from transfer.data.environment.building.importing import cause_of
-from transfer.data.environment.building.parsing import id_in, parsed
-from transfer.data.environment.building.trust import TRUST, allowed, find_registered, said, told
+from transfer.data.environment.building.parsing import id_in
+from transfer.data.environment.building.trust import TRUST, allowed, find_registered, told
 from transfer.data.environment.building.wrappers import statistics_in, wrapped
 from transfer.data.environment.observations import Slices, slices_of_space, vector_size
 from transfer.errors import NotAtHand, TransferError, unknown
@@ -30,13 +29,13 @@ Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Spaces:
-    """What an environment shows and takes.
+    """Observations and actions of an environment.
 
     Attributes:
         slices: of the observation.
-        low: (A,) smallest actions, minus infinity where there is no bound.
+        low: (A,) smallest actions, minus infinity for no bound.
         high: (A,) largest actions.
-        statistics: names of wrappers that keep statistics of their own, which start empty when they are built.
+        statistics: names of wrappers that keep statistics, which start empty when they are built.
     """
 
     slices: Slices
@@ -49,7 +48,7 @@ class Spaces:
         """The sizes and bounds of two Gymnasium spaces.
 
         Raises:
-            TransferError: spaces that are not vectors of real numbers, with `name` as the one that has them.
+            TransferError: spaces that are not vectors of real numbers, with `name` as their owner.
         """
         what = "observations"
         try:
@@ -63,30 +62,28 @@ class Spaces:
 
 
 def unbounded(action_size: int) -> Bounds:
-    """The bounds of actions of which none are known."""
+    """The bounds of actions without known bounds."""
     return (-np.inf,) * action_size, (np.inf,) * action_size
 
 
 def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) -> gymnasium.Env[Any, Any]:
-    """The environment of a Gymnasium `EnvSpec` as JSON, whose wrappers keep no statistics of their own.
+    """The environment of a Gymnasium `EnvSpec` as JSON. Without permission, its wrappers keep no statistics.
 
     Args:
         gym_spec: the spec.
-        render_mode: how it is going to be rendered, if at all; what the spec says about it does not count.
+        render_mode: for the environment; that of the spec is ignored.
         trust: import and call whatever the spec names; see `transfer.data.environment.building.trust`.
 
     Raises:
         NotAtHand: it cannot be built, or must not be.
     """
     env = _built(gym_spec, render_mode, trust)
-    kept = statistics_in(env)
-    if not kept:
-        return env
-    reason = _about_statistics(kept, id_in(gym_spec))
-    if not said(trust):
+    reason = _about_statistics(statistics_in(env), id_in(gym_spec))
+    if reason and told("", trust) is None:  # an object handed in stands for its code alone
         env.close()
         raise NotAtHand(f"{reason}. Evaluate in one without it (env=): adapters normalise states themselves. {TRUST}")
-    logger.warning("%s", reason)
+    if reason:
+        logger.warning("%s", reason)
     return env
 
 
@@ -96,6 +93,7 @@ def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env
     if render_mode not in (None, *_RENDER_MODES):
         raise unknown("render_mode", render_mode, _RENDER_MODES)
     spec = allowed(gym_spec, trust)
+    wrappers, spec.additional_wrappers = spec.additional_wrappers, ()  # `wrapped` checks them before it calls them
     options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
         with quiet():
@@ -104,14 +102,14 @@ def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env
     except Exception as error:  # environments raise anything
         raise NotAtHand(f"cannot build the environment {spec.id}: {cause_of(error)}") from error
     try:
-        return wrapped(env, parsed(gym_spec).additional_wrappers, told(gym_spec, trust))
+        return wrapped(env, wrappers, told(gym_spec, trust))
     except TransferError as error:
         env.close()
         raise type(error)(f"cannot build the environment {spec.id}: {error}") from error
 
 
 def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
-    """What the environment of a Gymnasium `EnvSpec` (JSON) shows and takes; it is built to be asked, once a process.
+    """Observations and actions of the environment of a Gymnasium `EnvSpec` (JSON), which is built once a process.
 
     Raises:
         NotAtHand: it cannot be built, or must not be.
@@ -122,15 +120,18 @@ def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
     found = _spaces.get(key)
     if found is None or found[0] is not known:  # an id may be registered again, for another class
         with contextlib.closing(_built(gym_spec, None, trust)) as env:
-            kept = statistics_in(env)
-            if kept:
-                logger.warning("%s", _about_statistics(kept, gym_id))
             spaces = Spaces.of(env.observation_space, env.action_space, f"environment {gym_id}")
-            found = _spaces[key] = known, replace(spaces, statistics=kept)
+            spaces = replace(spaces, statistics=statistics_in(env))
+        if reason := _about_statistics(spaces.statistics, gym_id):
+            logger.warning("%s", reason)
+        found = _spaces[key] = known, spaces
     return found[1]
 
 
-def _about_statistics(kept: Sequence[str], gym_id: str) -> str:
+def _about_statistics(kept: tuple[str, ...], gym_id: str) -> str:
+    """Why a score in an environment with such wrappers misleads, "" without any."""
+    if not kept:
+        return ""
     return (
         f"{', '.join(kept)} of the environment {gym_id} starts with empty statistics in every environment that is "
         "built, so a score depends on how many are played at once"

@@ -1,9 +1,11 @@
-"""A Gymnasium `EnvSpec` out of JSON, strictly: every value has the type that it has to have. Nothing is imported."""
+"""Gymnasium's `EnvSpec` as JSON: strict reading, which imports nothing, and the values that JSON can hold."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from transfer.errors import TransferError, unknown
 from transfer.numbers import MOST_STEPS, flag, real, seen, whole
@@ -11,39 +13,54 @@ from transfer.numbers import MOST_STEPS, flag, real, seen, whole
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
+T = TypeVar("T")
+_WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
 _MOST_WRAPPERS = 100  # each is a call inside another one
 _EARLIER = ("autoreset", "apply_api_compatibility")  # keys of Gymnasium before 1.0, without a meaning now
+_KEYS = (
+    *("id", "entry_point", "reward_threshold", "nondeterministic", "max_episode_steps", "order_enforce"),
+    *("disable_env_checker", "kwargs", "additional_wrappers", "vector_entry_point"),
+)
+
+
+def checked(value: Any, kind: type[T], name: str) -> T:
+    """The value, if it is of a type. Raises TransferError otherwise, and for text with a null character."""
+    if isinstance(value, kind) and "\0" not in (value if isinstance(value, str) else ""):
+        return value
+    wanted = _WORDS.get(kind, kind.__name__)
+    raise TransferError(f"{name} is {seen(value)} ({type(value).__name__}); {wanted} is needed.")
 
 
 def id_in(gym_spec: str) -> str:
     """The id in a spec in JSON. Raises TransferError if there is none."""
-    return _text(_fields(gym_spec)["id"], "id")
+    return str(_fields(gym_spec)["id"])
 
 
 def parsed(gym_spec: str) -> EnvSpec:
-    """A Gymnasium `EnvSpec` out of JSON, every value of the type that it has to have; nothing is imported.
+    """Reads an `EnvSpec` from JSON and imports nothing. An entry point in a script (`__main__`) becomes None.
 
     Raises:
-        TransferError: no JSON, keys that are missing or not known, values of other types or sizes.
+        TransferError: no JSON, missing or unknown keys, values of other types or sizes.
     """
     from gymnasium.envs.registration import EnvSpec
     from gymnasium.error import Error
 
     data = _fields(gym_spec)
+    entry_point = data.get("entry_point")
+    if entry_point is not None and checked(entry_point, str, "entry_point of the environment").startswith("__main__:"):
+        entry_point = None
     try:
-        spec = EnvSpec(_text(data["id"], "id"), _entry_point(data["entry_point"]))
+        spec = EnvSpec(data["id"], entry_point)
     except Error as error:
         raise TransferError(f"the environment's id is {seen(data['id'])}: {error}") from error
-    threshold, limit = data.get("reward_threshold"), data.get("max_episode_steps")
-    spec.reward_threshold = None if threshold is None else real(threshold, "reward_threshold of the environment")
-    if limit is not None:
+    if (threshold := data.get("reward_threshold")) is not None:
+        spec.reward_threshold = real(threshold, "reward_threshold of the environment")
+    if (limit := data.get("max_episode_steps")) is not None:
         spec.max_episode_steps = whole(limit, "max_episode_steps of the environment", least=1, most=MOST_STEPS)
     for name in ("nondeterministic", "order_enforce", "disable_env_checker"):
         setattr(spec, name, flag(data.get(name, getattr(spec, name)), f"{name} of the environment"))
-    spec.kwargs = _table(data.get("kwargs", {}), "kwargs")
-    wrappers = data.get("additional_wrappers", [])
-    if not isinstance(wrappers, list):
-        raise TransferError(f"additional_wrappers of the environment is {seen(wrappers)}; a list is needed.")
+    spec.kwargs = checked(data.get("kwargs", {}), dict, "kwargs of the environment")
+    wrappers = checked(data.get("additional_wrappers", []), list, "additional_wrappers of the environment")
     if len(wrappers) > _MOST_WRAPPERS:
         raise TransferError(f"the environment has {len(wrappers):,} wrappers; {_MOST_WRAPPERS} are taken at most.")
     spec.additional_wrappers = tuple(map(_wrapper, wrappers))
@@ -51,23 +68,19 @@ def parsed(gym_spec: str) -> EnvSpec:
 
 
 def _fields(gym_spec: str) -> dict[str, Any]:
-    """The keys and values of a spec in JSON, those of earlier versions of Gymnasium left out."""
+    """The keys and values of a spec in JSON. Raises TransferError for unknown keys and for no id."""
+    what = "the environment's Gymnasium spec"
     try:
-        data = json.loads(gym_spec)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise TransferError(f"the environment's Gymnasium spec is no JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise TransferError(f"the environment's Gymnasium spec is {seen(data)}; an object is needed.")
-    known = (
-        *("id", "entry_point", "reward_threshold", "nondeterministic", "max_episode_steps", "order_enforce"),
-        *("disable_env_checker", "kwargs", "additional_wrappers", "vector_entry_point"),
-    )
+        data = checked(json.loads(checked(gym_spec, str, what)), dict, what)
+    except (ValueError, RecursionError) as error:
+        raise TransferError(f"{what} is no JSON: {error}") from error
     for key in data:
-        if key not in known + _EARLIER:
-            raise unknown("key in the environment's Gymnasium spec", key, known)
+        if key not in _KEYS + _EARLIER:
+            raise unknown(f"key in {what}", key, _KEYS)
     if "id" not in data:
-        raise TransferError("the environment's Gymnasium spec has no id.")
-    return {"entry_point": None} | {key: value for key, value in data.items() if key not in _EARLIER}
+        raise TransferError(f"{what} has no id.")
+    checked(data["id"], str, "id of the environment")
+    return data
 
 
 def _wrapper(data: Any) -> WrapperSpec:
@@ -75,22 +88,47 @@ def _wrapper(data: Any) -> WrapperSpec:
 
     if not isinstance(data, dict) or set(data) != {"name", "entry_point", "kwargs"}:
         raise TransferError(f"a wrapper of the environment is {seen(data)}; name, entry_point and kwargs are needed.")
-    kwargs = None if data["kwargs"] is None else _table(data["kwargs"], "kwargs of a wrapper")
-    return WrapperSpec(_text(data["name"], "name of a wrapper"), _text(data["entry_point"], "entry_point"), kwargs)
+    name, entry_point = (checked(data[key], str, f"{key} of a wrapper") for key in ("name", "entry_point"))
+    kwargs = None if data["kwargs"] is None else checked(data["kwargs"], dict, "kwargs of a wrapper")
+    return WrapperSpec(name, entry_point, kwargs)
 
 
-def _table(value: Any, name: str) -> dict[str, Any]:
-    if isinstance(value, dict):
+def plain(value: Any, name: str) -> Any:
+    """A value as JSON holds it: arrays as lists, NumPy's numbers as Python's, types of numbers as their names.
+
+    Raises:
+        TransferError: a value that JSON cannot hold, such as a function.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise TransferError(f"{name} of the environment is {seen(value)}; a table is needed.")
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        return value.tolist()
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if isinstance(value, list | tuple):
+        return [plain(one, name) for one in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(one, f"{key} of {name}") for key, one in value.items()}
+    raise TransferError(
+        f"{name} is {seen(value)}, which no file can hold. Register an id whose entry point builds the environment "
+        "with it."
+    )
 
 
-def _text(value: Any, name: str) -> str:
-    if isinstance(value, str) and "\0" not in value:
-        return value
-    raise TransferError(f"{name} of the environment is {seen(value)}; text is needed.")
+def writable(value: Any) -> bool:
+    """Whether JSON can hold a value."""
+    try:
+        plain(value, "")
+    except TransferError:
+        return False
+    return True
 
 
-def _entry_point(value: Any) -> str | None:
-    """The module and function that a spec names; None stands for the registered one, as what was in a script does."""
-    return None if value is None or _text(value, "entry_point").startswith("__main__:") else value
+def same(one: Any, two: Any) -> bool:
+    """Whether two values are equal; arrays are equal if all their elements are."""
+    if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
+        return np.array_equal(one, two)
+    try:
+        return bool(one == two)
+    except (TypeError, ValueError):  # containers of arrays
+        return False

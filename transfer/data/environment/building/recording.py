@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transfer.data.environment.building.importing import import_named
-from transfer.data.environment.building.plain import plain, same, writable
+from transfer.data.environment.building.parsing import plain, same, writable
 from transfer.data.environment.building.trust import find_registered, registered
 from transfer.errors import TransferError
 from transfer.numbers import seen
 
 if TYPE_CHECKING:
-    from gymnasium.envs.registration import EnvSpec, WrapperSpec
+    from gymnasium.envs.registration import EnvSpec
 
 
 def to_json(spec: EnvSpec) -> str:
     """JSON of a spec, with Gymnasium's own keys.
 
-    An entry point that is a class, or lives in a script, is null: it is the one that is registered for the id. So are
-    arguments that JSON cannot hold and that were registered. `render_mode` and `vector_entry_point` are of no use.
+    An entry point that is a class or lives in a script becomes null, which stands for the one registered for the id.
+    Registered arguments that JSON cannot hold are left out, as are `render_mode` and `vector_entry_point`.
 
     Raises:
         TransferError: the entry point is not registered and cannot be named, or an argument cannot be written down.
     """
-    known = find_registered(spec.id)
-    entry_point: Any = spec.entry_point
+    known, entry_point = find_registered(spec.id), spec.entry_point
     if not isinstance(entry_point, str) or entry_point.startswith("__main__:"):
         if known is None and entry_point is not None:
             raise TransferError(
@@ -36,37 +35,30 @@ def to_json(spec: EnvSpec) -> str:
         entry_point = None
     kept = {} if known is None else known.kwargs
     kwargs = {
-        key: plain(value, f"{key} of {spec.id}")
+        key: value
         for key, value in spec.kwargs.items()
         if key != "render_mode" and not (key in kept and same(kept[key], value) and not writable(value))
     }
-    return json.dumps(
-        {
-            "id": spec.id,
-            "entry_point": entry_point,
-            "reward_threshold": plain(spec.reward_threshold, f"reward_threshold of {spec.id}"),
-            "nondeterministic": spec.nondeterministic,
-            "max_episode_steps": plain(spec.max_episode_steps, f"max_episode_steps of {spec.id}"),
-            "order_enforce": spec.order_enforce,
-            "disable_env_checker": spec.disable_env_checker,
-            "kwargs": kwargs,
-            "additional_wrappers": [_wrapper(one) for one in spec.additional_wrappers],
-            "vector_entry_point": None,
-        }
-    )
-
-
-def _wrapper(wrapper: WrapperSpec) -> dict[str, Any]:
-    kwargs = wrapper.kwargs
-    if kwargs is not None:
-        kwargs = {key: plain(value, f"{key} of the wrapper {wrapper.name}") for key, value in kwargs.items()}
-    return {"name": wrapper.name, "entry_point": wrapper.entry_point, "kwargs": kwargs}
+    content = {
+        "id": spec.id,
+        "entry_point": entry_point,
+        "reward_threshold": spec.reward_threshold,
+        "nondeterministic": spec.nondeterministic,
+        "max_episode_steps": spec.max_episode_steps,
+        "order_enforce": spec.order_enforce,
+        "disable_env_checker": spec.disable_env_checker,
+        "kwargs": plain(kwargs, spec.id),
+        "additional_wrappers": [
+            {"name": one.name, "entry_point": one.entry_point, "kwargs": plain(one.kwargs, f"the wrapper {one.name}")}
+            for one in spec.additional_wrappers
+        ],
+        "vector_entry_point": None,
+    }
+    return json.dumps(plain(content, spec.id))
 
 
 def gym_spec_json(env: object) -> str:
     """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
-
-    What no file can hold, as a class for an entry point, is left to the registration: null stands for it.
 
     Raises:
         TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.

@@ -1,28 +1,27 @@
 """What a file may have built: environments that are registered here, and Gymnasium's own wrappers with plain arguments.
 
 Checkpoints and datasets describe their environment as a Gymnasium `EnvSpec` in JSON, which names modules, functions and
-arguments. Nothing of that is imported or called because a file says so:
+arguments. A file alone gets none of them imported or called:
 
-    id           has to be registered with Gymnasium, in this process or by an installed package; no "module:" before it
-    entry_point  has to be the registered one, which is used; null stands for it
+    id           registered with Gymnasium, in this process or by an installed package; no "module:" before it
+    entry_point  null or the registered one, which is used
     kwargs       plain values: numbers, words, lists and tables of such; no paths, no names of code
-    wrappers     Gymnasium's own by name with plain arguments, or what the registered entry point itself puts around
+    wrappers     Gymnasium's own by name with plain arguments, or those that the registered entry point puts around
 
-Everything else takes a user's word: `trust=True`, `trusting` (the command's --trust), or the environment object itself.
+Everything else needs a user's permission: `trust=True`, `trusting` (the command's --trust), or the environment object.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from transfer.data.environment.building.parsing import parsed
-from transfer.data.environment.building.plain import plain, same, writable
+from transfer.data.environment.building.parsing import parsed, plain, same, writable
 from transfer.errors import NotAtHand
 from transfer.numbers import flag, seen
 from transfer.runtime.logs import quiet
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-# Signs of paths and of code: "a/b", "~", ".x", "$HOME", "module:function", "module.function", "call()"; and what cannot
-# be seen.
+# Signs of paths and of code: "a/b", "~", ".x", "$HOME", "module:function", "module.function", "call()"; and characters
+# that cannot be seen.
 _ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|\$\w|%\w+%|\w\(|^\.|\.\.|[^\W\d]\w*\.\w")
 _MODEL = re.compile(r"[\w\-]+\.xml")  # MuJoCo's environments look for a bare name among Gymnasium's own models
 _MOST_NESTED = 20
@@ -48,16 +47,9 @@ _own: set[str] = set()
 
 @contextlib.contextmanager
 def trusting(say: Say) -> Iterator[None]:
-    """Inside, what files name is imported and called, in every thread; each call is told to `say` before it is made."""
+    """Inside, code that files name is imported and called, in every thread; `say` gets each call once, before it."""
     global _say
-    before, told = _say, set[str]()
-
-    def once(line: str) -> None:
-        if line not in told:
-            told.add(line)
-            say(line)
-
-    _say = once
+    before, _say = _say, functools.cache(say)
     try:
         yield
     finally:
@@ -65,74 +57,64 @@ def trusting(say: Say) -> Iterator[None]:
 
 
 def vouch(gym_spec: str) -> None:
-    """Remember for this process that a user handed in the environment of this spec as an object: its code ran here."""
+    """Remembers for this process that a user handed in the environment of this spec as an object."""
     _own.add(gym_spec)
 
 
 def told(gym_spec: str, trust: bool) -> Say | None:
-    """Who is told what is called, where everything that a spec names may be; None where it may not."""
+    """The function that gets each call before it is made, if all that a spec names may be called; else None."""
     trust = flag(trust, "trust")  # "no" is no yes
-    if _say is not None:
-        return _say
-    if gym_spec in _own:
+    if _say is None and gym_spec in _own:
         return logger.debug
-    return logger.warning if trust else None
-
-
-def said(trust: bool) -> bool:
-    """Whether somebody said so: the caller, or `trusting`. Handing in an object says it of its code alone."""
-    return flag(trust, "trust") or _say is not None
+    return _say or (logger.warning if trust else None)
 
 
 def announce(say: Say, entry_point: object, arguments: Mapping[str, Any]) -> None:
-    """Tell that a function is about to be called with these arguments."""
+    """Passes a line to `say`, which names a function about to be called and its arguments."""
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     say(f"calling {place(entry_point)}({given})".encode("unicode_escape").decode())
 
 
 def place(entry_point: object) -> str:
-    """Where an entry point lives, as "module:name"."""
+    """The home of an entry point, as "module:name"."""
     if isinstance(entry_point, str):
         return entry_point
     return f"{getattr(entry_point, '__module__', '?')}:{getattr(entry_point, '__qualname__', seen(entry_point))}"
 
 
 def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
-    """The spec to build an environment from, without wrappers: the registered entry point with the file's arguments.
+    """The spec to build an environment from: the registered entry point with the file's arguments.
+
+    Wrappers are those of the file, not checked.
 
     Args:
         gym_spec: Gymnasium `EnvSpec` as JSON.
         trust: use the entry point that it names, whatever it is.
 
     Raises:
-        NotAtHand: the id is not registered here, or the spec names other code or other arguments than may be used.
+        NotAtHand: the id is not registered here, or the spec names other code or arguments than may be used.
         TransferError: it is no spec.
     """
-    from gymnasium.envs.registration import EnvSpec
-
     spec, say = parsed(gym_spec), told(gym_spec, trust)
     known = find_registered(spec.id)
     problem = _problem(spec, known)
     if problem and say is None:
         raise NotAtHand(problem)
-    entry_point, kwargs = spec.entry_point, dict[str, Any]()
     if known is not None and not _is_other(spec, known):
-        entry_point, kwargs = known.entry_point, known.kwargs
-    if entry_point is None:
+        # Arguments that no file can hold come from the registration.
+        spec.kwargs = {key: value for key, value in known.kwargs.items() if not writable(value)} | spec.kwargs
+        spec.entry_point = known.entry_point
+    if spec.entry_point is None:
         raise NotAtHand(problem or f"the environment {spec.id} is registered for many at once only.")
-    # What no file can hold comes from the registration.
-    kwargs = {key: value for key, value in kwargs.items() if not writable(value)} | spec.kwargs
-    new = EnvSpec(spec.id, entry_point, spec.reward_threshold, spec.nondeterministic)
-    new.max_episode_steps, new.order_enforce, new.disable_env_checker = spec.max_episode_steps, spec.order_enforce, True
-    # Rendering is asked for when it is wanted: "human" in a recording would open a window for each environment.
-    new.kwargs = {key: deepcopy(value) for key, value in kwargs.items() if key != "render_mode"}
+    # Callers ask for rendering themselves: "human" in a recording would open a window for each environment.
+    spec.kwargs.pop("render_mode", None)
     if problem and say is not None:
-        announce(say, entry_point, new.kwargs)
-    return new
+        announce(say, spec.entry_point, spec.kwargs)
+    return spec
 
 
 def _problem(spec: EnvSpec, known: EnvSpec | None) -> str:
-    """Why a spec must not be used unless somebody says so, "" where it may."""
+    """Why a spec must not be used without permission, "" if it may."""
     if known is None:
         named = "" if spec.entry_point is None else f" What the spec names, {seen(spec.entry_point)}, is not imported."
         return f"no environment {seen(spec.id)} is registered here.{named} {_ADVICE}"
@@ -156,7 +138,7 @@ def registered(gym_id: str) -> EnvSpec:
     """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics.
 
     Raises:
-        gymnasium.error.Error: there is none.
+        gymnasium.error.Error: no such id.
     """
     import gymnasium
 
@@ -171,7 +153,7 @@ def registered(gym_id: str) -> EnvSpec:
 
 
 def find_registered(gym_id: str) -> EnvSpec | None:
-    """The spec of a registered id, None where there is none."""
+    """The spec of a registered id, None if it is not registered."""
     import gymnasium
 
     try:
@@ -181,12 +163,12 @@ def find_registered(gym_id: str) -> EnvSpec | None:
 
 
 def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> str:
-    """Why arguments are no plain values: paths, names of code, lists nested deeply; "" where they are.
+    """Why arguments are no plain values (paths, names of code, lists nested deeply), "" if they are.
 
     Args:
         values: by their names.
         where: what they are arguments of.
-        known: arguments that were registered, whose values are allowed as they are.
+        known: registered arguments; their values are allowed as they are.
     """
     for key, value in values.items():
         before = (known or {}).get(key)
@@ -198,14 +180,14 @@ def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] |
 
 
 def _not_plain(value: Any, depth: int = 0) -> Any:
-    """The first part of a JSON value that is not plain, None where all are."""
+    """The first part of a JSON value that is not plain, None if all are."""
     if depth > _MOST_NESTED:
         return "lists in lists"
     if isinstance(value, str):
         usual = unicodedata.normalize("NFKC", value)  # as Python reads names: other colons and dots are the same ones
         return value if _ODD.search(usual) and not _MODEL.fullmatch(value) else None
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
     if isinstance(value, list):
         return next((wrong for one in value if (wrong := _not_plain(one, depth + 1)) is not None), None)
-    if isinstance(value, dict):
-        return _not_plain([*value, *value.values()], depth + 1)
     return None

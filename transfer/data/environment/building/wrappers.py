@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,17 @@ if TYPE_CHECKING:
     import gymnasium
     from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
-
 _MOST = 1_000  # steps that one step may stand for, or frames that an observation may hold, by all wrappers together
 _TIMES = ("num_repeats", "skip", "stack_size", "repeat_action_duration")  # arguments that multiply either
 
 
-def _count(value: Any, name: str) -> int:
-    return whole(value, name, least=0, most=_MOST)
+def _counts(value: Any, name: str) -> Any:
+    counts = [whole(one, name, least=0, most=_MOST) for one in (value if isinstance(value, list) else [value])]
+    return tuple(counts) if isinstance(value, list) else counts[0]
 
 
 def _numbers(value: Any, name: str) -> Any:
-    """A number, or the array that lists of numbers stand for; None where there is no bound."""
+    """A number, or the array that lists of numbers stand for; None for no bound."""
     if isinstance(value, list):
         try:
             return np.array(value, dtype=np.float32)
@@ -41,10 +40,6 @@ def _bounds(value: Any, name: str) -> Any:
     return found if isinstance(found, np.ndarray) else np.float32(found)
 
 
-def _counts(value: Any, name: str) -> Any:
-    return tuple(_count(one, name) for one in value) if isinstance(value, list) else _count(value, name)
-
-
 def _words(value: Any, name: str) -> Any:
     """Text, or a list of texts and numbers: keys of an observation, or the name of a kind."""
     if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str | int) for one in value)):
@@ -52,20 +47,19 @@ def _words(value: Any, name: str) -> Any:
     raise TransferError(f"{name}={seen(value)}: text, or a list of it, is needed.")
 
 
-Kind = Callable[[Any, str], Any]
-_PLAIN: dict[str, dict[str, Kind]] = {
+_PLAIN: dict[str, dict[str, Callable[[Any, str], Any]]] = {
     "Autoreset": {},
     "ClipAction": {},
     "ClipReward": {"min_reward": _numbers, "max_reward": _numbers},
-    "DelayObservation": {"delay": _count},
+    "DelayObservation": {"delay": _counts},
     "DtypeObservation": {"dtype": _words},
     "FilterObservation": {"filter_keys": _words},
     "FlattenObservation": {},
-    "FrameStackObservation": {"stack_size": _count, "padding_type": _words},
-    "MaxAndSkipObservation": {"skip": _count},
+    "FrameStackObservation": {"stack_size": _counts, "padding_type": _words},
+    "MaxAndSkipObservation": {"skip": _counts},
     "OrderEnforcing": {"disable_render_order_enforcing": flag},
     "PassiveEnvChecker": {},
-    "RepeatAction": {"num_repeats": _count},
+    "RepeatAction": {"num_repeats": _counts},
     "RescaleAction": {"min_action": _bounds, "max_action": _bounds},
     "RescaleObservation": {"min_obs": _numbers, "max_obs": _numbers},
     "ReshapeObservation": {"shape": _counts},
@@ -76,11 +70,10 @@ _PLAIN: dict[str, dict[str, Kind]] = {
     "NormalizeObservation": {"epsilon": _numbers},
     "NormalizeReward": {"gamma": _numbers, "epsilon": _numbers},
 }
-# They show or record what happens and leave it as it is; nobody asked to record again.
+# They show or record episodes and leave them as they are.
 _LEFT_OUT = {
     *("HumanRendering", "RecordVideo", "RenderCollection", "AddWhiteNoise", "ObstructView"),
-    "RecordEpisodeStatistics",
-    *("DataCollector", "DataCollectorV0", "Recorder"),
+    *("RecordEpisodeStatistics", "DataCollector", "DataCollectorV0", "Recorder"),
 }
 
 
@@ -92,35 +85,30 @@ def wrapped(
     Args:
         env: as its entry point made it, which may have put the first wrappers around it.
         wrappers: all of them, the innermost first.
-        say: who is told before other code than Gymnasium's own is called; None where it must not be.
+        say: gets a line before other code than Gymnasium's own is called; None forbids such calls.
 
     Raises:
         NotAtHand: a wrapper that is not Gymnasium's own, or whose arguments are not plain.
     """
-    if not wrappers:
-        return env
     if say is None:
         _check_times(wrappers)
     made = env.spec.additional_wrappers if env.spec is not None else ()
     first = [(one.name, one.entry_point) for one in wrappers[: len(made)]]
     rest = wrappers[len(made) :] if first == [(one.name, one.entry_point) for one in made] else wrappers
     for wrapper in rest:
-        env = _around(env, wrapper, say)
+        if not is_left_out(wrapper):
+            env = _around(env, wrapper, say)
     return env
 
 
 def _check_times(wrappers: tuple[WrapperSpec, ...]) -> None:
-    """Raises NotAtHand where wrappers inside each other repeat and stack without end."""
-    given = [(one.kwargs or {}).get(key) for one in wrappers for key in _TIMES]
-    times = math.prod(max(_flat(value), default=1) for value in given)
+    """Raises NotAtHand if wrappers inside each other repeat and stack more than one wrapper may."""
+    times = 1
+    for value in ((one.kwargs or {}).get(key) for one in wrappers for key in _TIMES):
+        values = value if isinstance(value, list) else [value]
+        times *= max([1, *(one for one in values if isinstance(one, int))])  # `_PLAIN` refuses other types
     if times > _MOST:
         raise NotAtHand(f"its wrappers repeat and stack {times:,} times; {_MOST:,} are the most. {TRUST}")
-
-
-def _flat(value: Any) -> list[int]:
-    """The whole numbers from 1 on in an argument, which is one or a list; what else it may be is told elsewhere."""
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, int) and one > 1]
 
 
 def is_left_out(wrapper: WrapperSpec) -> bool:
@@ -133,26 +121,26 @@ def _around(env: gymnasium.Env[Any, Any], wrapper: WrapperSpec, say: Say | None)
     import gymnasium.wrappers
     from gymnasium.envs.registration import load_env_creator
 
-    if is_left_out(wrapper):
-        return env
-    problem, make = _problem(wrapper), None
-    kwargs: dict[str, Any]
-    if not problem:
-        make, kwargs = getattr(gymnasium.wrappers, wrapper.name), _arguments(wrapper)
-    elif say is None or wrapper.kwargs is None:
-        raise NotAtHand(problem)
-    else:
-        announce(say, wrapper.entry_point, wrapper.kwargs)
-        kwargs = wrapper.kwargs
+    problem, name, given = _problem(wrapper), wrapper.name, wrapper.kwargs or {}
+    if problem:
+        if say is None or wrapper.kwargs is None:
+            raise NotAtHand(problem)
+        announce(say, wrapper.entry_point, given)
     try:
-        around: Any = make or load_env_creator(wrapper.entry_point)
-        return around(env, **kwargs)
-    except Exception as error:  # a wrapper does anything
-        raise NotAtHand(f"the wrapper {seen(wrapper.name)} cannot be put around it: {cause_of(error)}") from error
+        if problem:
+            make: Any = load_env_creator(wrapper.entry_point)
+        else:  # by its name: a file alone imports no module below gymnasium.wrappers either
+            make = getattr(gymnasium.wrappers, name)
+            given = {key: _PLAIN[name][key](value, f"{key} of the wrapper {name}") for key, value in given.items()}
+        return make(env, **given)
+    except TransferError as error:
+        raise NotAtHand(str(error)) from error
+    except Exception as error:  # wrappers raise anything
+        raise NotAtHand(f"the wrapper {seen(name)} cannot be put around it: {cause_of(error)}") from error
 
 
 def _problem(wrapper: WrapperSpec) -> str:
-    """Why a wrapper must not be built unless somebody says so, "" where it may."""
+    """Why a wrapper must not be built without permission, "" if it may."""
     where = f"the wrapper {seen(wrapper.name)} ({seen(wrapper.entry_point)})"
     if wrapper.kwargs is None:
         return (
@@ -168,29 +156,20 @@ def _problem(wrapper: WrapperSpec) -> str:
     return problem_of(wrapper.kwargs, where)
 
 
-def _arguments(wrapper: WrapperSpec) -> dict[str, Any]:
-    kinds, given = _PLAIN[wrapper.name], wrapper.kwargs or {}
-    try:
-        return {key: kinds[key](value, f"{key} of the wrapper {wrapper.name}") for key, value in given.items()}
-    except TransferError as error:
-        raise NotAtHand(str(error)) from error
-
-
 def own_limit(spec: EnvSpec) -> int | None:
-    """Steps after which a spec cuts an episode, by itself or through wrappers; None where it never does."""
-    around = [
+    """Steps after which a spec truncates an episode, by itself or through wrappers; None without a limit."""
+    limits = [
         (one.kwargs or {}).get("max_episode_steps") for one in spec.additional_wrappers if one.name == "TimeLimit"
     ]
-    return min((one for one in (spec.max_episode_steps, *around) if isinstance(one, int) and one > 0), default=None)
+    return min((one for one in (spec.max_episode_steps, *limits) if isinstance(one, int) and one > 0), default=None)
 
 
 def statistics_in(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
-    """Names of the wrappers around an environment that keep statistics of their own, which start empty when built."""
+    """Names of the wrappers around an environment that keep statistics, which start empty when they are built."""
     found: list[str] = []
     layer: Any = env
     while layer is not None and layer is not getattr(layer, "unwrapped", layer):
-        kept = (type(one).__name__ for one in vars(layer).values())
-        if any(name.startswith("Running") for name in kept):
+        if any(type(one).__name__.startswith("Running") for one in vars(layer).values()):
             found.append(type(layer).__name__)
         layer = getattr(layer, "env", None)
     return tuple(found)
