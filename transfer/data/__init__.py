@@ -1,1 +1,1 @@
-"""Trajectories and their windows, and what is known about their environment."""
+"""Trajectories, their windows, and their environment."""

@@ -1,6 +1,4 @@
-"""Our own arrays out of anybody's: lists, NumPy arrays of any strides, tensors on any device."""
-
-from __future__ import annotations
+"""Copies of a caller's arrays: lists, NumPy arrays of any strides, tensors on any device."""
 
 import sys
 from typing import Any
@@ -24,22 +22,28 @@ _KINDS = {
 
 
 def own(values: Any, name: str, ndim: int | None = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """A contiguous copy of an array, which nobody else can change.
+    """A contiguous copy of an array, over memory that the caller does not hold.
 
-    Numbers too large for `dtype` become infinite where it has infinities; whoever checks for finite numbers reports it.
+    Numbers too large for `dtype` become infinite if it has infinities; callers check for finite numbers.
 
     Args:
         values: nested lists, a NumPy array of real numbers of any type and strides, or a torch tensor on any device.
-        name: what the array is called in errors, as "mine: states".
+        name: of the array, for errors, as "mine: states".
         ndim: axes it must have; default: any number.
         dtype: of the copy. An integer type takes whole numbers only, `bool` takes booleans, 0 and 1.
 
     Raises:
-        TransferError: the values are masked, complex, dates, objects, text, ragged, or booleans where numbers are
-            meant; they are not whole numbers in range or not booleans where those are meant; or `ndim` is another.
+        TransferError: the values are masked, complex, dates, objects, text, ragged, or booleans instead of numbers;
+            they are not whole numbers in range or not booleans if `dtype` needs those; or `ndim` is another.
     """
     wanted = np.dtype(dtype)
-    array = _numpy(values, name)
+    try:
+        array = np.asarray(_plain(values, name))
+    except TransferError:
+        raise
+    except Exception as error:  # arrays of other libraries raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise TransferError(f"{name} are not an array of numbers: {reason}") from error
     if ndim is not None and array.ndim != ndim:
         raise TransferError(f"{name} must be {ndim}-d {wanted}, got {array.ndim}-d {array.dtype}")
     _check_kind(array, name, wanted)
@@ -50,19 +54,8 @@ def own(values: Any, name: str, ndim: int | None = None, dtype: DTypeLike = np.f
         raise TransferError(f"{name}, of shape {array.shape}, do not fit into memory") from error
 
 
-def _numpy(values: Any, name: str) -> NDArray[Any]:
-    """A NumPy array, perhaps over the caller's memory."""
-    try:
-        return np.asarray(_plain(values, name))
-    except TransferError:
-        raise
-    except Exception as error:  # what other libraries' arrays raise has no bounds
-        reason = " ".join(str(error).split())[:200]
-        raise TransferError(f"{name} are not an array of numbers: {reason}") from error
-
-
 def _plain(values: Any, name: str, depth: int = 0) -> Any:
-    """The values without what NumPy would take in silence (masks) or refuse (tensors that need gradients)."""
+    """The values without tensors, which NumPy refuses if they need gradients, and without masks, which it ignores."""
     if isinstance(values, np.ma.MaskedArray):
         raise TransferError(f"{name} are a masked array, whose hidden values would become numbers. Fill or drop them.")
     torch = sys.modules.get("torch")
@@ -85,6 +78,7 @@ def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
 
 
 def _check_kind(array: NDArray[Any], name: str, wanted: np.dtype[Any]) -> None:
+    """Raises TransferError unless the elements are numbers, and booleans or whole numbers if those are wanted."""
     kind = array.dtype.kind
     if kind == wanted.kind == "b":
         return
@@ -95,14 +89,11 @@ def _check_kind(array: NDArray[Any], name: str, wanted: np.dtype[Any]) -> None:
         fine = (array == 0) | (array == 1)
         if not fine.all():
             raise TransferError(f"{name} hold {array[~fine].flat[0]}; booleans, or 0 and 1, wanted")
-    if wanted.kind in "iu":
+    if wanted.kind in "iu" and not (kind in "iu" and np.can_cast(array.dtype, wanted)):
         _check_whole(array, name, wanted)
 
 
 def _check_whole(array: NDArray[Any], name: str, wanted: np.dtype[Any]) -> None:
-    """Raises TransferError unless every number is a whole one that the integer type holds."""
-    if array.dtype.kind in "iu" and np.can_cast(array.dtype, wanted):
-        return
     info = np.iinfo(wanted)
     with np.errstate(invalid="ignore"):
         fine = (array >= info.min) & (array <= info.max) & (array == np.floor(array))

@@ -1,9 +1,7 @@
-"""From a user's own arrays to packed ones: copies, vectors out of Dict observations, episodes out of end flags.
+"""Packed arrays from a user's own: copies, state vectors from Dict observations, episodes from end flags.
 
 Letters: N steps altogether, E episodes, S state size, A action size, n numbers under one key of an observation.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,21 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transfer.data.arrays import own
-from transfer.data.environment.observations import Slices, slices_of, to_state
+from transfer.data.environment.observations import Slices, flat, slices_of, to_state
+from transfer.data.packed import offsets_from
 from transfer.errors import TransferError
 
 
-def own_states(states: ArrayLike | Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.float32], Slices | None]:
-    """The state vectors (N, S) of observations (N, S), or of a mapping {key: (N, n)} with the slices it gives.
+def own_states(states: ArrayLike | Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.float32], Slices]:
+    """The state vectors (N, S) of observations (N, S) or {key: (N, n)}, and their slices.
 
     Raises:
         TransferError: no arrays of numbers, keys that are no text, or keys of other lengths.
     """
     if not isinstance(states, Mapping):
-        return own(states, f"{name}: states", ndim=2), None
+        vectors = own(states, f"{name}: states", ndim=2)
+        return vectors, flat(vectors.shape[1])
     if not states or not all(isinstance(key, str) and key for key in states):
         raise TransferError(f"{name}: the keys of states must be text, one at least; got {list(states)[:5]}")
-    # A difference of two float32 arrays is taken in float32, as it is when the policy is played.
+    # A difference of two float32 arrays is taken in float32, as it is in a rollout.
     keyed = {key: own(values, f"{name}: states['{key}']", 2, _precision(values)) for key, values in states.items()}
     lengths = {key: len(values) for key, values in keyed.items()}
     if len(set(lengths.values())) > 1:
@@ -53,7 +53,7 @@ def offsets_of(
         lengths: (E,) steps of each episode.
         terminations: (N,) whether the task ended an episode after this step; the steps after the last flag are an
             episode too.
-        truncations: (N,) whether something else did.
+        truncations: (N,) whether an episode was cut after this step.
         name: of the data, for errors.
 
     Raises:
@@ -69,7 +69,13 @@ def offsets_of(
         if not given:
             raise TransferError(f"{name}: give lengths=, or terminations= and truncations=, to tell episodes apart")
         return np.union1d([0, steps], ends).astype(np.int64) if steps else np.zeros(1, np.int64)
-    offsets = _from_lengths(lengths, name)
+    try:
+        counts = own(lengths, f"{name}: lengths", 1, np.int64)
+    except TransferError as error:
+        raise TransferError(f"{error}. End flags go into terminations= and truncations=.") from error
+    if (total := sum(counts.tolist())) > np.iinfo(np.int64).max:
+        raise TransferError(f"{name}: lengths add up to {total} steps, more than any memory holds")
+    offsets = offsets_from(counts)
     inside = np.setdiff1d(ends, offsets)
     if len(inside):
         raise TransferError(
@@ -77,13 +83,3 @@ def offsets_of(
             "one of the two."
         )
     return offsets
-
-
-def _from_lengths(lengths: ArrayLike, name: str) -> NDArray[np.int64]:
-    try:
-        counts = own(lengths, f"{name}: lengths", 1, np.int64)
-    except TransferError as error:
-        raise TransferError(f"{error}. End flags go into terminations= and truncations=.") from error
-    if sum(counts.tolist()) > np.iinfo(np.int64).max:
-        raise TransferError(f"{name}: lengths add up to {sum(counts.tolist())} steps, more than any memory holds")
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transfer.errors import TransferError
 from transfer.numbers import seen
 
-# Dimensions and kind of each tensor; the mask comes first, because the others are held against it.
+# Dimensions and kind of each tensor; the mask comes first, because the others are compared with it.
 _WANTED = {
     "mask": (2, "bool"),
     "states": (3, "real numbers"),
@@ -27,9 +27,12 @@ class Batch:
     Attributes:
         states: (B, T, S) float32, as the environment gave them.
         actions: (B, T, A) float32.
-        returns: (B, T) float32, undiscounted return-to-go, raw.
+        returns: (B, T) float32, undiscounted return to go, raw.
         times: (B, T) int64, step in the episode.
         mask: (B, T) bool, True on real steps.
+
+    Raises:
+        TransferError: no tensors, or tensors of other shapes or kinds.
     """
 
     states: Tensor

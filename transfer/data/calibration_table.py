@@ -12,13 +12,13 @@ from transfer.numbers import real, seen, whole
 
 @dataclass(frozen=True)
 class Calibration:
-    """Target and achieved returns, all raw, one entry per target in the order in which they were played.
+    """Target and achieved returns, all raw, one entry per target in the order of measurement.
 
     Attributes:
         asked: target returns.
         achieved: mean returns achieved.
-        success: share of the episodes that succeeded; None where the environment does not report success.
-        episodes: played for each target.
+        success: share of the episodes that succeeded; None if the environment does not report success.
+        episodes: number of episodes for each target.
 
     Raises:
         TransferError: a value is not a finite number, or the lists differ in length or are empty.
@@ -43,8 +43,7 @@ class Calibration:
     def best(self) -> float:
         """The target with the most success; ties go to the highest achieved return, then to the smallest target."""
         success = self.success or (0.0,) * len(self.asked)
-        rows = zip(success, self.achieved, (-asked for asked in self.asked), strict=True)
-        return -max(rows)[2]
+        return -max(zip(success, self.achieved, (-asked for asked in self.asked), strict=True))[2]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; `from_json` restores an equal object."""
@@ -52,19 +51,15 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """The inverse of `to_json`.
-
-        Raises:
-            TransferError: a key is missing or not known, or the lists differ in length.
-        """
+        """The inverse of `to_json`. Raises TransferError for a missing or unknown key or values that are no lists."""
         check_keys("the calibration", data, [f.name for f in fields(cls)])
         asked, achieved, success = data["asked"], data["achieved"], data["success"]
         if not (isinstance(asked, list) and isinstance(achieved, list) and isinstance(success, list | None)):
             raise TransferError(f"the calibration was edited: it holds {seen(dict(data))}.")
-        return cls(tuple(asked), tuple(achieved), None if success is None else tuple(success), data["episodes"])
+        return cls(**data)
 
     def __str__(self) -> str:
-        rows = [f"{asked:.0f} -> {achieved:.0f}" for asked, achieved in zip(self.asked, self.achieved, strict=True)]
+        entries = [f"{asked:.0f} -> {achieved:.0f}" for asked, achieved in zip(self.asked, self.achieved, strict=True)]
         if self.success is not None:
-            rows = [f"{row} (success {rate:.2f})" for row, rate in zip(rows, self.success, strict=True)]
-        return f"{', '.join(rows)}; best asked {self.best:.0f}, {self.episodes} episodes each"
+            entries = [f"{one} (success {rate:.2f})" for one, rate in zip(entries, self.success, strict=True)]
+        return f"{', '.join(entries)}; best asked {self.best:.0f}, {self.episodes} episodes each"

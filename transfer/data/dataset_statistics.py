@@ -1,4 +1,4 @@
-"""What a dataset says about its environment: statistics of states, actions and returns."""
+"""Statistics of a dataset: states, actions and returns."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.errors import TransferError, check_keys, check_type
 
 LONGEST = 100_000
-"""Steps up to which the mean return-to-go is kept; later steps have that of the last."""
+"""Steps up to which the mean return to go is kept; later steps use the last mean."""
 _SINGLE = ("return_span", "return_every")
 NUMERIC = ("state_mean", "state_std", "action_low", "action_high", "return_means", *_SINGLE)
-"""Fields that hold a float32 or a tuple of them, in the order of the buffers of `transfer.models.scales.Scales`."""
+"""Fields of float32 numbers, in the order of the buffers of `transfer.models.scales.Scales`."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a dataset and, after the training, a calibration say about an environment.
+    """Statistics of a dataset and, after training, the calibration of a policy.
 
     Attributes:
         state_mean, state_std: (S,); constant dimensions have a deviation of 1 (or more, where they are large).
-        action_low, action_high: (A,) the environment's bounds, where it has none the data's.
-        return_span: what returns to go are divided by.
+        action_low, action_high: (A,) the environment's bounds, or the data's for actions without bounds.
+        return_span: divides returns to go.
         return_means: (K,) the data's mean return to go at steps `return_every` apart, which is subtracted first; empty
-            where a reference table gives the scale of returns.
+            if a reference table gives the scale of returns.
         return_every: steps between two of these means.
         return_quantiles: {"p50": ..., "p95": ..., "max": ...} of the episode returns, raw.
-        calibration: target and achieved returns; None before they were measured.
+        calibration: target and achieved returns; None before they are measured.
 
     Raises:
         TransferError: a value is not finite, sizes differ, or values contradict each other.
@@ -57,7 +57,7 @@ class Statistics:
         self._check()
 
     def _check(self) -> None:
-        """Raise TransferError where values contradict each other."""
+        """Raises TransferError if values contradict each other."""
         for one, other in (("state_mean", "state_std"), ("action_low", "action_high")):
             sizes = len(getattr(self, one)), len(getattr(self, other))
             if sizes[0] != sizes[1] or not sizes[0]:
@@ -71,14 +71,13 @@ class Statistics:
             raise TransferError("statistics: return_means has 1 number, a line needs 2 or more.")
         if len(self.return_means) * self.return_every > 2 * LONGEST:
             raise TransferError(f"statistics: return_every={self.return_every} is beyond {LONGEST:,} steps.")
-        if self.return_span <= 0 or self.return_every <= 0:
-            raise TransferError(
-                f"statistics: return_span={self.return_span} and return_every={self.return_every} are above 0."
-            )
+        for name in _SINGLE:
+            if getattr(self, name) <= 0:
+                raise TransferError(f"statistics: {name}={getattr(self, name)} must be above 0.")
 
     @property
     def best_target(self) -> float:
-        """The default target, raw: the calibration's best, or the 95th percentile of the dataset without a calibration.
+        """The default target, raw: the calibration's best, without one the 95th percentile of the dataset.
 
         Raises:
             TransferError: neither is known.
@@ -91,18 +90,14 @@ class Statistics:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Statistics:
-        """The inverse of `dataclasses.asdict`.
-
-        Raises:
-            TransferError: a key is missing or not known, or a value is of another type.
-        """
+        """The inverse of `dataclasses.asdict`. Raises TransferError for a missing or unknown key, or another type."""
         check_keys("the statistics", check_type(data, dict, "statistics"), [f.name for f in fields(cls)])
         measured = data["calibration"]
         return cls(**{**data, "calibration": None if measured is None else Calibration.from_json(measured)})
 
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
-    """Raise TransferError unless statistics have the sizes of an environment."""
+    """Raises TransferError unless statistics have the sizes of an environment."""
     check_type(statistics, Statistics, "statistics", "transfer.adapters.measure.measure makes some.")
     have = len(statistics.state_mean), len(statistics.action_low)
     if have != (env_spec.state_size, env_spec.action_size):

@@ -36,5 +36,5 @@ class Episode:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things for people, as "1 step" or "2,000 steps"."""
+    """A count for people, as "1 step" or "2,000 steps"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

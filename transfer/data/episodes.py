@@ -15,22 +15,22 @@ from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.assembling import offsets_of, own_states
 from transfer.data.environment.belonging import check_environment, check_joinable, measured
-from transfer.data.environment.observations import flat
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
-from transfer.data.episode import Episode, counted
+from transfer.data.episode import Episode, FloatArray, counted
 from transfer.data.packed import (
     ARRAYS,
+    NDIMS,
+    STEPS,
     check_arrays,
     check_finite,
     check_returns,
     content_hash,
     episode_returns,
+    offsets_from,
     returns_to_go,
 )
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,17 +40,17 @@ class Episodes:
         step      0 1 2 3 4 | 5 6 7 | 8 ...        offsets = [0, 5, 8, ...], offsets[-1] = N
         episode       0     |   1   | 2 ...
 
-    N counts actions: the observation after the last action of each episode is left out. The arrays are read-only and
-    nobody else's: copies of what was given, or memory maps that come from a loader. `len(episodes)` is E, `episodes[i]`
-    an `Episode`, `episodes[2:5]` are `Episodes` again.
+    N counts actions: the observation after the last action of each episode is left out. The arrays are read-only:
+    copies of the caller's, or memory maps of a loader. `len(episodes)` is E, `episodes[i]` an `Episode`,
+    `episodes[2:5]` are `Episodes` again.
 
     Attributes:
         states: (N, S) float32.
         actions: (N, A) float32.
         rewards: (N,) float32.
         offsets: (E + 1,) int64, first step of each episode, and N.
-        env_spec: the environment that made them. A scale that is called "dataset" is measured on these rewards, that of
-            a part on those of the whole.
+        env_spec: the environment that made them. A scale called "dataset" is measured on these rewards; a part of some
+            episodes has the scale of the whole.
         dataset_ids: where they came from, for results and adapters.
 
     Raises:
@@ -67,9 +67,8 @@ class Episodes:
 
     def __post_init__(self) -> None:
         name = ", ".join(_checked_ids(self.dataset_ids))
-        ndims = {"states": 2, "actions": 2, "rewards": 1, "offsets": 1}
-        arrays = {key: own(getattr(self, key), f"{name}: {key}", ndims[key], ARRAYS[key]) for key in ARRAYS}
-        check_arrays(**arrays, name=name)
+        arrays = {key: own(getattr(self, key), f"{name}: {key}", NDIMS[key], ARRAYS[key]) for key in ARRAYS}
+        check_arrays(arrays, name)
         check_finite(arrays, name)
         self._take(arrays, self.env_spec, tuple(self.dataset_ids))
 
@@ -81,16 +80,16 @@ class Episodes:
         dataset_ids: Sequence[str],
         content_hash: str = "",
     ) -> "Episodes":
-        """Episodes over arrays that nobody else holds, as a loader's memory maps: nothing is copied.
+        """Episodes over arrays that no caller changes, such as a loader's memory maps, without a copy.
 
         Args:
-            arrays: states, actions, rewards and offsets; their numbers are believed to be finite.
+            arrays: states, actions, rewards and offsets; their numbers have to be finite, which is not checked.
             env_spec: the environment.
             dataset_ids: where they came from.
-            content_hash: of these arrays, where it was verified; default: computed when it is asked for.
+            content_hash: of these arrays, if it was verified; default: computed on first use.
         """
         self = object.__new__(cls)
-        check_arrays(**arrays, name=", ".join(dataset_ids))
+        check_arrays(arrays, ", ".join(dataset_ids))
         self._take(arrays, env_spec, tuple(dataset_ids))
         if content_hash:
             self.__dict__["content_hash"] = content_hash
@@ -129,10 +128,10 @@ class Episodes:
     @overload
     def __getitem__(self, index: slice) -> "Episodes": ...
     def __getitem__(self, index: int | slice) -> "Episode | Episodes":
-        """One episode, counted from the end where negative, or a part of them as episodes of their own.
+        """One episode, counted from the end if negative, or the episodes of a slice.
 
         Raises:
-            TransferError: no such episode, or a slice that holds none.
+            TransferError: no such episode, or an empty slice.
         """
         if isinstance(index, slice):
             return self._part(index)
@@ -149,9 +148,9 @@ class Episodes:
         except (TypeError, ValueError) as error:
             raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
         lengths = self.lengths[chosen]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        offsets = offsets_from(lengths)
         steps = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        arrays = {key: getattr(self, key)[steps] for key in ("states", "actions", "rewards")}
+        arrays = {key: getattr(self, key)[steps] for key in STEPS}
         part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
         object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
         return part
@@ -188,10 +187,7 @@ class Episodes:
 
     @functools.cached_property
     def returns_to_go(self) -> FloatArray:
-        """(N,) undiscounted sum of the rewards from this step to the end of its episode.
-
-        Each episode is summed by itself in float64, see `transfer.data.packed.returns_to_go`.
-        """
+        """(N,) undiscounted sum of the rewards from each step to the end of its episode."""
         return returns_to_go(self.rewards, self.offsets)
 
     @functools.cached_property
@@ -200,11 +196,7 @@ class Episodes:
         return content_hash({key: getattr(self, key) for key in ARRAYS})
 
     def quantile(self, q: float) -> float:
-        """The q-quantile (0 to 1) of the episodes' returns.
-
-        Raises:
-            TransferError: q is outside 0 to 1.
-        """
+        """The q-quantile of the episodes' returns. Raises TransferError unless q is between 0 and 1."""
         return float(np.quantile(self.returns, real(q, "the quantile", 0.0, 1.0)))
 
     @classmethod
@@ -228,10 +220,10 @@ class Episodes:
             rewards: (N,) the reward after each action.
             lengths: (E,) actions in each episode; their sum is N.
             env: a Gymnasium id ("Hopper-v5"), an environment, its Gymnasium `EnvSpec`, or an `EnvironmentSpec`.
-            name: how errors, results and adapters call this data.
-            terminations: (N,) in place of lengths, or beside them: whether the task ended an episode after this step.
+            name: of the data, in errors, results and adapters.
+            terminations: (N,) instead of lengths, or beside them: whether the task ended an episode after this step.
                 Steps after the last flag are an episode too.
-            truncations: (N,) whether something else did, as a limit of time.
+            truncations: (N,) whether an episode was cut after this step, as by a time limit.
 
         Raises:
             TransferError: no arrays of real numbers, shapes disagree, a number is not finite, there is no episode or an
@@ -239,55 +231,44 @@ class Episodes:
         """
         _checked_ids((name,))
         vectors, slices = own_states(states, name)
-        packed = {
+        arrays = {
             "states": vectors,
             "actions": own(actions, f"{name}: actions", 2),
             "rewards": own(rewards, f"{name}: rewards", 1),
         }
-        packed["offsets"] = offsets_of(len(packed["rewards"]), lengths, terminations, truncations, name)
-        check_arrays(**packed, name=name)
-        check_finite(packed, name)
-        check_returns(packed["rewards"], packed["offsets"], name)
-        spec = as_spec(
-            env,
-            returns=episode_returns(packed["rewards"], packed["offsets"]),
-            slices=flat(vectors.shape[1]) if slices is None else slices,
-            action_size=packed["actions"].shape[1],
-        )
-        return cls.over(packed, spec, (name,))
+        arrays["offsets"] = offsets_of(len(arrays["rewards"]), lengths, terminations, truncations, name)
+        check_arrays(arrays, name)
+        check_finite(arrays, name)
+        check_returns(arrays["rewards"], arrays["offsets"], name)
+        returns = episode_returns(arrays["rewards"], arrays["offsets"])
+        spec = as_spec(env, returns=returns, slices=slices, action_size=arrays["actions"].shape[1])
+        return cls.over(arrays, spec, (name,))
 
     @classmethod
     def join(cls, parts: Sequence["Episodes"]) -> "Episodes":
         """All episodes of several datasets of one environment, in the order given.
 
         Raises:
-            TransferError: nothing to join, something else than episodes, different state or action sizes, or different
-                environments.
+            TransferError: nothing to join, values that are no episodes, the same episodes twice, other state or action
+                sizes, or other environments.
         """
-        parts = list(parts) if isinstance(parts, list | tuple) else parts
-        if not isinstance(parts, list) or not all(isinstance(part, Episodes) for part in parts):
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, Episodes) for part in parts):
             raise TransferError(f"Episodes.join takes a list of Episodes, got {seen(parts)}")
         if not parts:
             raise TransferError("nothing to join: give at least one dataset")
         for part in parts[1:]:
             check_joinable((parts[0].env_spec, parts[0].dataset_ids), (part.env_spec, part.dataset_ids))
-        sizes = [part.num_steps for part in parts]  # only what is equally long can be equal, and is worth a hash
+        sizes = [part.num_steps for part in parts]  # a hash is computed only for parts of equal length
         alike = [part.content_hash for part in parts if sizes.count(part.num_steps) > 1]
         if len(set(alike)) < len(alike):
             raise TransferError("the same episodes are to be joined twice; their steps would count twice")
-        starts = np.cumsum([0] + [part.num_steps for part in parts])
-        packed = {
-            key: np.concatenate([getattr(part, key) for part in parts]) for key in ("states", "actions", "rewards")
-        }
-        packed["offsets"] = np.concatenate(
-            [p.offsets[:-1] + s for p, s in zip(parts, starts, strict=False)] + [starts[-1:]]
-        )
-        return cls.over(
-            packed, parts[0].env_spec, list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
-        )
+        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in STEPS}
+        arrays["offsets"] = offsets_from(np.concatenate([part.lengths for part in parts]))
+        ids = list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
+        return cls.over(arrays, parts[0].env_spec, ids)
 
     def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
-        """Keeps the episodes as a local Minari dataset, so that every command finds them; see `save_dataset`."""
+        """Saves the episodes as a local Minari dataset, which every command finds; see `save_dataset`."""
         return str(registry.resolve("envs", "save_dataset")(self, dataset_id, overwrite=overwrite))
 
 

@@ -1,9 +1,7 @@
-"""The four arrays that episodes are made of: what must hold of them, and what follows from them.
+"""The four arrays of episodes: what must hold of them, and what follows from them.
 
 Letters: N steps altogether, E episodes, T steps of one of them, S state size, A action size.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -15,7 +13,9 @@ from numpy.typing import NDArray
 
 from transfer.errors import TransferError
 
+STEPS = ("states", "actions", "rewards")
 ARRAYS = {"states": np.float32, "actions": np.float32, "rewards": np.float32, "offsets": np.int64}
+NDIMS = {"states": 2, "actions": 2, "rewards": 1, "offsets": 1}
 _LARGEST = float(np.finfo(np.float32).max)
 _BLOCK = 1 << 20  # numbers that are summed at once
 
@@ -30,6 +30,11 @@ def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
+def offsets_from(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(E + 1,) first step of each episode and N, from the lengths (E,)."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
 def episode_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
     """(E,) sums of the rewards (N,) between the offsets (E + 1,), added up in float64."""
     return np.add.reduceat(rewards, offsets[:-1], dtype=np.float64)
@@ -39,28 +44,27 @@ def returns_to_go(rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> N
     """(N,) undiscounted sum of the rewards (N,) from each step to the end of its episode.
 
     Each episode is summed by itself, from its end, in float64: no reward reaches another episode, and a million small
-    ones lose nothing that float32 would show. Episodes of equal lengths are summed together.
+    rewards lose no precision that float32 shows. Episodes of equal lengths are summed together.
     """
     sums = np.empty(len(rewards), dtype=np.float32)
     lengths = np.diff(offsets)
     for length in np.unique(lengths).tolist():
         starts = offsets[:-1][lengths == length]
-        rows = max(1, _BLOCK // length)
-        for first in range(0, len(starts), rows):
-            steps = starts[first : first + rows, None] + np.arange(length)  # (E', T)
+        count = max(1, _BLOCK // length)
+        for first in range(0, len(starts), count):
+            steps = starts[first : first + count, None] + np.arange(length)  # (E', T)
             backwards = rewards[steps[:, ::-1]].astype(np.float64)
             sums[steps] = np.cumsum(backwards, axis=1)[:, ::-1]
     return sums
 
 
-def check_arrays(states: Any, actions: Any, rewards: Any, offsets: Any, name: str) -> None:
-    """Raises TransferError, naming the dataset, unless the four arrays fit together."""
-    given = dict(states=states, actions=actions, rewards=rewards, offsets=offsets)
-    for (key, array), ndim in zip(given.items(), (2, 2, 1, 1), strict=True):
-        if array.ndim != ndim or array.dtype != ARRAYS[key]:
-            raise TransferError(
-                f"{name}: {key} must be {ndim}-d {np.dtype(ARRAYS[key])}, got {array.ndim}-d {array.dtype}"
-            )
+def check_arrays(arrays: Mapping[str, NDArray[Any]], name: str) -> None:
+    """Raises TransferError, with the name of the dataset, unless the four arrays fit together."""
+    states, actions, rewards, offsets = (arrays[key] for key in ARRAYS)
+    for key, dtype in ARRAYS.items():
+        if arrays[key].ndim != NDIMS[key] or arrays[key].dtype != dtype:
+            got = f"{arrays[key].ndim}-d {arrays[key].dtype}"
+            raise TransferError(f"{name}: {key} must be {NDIMS[key]}-d {np.dtype(dtype)}, got {got}")
     if len(offsets) < 2:
         raise TransferError(f"{name}: no episode in it; at least one is needed")
     lengths = np.diff(offsets)
@@ -79,14 +83,14 @@ def check_arrays(states: Any, actions: Any, rewards: Any, offsets: Any, name: st
 
 
 def first_not_finite(values: NDArray[Any]) -> int | None:
-    """The first step of an array (N, ...) with a NaN or an infinity, None where there is none."""
+    """The first step of an array (N, ...) with a NaN or an infinity, None if all are finite."""
     finite = np.isfinite(values)
     return None if finite.all() else int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
 
 
 def check_finite(arrays: Mapping[str, NDArray[Any]], name: str) -> None:
-    """Raises TransferError, naming dataset, array and episode, if a number is NaN or infinite."""
-    for key in ("states", "actions", "rewards"):
+    """Raises TransferError, with dataset, array and episode, if a number is NaN or infinite."""
+    for key in STEPS:
         step = first_not_finite(arrays[key])
         if step is not None:
             episode = int(np.searchsorted(arrays["offsets"], step, side="right")) - 1
@@ -97,7 +101,7 @@ def check_finite(arrays: Mapping[str, NDArray[Any]], name: str) -> None:
 
 
 def check_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64], name: str) -> None:
-    """Raises TransferError, naming the dataset, if the rewards (N,) of an episode add up to more than float32 holds."""
+    """Raises TransferError, with the name of the dataset, if the rewards (N,) of an episode exceed float32 in sum."""
     longest = int(np.diff(offsets).max())
     largest = max(float(rewards.max()), -float(rewards.min()))
     if largest * longest <= _LARGEST:

@@ -19,20 +19,20 @@ class WindowSampler:
     """Draws windows uniformly over all (episode, first step) pairs, as CORL's `dt.py` does.
 
     A window near the end of its episode is shorter and padded on the right with zeros. Which windows a batch holds is a
-    function of (seed, step) alone, so a resumed run sees the batches of an unbroken one.
+    function of (seed, step) alone, so a resumed run draws the batches of an uninterrupted one.
 
-    The T steps of a window lie one after another in the packed arrays, so a batch is one gather of B long rows from an
-    overlapping view of each array: nothing is copied beforehand, and a memory map stays one.
+    The T steps of a window are adjacent in the packed arrays, so a batch is one gather of B windows from an overlapping
+    view of each array: nothing is copied beforehand, and a memory map stays one.
 
     Args:
         episodes: the data.
         context: T, steps per window.
         batch_size: B.
         seed: of the draws.
-        device: where the data lie and batches are gathered.
+        device: of the data and the batches.
 
     Raises:
-        TransferError: no steps, no rows, or a context that no episode fills.
+        TransferError: a value of another type or size, or a context that no episode fills.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class WindowSampler:
         self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
         arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
         self._views = [self._view(array) for array in arrays]
-        self._last = self._steps - self.context  # where the last window begins
+        self._last = self._steps - self.context  # first step of the last window
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
-        """Every window of T rows of an array (N, S), as (N - T + 1, T * S) over the same memory."""
-        rows = torch.from_numpy(np.asarray(_Lent(np.ascontiguousarray(array)))).to(self.device)
-        size = rows.shape[1]
-        return rows.as_strided((len(rows) - self.context + 1, self.context * size), (size, 1))
+        """Every window of T steps of an array (N, S), as (N - T + 1, T * S) over the same memory."""
+        data = torch.from_numpy(np.asarray(_Lent(np.ascontiguousarray(array)))).to(self.device)
+        size = data.shape[1]
+        return data.as_strided((len(data) - self.context + 1, self.context * size), (size, 1))
 
     def starts(self, step: int) -> Tensor:
         """First steps (B,) of the windows of one batch. Raises TransferError unless the step is a whole number."""
@@ -66,21 +66,21 @@ class WindowSampler:
         return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
 
     def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
-        """The batch of one training step, or one of several equal blocks of its rows.
+        """The batch of one training step, or one of several equal blocks of its windows.
 
         Raises:
-            TransferError: the rows cannot be shared equally, or there is no such block.
+            TransferError: the windows cannot be shared equally, or there is no such block.
         """
         block, blocks = whole(block, "block"), whole(blocks, "blocks", 1)
-        rows, left = divmod(self.batch_size, blocks)
+        count, left = divmod(self.batch_size, blocks)
         if left or not 0 <= block < blocks:
-            raise TransferError(f"a batch of {self.batch_size} rows has no block {block} of {blocks} equal ones.")
-        return self.windows(self.starts(step)[block * rows : (block + 1) * rows])
+            raise TransferError(f"a batch of {self.batch_size} windows has no block {block} of {blocks} equal ones.")
+        return self.windows(self.starts(step)[block * count : (block + 1) * count])
 
     def windows(self, starts: Tensor) -> Batch:
         """Windows that begin at given steps (B,) of the packed data.
 
-        What is padded is known from the small arrays on the host, so a device is never waited for.
+        Padding is computed from small arrays on the host, without a synchronisation with the device.
 
         Raises:
             TransferError: not one axis of whole numbers, or a step that is not in the data.
@@ -92,8 +92,8 @@ class WindowSampler:
         times = (self._time[first][:, None] + steps) * mask
         index = torch.from_numpy(first.clip(max=self._last)).to(self.device, non_blocking=True)
         real = None if mask.all() else torch.from_numpy(mask[..., None].astype(np.float32)).to(self.device)
-        late = [(int(row), self._last - int(first[row])) for row in np.flatnonzero(first > self._last)]
-        states, actions, returns = (self._rows(view, index, late, real) for view in self._views)
+        late = [(int(at), self._last - int(first[at])) for at in np.flatnonzero(first > self._last)]
+        states, actions, returns = (self._gather(view, index, late, real) for view in self._views)
         return Batch(
             states=states,
             actions=actions,
@@ -102,29 +102,29 @@ class WindowSampler:
             mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
         )
 
-    def _rows(self, view: Tensor, index: Tensor, late: list[tuple[int, int]], real: Tensor | None) -> Tensor:
-        """(B, T, S) windows of a view times `real` (B, T, 1); `late` rows would run over the end of the data."""
-        rows = view.index_select(0, index).view(len(index), self.context, -1)
-        for row, steps in late:  # taken from the last window instead, and moved to the front
-            rows[row] = rows[row].roll(steps, 0)
-        return rows if real is None else rows.mul_(real)
+    def _gather(self, view: Tensor, index: Tensor, late: list[tuple[int, int]], real: Tensor | None) -> Tensor:
+        """(B, T, S) windows of a view times `real` (B, T, 1); `late` windows would run over the end of the data."""
+        windows = view.index_select(0, index).view(len(index), self.context, -1)
+        for at, steps in late:  # the last window holds their steps; they are moved to its front
+            windows[at] = windows[at].roll(steps, 0)
+        return windows if real is None else windows.mul_(real)
 
 
 class _Lent:
-    """The memory of an array that may be read-only, as torch takes it without a warning; nothing here writes to it."""
+    """The memory of an array that may be read-only, without torch's warning of that; nothing here writes to it."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:
-        self.array = array  # kept, as long as anybody looks at its memory
+        self.array = array  # keeps the memory alive
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 def check_context(episodes: Episodes, context: int, key: str = "context") -> None:
-    """Raises TransferError if every episode is shorter than a window: what evaluation sees would never be trained.
+    """Raises TransferError if every episode is shorter than a window: full windows occur in evaluation, untrained.
 
     Args:
         episodes: the data.
         context: T.
-        key: what the setting is called where it was made, as "adapt.context".
+        key: name of the setting, as "adapt.context".
     """
     longest = int(episodes.lengths.max())
     if longest < context:
