@@ -109,7 +109,7 @@ def update(
     (loss / count).backward()
     loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
     add_up([loss, *(p.grad for p in trained if p.grad is not None)])
-    norm = nn.utils.clip_grad_norm_(trained, 1.001 * config.clip)
+    norm = nn.utils.clip_grad_norm_(trained, config.clip)
     for group in optimizer.param_groups:
         group["lr"] = config.rate(step)
     optimizer.step()
