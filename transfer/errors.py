@@ -1,4 +1,4 @@
-"""One error type for everything a user can put right, and the wording they share."""
+"""The errors that a user can put right, and the wording they share."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ class TransferError(Exception):
 
 
 class NotAtHand(TransferError):
-    """An environment that cannot be built here, or must not be; what needs none works all the same."""
+    """An environment that cannot be built here, or must not be; training and saving need none."""
 
 
 def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> TransferError:
@@ -35,17 +35,7 @@ def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> T
 
 
 def check_type(value: object, kind: type[T], name: str, hint: str = "") -> T:
-    """The value, where it is of a kind.
-
-    Args:
-        value: as a caller gave it.
-        kind: what it has to be an instance of.
-        name: of the argument.
-        hint: how to get one, as a sentence.
-
-    Raises:
-        TransferError: it is something else.
-    """
+    """The argument called `name`. Raises TransferError, which ends in `hint`, unless it is an instance of `kind`."""
     if isinstance(value, kind):
         return value
     raise TransferError(

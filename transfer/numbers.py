@@ -1,7 +1,7 @@
-"""Numbers that a caller gives, as plain Python numbers: the one gate for every setting.
+"""Settings that a caller gives, as plain Python numbers and truth values.
 
-NumPy's numbers, and arrays or tensors of no dimension, are taken for what they hold, so that a setting computed with
-NumPy is stored, compared and written as if it had been typed. What is no number is refused by the name of the setting.
+Numbers of NumPy, and arrays or tensors of no dimension, become what they hold, so a setting computed with NumPy is
+stored, compared and written as if it had been typed. Everything else is refused by the name of the setting.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from transfer.errors import TransferError
 
-# Largest sizes that settings may have: far above what is of use, below what never ends or exhausts any memory.
+# Upper bounds of settings: far above useful values, below those that never end or exhaust any memory.
 MOST_STEPS = 10**9
 MOST_BATCH = 10**6
 MOST_CONTEXT = 10**5
@@ -32,19 +32,14 @@ def whole(value: object, name: str, least: int | None = None, most: int | None =
 
     Args:
         value: as the caller gave it.
-        name: what the caller called it, for the message.
+        name: of the setting, for the message.
         least: smallest value allowed.
         most: largest value allowed.
 
     Raises:
         TransferError: text, a truth value, a fraction, NaN, an infinity, or a number outside the bounds.
     """
-    number = _number(value)
-    if number is None or not math.isfinite(number) or number != int(number):
-        raise TransferError(f"{name}={seen(value)}{_kind(value)}: a whole number is needed{_range(least, most)}.")
-    number = int(number)
-    _check_range(number, value, name, least, most)
-    return number
+    return int(_checked(value, name, "a whole number", {"at least": least, "at most": most}))
 
 
 def real(
@@ -59,7 +54,7 @@ def real(
 
     Args:
         value: as the caller gave it.
-        name: what the caller called it, for the message.
+        name: of the setting, for the message.
         least: smallest value allowed.
         most: largest value allowed.
         above: the value must be larger than this.
@@ -68,33 +63,29 @@ def real(
     Raises:
         TransferError: text, a truth value, NaN, an infinity, or a number outside the bounds.
     """
-    number = _number(value)
-    if number is None or not math.isfinite(number):
-        wanted = _range(least, most, above, below)
-        raise TransferError(f"{name}={seen(value)}{_kind(value)}: a finite number is needed{wanted}.")
-    _check_range(number, value, name, least, most, above, below)
-    return float(number)
+    bounds = {"at least": least, "at most": most, "above": above, "below": below}
+    return float(_checked(value, name, "a finite number", bounds))
 
 
 def flag(value: object, name: str) -> bool:
     """A truth value of Python or NumPy. Raises TransferError for anything else, numbers and text too."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    raise TransferError(f"{name}={seen(value)}{_kind(value)}: True or False is needed.")
+    raise TransferError(f"{_given(name, value)}: True or False is needed.")
 
 
 def seen(value: object, most: int = 60) -> str:
-    """A value as a message shows it: its `repr`, cut short; the name of its type where it has none."""
+    """A value as a message shows it: its `repr` of at most `most` characters, or its type where `repr` fails."""
     try:
         text = repr(value.item() if isinstance(value, np.generic) else value)
-    except Exception:  # a value of any type gets here, and its repr may do anything
+    except Exception:  # the repr of a caller's class may raise anything
         text = f"a {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words a person reads at a glance: 8 s, 3 min 5 s, 2 h 10 min."""
+    """Seconds in words: 8 s, 3 min 5 s, 2 h 10 min."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -104,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 def _number(value: Any) -> Any:
-    """The Python number that a value holds; None where it holds none. Infinity stands for what no float reaches."""
+    """The Python number that a value holds, or None; infinity for a number beyond every float."""
     if isinstance(value, (np.ndarray, np.generic)):
         if isinstance(value, np.ma.MaskedArray) or value.dtype.kind not in "iuf" or value.ndim:
             return None
@@ -123,38 +114,21 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, int) else as_float
 
 
-def _kind(value: object) -> str:
-    """Says what a value is where its `repr` could be mistaken for a number."""
-    return " is text" if isinstance(value, str) else ""
+def _given(name: str, value: object) -> str:
+    """The setting and its value; says of text that it is text, whose `repr` could be mistaken for a number."""
+    return f"{name}={seen(value)}{' is text' if isinstance(value, str) else ''}"
 
 
-def _check_range(
-    number: float,
-    value: object,
-    name: str,
-    least: float | None,
-    most: float | None,
-    above: float | None = None,
-    below: float | None = None,
-) -> None:
-    low = (least is not None and number < least) or (above is not None and number <= above)
-    high = (most is not None and number > most) or (below is not None and number >= below)
-    if low or high:
-        raise TransferError(
-            f"{name}={seen(value)} is too {'small' if low else 'large'}: {_wanted(least, most, above, below)}."
-        )
-
-
-def _wanted(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
-    """The bounds in words, as "at least 1, at most 10"."""
-    bounds = {"at least": least, "at most": most, "above": above, "below": below}
-    return ", ".join(f"{word} {_plain(bound)}" for word, bound in bounds.items() if bound is not None)
-
-
-def _range(least: float | None, most: float | None, above: float | None = None, below: float | None = None) -> str:
-    wanted = _wanted(least, most, above, below)
-    return f", {wanted}" if wanted else ""
-
-
-def _plain(bound: float) -> str:
-    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+def _checked(value: object, name: str, needed: str, bounds: dict[str, float | None]) -> Any:
+    """The number that a value holds. Raises TransferError unless it is as needed and within the bounds."""
+    number = _number(value)
+    limits = {word: bound for word, bound in bounds.items() if bound is not None}
+    sound = number is not None and math.isfinite(number) and (needed != "a whole number" or number == int(number))
+    low = sound and (number < limits.get("at least", number) or number <= limits.get("above", -math.inf))
+    high = sound and (number > limits.get("at most", number) or number >= limits.get("below", math.inf))
+    if sound and not low and not high:
+        return number
+    wanted = ", ".join(f"{word} {b:,}" if isinstance(b, int) else f"{word} {b:g}" for word, b in limits.items())
+    if sound:
+        raise TransferError(f"{name}={seen(value)} is too {'small' if low else 'large'}: {wanted}.")
+    raise TransferError(f"{_given(name, value)}: {needed} is needed{', ' + wanted if wanted else ''}.")

@@ -1,8 +1,7 @@
-"""Names of the kinds of parts, and where their classes live.
+"""Kinds of parts by name, and where their classes live.
 
 Modules are named as strings and imported on the first use, so the core depends on none of them (as Gymnasium's entry
-points do). `register` adds a kind of your own. "envs" has what the core asks the table of environments, and where
-datasets are saved.
+points do). `register` adds a kind of your own. "envs" holds the functions of that folder which the core calls.
 """
 
 from __future__ import annotations
@@ -56,13 +55,13 @@ def register(part: str, kind: str, target: str) -> None:
 
 
 def check(part: str, kind: str) -> None:
-    """Raise TransferError when no such kind is registered."""
+    """Raise TransferError unless the kind is registered."""
     if not isinstance(kind, str) or kind not in _KINDS[part]:
         raise unknown(f"{part} kind", kind, _KINDS[part])
 
 
 def resolve(part: str, kind: str) -> Any:
-    """The class registered for a kind of part."""
+    """The class registered for a kind of part. Raises TransferError for an unknown kind."""
     check(part, kind)
     module, name = _KINDS[part][kind].split(":")
     return getattr(importlib.import_module(module), name)

@@ -1,8 +1,8 @@
-"""Copies of modules to act with: what is trained, swapped or set to another mode meanwhile does not reach them."""
+"""Copies of modules, which training, swapping parts or setting modes of the original does not reach."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -14,67 +14,47 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def snapshot(module: Module) -> Module:
-    """See `snapshots`."""
-    return snapshots([module])[0]
+    """A frozen copy of a module in eval mode with tensors of its own; what is shared inside is copied once.
 
-
-def snapshots(modules: Sequence[Module]) -> list[Module]:
-    """Twins of modules, in eval mode, with tensors of their own; what several of them share is copied once.
-
-    Everything else is the original's: hooks and whatever they remember, tokenizers, settings. Half precision becomes
-    float32, or all is float64 where a parameter is: numbers of other precision do not multiply.
+    Hooks and what they remember, tokenizers and settings are shared with the original. Half precision becomes float32,
+    or everything float64 where a parameter is float64: products need one dtype.
     """
-    double = any(p.dtype == torch.float64 for module in modules for p in module.parameters())
-    copies = _Copies(torch.float64 if double else torch.float32)
+    wide = torch.float64 if any(p.dtype == torch.float64 for p in module.parameters()) else torch.float32
+
+    def copied(tensor: Tensor) -> Tensor:
+        narrow = tensor.is_floating_point() and tensor.element_size() < wide.itemsize
+        return tensor.detach().to(wide if narrow else tensor.dtype, copy=True)
+
     with isolated(), torch.no_grad():
-        return [copies.module(module) for module in modules]
+        twin: Module = _twin(module, copied, {})
+    return twin
 
 
 def lent(module: Module) -> Module:
-    """A twin of a module over the same tensors, frozen and in eval mode; what is set on it is not set on the other."""
-    return _Lent(torch.float32).module(module)
+    """A frozen copy of a module in eval mode over the same tensors: modes and attributes are its own."""
+    twin: Module = _twin(module, lambda x: x.detach().clone() if x.is_inference() else x.detach(), {})
+    return twin
 
 
-class _Copies:
-    """Of modules and tensors, by the id of the original."""
+def _twin(x: Any, tensor: Callable[[Tensor], Tensor], made: dict[int, Any]) -> Any:
+    """Copies of modules, parameters and buffers, in lists too (a recurrent layer keeps one), else the same object.
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.made: dict[int, Any] = {}
-
-    def module(self, module: Module) -> Module:
-        if id(module) not in self.made:
-            twin = self.made[id(module)] = object.__new__(type(module))
-            vars(twin).update(vars(module), training=False)
-            for name, one in vars(module).items():
-                if type(one) in (list, tuple, dict):  # hooks are in dictionaries of another type
-                    vars(twin)[name] = self.value(one)
-            for kind in ("_parameters", "_modules"):
-                vars(twin)[kind] = {name: self.value(one) for name, one in vars(module)[kind].items()}
-            twin._buffers = {name: one if one is None else self.tensor(one) for name, one in module._buffers.items()}
-        twin_of: Module = self.made[id(module)]
-        return twin_of
-
-    def value(self, x: Any) -> Any:
-        """Copies of modules and parameters, in lists too (a recurrent layer keeps one), else the same."""
-        if isinstance(x, nn.Module):
-            return self.module(x)
-        if isinstance(x, nn.Parameter):
-            return nn.Parameter(self.tensor(x), requires_grad=False)
-        if type(x) in (list, tuple):
-            return type(x)(map(self.value, x))
-        return {key: self.value(one) for key, one in x.items()} if type(x) is dict else x
-
-    def tensor(self, tensor: Tensor) -> Tensor:
-        if id(tensor) not in self.made:
-            narrow = tensor.is_floating_point() and tensor.element_size() < self.dtype.itemsize
-            self.made[id(tensor)] = tensor.detach().to(self.dtype if narrow else tensor.dtype, copy=True)
-        copied: Tensor = self.made[id(tensor)]
-        return copied
-
-
-class _Lent(_Copies):
-    """Twins whose tensors are the original's."""
-
-    def tensor(self, tensor: Tensor) -> Tensor:
-        return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
+    Args:
+        x: the original.
+        tensor: makes the tensor of the copy.
+        made: copies by the id of the original.
+    """
+    if type(x) in (list, tuple):
+        return type(x)(_twin(one, tensor, made) for one in x)
+    if type(x) is dict:  # hooks are in dictionaries of another type
+        return {key: _twin(one, tensor, made) for key, one in x.items()}
+    if id(x) not in made and isinstance(x, nn.Parameter):
+        made[id(x)] = nn.Parameter(tensor(x), requires_grad=False)
+    elif id(x) not in made and isinstance(x, nn.Module):
+        twin = made[id(x)] = object.__new__(type(x))
+        vars(twin).update({name: _twin(one, tensor, made) for name, one in vars(x).items()}, training=False)
+        for name, one in x._buffers.items():
+            if one is not None and id(one) not in made:
+                made[id(one)] = tensor(one)
+            twin._buffers[name] = made.get(id(one))
+    return made.get(id(x), x)

@@ -22,7 +22,7 @@ from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.storage.fingerprints import fingerprint
-from transfer.storage.snapshot import snapshot, snapshots
+from transfer.storage.snapshot import snapshot
 
 MakeModel = Callable[..., TransferModel]
 MakeBatch = Callable[..., Batch]
@@ -30,7 +30,7 @@ MakeBatch = Callable[..., Batch]
 
 def test_twins_have_tensors_of_their_own_and_share_what_is_shared(make_model: MakeModel) -> None:
     model = make_model().train()
-    one, other = snapshots([model, TransferModel(model.trunk, model.adapter)])
+    one, other = snapshot(nn.ModuleList([model, TransferModel(model.trunk, model.adapter)]))
     assert one.trunk is other.trunk and one.adapter is other.adapter and one is not other
     assert fingerprint(one) == fingerprint(model) and not any(m.training for m in one.modules())
     assert all(m.training for m in model.modules())
