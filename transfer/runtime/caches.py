@@ -1,4 +1,4 @@
-"""The folder for what can be made again, and whether anybody else could have put something there."""
+"""The cache folder, and whether another user could have written to a file or folder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 def cache_root() -> Path:
-    """$XDG_CACHE_HOME/embedding-swap, by default ~/.cache/embedding-swap; for a user without a home one in TMPDIR.
+    """$XDG_CACHE_HOME/embedding-swap, by default ~/.cache/embedding-swap; in TMPDIR for a user without a home folder.
 
-    It need not exist, and others may write to it: see `distrust`.
+    It need not exist, and others may be able to write to it: see `distrust`.
     """
     chosen = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(chosen):  # the specification says that others are to be passed over
+    if os.path.isabs(chosen):  # the specification says to ignore relative paths
         return Path(chosen) / NAME
     try:
         home = Path.home()
-    except RuntimeError:  # no HOME, and this user is not in the system's list, as in many containers
+    except RuntimeError:  # no HOME, and no entry for this user in the system's list, as in many containers
         return _homeless()
     return home / ".cache" / NAME if home.is_absolute() else _homeless()
 
@@ -37,10 +37,9 @@ def _homeless() -> Path:
 
 
 def distrust(path: Path) -> str:
-    """Why somebody else could have put or changed what is at a path; "" where nobody but the administrator could.
+    """Why another user, except the administrator, could have written a file or folder; "" where none could.
 
-    Args:
-        path: a file or folder; of a link both ends count.
+    Of a link both ends are examined.
     """
     if not hasattr(os, "geteuid"):  # not a POSIX system
         return ""
@@ -53,31 +52,10 @@ def distrust(path: Path) -> str:
 
 
 def own_folder(path: Path) -> str:
-    """Make a folder that only this user can write to, where there is none; the answer is why it is not such a one.
-
-    "" says that it is.
-    """
+    """Make a folder that only this user can write to; returns why it is not such a folder, "" where it is."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         return distrust(path)
     except OSError as error:
         return f"it cannot be made: {error.strerror or error}"
-
-
-def keep(path: Path, content: bytes) -> None:
-    """Write a file into an own folder; a process that is killed meanwhile leaves no half of it under this name.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:20]}-", delete=False) as stream:
-        temporary = Path(stream.name)  # nobody else may read it, as `tempfile` makes it
-        try:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())  # a rename can reach the disk before the content, and power can fail
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise

@@ -1,7 +1,7 @@
-"""The library of the kernels: compiled by the machine's own compiler, kept for the next process, loaded.
+"""Compiles the kernels with the machine's own compiler, caches the library for the next process, and loads it.
 
-A library may do whatever its user may, and one that was cut short kills the process that uses it. So one that was kept
-is loaded only from a file and folder that nobody else may write to, and only if it has the hash that is in its name.
+Loaded code may do whatever its user may, and a truncated library crashes the process. So a cached library is loaded
+only when no other user may write to its file and folder, and only when it has the hash in its name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from transfer.runtime.caches import cache_root, distrust, keep, own_folder
+from transfer.runtime.caches import cache_root, distrust, own_folder
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-shared", "-fPIC")
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def load() -> ctypes.CDLL:
-    """The kernels of these sources for this processor, compiled unless an earlier process of this user has done it.
+    """The kernels for this processor, compiled unless they are cached.
 
     Raises:
         OSError, ValueError, subprocess.SubprocessError: they cannot be compiled or loaded.
@@ -34,27 +34,24 @@ def load() -> ctypes.CDLL:
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     folder, key = cache_root(), _key(compiler)
     problem = own_folder(folder)
-    if not problem and (kept := _kept(folder, key)) is not None:
+    if not problem and (cached := _cached(folder, key)) is not None:
         with suppress(OSError):  # made on another machine with the same home folder
-            return ctypes.CDLL(str(kept))
+            return ctypes.CDLL(str(cached))
     with tempfile.TemporaryDirectory() as scratch:
         made = _compile(compiler, Path(scratch))
         if not problem:
             try:
-                return ctypes.CDLL(str(_keep(folder, key, made.read_bytes())))
+                return ctypes.CDLL(str(_keep(folder, key, made)))
             except OSError as error:
                 problem = error.strerror or str(error)
-        log.warning("every process compiles the C kernels anew, because %s cannot keep them: %s", folder, problem)
+        log.warning("every process compiles the C kernels again: they cannot be cached in %s: %s", folder, problem)
         return ctypes.CDLL(str(made))
 
 
 def _key(compiler: list[str]) -> str:
-    """What tells libraries apart: sources, command, and processor."""
-    key = hashlib.sha256()
-    sources = (path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]")))
-    for part in (*sources, *map(str.encode, (*compiler, *FLAGS, _processor()))):
-        key.update(part)
-    return key.hexdigest()[:16]
+    """Hash of sources, command and processor."""
+    sources = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]")))
+    return hashlib.sha256(sources + "".join((*compiler, *FLAGS, _processor())).encode()).hexdigest()[:16]
 
 
 def _compile(compiler: list[str], scratch: Path) -> Path:
@@ -65,19 +62,23 @@ def _compile(compiler: list[str], scratch: Path) -> Path:
     return made
 
 
-def _keep(folder: Path, key: str, library: bytes) -> Path:
-    """Write a library under a name that holds its hash."""
-    path = folder / f"kernels-{key}-{hashlib.sha256(library).hexdigest()[:32]}.so"
-    keep(path, library)
-    return path
+def _keep(folder: Path, key: str, library: Path) -> Path:
+    """Cache a library, readable by this user alone, under a name that holds its hash."""
+    content = library.read_bytes()
+    path = folder / f"kernels-{key}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # a killed process leaves no half of it under that name
+        new = Path(scratch) / path.name
+        new.touch(mode=0o600)
+        new.write_bytes(content)
+        return new.replace(path)
 
 
-def _kept(folder: Path, key: str) -> Path | None:
-    """A whole library that this user has kept; one that is not whole is removed."""
+def _cached(folder: Path, key: str) -> Path | None:
+    """A library of this user with the hash in its name; others of that name are removed."""
     for path in sorted(folder.glob(f"kernels-{key}-*.so")):
         with suppress(OSError):
             if path.is_symlink() or not path.is_file() or distrust(path):
-                log.warning("%s is passed over: %s", path, distrust(path) or "it is no file of its own")
+                log.warning("%s is not loaded: %s", path, distrust(path) or "it is not a regular file")
                 continue
             found = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
             if path.stem.endswith(f"-{found}"):
@@ -87,7 +88,7 @@ def _kept(folder: Path, key: str) -> Path | None:
 
 
 def _processor() -> str:
-    """What tells processors apart that share a home folder: a library for one may not run on another."""
+    """Kind and features of the processor: machines that share a home folder may need different libraries."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
