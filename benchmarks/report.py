@@ -21,7 +21,7 @@ from transfer.recipes.reports.canvas import save_png
 from transfer.recipes.reports.plots import FROZEN
 from transfer.recipes.reports.tables.csv_lines import dump_lines
 from transfer.recipes.runs.versions import versions
-from transfer.runtime.devices import best_precision, kernels
+from transfer.runtime.devices import best_precision, kernel_backend
 from transfer.storage.files import write_text
 
 
@@ -93,7 +93,7 @@ def facts(threads: int, quick: bool) -> dict[str, Any]:
         "threads": threads,
         "quick": quick,
         "precision": str(best_precision(torch.device("cpu"))).removeprefix("torch."),
-        "kernels": kernels(),
+        "kernels": kernel_backend(),
         "commit": commit(),
         "versions": ", ".join(f"{name} {one}" for name, one in packages.items()),
     }

@@ -73,14 +73,14 @@ def run(
     from transfer.recipes.settings.config import load_config
     from transfer.recipes.settings.own_modules import import_named
     from transfer.recipes.settings.presets import run_folder
-    from transfer.runtime.distributed import connected, first_process_first, rank
+    from transfer.runtime.distributed import connected, rank, rank_0_first
 
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
     if options["seeds"] is not None:
         options["seeds"] = seeds(options["seeds"])
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     with connected():
-        with first_process_first():  # of a mistake only the first one tells
+        with rank_0_first():  # of a mistake only the first one tells
             config = load_config(preset_or_toml, [*sets, *given], quick)
             import_named(config, preset_or_toml)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")

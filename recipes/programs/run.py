@@ -34,7 +34,7 @@ from transfer.recipes.runs.prepare import Job, Say, prepare
 from transfer.recipes.runs.results import TrunkFate
 from transfer.recipes.settings.config import RunConfig, training
 from transfer.recipes.settings.pretrained import find_trunk
-from transfer.runtime.distributed import first_process_first, rank, wait
+from transfer.runtime.distributed import rank, rank_0_first, wait
 from transfer.storage.fingerprints import fingerprint
 
 
@@ -58,7 +58,7 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
         existing = folder.is_dir()
         if rank() == 0 and existing:
             stack.enter_context(held(folder))
-        with first_process_first():  # the others find the data made and packed, and the folder claimed
+        with rank_0_first():  # the others find the data made and packed, and the folder claimed
             job = prepare(config, folder, resume or rank() > 0, say)
         if rank() == 0 and not existing:
             stack.enter_context(held(folder))

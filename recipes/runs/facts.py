@@ -18,7 +18,7 @@ from transfer.recipes.runs.results import FORMAT, Played, Probe, Results, Timing
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.schema import built
-from transfer.runtime.devices import find_precision, kernels
+from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import size
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
@@ -87,7 +87,7 @@ def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: flo
         threads=torch.get_num_threads(),
         processes=size(),
         precision=str(precision_of(config, device)).removeprefix("torch."),
-        kernels=kernels(),
+        kernels=kernel_backend(),
     )
 
 

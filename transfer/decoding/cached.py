@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transfer.errors import TransferError
 from transfer.models.trunk import Gains, Trunk
-from transfer.runtime.process import acting
+from transfer.runtime.process import inference_only
 
 PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
 
@@ -69,7 +69,7 @@ class CachedDecoder:
         self.tokens = self.tokens[rows]
         self.cache = None if self.cache is None else self.cache.select(rows)
 
-    @acting
+    @inference_only
     def _cacheable(self) -> bool:
         """Whether a short sequence comes out the same in pieces, each behind a cache, as in one."""
         weight = self.trunk.ln_in.weight

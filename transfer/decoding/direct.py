@@ -6,7 +6,7 @@ from torch import Tensor
 
 from transfer.models.acting import Step
 from transfer.models.mlp import MLPPolicy
-from transfer.runtime.process import acting
+from transfer.runtime.process import inference_only
 from transfer.storage.snapshot import snapshot
 
 
@@ -23,7 +23,7 @@ class DirectPlanner:
         self.model = snapshot(model)
         self.range, self.scale = self.model.scales.action_range(), self.model.scales.return_scale()
 
-    @acting
+    @inference_only
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A)."""
         dtype = self.model.out.weight.dtype

@@ -15,7 +15,7 @@ from transfer.errors import unknown
 from transfer.models.acting import Planner, PolicyModel, Step
 from transfer.models.sequence_model import TransferModel
 from transfer.numbers import MOST_ENVS, whole
-from transfer.runtime.process import acting
+from transfer.runtime.process import inference_only
 from transfer.storage.snapshot import snapshot
 
 DECODES = ("autoregressive", "parallel")
@@ -30,7 +30,7 @@ def check_decode(decode: object) -> str:
     return decode
 
 
-@acting
+@inference_only
 def make_planner(model: PolicyModel, envs: int, decode: str = "autoregressive") -> Planner:
     """The planner of a model for E environments, which begin an episode each.
 
@@ -81,7 +81,7 @@ class TokenPlanner:
             return self._in_parallel
         return native_choice(self.decoder, self.action) or self._one_by_one
 
-    @acting
+    @inference_only
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A)."""
         if self.history.full:
@@ -114,7 +114,7 @@ class TokenPlanner:
         values: Tensor = self.action.predict(hidden)
         return values
 
-    @acting
+    @inference_only
     def select(self, rows: Tensor) -> None:
         """Go on with the environments of some indices, (R,) int64; one may come several times."""
         self.history.select(rows)

@@ -16,7 +16,7 @@ from transfer.decoding.planner import check_decode, make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.targets import return_to_ask
 from transfer.models.acting import PolicyModel, Step, check_model
-from transfer.runtime.process import acting
+from transfer.runtime.process import inference_only
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Policy:
     def _refused(self, why: str) -> TransferError:
         return TransferError(f"'{self._spec.name}', step {self._time}: {why}")
 
-    @acting
+    @inference_only
     def _choose(self, state: NDArray[np.float32], to_go: float) -> NDArray[np.float32]:
         """The action (A,) in a state (S,), for a return to go."""
         device = self._device

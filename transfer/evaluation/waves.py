@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transfer.data.environment.answers import first_infinite, misshapen
 from transfer.evaluation.slots import Slot, Task
 from transfer.models.acting import Planner, Step
-from transfer.runtime.process import acting, isolated
+from transfer.runtime.process import inference_only, isolated
 
 SAMPLED = 10  # every so many steps the actions are kept
 
@@ -62,7 +62,7 @@ class Wave:
         with isolated():
             self.states = self._gather([slot.reset(int(seed)) for slot, seed in zip(slots, seeds, strict=True)])
 
-    @acting
+    @inference_only
     def act(self) -> NDArray[np.float32]:
         """Actions (E, A) for the episodes that go on."""
         if self.left is not None:

@@ -1,1 +1,1 @@
-"""What the machine gives: layers, kernels, memory, processes, devices and random numbers."""
+"""Layers, C kernels, memory, processes, devices and random numbers."""

@@ -1,4 +1,4 @@
-"""Where and how precisely a model computes: names as users write them."""
+"""Devices and precisions by the names that users write."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device that "auto", "cpu", "cuda" or "cuda:1" means here.
+    """The device that "auto", "cpu", "cuda" or "cuda:1" means on this machine.
 
     Raises:
         TransferError: an unknown kind, or one that this machine does not have.
     """
     wanted = str(name) if isinstance(name, torch.device) else name
-    if isinstance(wanted, str) and wanted == "auto":  # NumPy's arrays compare item by item
+    if isinstance(wanted, str) and wanted == "auto":  # arrays of NumPy compare element by element
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if isinstance(wanted, str) and wanted.startswith("gpu"):  # by its letters it is closest to cpu
+    if isinstance(wanted, str) and wanted.startswith("gpu"):  # by spelling, the closest known name is cpu
         meant = wanted.replace("gpu", "cuda", 1)
         raise TransferError(f"unknown device {seen(wanted)}. Did you mean {seen(meant)}? Known: {', '.join(DEVICES)}.")
     if not isinstance(wanted, str) or wanted.partition(":")[0] not in DEVICES:
@@ -32,13 +32,13 @@ def find_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise TransferError(
-            f"device '{wanted}' is not to be had here: {reason}. Try device auto, as in --device auto."
+            f"device '{wanted}' is not available: {reason}. Try device auto, as in --device auto."
         ) from error
     return device
 
 
-def kernels() -> str:
-    """What computes attention and decoding on a CPU: "C" or "PyTorch"."""
+def kernel_backend() -> str:
+    """Whether "C" or "PyTorch" computes attention and decoding on a CPU."""
     return "PyTorch" if native.library() is None else "C"
 
 
@@ -51,7 +51,7 @@ def best_precision(device: torch.device) -> torch.dtype:
 
 
 def find_precision(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype of a trunk's products that "auto" (or None), "float32", "bfloat16" or the dtype itself means.
+    """The dtype of a trunk's products by its name: "auto" (or None), "float32", "bfloat16", or a dtype.
 
     Raises:
         TransferError: another name or dtype.

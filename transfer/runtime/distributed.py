@@ -1,16 +1,15 @@
-"""Training by several processes that torchrun started: which one this is, and what all of them do together.
+"""Training by several processes that torchrun started: the number of this one, and what all do together.
 
-Every process runs the same program on its own rows of each batch. Process 0, the first, is the only one that reports
-and writes. In a single process all of this does nothing.
+Each process runs the same program on its own windows of a batch. Rank 0 alone reports and writes. In a single process
+these functions do nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,41 +17,40 @@ from torch import Tensor
 
 from transfer.errors import TransferError
 
-T = TypeVar("T")
-PATIENCE = timedelta(hours=12)  # the others wait this long while the first process evaluates
+PATIENCE = timedelta(hours=12)  # for which the others wait while rank 0 evaluates
 
 
 def rank() -> int:
-    """Number of this process, 0 for the first."""
+    """Number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Inside, the processes that torchrun started are connected: gloo for CPU tensors, NCCL for CUDA tensors."""
+    """Connects the processes that torchrun started: gloo for CPU tensors, NCCL for CUDA tensors."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    _try(lambda: dist.init_process_group(backend, timeout=PATIENCE))
+    with _reaching_others():
+        dist.init_process_group(backend, timeout=PATIENCE)
     yield
-    # Not after an error: the processes that are still training would never come to their end of this.
-    dist.destroy_process_group()
+    dist.destroy_process_group()  # not after an error: it would wait for processes that are still training
 
 
 def own_device(name: str) -> str:
-    """The device of this process: of several processes on a machine, each takes the CUDA device of its number there.
+    """The device of this process: "cuda:N" for process N of several on a machine with CUDA devices, else `name`.
 
     Args:
-        name: as the user wrote it: "auto", "cpu" or "cuda"; in a single process, any.
+        name: "auto", "cpu" or "cuda"; in a single process, any.
 
     Raises:
-        TransferError: there are fewer CUDA devices than processes, or a device that they would have to share.
+        TransferError: fewer CUDA devices than processes, or a device that the processes would have to share.
     """
     if size() == 1:
         return name
@@ -71,11 +69,11 @@ def own_device(name: str) -> str:
 
 
 def check_shares(batch_size: int, key: str = "batch_size") -> None:
-    """Raises TransferError unless every process gets equally many rows of a batch.
+    """Raise TransferError unless every process gets equally many windows of a batch.
 
     Args:
         batch_size: B, of all processes together.
-        key: what the setting is called where it was made, as "adapt.batch_size".
+        key: of the setting, as "adapt.batch_size".
     """
     if batch_size % size():
         fitting = max(size(), batch_size - batch_size % size())
@@ -86,8 +84,8 @@ def check_shares(batch_size: int, key: str = "batch_size") -> None:
 
 
 @contextmanager
-def first_process_first() -> Iterator[None]:
-    """The first process runs the block alone, then all others do and find what it left on the disk."""
+def rank_0_first() -> Iterator[None]:
+    """Rank 0 runs the block alone, then the others do and find the files it wrote."""
     if rank() > 0:
         wait()
     yield
@@ -96,43 +94,42 @@ def first_process_first() -> Iterator[None]:
 
 
 def wait() -> None:
-    """Until every process is here."""
+    """Wait until every process has called this."""
     if size() > 1:
-        _try(dist.barrier)
+        with _reaching_others():
+            dist.barrier()
 
 
 def add_up(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors of one dtype by their sums over all processes, in one go; the shapes are the same in each."""
+    """Replace tensors of one dtype by their sums over all processes, in one call; shapes are the same in each."""
     if size() == 1:
         return
     whole = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    _try(lambda: dist.all_reduce(whole))
+    with _reaching_others():
+        dist.all_reduce(whole)
     for tensor, part in zip(tensors, whole.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
 
 
 def check_same(what: str, value: object) -> None:
-    """Raises TransferError unless a value is the same in every process.
-
-    Args:
-        what: the value is, for the message.
-        value: with a `repr` that tells values apart.
-    """
+    """Raise TransferError, which begins with `what`, unless the `repr` of a value is the same in every process."""
     if size() == 1:
         return
     values: list[str] = [""] * size()
-    _try(lambda: dist.all_gather_object(values, repr(value)))
-    for other, seen in enumerate(values):
-        if seen != values[0]:
-            raise TransferError(f"{what} differs between processes: {values[0]} in process 0, {seen} in {other}.")
+    with _reaching_others():
+        dist.all_gather_object(values, repr(value))
+    for other, text in enumerate(values):
+        if text != values[0]:
+            raise TransferError(f"{what} differs between processes: {values[0]} in process 0, {text} in {other}.")
 
 
-def _try(call: Callable[[], T]) -> T:
-    """Do something together; gloo and NCCL raise RuntimeError when a process is gone."""
+@contextmanager
+def _reaching_others() -> Iterator[None]:
+    """Turn the RuntimeError that gloo and NCCL raise when a process is gone into a TransferError."""
     try:
-        return call()
+        yield
     except RuntimeError as error:
         raise TransferError(
-            f"process {os.environ.get('RANK')} cannot reach another one, which may have ended: its message says why "
-            f"({str(error).splitlines()[0]})"
+            f"process {os.environ.get('RANK')} cannot reach another one, which may have ended; see its message "
+            f"({str(error).splitlines()[0]})."
         ) from error

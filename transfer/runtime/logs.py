@@ -1,4 +1,4 @@
-"""Warnings that are logged once, and what packages say while they build environments, kept off stderr."""
+"""Warnings that are logged once, and messages of packages that build environments, kept off stderr."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _building = threading.local()
 
 @functools.lru_cache(maxsize=256)
 def warn_once(logger: logging.Logger, message: str) -> None:
-    """Log a warning under the name of whoever warns, once a process for each message."""
+    """Log a warning once a process for each logger and message."""
     logger.warning("%s", message)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, what packages say while environments are built goes to this module's logger as debug messages.
+    """Inside, messages of packages that build environments go to this module's logger, at level debug.
 
     gymnasium_robotics prints a notice about Adroit at its import, and MuJoCo 4 writes warnings about HalfCheetah's
-    model to stderr and to MUJOCO_LOG.TXT in the working folder unless a handler takes them. stderr stays as it is:
-    environments may hand it to a process, and what they print is theirs to print.
+    model to stderr and to MUJOCO_LOG.TXT in the working folder unless a handler is set. stderr itself is not
+    redirected: environments may pass it to a process, or print to it.
     """
     _forget_notices()
     _take_mujoco_warnings()
@@ -46,7 +46,7 @@ def _forget_notices() -> None:
 
 
 def _take_mujoco_warnings() -> None:
-    """MuJoCo has one handler for all threads; ours stays, since its warnings come while it is stepped, too."""
+    """Set MuJoCo's one handler for all threads, for good: MuJoCo warns while it is stepped, too."""
     try:
         import mujoco
     except ImportError:
@@ -57,7 +57,7 @@ def _take_mujoco_warnings() -> None:
 
 
 def _log_warning(message: str) -> None:
-    """Warnings about a model as it is built are for nobody; those of a running simulation are said once each."""
+    """Log a warning at level debug while a model is built, and once each while a simulation runs."""
     if getattr(_building, "depth", 0):
         logger.debug("mujoco: %s", message)
     else:

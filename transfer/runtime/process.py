@@ -1,4 +1,4 @@
-"""Work that does not depend on how the caller's process is set up."""
+"""Work that does not depend on the settings of the caller's process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import torch
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+P = ParamSpec("P")
+T = TypeVar("T")
 AUTOCAST = ("cpu", "cuda", "mps", "xpu")
-_shapes_alone: ContextVar[bool] = ContextVar("modules are built for their shapes alone", default=False)
+_shapes_alone: ContextVar[bool] = ContextVar("_shapes_alone", default=False)
 
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Inside, torch computes as in a fresh process, in this thread alone; afterwards as the caller had it.
+    """Inside, torch computes in this thread as in a fresh process; afterwards the caller's settings are back.
 
-    Gradients are recorded, and in no inference mode; no autocast of the caller's casts anything; tensors are made on
-    the CPU unless a device is named. `transfer.runtime.seeding` has the random numbers. What torch sets for the whole
-    process is left alone, as other threads would see it: where the default dtype would decide, the library names one.
-    Threads, matrix precision and deterministic algorithms are the caller's choice.
+    Gradients are recorded, inference mode and autocast are off, and tensors are made on the CPU unless a device is
+    named. `transfer.runtime.seeding` does the same for random numbers. Settings of the whole process stay, as other
+    threads would see a change: the library names a dtype wherever the default one would count. Threads, matrix
+    precision and deterministic algorithms are the caller's choice.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -40,7 +40,7 @@ def isolated() -> Iterator[None]:
 
 @contextmanager
 def shapes_alone() -> Iterator[None]:
-    """Inside, modules are built without numbers, on the device "meta", to learn what they would be made of."""
+    """Inside, modules are built on the device "meta": names, dtypes and shapes of tensors without memory."""
     token = _shapes_alone.set(True)
     try:
         with torch.device("meta"):
@@ -49,17 +49,17 @@ def shapes_alone() -> Iterator[None]:
         _shapes_alone.reset(token)
 
 
-def acting(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Runs a function that acts in environments: in inference mode, without the caller's autocast.
+def inference_only(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function to run in inference mode, without the caller's autocast.
 
-    Something is acted at every step of an environment, so this does less than `isolated`: what runs in it names the
-    device of what it makes.
+    It runs at every step of an environment, so it does less than `isolated`: the function has to name the device of
+    each new tensor.
     """
 
     @functools.wraps(function)
-    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         cast = any(map(torch.is_autocast_enabled, AUTOCAST))
-        if torch.is_inference_mode_enabled() and not cast:  # inside another one
+        if torch.is_inference_mode_enabled() and not cast:  # inside another such function
             return function(*args, **kwargs)
         with isolated() if cast else nullcontext(), torch.inference_mode():
             return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Random numbers as functions of a seed and a name, from generators of our own: nobody else's is read or moved."""
+"""Random numbers that depend on a seed and a name, from the library's own generators; torch's stay as they are."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transfer.numbers import MOST_SEED, whole
 from transfer.runtime.process import isolated
 
-# Modules of torch that draw nothing; what is neither one of these nor ours may draw at every step.
+# Modules of torch that draw nothing. Others that are not the library's may draw at every step.
 QUIET = (
     *(nn.Linear, nn.LayerNorm, nn.Embedding, nn.GELU, nn.ReLU, nn.Tanh, nn.Identity),
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict),
 )
-# Calls that make a tensor of the default dtype where none is named.
+# Calls that make a tensor of the default dtype unless one is named.
 MAKERS = ("empty", "empty_strided", "zeros", "ones", "rand", "randn", "eye", "linspace", "logspace")
 
 
 class Draws:
-    """Generators that all start from one seed, one for each device that something is drawn on."""
+    """One generator a device, all from one seed."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._generators: dict[torch.device, torch.Generator] = {}
 
     def on(self, device: torch.device) -> torch.Generator:
-        """The generator of a device; what `torch.manual_seed` makes of its own, it draws from the same seed."""
+        """The generator of a device; it draws what torch's own does after `torch.manual_seed`."""
         if device not in self._generators:
             self._generators[device] = torch.Generator("cpu" if device.type == "meta" else device)
             self._generators[device].manual_seed(self.seed)
@@ -47,9 +47,9 @@ _step: ContextVar[Draws | None] = ContextVar("draws of a training step", default
 
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
-    """Inside, weights are drawn from (seed, name), as float32, whatever the caller's process is set to.
+    """Inside, weights are drawn from (seed, name) as float32, whatever the caller's settings are.
 
-    A CPU generator reads the low 32 bits of its seed only, so both have to reach them.
+    A CPU generator reads only the low 32 bits of its seed, so seed and name are both hashed into them.
 
     Raises:
         TransferError: the seed is no whole number from 0.
@@ -61,11 +61,11 @@ def seeded(seed: int, name: str) -> Iterator[None]:
 
 @contextmanager
 def step_noise(seed: int, everything: bool = False) -> Iterator[None]:
-    """Inside, `generator` hands out the noise of one training step.
+    """Inside, `generator` returns the generators of one training step.
 
     Args:
         seed: of the step.
-        everything: serve modules that ask torch for random numbers too, at some microseconds for each call.
+        everything: redirect calls of torch that draw without a generator, too; it costs microseconds a call.
     """
     draws = Draws(seed)
     token = _step.set(draws)
@@ -78,9 +78,9 @@ def step_noise(seed: int, everything: bool = False) -> Iterator[None]:
 
 @contextmanager
 def forked_noise(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's own generators start from a seed; afterwards they are where they were.
+    """Inside, torch's own generators start from a seed; afterwards their states are back.
 
-    For steps that torch.compile has compiled, which take no generator. One thread at a time is in here.
+    Compiled steps take no generator, so they need this. One thread at a time enters.
     """
     with _one_thread, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -88,26 +88,26 @@ def forked_noise(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def generator(device: torch.device) -> torch.Generator | None:
-    """The generator of the training step under way, for draws on a device; None outside, where torch's own serves."""
+    """The generator of the current training step for a device; None, which means torch's own, outside of steps."""
     draws = _step.get()
     return None if draws is None else draws.on(device)
 
 
 def draws_by_itself(model: nn.Module) -> bool:
-    """Whether a model in training may ask torch for random numbers: it has modules that are not the library's."""
+    """Whether a model in training may draw from torch's generators: it has modules that are not the library's."""
     used = (module for module in model.modules() if module.training)
     return any(type(m) not in QUIET and not type(m).__module__.startswith("transfer.") for m in used)
 
 
 class _Redirected(TorchDispatchMode):
-    """Hands our generators to every call that draws without one, and names the dtype where none was named.
+    """Passes the library's generators to calls that draw without one, and float32 to calls that name no dtype.
 
-    It works below `torch.nn.init` and `torch.nn.functional`, and in its own thread only.
+    It acts below `torch.nn.init` and `torch.nn.functional`, in its own thread only.
     """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler at the first draw, which takes most of a second
+        return False  # True would import the compiler at the first draw, which takes most of a second
 
     def __init__(self, draws: Draws) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class _Redirected(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given, name = dict(kwargs or {}), func.overloadpacket.__name__
-        if name.endswith("_") and args[0].is_meta:  # no numbers; torch would import its compiler, which takes a second
+        if name.endswith("_") and args[0].is_meta:  # nothing to fill; torch would import its compiler
             return args[0]
         if name == "native_dropout" and args[2]:
             return self._dropout(args[0], args[1])
@@ -132,14 +132,14 @@ class _Redirected(TorchDispatchMode):
         return drawing(*args, **given, generator=self.draws.on(torch.device(device or "cpu")))
 
     def _dropout(self, x: Tensor, p: float) -> tuple[Tensor, Tensor]:
-        """The one call without a place for a generator; torch makes it on a GPU."""
+        """Dropout on a GPU: the one call that takes no generator."""
         mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p, generator=self.draws.on(x.device))
         return x * mask * (1 / (1 - p) if p < 1 else 0.0), mask
 
 
 @cache
 def _with_generator(func: Any) -> Any:
-    """The overload of a call that takes a generator: itself or another; None for a call that draws nothing."""
+    """The overload of a call that takes a generator, itself or another; None for a call that draws nothing."""
     if any(argument.name == "generator" for argument in func._schema.arguments):
         return func
     kind = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"

@@ -18,7 +18,7 @@ from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection, train_only
 from transfer.numbers import duration, flag
 from transfer.runtime.devices import find_precision
-from transfer.runtime.distributed import check_same, check_shares, first_process_first, rank, size
+from transfer.runtime.distributed import check_same, check_shares, rank, rank_0_first, size
 from transfer.runtime.memory import kept_memory
 from transfer.runtime.process import isolated
 from transfer.runtime.seeding import draws_by_itself, forked_noise, step_noise
@@ -105,7 +105,7 @@ def fit(
     loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
     settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
     identity = identity_of(model, sampler, settings)
-    with first_process_first():
+    with rank_0_first():
         first, final_loss = load_progress(folder, model, optimizer, identity, config.steps) if folder else (0, math.nan)
     check_same("what is trained", {**identity, "steps done": first})
     if rank() > 0:

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
         (["--set", "pretrain.context=0"], ["[pretrain] context=0", "at least 1"]),
         (["--set", "adapt.save_every=3"], ["save_every=3", "log_every=2"]),
         (["--device", "gpu"], ["unknown device 'gpu'", "Did you mean 'cuda'"]),
-        (["--device", "cuda:99"], ["'cuda:99' is not to be had here", "--device auto"]),
+        (["--device", "cuda:99"], ["'cuda:99' is not available", "--device auto"]),
         (["--name", "../elsewhere"], ["'../elsewhere' is not the name of a folder", "--runs-dir"]),
         (["--name", ""], ["'' is not the name of a folder"]),
         (["--modes", "ia3"], ["mode 'ia3' would run the untrained state.", "Use mode 'embeddings'"]),

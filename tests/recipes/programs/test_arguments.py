@@ -47,7 +47,7 @@ WRONG: list[tuple[str, Any, str]] = [
     *(("steps", value, "steps=") for value in (0, -1, 2.5, True, "5", np.nan, 10**15, [5])),
     *(("seed", value, "seed=") for value in (-1, 0.5, "0", None, 2**64, True)),
     *(("device", value, "unknown device") for value in ("gpu", 5, None, "", np.zeros(2), "meta", torch.device("meta"))),
-    ("device", "cpu:x", "device 'cpu:x' is not to be had here"),
+    ("device", "cpu:x", "device 'cpu:x' is not available"),
     *(("precision", value, "unknown precision") for value in ("float16", torch.float16, 32, "double", np.zeros(2))),
     *(("compile", value, "compile=") for value in (1, "yes", None)),
     *(("progress", value, "progress=") for value in (1, "yes", None)),
@@ -92,7 +92,7 @@ def test_wrong_arguments_of_adapt_are_named(name: str, value: Any, message: str,
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 @pytest.mark.parametrize("call", CALLS)
 def test_a_device_that_is_not_there_is_named_with_the_way_out(call: str, episodes: Episodes) -> None:
-    with pytest.raises(TransferError, match="device 'cuda' is not to be had here.*Try device auto"):
+    with pytest.raises(TransferError, match="device 'cuda' is not available.*Try device auto"):
         CALLS[call](episodes, device="cuda")
 
 
@@ -155,7 +155,7 @@ def test_results_are_one_line(episodes: Episodes) -> None:
 def test_what_no_memory_holds_is_refused_before_it_is_asked_for(
     call: str, kind: str, episodes: Episodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.runtime.memory._machine", lambda: 2**20 if kind == "batch" else 2**14)
+    monkeypatch.setattr("transfer.runtime.memory._machine_bytes", lambda: 2**20 if kind == "batch" else 2**14)
     config = TrainConfig(steps=2, batch_size=10**6 if kind == "batch" else 4, context=3)
     with pytest.raises(TransferError, match=rf"a {kind} of .* needs at least .* GB of memory, there are 0.0 GB. Lower"):
         CALLS[call](episodes, config=config)

@@ -15,7 +15,7 @@ from tests.run_files import cell, results, rows
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.watching import boards
-from transfer.runtime.devices import kernels
+from transfer.runtime.devices import kernel_backend
 
 Transfer = Callable[..., Result]
 MAIN = "hopper-to-walker2d"
@@ -108,7 +108,7 @@ def test_results_say_what_was_done(mode: str, run: Path) -> None:
     assert not {"train_seconds", "tokens_per_second"} & set(found), "timings would make equal runs differ"
     timing = json.loads((cell(run, mode) / "timing.json").read_text())
     assert timing["train_seconds"] > 0 and timing["threads"] == 1 and timing["resumed_at_step"] == 0
-    assert timing["kernels"] == kernels()
+    assert timing["kernels"] == kernel_backend()
 
 
 @pytest.mark.parametrize("mode", ["pretrain", "embeddings", "mlp"])

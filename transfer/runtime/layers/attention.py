@@ -1,4 +1,4 @@
-"""Causal attention over whole windows: PyTorch's fused kernel on a GPU, the library's own on a CPU.
+"""Causal attention over whole windows: PyTorch's fused kernel on a GPU, the library's C kernel on a CPU.
 
 PyTorch's fused CPU kernel reaches a third of the machine's matrix rate in float32 and gains nothing from bfloat16.
 """
@@ -14,13 +14,13 @@ from transfer.runtime.native.attention import Attention
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Attention of every token to itself and those before it.
+    """Attention of every token to itself and earlier ones.
 
     Args:
         q: queries (B, H, L, D/H).
         k: keys, of the same shape and dtype.
         v: values, likewise.
-        scale: of the scores; default: one over the root of D/H.
+        scale: of the scores; None is one over the root of D/H.
 
     Returns:
         (B, H, L, D/H).

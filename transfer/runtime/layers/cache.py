@@ -1,8 +1,7 @@
-"""Keys and values of the tokens a trunk has already read.
+"""Keys and values of the tokens that a trunk has read.
 
-A `Cache` is a value: a forward returns a new one and the old one stays usable. Tokens are appended in place to shared
-storage, so the usual case (append, drop the old value) copies nothing; appending to an *old* value branches, and a
-branch gets storage of its own.
+A `Cache` is immutable: a forward returns a new one and the old one stays usable. Tokens are appended in place to shared
+storage, so appending to the newest cache copies nothing; appending to an older one copies the storage.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor
 
 
 class _Storage:
-    """Keys and values, (depth, B, H, capacity, D/H) each, and how many positions have been written."""
+    """Keys and values, (depth, E, H, capacity, D/H) each, of which the first `filled` positions are written."""
 
     def __init__(self, keys: Tensor, values: Tensor, filled: int) -> None:
         self.keys, self.values, self.filled = keys, values, filled
@@ -30,21 +29,21 @@ class _Storage:
 
 @dataclass(frozen=True)
 class Cache:
-    """The first `length` positions of some storage."""
+    """The first `length` tokens of E environments in some storage."""
 
     storage: _Storage
     length: int
 
     @classmethod
     def empty(
-        cls, depth: int, rows: int, heads: int, head_size: int, capacity: int, like: Tensor, dtype: torch.dtype
+        cls, depth: int, envs: int, heads: int, head_size: int, capacity: int, like: Tensor, dtype: torch.dtype
     ) -> Cache:
         """A cache with no tokens and room for `capacity` of them, on the device of `like`."""
-        keys = torch.empty(depth, rows, heads, capacity, head_size, dtype=dtype, device=like.device)
+        keys = torch.empty(depth, envs, heads, capacity, head_size, dtype=dtype, device=like.device)
         return cls(_Storage(keys, torch.empty_like(keys), 0), 0)
 
     def reserve(self, tokens: int) -> Cache:
-        """A cache of equal content to which `tokens` more can be appended."""
+        """A cache of the same tokens with room for `tokens` more."""
         storage, end = self.storage, self.length + tokens
         capacity = storage.keys.shape[3]
         if storage.filled == self.length and end <= capacity:
@@ -53,7 +52,7 @@ class Cache:
         return Cache(storage.grown(self.length, room), self.length)
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (B, H, n, D/H) keys and values behind the `length` tokens; returns all, (B, H, length + n, D/H).
+        """Write keys and values (E, H, n, D/H) behind the `length` tokens; returns all, (E, H, length + n, D/H).
 
         Call `reserve` before the first layer and `advanced` after the last.
         """
@@ -68,11 +67,10 @@ class Cache:
         return Cache(self.storage, self.length + tokens)
 
     def cut(self, length: int) -> Cache:
-        """The cache of the first `length` tokens, in the same storage; what stands behind them is given up."""
+        """The cache of the first `length` tokens, in the same storage; later tokens are overwritten."""
         self.storage.filled = length
         return Cache(self.storage, length)
 
-    def select(self, rows: Tensor) -> Cache:
-        """The cache of some rows, (R,) indices or a (B,) boolean mask, with storage of its own."""
-        storage = _Storage(self.storage.keys[:, rows], self.storage.values[:, rows], self.length)
-        return Cache(storage, self.length)
+    def select(self, envs: Tensor) -> Cache:
+        """The cache of some environments, (R,) indices or a (E,) boolean mask, with storage of its own."""
+        return Cache(_Storage(self.storage.keys[:, envs], self.storage.values[:, envs], self.length), self.length)

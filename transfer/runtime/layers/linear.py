@@ -1,7 +1,7 @@
 """A linear layer whose float32 products go through oneDNN on a CPU.
 
-PyTorch multiplies float32 matrices through MKL, which reaches 65 to 90 % of its own best rate on products as thin as a
-trunk's; oneDNN, with which PyTorch multiplies bfloat16 and which its compiler uses for float32, reaches all of it.
+PyTorch multiplies float32 matrices through MKL, which reaches 65 to 90 % of its best rate on products as thin as a
+trunk's. oneDNN, which PyTorch's compiler uses for float32, reaches all of it.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class _Affine(torch.autograd.Function):
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # What torch.compile turns F.linear into on a CPU. It has no public name.
+    # torch.compile turns F.linear into this call on a CPU; it has no public name.
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out
 
 
 @cache
 def _available() -> bool:
-    """Whether this build of PyTorch has the product and it computes what it should."""
+    """Whether this build of PyTorch has the product and computes it correctly."""
     with isolated():
-        numbers = torch.arange(128, dtype=torch.float32)
-        x, weight, bias = numbers[:32].view(4, 8), numbers.view(16, 8), numbers[:16]
+        values = torch.arange(128, dtype=torch.float32)
+        x, weight, bias = values[:32].view(4, 8), values.view(16, 8), values[:16]
         try:
             return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))  # whole numbers: no rounding
         except (AttributeError, RuntimeError, NotImplementedError):

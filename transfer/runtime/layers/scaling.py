@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROWS = 512  # tokens at a time: what a few of them take in float32 stays in the cache
+TOKENS = 512  # at a time: their float32 copies stay in the cache
 
 
 def scale(x: Tensor, gain: Tensor | None) -> Tensor:
     """The product of x (B, L, D) and a gain (D) or (B, D), in the dtype of x; None scales nothing.
 
-    It is taken in float32 and rounded once: bfloat16 would hide changes of the gain below 0.4 %.
+    The product is computed in float32 and rounded once: bfloat16 would hide changes of the gain below 0.4 %.
     """
     if gain is None:
         return x
@@ -25,14 +25,14 @@ def scale(x: Tensor, gain: Tensor | None) -> Tensor:
 
 
 class _Scale(torch.autograd.Function):
-    """x (..., D) times a gain (D) on a CPU, some rows at a time: float32 copies of the whole would leave the cache."""
+    """x (..., D) times a gain (D) on a CPU, TOKENS at a time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor) -> Tensor:
         ctx.save_for_backward(x, gain)
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for rows, into in zip(_parts(x), _parts(out), strict=True):
-            into.copy_(rows.float() * gain)
+        for part, into in zip(_parts(x), _parts(out), strict=True):
+            into.copy_(part.float() * gain)
         return out
 
     @staticmethod
@@ -40,13 +40,13 @@ class _Scale(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, gain = ctx.saved_tensors
         dx, dgain = torch.empty_like(x, memory_format=torch.contiguous_format), torch.zeros_like(gain)
-        for rows, incoming, into in zip(_parts(x), _parts(grad), _parts(dx), strict=True):
+        for part, incoming, into in zip(_parts(x), _parts(grad), _parts(dx), strict=True):
             change = incoming.float()
             into.copy_(change * gain)
-            dgain += (change * rows.float()).sum(0)
+            dgain += (change * part.float()).sum(0)
         return dx, dgain
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
     """(..., D) as pieces (n, D) of the same memory where it is contiguous."""
-    return x.flatten(0, -2).split(ROWS)
+    return x.flatten(0, -2).split(TOKENS)

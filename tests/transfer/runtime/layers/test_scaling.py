@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from transfer.runtime.layers.scaling import ROWS, scale
+from transfer.runtime.layers.scaling import TOKENS, scale
 
 
-def inputs(dtype: torch.dtype, rows: int) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(rows)
-    x, weight = (torch.randn(2, rows, 6, generator=generator).to(dtype) for _ in range(2))
+def inputs(dtype: torch.dtype, tokens: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(tokens)
+    x, weight = (torch.randn(2, tokens, 6, generator=generator).to(dtype) for _ in range(2))
     return [x.requires_grad_(), (torch.rand(6, generator=generator) + 0.5).requires_grad_(), weight]
 
 
-@pytest.mark.parametrize("rows", [1, ROWS // 2, ROWS + 3])  # less than a part, exactly one, and several
+@pytest.mark.parametrize("tokens", [1, TOKENS // 2, TOKENS + 3])  # less than a part, exactly one, and several
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_values_and_gradients_are_those_of_a_product_in_float32(dtype: torch.dtype, rows: int) -> None:
-    x, gain, weight = inputs(dtype, rows)
+def test_values_and_gradients_are_those_of_a_product_in_float32(dtype: torch.dtype, tokens: int) -> None:
+    x, gain, weight = inputs(dtype, tokens)
     ours, theirs = scale(x, gain), (x * gain).to(dtype)
     assert ours.dtype == dtype and torch.equal(ours, theirs)
     mine, other = (torch.autograd.grad(y, (x, gain), weight) for y in (ours, theirs))
