@@ -1,6 +1,6 @@
-"""The C kernels in this folder: built on first use by the machine's own compiler, called through ctypes.
+"""C kernels for CPUs, built on first use by the machine's own compiler and called through ctypes.
 
-They serve CPUs. Without a compiler, PyTorch's own operations take their place: the same numbers to 1e-5, slower.
+Without a compiler PyTorch's own operations compute the same to 1e-5, slower.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 from functools import cache
+from typing import Any
 
 from torch import Tensor
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernels, or None where they are switched off or cannot be built, which is logged.
+    """The kernels, or None where they are switched off or, which is logged, cannot be built.
 
     Raises:
         TransferError: EMBEDDING_SWAP_KERNELS is neither "on" nor "off".
@@ -47,24 +48,29 @@ def library() -> ctypes.CDLL | None:
 
 
 def fits(head_size: int) -> bool:
-    """Whether there are kernels for heads of this size: they take whole vectors of the processor."""
+    """Whether there are kernels for heads of this size, a multiple of the processor's vectors."""
     found = library()
     return found is not None and head_size % ctypes.c_int.in_dll(found, "lanes").value == 0
 
 
 def room(tokens: int) -> int:
-    """How many tokens a decoder's keys and values need room for, to hold some."""
+    """The number of tokens, rounded up, that a decoder allocates keys and values for."""
     unit = ctypes.c_int.in_dll(kernels(), "step").value
     return -(-tokens // unit) * unit
 
 
 def kernels() -> ctypes.CDLL:
-    """The library, where `fits` has said that there is one."""
+    """The library; call it after `fits` has returned True."""
     found = library()
     assert found is not None
     return found
 
 
 def address(x: Tensor) -> ctypes.c_void_p:
-    """Of a tensor's first number."""
+    """Of a tensor's first element."""
     return ctypes.c_void_p(x.data_ptr())
+
+
+def members(kind: type[Any], *names: str) -> list[tuple[str, type[Any]]]:
+    """Fields of one type for a `ctypes.Structure`."""
+    return [(name, kind) for name in names]

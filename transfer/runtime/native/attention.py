@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from transfer.runtime.native import address, kernels
+from transfer.runtime.native import address, kernels, members
 from transfer.runtime.native.threads import in_parts
 
 WORTH_A_THREAD = 16  # heads of windows
 
 
 class Attention(torch.autograd.Function):
-    """Computes `transfer.runtime.layers.attention.causal_attention` and keeps each query's sum of exponentials."""
+    """Computes `transfer.runtime.layers.attention.causal_attention`; saves the log of each query's sum."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -33,7 +33,7 @@ class Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Weights are computed again."""
+        """Computes the attention weights again, which saves memory."""
         q, k, v, logs = ctx.saved_tensors
         given, made = (q, k, v, _rows(grad)), (_like(q), _like(k), _like(v))
         views = (*map(_View.of, given), address(logs), *map(_View.of, made))
@@ -42,14 +42,9 @@ class Attention(torch.autograd.Function):
 
 
 class _View(ctypes.Structure):
-    """Of a tensor (B, H, L, size) whose last numbers are adjacent; strides are in numbers."""
+    """Of a tensor (B, H, L, size) with adjacent vectors; strides are counted in elements."""
 
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("batch", ctypes.c_long),
-        ("head", ctypes.c_long),
-        ("row", ctypes.c_long),
-    )
+    _fields_ = (*members(ctypes.c_void_p, "data"), *members(ctypes.c_long, "batch", "head", "row"))
 
     @classmethod
     def of(cls, x: Tensor) -> _View:
@@ -57,13 +52,7 @@ class _View(ctypes.Structure):
 
 
 class _Shape(ctypes.Structure):
-    _fields_ = (
-        ("heads", ctypes.c_long),
-        ("length", ctypes.c_long),
-        ("size", ctypes.c_long),
-        ("half", ctypes.c_long),
-        ("scale", ctypes.c_float),
-    )
+    _fields_ = (*members(ctypes.c_long, "heads", "length", "size", "half"), *members(ctypes.c_float, "scale"))
 
     @classmethod
     def of(cls, q: Tensor, scale: float) -> _Shape:
@@ -75,5 +64,5 @@ def _rows(x: Tensor) -> Tensor:
 
 
 def _like(x: Tensor) -> Tensor:
-    """(B, H, L, size) laid out as (B, L, H, size), so that heads are joined without a copy."""
+    """Empty (B, H, L, size) in memory as (B, L, H, size), so that joining the heads copies nothing."""
     return x.new_empty(x.shape[0], x.shape[2], x.shape[1], x.shape[3]).transpose(1, 2)

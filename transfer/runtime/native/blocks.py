@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from transfer.errors import TransferError
-from transfer.runtime.native import address, kernels, room
+from transfer.runtime.native import address, kernels, members, room
 from transfer.runtime.native.threads import in_parts
 
 WORTH_A_THREAD = 24  # tokens
@@ -19,41 +20,28 @@ POINTERS = 12  # weights of a block, see `Layer` in blocks.c
 
 class _Model(ctypes.Structure):
     _fields_ = (
-        ("layers", ctypes.c_void_p),
-        ("ln_in", ctypes.c_void_p),
-        ("ln_in_bias", ctypes.c_void_p),
-        ("ln_out", ctypes.c_void_p),
-        ("ln_out_bias", ctypes.c_void_p),
-        ("past", ctypes.c_void_p),
-        ("depth", ctypes.c_long),
-        ("sequences", ctypes.c_long),
-        ("heads", ctypes.c_long),
-        ("capacity", ctypes.c_long),
-        ("size", ctypes.c_long),
-        ("eps", ctypes.c_float),
+        *members(ctypes.c_void_p, "layers", "ln_in", "ln_in_bias", "ln_out", "ln_out_bias", "past"),
+        *members(ctypes.c_long, "depth", "sequences", "heads", "capacity", "size"),
+        *members(ctypes.c_float, "eps"),
     )
 
 
 class _Tables(ctypes.Structure):
     _fields_ = (
-        ("edges", ctypes.c_void_p),
-        ("rows", ctypes.c_void_p),
-        ("slope", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
-        ("biases", ctypes.c_void_p),
-        ("centers", ctypes.c_void_p),
-        ("size", ctypes.c_long),
-        ("bins", ctypes.c_long),
-        ("outputs", ctypes.c_long),
+        *members(ctypes.c_void_p, "edges", "rows", "slope", "weights", "biases", "centers"),
+        *members(ctypes.c_long, "size", "bins", "outputs"),
     )
 
 
-class Choices:
-    """The tables of an adapter as choosing.c reads them: copies.
+class _Addressed:
+    """Has `addresses` of its tensors, which are found again in a copy or another process."""
 
-    Args:
-        edges, rows, slope, weights, biases, centers: see `Tables` in choosing.c.
-    """
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "addresses"}
+
+
+class Choices(_Addressed):
+    """Copies of an adapter's tables for choosing.c; see `Tables` there for the arguments."""
 
     def __init__(
         self, edges: Tensor, rows: Tensor, slope: Tensor | None, weights: Tensor, biases: Tensor, centers: Tensor | None
@@ -64,22 +52,14 @@ class Choices:
         ]
         self.size, bins = rows.shape[:2]
         self.sizes = self.size, bins, weights.shape[1]
-        self._find()
 
-    def _find(self) -> None:
-        """Where the tensors lie: C knows addresses alone."""
-        self.struct = _Tables(*(None if x is None else x.data_ptr() for x in self.kept), *self.sizes)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without addresses, which mean nothing in a copy or another process."""
-        return {key: value for key, value in vars(self).items() if key != "struct"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._find()
+    @cached_property
+    def addresses(self) -> _Tables:
+        """As C takes them."""
+        return _Tables(*(None if x is None else x.data_ptr() for x in self.kept), *self.sizes)
 
 
-class Blocks:
+class Blocks(_Addressed):
     """The blocks of a trunk, with the keys and values of the tokens that E sequences have read.
 
     Args:
@@ -105,21 +85,13 @@ class Blocks:
         size = len(ends[0]) // heads
         # Keys and values, laid out as in blocks.c.
         self.past = ends[0].new_zeros(len(layers), sequences, heads, room(capacity), 2 * size)
-        self._find()
 
-    def _find(self) -> None:
-        """Where the weights lie: C knows addresses alone."""
+    @cached_property
+    def addresses(self) -> ctypes.Array[ctypes.c_void_p]:
+        """Of all layers' weights."""
         pointers = [x.data_ptr() for layer in self.kept[:-1] for x in layer]
         assert len(pointers) == POINTERS * len(self.past)
-        self.layers = (ctypes.c_void_p * len(pointers))(*pointers)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without addresses, which mean nothing in a copy or another process."""
-        return {key: value for key, value in vars(self).items() if key != "layers"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._find()
+        return (ctypes.c_void_p * len(pointers))(*pointers)
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
@@ -139,7 +111,7 @@ class Blocks:
     def choose(self, tokens: Tensor, time: Tensor, choices: Choices) -> Tensor:
         """Append tokens (E, n, D), and those of all action dimensions but the last as they are chosen, one by one.
 
-        A few sequences at a time, whose keys and values stay in the processor's cache from dimension to dimension.
+        A few sequences choose all dimensions before the next few begin, so that the cache keeps their keys and values.
 
         Args:
             tokens: the last of them predicts the first dimension.
@@ -157,7 +129,7 @@ class Blocks:
         actions = tokens.new_empty(len(tokens), choices.size)
         counts = map(ctypes.c_long, (self.length, tokens.shape[1]))
         least = max(1, WORTH_A_THREAD // (tokens.shape[1] + choices.size))
-        arguments = self._model(), choices.struct, address(tokens), address(time), address(actions), *counts
+        arguments = self._model(), choices.addresses, address(tokens), address(time), address(actions), *counts
         in_parts(kernels().decoder_choose, len(tokens), least, *arguments)
         self.length = end
         return actions
@@ -166,12 +138,12 @@ class Blocks:
         """Go back to the first `length` tokens."""
         self.length = min(length, self.length)
 
-    def select(self, rows: Tensor) -> None:
-        """Go on with the sequences of some indices, (R,) int64; one may come several times."""
-        self.past = self.past.index_select(1, rows)
+    def select(self, sequences: Tensor) -> None:
+        """Keep the sequences of some indices, (R,) int64, which may repeat."""
+        self.past = self.past.index_select(1, sequences)
 
     def _end(self, tokens: int) -> int:
-        """The length with so many tokens more."""
+        """The length after `tokens` more."""
         end = self.length + tokens
         if end > self.capacity:
             raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
@@ -181,4 +153,4 @@ class Blocks:
         ends = (x.data_ptr() for x in self.kept[-1])
         depth, sequences, heads, tokens, both = self.past.shape
         sizes = depth, sequences, heads, tokens, both // 2
-        return _Model(ctypes.addressof(self.layers), *ends, self.past.data_ptr(), *sizes, self.eps)
+        return _Model(ctypes.addressof(self.addresses), *ends, self.past.data_ptr(), *sizes, self.eps)

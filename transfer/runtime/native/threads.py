@@ -1,7 +1,6 @@
-"""Parts of a kernel's work on as many threads as PyTorch uses: its own ones, where they can be found.
+"""Runs a kernel on as many threads as PyTorch uses: on PyTorch's own threads, where they can be found.
 
-Threads of PyTorch's OpenMP library wait in a loop for some milliseconds after their work, on cores that threads of
-another kind would need.
+PyTorch's OpenMP threads spin for some milliseconds after their work, on cores that other threads would need.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ WORK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_parts(kernel: Callable[..., int], count: int, least: int, *arguments: object) -> None:
-    """kernel(*arguments, first, end) for `count` independent parts.
+    """Call kernel(*arguments, first, end) on ranges of `count` independent parts.
 
     Args:
-        kernel: returns 0, or something else when it found no memory.
-        count: parts.
-        least: parts that are worth a thread: waking one takes as long as a tenth of a millisecond of work.
-        arguments: what the kernel takes before the range.
+        kernel: returns 0, or another number when it could not allocate memory.
+        count: number of parts.
+        least: parts for each thread: waking a thread costs as much as 0.1 ms of work.
+        arguments: of the kernel, before the range.
 
     Raises:
-        MemoryError: the kernel found none.
+        MemoryError: the kernel could not allocate memory.
     """
     threads = max(1, min(torch.get_num_threads(), count // least))
     edges = [ctypes.c_long(count * i // threads) for i in range(threads + 1)]
@@ -42,7 +41,7 @@ def in_parts(kernel: Callable[..., int], count: int, least: int, *arguments: obj
         team = openmp()
         failed = any(_pooled(share, threads) if team is None else _teamed(share, threads, team))
     if failed:
-        raise MemoryError("a kernel found no memory for its scratch space.")
+        raise MemoryError("a kernel could not allocate its scratch memory.")
 
 
 @cache
@@ -52,7 +51,7 @@ def openmp() -> ctypes.CDLL | None:
         return None
     for file in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
         try:
-            team = ctypes.CDLL(str(file), mode=os.RTLD_NOLOAD)  # finds what is there, and loads nothing
+            team = ctypes.CDLL(str(file), mode=os.RTLD_NOLOAD)  # finds a loaded library, and loads none
         except OSError:
             continue
         team.GOMP_parallel.argtypes = WORK, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
@@ -74,26 +73,26 @@ def _teamed(share: Callable[[int], int], threads: int, team: ctypes.CDLL) -> lis
         except BaseException as error:  # Ctrl-C too: ctypes would print and forget it
             errors.append(error)
 
-    # Always all of them: from a smaller team the others would be dismissed, and started again by PyTorch.
+    # Always all threads: a smaller team would end the others, and PyTorch would start them again.
     team.GOMP_parallel(WORK(work), None, torch.get_num_threads(), 0)
     if errors:
         raise errors[0]
-    return [share(i) if done is None else done for i, done in enumerate(results)]  # a team may be smaller than asked
+    return [share(i) if done is None else done for i, done in enumerate(results)]  # a team may be smaller
 
 
 def _pooled(share: Callable[[int], int], threads: int) -> list[int]:
-    """The same on threads of our own."""
+    """share(0), share(1), ... on the library's own threads."""
     others = [_pool(threads - 1).submit(share, i) for i in range(1, threads)]
     try:
         return [share(0), *(other.result() for other in others)]
     finally:
-        wait(others)  # they know addresses alone, of memory that the caller gives back
+        wait(others)  # they use memory that the caller frees
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "kernel")  # ctypes gives Python's lock back while a kernel runs
+    return ThreadPoolExecutor(threads, "kernel")  # ctypes releases the GIL while a kernel runs
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no threads but one
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has one thread
