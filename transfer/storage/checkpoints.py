@@ -135,11 +135,11 @@ class Checkpoint(Generic[Module]):
         """Name the other kind of the checkpoint in a folder, and what is needed; "" where it is of none."""
         path = folder / f"{self.name}.json"
         others = [registry.resolve("checkpoint", name) for name in registry.known("checkpoint") if name != self.name]
-        if path.exists():
+        if os.path.exists(path):  # `Path.exists` raises for a path that is too long
             keys = set(read_json(path)) - {*ADDED, "fingerprint"}
             said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one in others if set(one.keys) == keys]
         else:
-            there = [one.what for one in others if (folder / f"{one.name}.json").is_file()]
+            there = [one.what for one in others if os.path.isfile(folder / f"{one.name}.json")]
             said = [f"{folder} holds {' and '.join(there)}, and no {path.name}"] if there else []
         return f"{said[0]}: {self.what} is needed here. {self.source} What is at hand: transfer ls" if said else ""
 

@@ -72,3 +72,11 @@ def test_a_folder_of_two_kinds_gives_each_what_it_asks_for(saved: dict[str, Path
     (saved["mlp"] / "adapter.json").unlink()
     with pytest.raises(TransferError, match=r"holds a trunk and an MLP, and no adapter\.json: an adapter is needed"):
         Adapter.load(saved["mlp"])
+
+
+@pytest.mark.parametrize("length", [1, 40])
+def test_a_path_that_no_system_takes_is_refused(length: int) -> None:
+    path = "/".join(["x" * 300] * length)
+    for kind, _ in KINDS.values():
+        with pytest.raises(TransferError, match="File name too long"):
+            kind.load(path)
