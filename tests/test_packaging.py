@@ -1,5 +1,6 @@
 """What a user gets: the built wheel, its data files, and imports that fail or stay cheap as promised."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("transfer", "adapters", "envs", "recipes")
+PUBLIC = """
+    Adapter AdapterConfig EnvironmentSpec Episodes MixedModel Policy Recorder ReferenceScores TrainConfig TransferError
+    TransferModel Trunk TrunkConfig WindowSampler __version__ adapt calibrate evaluate evaluate_together fingerprint
+    load_episodes pretrain save_dataset train_only
+""".split()
 
 
 def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -59,7 +65,9 @@ def test_every_module_can_be_imported_from_the_wheel(built: Path, tmp_path: Path
         "import importlib, pkgutil, transfer\n"
         f"assert transfer.__file__.startswith({str(tmp_path)!r}), transfer.__file__\n"
         "names = [one.name for one in pkgutil.walk_packages(transfer.__path__, 'transfer.')]\n"
-        "for name in names: importlib.import_module(name)\n"
+        "for name in names:\n"
+        "    found = importlib.import_module(name).__spec__.origin\n"
+        f"    assert found is None or found.startswith({str(tmp_path)!r}), found\n"
         "print(len(names))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -89,6 +97,15 @@ def test_a_folder_cannot_be_imported_under_its_bare_name(folder: str) -> None:
     done = python("-c", f"import {folder}")
     assert done.returncode == 1
     assert f"import transfer.{folder}, not {folder}" in done.stderr
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_can_be_imported(name: str) -> None:
+    assert getattr(importlib.import_module("transfer"), name) is not None
+
+
+def test_there_is_no_other_public_name() -> None:
+    assert sorted(importlib.import_module("transfer").__all__) == PUBLIC
 
 
 def test_import_transfer_loads_nothing_heavy() -> None:
