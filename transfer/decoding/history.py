@@ -50,6 +50,7 @@ class History:
         self.steps: list[Step] = []
         self.actions: list[Tensor] = []
         self.time: Tensor | None = None  # (E, 1, D), of the newest step
+        self.unread: list[Tensor] | None = None  # tokens (E, n, D) of its action, where they have been made
 
     @property
     def full(self) -> bool:
@@ -62,6 +63,7 @@ class History:
         The state's token is the last. Where the window was full, the first tokens are those of its newest T/2 steps.
         """
         unread = self._restart() if self.full else self._newest_action()
+        self.unread = None
         step = Step(step.states.to(self.dtype), step.returns.to(self.dtype), step.times)
         time = self.model.trunk.time(step.times[:, None])
         returns = self.model.embed_return(self.scale.of(step.returns, step.times)[:, None])[:, 0]
@@ -72,8 +74,8 @@ class History:
 
     def _newest_action(self) -> list[Tensor]:
         """The tokens (E, n, D) of the newest action that have not been read."""
-        if not self.actions:
-            return []
+        if self.unread is not None or not self.actions:
+            return self.unread or []
         action, chosen = self.model.adapter.action, self.actions[-1]
         if action.spread:
             return [action(chosen[:, self.read :], self.read) + self.time]
@@ -90,6 +92,8 @@ class History:
 
     def select(self, rows: Tensor) -> None:
         """Go on with the environments of some indices, (R,) int64."""
+        # Its tokens are made for all environments first: the bits of a product depend on how many rows it has.
+        self.unread = [tokens[rows] for tokens in self._newest_action()]
         self.steps = [Step(*(column[rows] for column in step)) for step in self.steps]
         self.actions = [chosen[rows] for chosen in self.actions]
         self.time = None if self.time is None else self.time[rows]
