@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer.data.environment.observations import slices_of
+from transfer.data.environment.building.make import spaces_at_hand
+from transfer.data.environment.observations import flat, slices_of
 from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores, gym_spec_json, spec_of_data
 from transfer.errors import unknown
 
@@ -118,10 +119,10 @@ def environment(name: str) -> EnvironmentSpec:
     """
     known = known_environment(name)
     goal = {"observation": known.state_size - 4, "achieved_goal": 2, "desired_goal": 2}
-    slices = slices_of(goal) if name.startswith("antmaze") else None
+    slices = slices_of(goal) if name.startswith("antmaze") else flat(known.state_size)
     # Without reference scores the returns of a dataset are the scale; here there are none, so it is 0 to 1.
-    sizes = known.state_size, known.action_size
-    return spec_of_data(gym_spec_json(known.gym_id), *sizes, np.array([0.0, 1.0]), slices)
+    gym_spec = gym_spec_json(known.gym_id)
+    return spec_of_data(gym_spec, spaces_at_hand(gym_spec, slices, known.action_size), np.array([0.0, 1.0]))
 
 
 def find(gym_id: str) -> KnownEnvironment | None:

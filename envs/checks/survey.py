@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from transfer.data.environment.building.make import Spaces, spaces_of
-from transfer.data.environment.observations import ant_hint, slices_of_space, summary, total, vector_size
+from transfer.data.environment.building.make import Spaces, spaces_at_hand, spaces_of
+from transfer.data.environment.observations import ant_hint, slices_of_space, summary, vector_size
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, spec_of_data
 from transfer.envs.catalog import KnownEnvironment, find
 from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure_file
@@ -207,5 +207,5 @@ def _spec(data: Data, gym_spec: str) -> EnvironmentSpec:
     """Returns the spec as loading would. Returns that are not finite are left out of the scale."""
     slices = data.layout.slices or ()
     finite = data.returns[np.isfinite(data.returns)]
-    sizes = total(slices), len(data.layout.low)
-    return spec_of_data(gym_spec, *sizes, finite if len(finite) else np.array([0.0, 1.0]), slices=slices)
+    spaces = spaces_at_hand(gym_spec, slices, len(data.layout.low))
+    return spec_of_data(gym_spec, spaces, finite if len(finite) else np.array([0.0, 1.0]))

@@ -140,9 +140,6 @@ def evaluation_spec(metadata: DatasetMetadata, env: Any = None, trust: bool = Fa
         TransferError: no environment, Discrete actions or images, or data and environment of different sizes.
     """
     data = metadata.spaces
-    known: dict[str, Any] = {"trust": trust}
-    if data is not None:
-        known |= {"slices": data.slices, "action_size": len(data.low), "bounds": (data.low, data.high)}
     if env is None and not metadata.played_in:
         raise TransferError(
             f"dataset '{metadata.dataset_id}': {metadata.file} names no environment. Name it where you load: "
@@ -150,7 +147,10 @@ def evaluation_spec(metadata: DatasetMetadata, env: Any = None, trust: bool = Fa
             '[target] env = "my_env:MyEnv-v0" in the TOML of a run.'
         )
     try:
-        spec = spec_of(metadata.played_in, **known) if env is None else as_spec(env, **known)
+        if env is None:
+            spec = spec_of(metadata.played_in, data=data, trust=trust)
+        else:
+            spec = as_spec(env, data=data, trust=trust)
     except TransferError as error:
         raise type(error)(f"dataset '{metadata.dataset_id}': {error}") from error
     if data is not None and differ((data.low, data.high), Spaces((), spec.action_low, spec.action_high)):

@@ -77,9 +77,7 @@ def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, 
 def _of_recorder(recorder: Recorder, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
     """The spec of a recorder's environment, and Minari's buffers of its episodes."""
     recorded = recorder.episodes()  # checks the episodes before anything is written
-    spec = as_spec(
-        recorder.env if env is None else env, slices=recorded.env_spec.slices, action_size=recorded.action_size
-    )
+    spec = as_spec(recorder.env if env is None else env, data=recorded.env_spec.spaces)
     return spec, (
         episode_buffer(
             one.stacked(), np.stack(one.actions), np.array(one.rewards), one.terminated, one.seed, one.infos()
@@ -89,9 +87,7 @@ def _of_recorder(recorder: Recorder, env: Any) -> tuple[EnvironmentSpec, Iterato
 
 
 def _of_episodes(episodes: Episodes, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
-    spec = as_spec(
-        episodes.env_spec if env is None else env, slices=episodes.env_spec.slices, action_size=episodes.action_size
-    )
+    spec = as_spec(episodes.env_spec if env is None else env, data=episodes.env_spec.spaces)
     return spec, (
         episode_buffer(_observations(one, spec), one.actions, one.rewards, terminated=False) for one in episodes
     )

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from transfer.data.environment.building.make import Spaces
+from transfer.data.environment.observations import flat
 from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
@@ -87,6 +89,7 @@ def test_data_without_contact_forces_do_not_go_into_an_environment_with_them() -
 
 
 def test_doing_nothing_never_scores_in_a_maze() -> None:
-    spec = spec_of_data(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.zeros(3))
+    maze = gym_spec_json("AntMaze_UMaze-v4"), Spaces.unbounded(flat(31), 8)
+    spec = spec_of_data(*maze, np.zeros(3))
     assert spec.reference == ReferenceScores("dataset", 0.0, 1.0) and spec.reference.score(0.0) == 0.0
-    assert spec_of_data(gym_spec_json("AntMaze_UMaze-v4"), 31, 8, np.array([2.0, 300.0])).reference.maximum == 300.0
+    assert spec_of_data(*maze, np.array([2.0, 300.0])).reference.maximum == 300.0

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transfer.data.environment.building.make import Spaces
+from transfer.data.environment.observations import flat
 from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
@@ -24,9 +26,7 @@ def with_settings(gym_id: str, *around: tuple[str, dict[str, object]], **changes
     wrappers = [{"name": name, "entry_point": f"gymnasium.wrappers:{name}", "kwargs": kw} for name, kw in around]
     spec["kwargs"] |= changes.pop("kwargs", {})
     text = json.dumps({**spec, "additional_wrappers": wrappers, **changes})
-    plain = as_spec(gym_id)
-    bounds = (plain.action_low, plain.action_high)
-    return spec_of_data(text, plain.state_size, plain.action_size, np.array([1.0, 5.0]), plain.slices, bounds)
+    return spec_of_data(text, as_spec(gym_id).spaces, np.array([1.0, 5.0]))
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,15 @@ def test_what_is_not_registered_here_is_loaded_on_the_scale_it_was_made_on() -> 
 
 def test_a_table_does_not_hold_for_other_sizes(caplog: pytest.LogCaptureFixture) -> None:
     warn_once.cache_clear()
-    spec = spec_of_data(gym_spec_json("Hopper-v5"), 11, 1, np.array([1.0, 5.0]))
+    spec = of_sizes("Hopper-v5", 11, 1)
     assert spec.reference.table == "dataset" and "it takes 1 action numbers, the table's 3" in caplog.text
-    assert spec_of_data(gym_spec_json("Hopper-v5"), 9, 3, np.array([1.0, 5.0])).reference.table == "dataset"
-    assert [spec_of_data(gym_spec_json("Ant-v4"), s, 8, np.ones(1)).reference.table for s in (27, 105)] == ["D4RL"] * 2
+    assert of_sizes("Hopper-v5", 9, 3).reference.table == "dataset"
+    assert [of_sizes("Ant-v4", size, 8).reference.table for size in (27, 105)] == ["D4RL"] * 2
+
+
+def of_sizes(gym_id: str, state_size: int, action_size: int) -> EnvironmentSpec:
+    """The spec of data of these sizes; returns from 1 to 5."""
+    return spec_of_data(gym_spec_json(gym_id), Spaces.unbounded(flat(state_size), action_size), np.array([1.0, 5.0]))
 
 
 def test_other_mazes_keep_the_lower_end_of_their_scale() -> None:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from transfer import registry
 from transfer.data.arrays import own
-from transfer.data.assembling import offsets_of, own_states
 from transfer.data.environment.belonging import check_environment, check_joinable, measured
+from transfer.data.environment.building.make import Spaces
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.data.episode import Episode, FloatArray, counted
 from transfer.data.packed import (
@@ -27,6 +27,8 @@ from transfer.data.packed import (
     content_hash,
     episode_returns,
     offsets_from,
+    offsets_of,
+    own_states,
     returns_to_go,
 )
 from transfer.errors import TransferError
@@ -241,8 +243,8 @@ class Episodes:
         check_finite(arrays, name)
         check_returns(arrays["rewards"], arrays["offsets"], name)
         returns = episode_returns(arrays["rewards"], arrays["offsets"])
-        spec = as_spec(env, returns=returns, slices=slices, action_size=arrays["actions"].shape[1])
-        return cls.over(arrays, spec, (name,))
+        data = Spaces.unbounded(slices, arrays["actions"].shape[1])
+        return cls.over(arrays, as_spec(env, returns=returns, data=data), (name,))
 
     @classmethod
     def join(cls, parts: Sequence["Episodes"]) -> "Episodes":

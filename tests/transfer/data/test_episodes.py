@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.toys import toy
-from transfer.data.environment.observations import Slice
+from transfer.data.environment.building.make import Spaces
+from transfer.data.environment.observations import Slice, flat
 from transfer.data.environment.spec import EnvironmentSpec, ReferenceScores, spec_of_data
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
@@ -121,7 +122,8 @@ def test_returns_to_go_of_many_episodes_of_any_length_are_plain_sums() -> None:
 
 def bounded(state_size: int, action_size: int) -> EnvironmentSpec:
     """A spec of these sizes, of no environment that the library knows."""
-    return spec_of_data('{"id": "Mine-v0", "max_episode_steps": 50}', state_size, action_size, np.array([0.0, 1.0]))
+    spaces = Spaces.unbounded(flat(state_size), action_size)
+    return spec_of_data('{"id": "Mine-v0", "max_episode_steps": 50}', spaces, np.array([0.0, 1.0]))
 
 
 def test_rewards_whose_sum_no_float32_holds_are_refused() -> None:

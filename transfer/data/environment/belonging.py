@@ -36,8 +36,7 @@ def measured(spec: EnvironmentSpec, returns: NDArray[np.float64]) -> Environment
     """The spec with its scale measured on these returns (E,), if the scale is the dataset's own."""
     if spec.reference.table != "dataset":
         return spec
-    bounds = (spec.action_low, spec.action_high)
-    new = spec_of_data(spec.gym_spec, spec.state_size, spec.action_size, returns, spec.slices, bounds).reference
+    new = spec_of_data(spec.gym_spec, spec.spaces, returns).reference
     return replace(spec, reference=new) if new.table == "dataset" else spec
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from transfer import registry
 from transfer.data.arrays import own
-from transfer.data.environment.building.make import Bounds, Spaces, build, spaces_of, unbounded
+from transfer.data.environment.building.make import Spaces, build, spaces_of
 from transfer.data.environment.building.parsing import checked, id_in, parsed
 from transfer.data.environment.building.recording import gym_spec_json
 from transfer.data.environment.building.trust import vouch
 from transfer.data.environment.building.wrappers import own_limit
-from transfer.data.environment.observations import Slice, Slices, ant_hint, flat, flattened, summary, to_state, total
+from transfer.data.environment.observations import Slice, Slices, ant_hint, flattened, summary, to_state, total
 from transfer.data.environment.references import ReferenceScores
 from transfer.errors import NotAtHand, TransferError, check_keys
 from transfer.numbers import MOST_STEPS, MOST_WIDTH, flag, real, seen, whole
@@ -26,7 +26,14 @@ from transfer.runtime.logs import warn_once
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "gym_spec_json", "spec_of", "spec_of_data"]
+__all__ = [
+    "EnvironmentSpec",
+    "ReferenceScores",
+    "as_spec",
+    "gym_spec_json",
+    "spec_of",
+    "spec_of_data",
+]
 logger = logging.getLogger(__name__)
 
 
@@ -86,6 +93,11 @@ class EnvironmentSpec:
     def gym_id(self) -> str:
         """The id inside `gym_spec`, such as "Hopper-v5"."""
         return id_in(self.gym_spec)
+
+    @property
+    def spaces(self) -> Spaces:
+        """Observations and actions."""
+        return Spaces(self.slices, self.action_low, self.action_high)
 
     @property
     def body(self) -> str:
@@ -157,61 +169,39 @@ def check_scale(spec: EnvironmentSpec) -> None:
     registry.resolve("envs", "check_scale")(spec)
 
 
-def spec_of_data(
-    gym_spec: str,
-    state_size: int,
-    action_size: int,
-    returns: NDArray[np.float64],
-    slices: Slices | None = None,
-    bounds: Bounds | None = None,
-) -> EnvironmentSpec:
-    """The spec of the environment of some episodes, which need not be at hand.
+def spec_of_data(gym_spec: str, spaces: Spaces, returns: NDArray[np.float64]) -> EnvironmentSpec:
+    """The spec of the environment of some episodes, which is not built.
 
     Args:
         gym_spec: Gymnasium `EnvSpec` as JSON.
-        state_size: S.
-        action_size: A.
+        spaces: of the episodes.
         returns: (E,) undiscounted returns of the episodes, the scale of an environment that is in no table.
-        slices: parts of the state vector; default: the whole observation.
-        bounds: smallest and largest actions, (A,) each; default: those of the environment, if it is at hand.
     """
-    gym = parsed(gym_spec)
+    gym, state_size, action_size = parsed(gym_spec), total(spaces.slices), len(spaces.low)
     known, misfit = registry.resolve("envs", "row_of")(gym, state_size, action_size)
     if misfit:
         warn_once(logger, f"{gym.id}: the table's scale does not hold, for {misfit}; the data's own returns are used")
     row = None if misfit else known
     # Gymnasium allows environments without a limit; an evaluation needs one.
     limit = own_limit(gym) or (known.max_episode_steps if known else 1000)
-    low, high = bounds or _bounds_at_hand(gym_spec, action_size)
     return EnvironmentSpec(
         name=row.name if row else gym.id,
-        state_size=int(state_size),
-        action_size=int(action_size),
-        action_low=low,
-        action_high=high,
+        state_size=state_size,
+        action_size=action_size,
+        action_low=spaces.low,
+        action_high=spaces.high,
         max_episode_steps=min(limit, row.max_episode_steps) if row else limit,
         gym_spec=gym_spec,
         reference=(row and row.reference) or ReferenceScores.of_returns(returns, row.least if row else None),
-        slices=flat(state_size) if slices is None else slices,
+        slices=spaces.slices,
     )
-
-
-def _bounds_at_hand(gym_spec: str, action_size: int) -> Bounds:
-    """Smallest and largest actions (A,) of an environment; none if it cannot be built here or has another size."""
-    try:
-        spaces = spaces_of(gym_spec)
-    except TransferError:
-        return unbounded(action_size)
-    return (spaces.low, spaces.high) if len(spaces.low) == action_size else unbounded(action_size)
 
 
 def as_spec(
     env: Any,
     *,
     returns: NDArray[np.float64] | None = None,
-    slices: Slices | None = None,
-    action_size: int | None = None,
-    bounds: Bounds | None = None,
+    data: Spaces | None = None,
     like: EnvironmentSpec | None = None,
     trust: bool = False,
 ) -> EnvironmentSpec:
@@ -221,9 +211,7 @@ def as_spec(
         env: a Gymnasium id ("Hopper-v5", or "module:EnvId-v0", which imports the module), an environment object, a
             Gymnasium `EnvSpec`, or an `EnvironmentSpec`, which is returned as it is.
         returns: (E,) returns of its episodes, the scale of an environment that is in no table.
-        slices: parts of the states at hand.
-        action_size: A of the actions at hand.
-        bounds: of the actions at hand, for an environment that cannot be built here.
+        data: spaces of the episodes at hand, which are used if the environment cannot be built here.
         like: a spec whose scale holds for this one too, if it is of the same body and in no table.
         trust: import and call whatever a Gymnasium `EnvSpec` names; see `transfer.data.environment.building.trust`.
 
@@ -234,55 +222,43 @@ def as_spec(
     if like is not None:
         checked(like, EnvironmentSpec, "like")
     if isinstance(env, EnvironmentSpec):
-        _check_sizes(env.gym_id, Spaces(env.slices, env.action_low, env.action_high), slices, action_size)
+        _check_sizes(env.gym_id, env.spaces, data)
         check_scale(env)
         return env
     gym_spec = gym_spec_json(env)
     if hasattr(env, "observation_space") and hasattr(env, "action_space"):
         spaces = Spaces.of(env.observation_space, env.action_space, f"environment {id_in(gym_spec)}")
-        _check_sizes(id_in(gym_spec), spaces, slices, action_size)
-        slices, action_size, bounds = spaces.slices, len(spaces.low), (spaces.low, spaces.high)
+        _check_sizes(id_in(gym_spec), spaces, data)
         vouch(gym_spec)
-    spec = spec_of(gym_spec, returns=returns, slices=slices, action_size=action_size, bounds=bounds, trust=trust)
+        data = spaces
+    spec = spec_of(gym_spec, returns=returns, data=data, trust=trust)
     if like is None or returns is not None or spec.reference.table != "dataset":
         return spec
     if like.body == spec.body and like.reference.table == "dataset":
         return replace(spec, reference=like.reference)
-    return replace(
-        spec, reference=ReferenceScores("raw return", 0.0, 100.0)
-    )  # without a scale, the score is the return
+    return replace(spec, reference=ReferenceScores("raw return", 0.0, 100.0))  # a score is a return
 
 
 def spec_of(
-    gym_spec: str,
-    *,
-    returns: NDArray[np.float64] | None = None,
-    slices: Slices | None = None,
-    action_size: int | None = None,
-    bounds: Bounds | None = None,
-    trust: bool = False,
+    gym_spec: str, *, returns: NDArray[np.float64] | None = None, data: Spaces | None = None, trust: bool = False
 ) -> EnvironmentSpec:
     """The spec of the environment of a Gymnasium `EnvSpec` in JSON; arguments and errors as `as_spec`."""
     try:
         spaces = spaces_of(gym_spec, trust)
     except NotAtHand as error:
-        if slices is None or action_size is None:
+        if data is None:
             raise
         warn_once(logger, f"{error} Training works without it, scores do not.")
-        spaces = Spaces(slices, *(bounds or unbounded(action_size)))
-    _check_sizes(id_in(gym_spec), spaces, slices, action_size)
-    scale = np.array([0.0, 1.0]) if returns is None else returns
-    sizes = total(spaces.slices), len(spaces.low)
-    return spec_of_data(gym_spec, *sizes, scale, spaces.slices, (spaces.low, spaces.high))
+        spaces = data
+    _check_sizes(id_in(gym_spec), spaces, data)
+    return spec_of_data(gym_spec, spaces, np.array([0.0, 1.0]) if returns is None else returns)
 
 
-def _check_sizes(gym_id: str, spaces: Spaces, slices: Slices | None, action_size: int | None) -> None:
-    """Raises TransferError if data have other slices or actions than an environment; None fits any."""
-    have = (spaces.slices, len(spaces.low))
-    data = (have[0] if slices is None else slices, have[1] if action_size is None else action_size)
-    if data != have:
+def _check_sizes(gym_id: str, spaces: Spaces, data: Spaces | None) -> None:
+    """Raises TransferError if data have other slices or action sizes than an environment."""
+    if data is not None and (data.slices, len(data.low)) != (spaces.slices, len(spaces.low)):
         raise TransferError(
-            f"the data have states of {summary(data[0])} and actions of {data[1]}, but the environment {gym_id} has "
-            f"{summary(have[0])} and {have[1]}: another environment, or another version of it, made them."
-            f"{ant_hint(data[0], have[0])}"
+            f"the data have states of {summary(data.slices)} and actions of {len(data.low)}, but the environment "
+            f"{gym_id} has {summary(spaces.slices)} and {len(spaces.low)}: another environment, or another version of "
+            f"it, made them.{ant_hint(data.slices, spaces.slices)}"
         )

@@ -14,6 +14,8 @@ import pytest
 
 from tests import toys
 from tests.toys import toy
+from transfer.data.environment.building.make import Spaces
+from transfer.data.environment.observations import flat
 from transfer.data.environment.spec import (
     EnvironmentSpec,
     ReferenceScores,
@@ -147,7 +149,7 @@ def test_whatever_a_user_calls_an_environment_by_is_the_same_spec() -> None:
 
 
 def test_where_nothing_gives_a_scale_a_score_is_the_return() -> None:
-    mine = spec_of_data(gym_spec_json(toy(3, 2)), 3, 2, np.array([5.0, 9.0]))
+    mine = spec_of_data(gym_spec_json(toy(3, 2)), Spaces.unbounded(flat(3), 2), np.array([5.0, 9.0]))
     assert as_spec(toy(3, 2), like=mine).reference == mine.reference  # the data of the same body
     other = as_spec("Pendulum-v1", like=environment("hopper"))
     assert other.reference.table == "raw return" and other.reference.score(-150.0) == -150.0
@@ -186,7 +188,7 @@ def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None
     gym_spec = deepcopy(gymnasium.spec("Hopper-v5"))  # the registered one is everybody's
     gym_spec.kwargs["exclude_current_positions_from_observation"] = False
     gym_spec.max_episode_steps = 7
-    spec = spec_of_data(gym_spec.to_json(), 12, 3, np.zeros(1))
+    spec = spec_of_data(gym_spec.to_json(), Spaces.unbounded(flat(12), 3), np.zeros(1))
     env = EnvironmentSpec.from_json({**spec.to_json(), "name": "walker2d"}).make()
     assert env.observation_space.shape == (12,)  # 11 without the position that the dataset kept
     env.reset(seed=0)
@@ -196,7 +198,7 @@ def test_an_environment_is_built_from_its_spec_and_never_from_its_name() -> None
 
 
 def test_unknown_environments_use_the_scale_of_their_data() -> None:
-    spec = spec_of_data(gym_spec_json("InvertedPendulum-v5"), 4, 1, np.array([3.0, 90.0, 11.0]))
+    spec = spec_of_data(gym_spec_json("InvertedPendulum-v5"), Spaces.unbounded(flat(4), 1), np.array([3.0, 90.0, 11.0]))
     assert spec.name == spec.gym_id == "InvertedPendulum-v5"
     assert spec.reference == ReferenceScores("dataset", 3.0, 90.0)
 

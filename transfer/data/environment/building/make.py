@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _spaces: dict[tuple[str, bool], tuple[EnvSpec | None, Spaces]] = {}
 _RENDER_MODES = ("rgb_array", "human", "ansi", "depth_array", "rgb_array_list", "ansi_list", "rgbd_tuple")
-Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,12 @@ class Spaces:
             vector_size(action_space)
         except TransferError as error:
             raise TransferError(f"{name} has {what} in {error}. Discrete actions are not.") from error
-        low, high = (tuple(map(float, bound)) for bound in (action_space.low, action_space.high))
-        return cls(slices, low, high)
+        return cls(slices, tuple(map(float, action_space.low)), tuple(map(float, action_space.high)))
 
-
-def unbounded(action_size: int) -> Bounds:
-    """The bounds of actions without known bounds."""
-    return (-np.inf,) * action_size, (np.inf,) * action_size
+    @classmethod
+    def unbounded(cls, slices: Slices, action_size: int) -> Spaces:
+        """Observations and actions without known bounds."""
+        return cls(slices, (-np.inf,) * action_size, (np.inf,) * action_size)
 
 
 def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) -> gymnasium.Env[Any, Any]:
@@ -126,6 +124,16 @@ def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
             logger.warning("%s", reason)
         found = _spaces[key] = known, spaces
     return found[1]
+
+
+def spaces_at_hand(gym_spec: str, slices: Slices, action_size: int) -> Spaces:
+    """Slices with the bounds of an environment; without bounds if it cannot be built here or has another size."""
+    free = Spaces.unbounded(slices, action_size)
+    try:
+        found = spaces_of(gym_spec)
+    except TransferError:
+        return free
+    return replace(free, low=found.low, high=found.high) if len(found.low) == action_size else free
 
 
 def _about_statistics(kept: tuple[str, ...], gym_id: str) -> str:
