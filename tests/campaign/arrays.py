@@ -194,7 +194,7 @@ def trial(name: str, forms: dict[str, Form], right: bool) -> Trial:
         return Episodes.from_arrays(**given).content_hash
 
     def check(found: str) -> None:
-        from transfer.data.episodes import content_hash
+        from transfer.data.packed import content_hash
 
         plain = numbers()
         offsets = np.cumsum([0, *LENGTHS], dtype=np.int64)

@@ -27,7 +27,7 @@ def make(rng: random.Random, shop: Path) -> Trial:
 def load(place: Place) -> str:
     """The hash of the arrays, not of what the cache says of them."""
     from transfer import load_episodes
-    from transfer.data.episodes import content_hash
+    from transfer.data.packed import content_hash
 
     episodes = load_episodes(OWN)
     return content_hash({key: getattr(episodes, key) for key in ("states", "actions", "rewards", "offsets")})

@@ -8,17 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from transfer.errors import TransferError
 
-_KINDS = {
-    "b": "bool",
-    "c": "complex numbers",
-    "m": "time spans",
-    "M": "dates",
-    "O": "Python objects (None, ragged rows, or numbers of mixed kinds)",
-    "S": "bytes",
-    "U": "text",
-    "T": "text",
-    "V": "records",
-}
+_OBJECTS = "Python objects (None, ragged rows, or numbers of mixed kinds)"
+_KINDS = {"O": _OBJECTS, "S": "bytes", "U": "text", "T": "text", "M": "dates", "m": "time spans", "V": "records"}
 
 
 def own(values: Any, name: str, ndim: int | None = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:

@@ -77,11 +77,7 @@ class Statistics:
 
     @property
     def best_target(self) -> float:
-        """The default target, raw: the calibration's best, without one the 95th percentile of the dataset.
-
-        Raises:
-            TransferError: neither is known.
-        """
+        """The default target, raw: the calibration's best or else the dataset's 95th percentile; TransferError else."""
         if self.calibration is not None:
             return self.calibration.best
         if "p95" not in self.return_quantiles:

@@ -12,25 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from transfer import registry
+from transfer.data import packed
 from transfer.data.arrays import own
 from transfer.data.environment.belonging import check_environment, check_joinable, measured
 from transfer.data.environment.building.make import Spaces
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.data.episode import Episode, FloatArray, counted
-from transfer.data.packed import (
-    ARRAYS,
-    NDIMS,
-    STEPS,
-    check_arrays,
-    check_finite,
-    check_returns,
-    content_hash,
-    episode_returns,
-    offsets_from,
-    offsets_of,
-    own_states,
-    returns_to_go,
-)
+from transfer.data.packed import ARRAYS, STEPS
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
 
@@ -69,9 +57,9 @@ class Episodes:
 
     def __post_init__(self) -> None:
         name = ", ".join(_checked_ids(self.dataset_ids))
-        arrays = {key: own(getattr(self, key), f"{name}: {key}", NDIMS[key], ARRAYS[key]) for key in ARRAYS}
-        check_arrays(arrays, name)
-        check_finite(arrays, name)
+        arrays = {key: own(getattr(self, key), f"{name}: {key}", packed.NDIMS[key], ARRAYS[key]) for key in ARRAYS}
+        packed.check_arrays(arrays, name)
+        packed.check_finite(arrays, name)
         self._take(arrays, self.env_spec, tuple(self.dataset_ids))
 
     @classmethod
@@ -91,7 +79,7 @@ class Episodes:
             content_hash: of these arrays, if it was verified; default: computed on first use.
         """
         self = object.__new__(cls)
-        check_arrays(arrays, ", ".join(dataset_ids))
+        packed.check_arrays(arrays, ", ".join(dataset_ids))
         self._take(arrays, env_spec, tuple(dataset_ids))
         if content_hash:
             self.__dict__["content_hash"] = content_hash
@@ -104,7 +92,7 @@ class Episodes:
             object.__setattr__(self, key, array)
         object.__setattr__(self, "dataset_ids", ids)
         check_environment(self.states, self.actions, env_spec, ", ".join(ids))
-        check_returns(self.rewards, self.offsets, ", ".join(ids))
+        packed.check_returns(self.rewards, self.offsets, ", ".join(ids))
         object.__setattr__(self, "env_spec", measured(env_spec, self.returns))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -150,7 +138,7 @@ class Episodes:
         except (TypeError, ValueError) as error:
             raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
         lengths = self.lengths[chosen]
-        offsets = offsets_from(lengths)
+        offsets = packed.offsets_from(lengths)
         steps = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
         arrays = {key: getattr(self, key)[steps] for key in STEPS}
         part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
@@ -185,17 +173,17 @@ class Episodes:
     @functools.cached_property
     def returns(self) -> NDArray[np.float64]:
         """(E,) undiscounted return of each episode."""
-        return episode_returns(self.rewards, self.offsets)
+        return packed.episode_returns(self.rewards, self.offsets)
 
     @functools.cached_property
     def returns_to_go(self) -> FloatArray:
         """(N,) undiscounted sum of the rewards from each step to the end of its episode."""
-        return returns_to_go(self.rewards, self.offsets)
+        return packed.returns_to_go(self.rewards, self.offsets)
 
     @functools.cached_property
     def content_hash(self) -> str:
         """Sha256 of the four arrays."""
-        return content_hash({key: getattr(self, key) for key in ARRAYS})
+        return packed.content_hash({key: getattr(self, key) for key in ARRAYS})
 
     def quantile(self, q: float) -> float:
         """The q-quantile of the episodes' returns. Raises TransferError unless q is between 0 and 1."""
@@ -232,17 +220,18 @@ class Episodes:
                 empty one, or the environment is not known to Gymnasium or has other sizes.
         """
         _checked_ids((name,))
-        vectors, slices = own_states(states, name)
+        vectors, slices = packed.own_states(states, name)
         arrays = {
             "states": vectors,
             "actions": own(actions, f"{name}: actions", 2),
             "rewards": own(rewards, f"{name}: rewards", 1),
         }
-        arrays["offsets"] = offsets_of(len(arrays["rewards"]), lengths, terminations, truncations, name)
-        check_arrays(arrays, name)
-        check_finite(arrays, name)
-        check_returns(arrays["rewards"], arrays["offsets"], name)
-        returns = episode_returns(arrays["rewards"], arrays["offsets"])
+        flags = {"terminations": terminations, "truncations": truncations}
+        arrays["offsets"] = packed.offsets_of(len(arrays["rewards"]), lengths, flags, name)
+        packed.check_arrays(arrays, name)
+        packed.check_finite(arrays, name)
+        packed.check_returns(arrays["rewards"], arrays["offsets"], name)
+        returns = packed.episode_returns(arrays["rewards"], arrays["offsets"])
         data = Spaces.unbounded(slices, arrays["actions"].shape[1])
         return cls.over(arrays, as_spec(env, returns=returns, data=data), (name,))
 
@@ -265,7 +254,7 @@ class Episodes:
         if len(set(alike)) < len(alike):
             raise TransferError("the same episodes are to be joined twice; their steps would count twice")
         arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in STEPS}
-        arrays["offsets"] = offsets_from(np.concatenate([part.lengths for part in parts]))
+        arrays["offsets"] = packed.offsets_from(np.concatenate([part.lengths for part in parts]))
         ids = list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
         return cls.over(arrays, parts[0].env_spec, ids)
 

@@ -58,26 +58,13 @@ def _precision(values: object) -> type[np.floating[Any]]:
 
 
 def offsets_of(
-    steps: int,
-    lengths: ArrayLike | None,
-    terminations: ArrayLike | None,
-    truncations: ArrayLike | None,
-    name: str,
+    steps: int, lengths: ArrayLike | None, flags: Mapping[str, ArrayLike | None], name: str
 ) -> NDArray[np.int64]:
-    """(E + 1,) first step of each episode, and N.
-
-    Args:
-        steps: N.
-        lengths: (E,) steps of each episode.
-        terminations: (N,) whether the task ended an episode after this step; the steps after the last flag are an
-            episode too.
-        truncations: (N,) whether an episode was cut after this step.
-        name: of the data, for errors.
+    """(E + 1,) first step of each episode, and N, from lengths (E,), end flags (N,) by their names, or both.
 
     Raises:
         TransferError: neither lengths nor flags, flags of another length, or lengths and flags that disagree.
     """
-    flags = {"terminations": terminations, "truncations": truncations}
     given = {key: own(flag, f"{name}: {key}", 1, bool) for key, flag in flags.items() if flag is not None}
     for key, flag in given.items():
         if len(flag) != steps:

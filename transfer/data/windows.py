@@ -66,11 +66,7 @@ class WindowSampler:
         return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
 
     def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
-        """The batch of one training step, or one of several equal blocks of its windows.
-
-        Raises:
-            TransferError: the windows cannot be shared equally, or there is no such block.
-        """
+        """The batch of one training step, or one of equal blocks of it. Raises TransferError for other blocks."""
         block, blocks = whole(block, "block"), whole(blocks, "blocks", 1)
         count, left = divmod(self.batch_size, blocks)
         if left or not 0 <= block < blocks:
@@ -80,10 +76,8 @@ class WindowSampler:
     def windows(self, starts: Tensor) -> Batch:
         """Windows that begin at given steps (B,) of the packed data.
 
-        Padding is computed from small arrays on the host, without a synchronisation with the device.
-
-        Raises:
-            TransferError: not one axis of whole numbers, or a step that is not in the data.
+        Padding is computed from small arrays on the host, without a synchronisation with the device. Raises
+        TransferError for a step that is not in the data.
         """
         first, steps = own(starts, "starts", 1, np.int64), np.arange(self.context)
         if len(first) and not 0 <= first.min() <= first.max() < self._steps:
@@ -119,12 +113,9 @@ class _Lent:
 
 
 def check_context(episodes: Episodes, context: int, key: str = "context") -> None:
-    """Raises TransferError if every episode is shorter than a window: full windows occur in evaluation, untrained.
+    """Raises TransferError, with the setting's name, if every episode is shorter than a window of T steps.
 
-    Args:
-        episodes: the data.
-        context: T.
-        key: name of the setting, as "adapt.context".
+    Full windows would occur in evaluation, untrained.
     """
     longest = int(episodes.lengths.max())
     if longest < context:

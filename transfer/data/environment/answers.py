@@ -19,11 +19,7 @@ LARGEST = 1e30  # of returns and rewards: above it, sums in float32 become infin
 
 
 def vector(observation: Any, size: int) -> NDArray[np.float32]:
-    """A state (S,) from an array of any real dtype, a list, or a tensor, with a gradient too.
-
-    Raises:
-        TransferError: it is not S finite numbers.
-    """
+    """A state (S,) from an array, a list or a tensor. Raises TransferError unless it is S finite numbers."""
     state = own(observation, "the observation's numbers")
     if state.shape != (size,):
         raise TransferError(misshapen(state.shape, size))
@@ -46,8 +42,7 @@ def first_infinite(numbers: NDArray[Any]) -> str:
 def reward(value: Any) -> float:
     """The reward of a step: a number of Python or NumPy, a truth value, or an array or tensor of one number.
 
-    Raises:
-        TransferError: it is no number, not finite, or beyond `LARGEST`.
+    Raises TransferError if it is no number, not finite, or beyond `LARGEST`.
     """
     if isinstance(value, (float, int, np.bool_, np.floating)):
         paid = float(value)

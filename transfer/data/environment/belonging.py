@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.data.environment.building.parsing import checked
 from transfer.data.environment.observations import ant_hint
 from transfer.data.environment.spec import EnvironmentSpec, spec_of_data
 from transfer.errors import TransferError
-from transfer.numbers import flag, seen
+from transfer.numbers import flag
 
 logger = logging.getLogger(__name__)
 Array = NDArray[Any]
@@ -22,8 +23,7 @@ Array = NDArray[Any]
 
 def check_environment(states: Array, actions: Array, spec: EnvironmentSpec, name: str) -> None:
     """Raises TransferError unless the states (N, S) and actions (N, A) of a dataset have an environment's sizes."""
-    if not isinstance(spec, EnvironmentSpec):
-        raise TransferError(f"{name}: env_spec must be an EnvironmentSpec, got {seen(spec)}")
+    checked(spec, EnvironmentSpec, f"{name}: env_spec")
     sizes = states.shape[1], actions.shape[1]
     if sizes != (spec.state_size, spec.action_size):
         raise TransferError(
@@ -60,14 +60,7 @@ def check_joinable(first: tuple[EnvironmentSpec, Sequence[str]], other: tuple[En
 
 
 def check_body(one: EnvironmentSpec, other: EnvironmentSpec, what: str, any_body: bool = False) -> None:
-    """Raises TransferError unless two environments have one body.
-
-    Args:
-        one: the environment that something was made for.
-        other: the environment that it is going to be used for.
-        what: its name, as "the adapter".
-        any_body: accept another body of equal sizes.
-    """
+    """Raises TransferError unless `what`, made for one environment, is used for the same body, or `any_body` is set."""
     if not flag(any_body, "any_body") and one.body != other.body:
         raise TransferError(
             f"{what} is for '{one.name}' ({one.gym_id}), the environment is '{other.name}' ({other.gym_id}): another "

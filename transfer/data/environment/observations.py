@@ -72,10 +72,7 @@ def slices_of(sizes: Mapping[str, int]) -> Slices:
     """The slices of a Dict observation, by the number of entries under each key.
 
     `GoalEnv` keys give observation, goal (desired minus achieved) and position (achieved), other keys one slice each in
-    alphabetical order.
-
-    Raises:
-        TransferError: a desired goal of another size than the achieved one.
+    alphabetical order. Raises TransferError if desired and achieved goal differ in size.
     """
     if set(sizes) != {"observation", "achieved_goal", "desired_goal"}:
         return tuple(Slice(key, sizes[key], key) for key in sorted(sizes))
@@ -92,11 +89,7 @@ def slices_of(sizes: Mapping[str, int]) -> Slices:
 
 
 def slices_of_space(space: Any) -> Slices:
-    """The slices of a Gymnasium observation space.
-
-    Raises:
-        TransferError: it is neither a vector of numbers (1-d Box, whole numbers too) nor a Dict of such.
-    """
+    """The slices of a Gymnasium space. Raises TransferError unless it is a 1-d Box of numbers or a Dict of such."""
     from gymnasium.spaces import Dict
 
     if isinstance(space, Dict):
@@ -144,11 +137,7 @@ def to_state(slices: Slices, observation: Any) -> NDArray[np.float32]:
 
 
 def flattened(env: gymnasium.Env[Any, Any], slices: Slices) -> gymnasium.Env[Any, Any]:
-    """The environment with state vectors as observations; itself if it has them already.
-
-    Raises:
-        TransferError: its observations are not what the slices declare.
-    """
+    """The environment with state vectors as observations. Raises TransferError if it has other slices."""
     found = slices_of_space(env.observation_space)
     if found != slices:
         raise TransferError(

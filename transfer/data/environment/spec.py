@@ -26,14 +26,7 @@ from transfer.runtime.logs import warn_once
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = [
-    "EnvironmentSpec",
-    "ReferenceScores",
-    "as_spec",
-    "gym_spec_json",
-    "spec_of",
-    "spec_of_data",
-]
+__all__ = ["EnvironmentSpec", "ReferenceScores", "as_spec", "gym_spec_json", "spec_of", "spec_of_data"]
 logger = logging.getLogger(__name__)
 
 
@@ -114,12 +107,7 @@ class EnvironmentSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EnvironmentSpec":
-        """The inverse of `to_json`.
-
-        Raises:
-            TransferError: a key is missing or unknown, a value is of a wrong type or size, or the scale has the name of
-                a table that does not apply.
-        """
+        """The inverse of `to_json`. Raises TransferError for other keys and values, and for a table's scale, edited."""
         check_keys("the environment spec", data, [f.name for f in fields(cls)])
         read: dict[str, Any] = {
             "reference": ReferenceScores.from_json(data["reference"]),
@@ -170,12 +158,9 @@ def check_scale(spec: EnvironmentSpec) -> None:
 
 
 def spec_of_data(gym_spec: str, spaces: Spaces, returns: NDArray[np.float64]) -> EnvironmentSpec:
-    """The spec of the environment of some episodes, which is not built.
+    """The spec of the environment of some episodes, from their spaces and undiscounted returns (E,); nothing is built.
 
-    Args:
-        gym_spec: Gymnasium `EnvSpec` as JSON.
-        spaces: of the episodes.
-        returns: (E,) undiscounted returns of the episodes, the scale of an environment that is in no table.
+    The returns are the scale of an environment that is in no table.
     """
     gym, state_size, action_size = parsed(gym_spec), total(spaces.slices), len(spaces.low)
     known, misfit = registry.resolve("envs", "row_of")(gym, state_size, action_size)

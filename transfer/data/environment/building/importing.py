@@ -34,11 +34,7 @@ def import_named(module: object) -> None:
 
 
 def import_from_here(modules: Iterable[object]) -> None:
-    """Imports modules, searched in the working folder first, which stays on Python's path as its last entry.
-
-    Raises:
-        TransferError: as `import_named`.
-    """
+    """As `import_named`, with the working folder searched first; it stays on Python's path as the last entry."""
     here = os.getcwd()
     sys.path.insert(0, here)
     try:

@@ -44,11 +44,7 @@ class Spaces:
 
     @classmethod
     def of(cls, observation_space: Any, action_space: Any, name: str) -> Spaces:
-        """The sizes and bounds of two Gymnasium spaces.
-
-        Raises:
-            TransferError: spaces that are not vectors of real numbers, with `name` as their owner.
-        """
+        """Reads two Gymnasium spaces. Raises TransferError, with their owner's name, unless they are real vectors."""
         what = "observations"
         try:
             slices = slices_of_space(observation_space)
@@ -109,9 +105,7 @@ def _built(gym_spec: str, render_mode: str | None, trust: bool) -> gymnasium.Env
 def spaces_of(gym_spec: str, trust: bool = False) -> Spaces:
     """Observations and actions of the environment of a Gymnasium `EnvSpec` (JSON), which is built once a process.
 
-    Raises:
-        NotAtHand: it cannot be built, or must not be.
-        TransferError: its spaces are not vectors of real numbers.
+    Raises NotAtHand if it cannot be built, or must not be, and TransferError if its spaces are not real vectors.
     """
     gym_id = id_in(gym_spec)
     key, known = (gym_spec, told(gym_spec, trust) is None), find_registered(gym_id)

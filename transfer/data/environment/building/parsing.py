@@ -39,8 +39,7 @@ def id_in(gym_spec: str) -> str:
 def parsed(gym_spec: str) -> EnvSpec:
     """Reads an `EnvSpec` from JSON and imports nothing. An entry point in a script (`__main__`) becomes None.
 
-    Raises:
-        TransferError: no JSON, missing or unknown keys, values of other types or sizes.
+    Raises TransferError for text that is no JSON, missing or unknown keys, and values of other types or sizes.
     """
     from gymnasium.envs.registration import EnvSpec
     from gymnasium.error import Error
@@ -96,8 +95,7 @@ def _wrapper(data: Any) -> WrapperSpec:
 def plain(value: Any, name: str) -> Any:
     """A value as JSON holds it: arrays as lists, NumPy's numbers as Python's, types of numbers as their names.
 
-    Raises:
-        TransferError: a value that JSON cannot hold, such as a function.
+    Raises TransferError for other values, such as functions.
     """
     if value is None or isinstance(value, str | bool | int | float):
         return value

@@ -20,10 +20,8 @@ def to_json(spec: EnvSpec) -> str:
     """JSON of a spec, with Gymnasium's own keys.
 
     An entry point that is a class or lives in a script becomes null, which stands for the one registered for the id.
-    Registered arguments that JSON cannot hold are left out, as are `render_mode` and `vector_entry_point`.
-
-    Raises:
-        TransferError: the entry point is not registered and cannot be named, or an argument cannot be written down.
+    Registered arguments that JSON cannot hold are left out, as are `render_mode` and `vector_entry_point`. Raises
+    TransferError if another entry point or argument cannot be written down.
     """
     known, entry_point = find_registered(spec.id), spec.entry_point
     if not isinstance(entry_point, str) or entry_point.startswith("__main__:"):
@@ -58,10 +56,9 @@ def to_json(spec: EnvSpec) -> str:
 
 
 def gym_spec_json(env: object) -> str:
-    """JSON of the Gymnasium `EnvSpec` of an environment: of an object, of a spec, or of a registered id.
+    """JSON of the Gymnasium `EnvSpec` of an environment: an object, a spec, or a registered id.
 
-    Raises:
-        TransferError: the id is not registered, its module cannot be imported, or an argument cannot be written down.
+    Raises TransferError if it is none of these, its module cannot be imported, or an argument cannot be written down.
     """
     import gymnasium
 

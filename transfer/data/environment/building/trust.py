@@ -83,13 +83,9 @@ def place(entry_point: object) -> str:
 
 
 def allowed(gym_spec: str, trust: bool = False) -> EnvSpec:
-    """The spec to build an environment from: the registered entry point with the file's arguments.
+    """The spec to build an environment from: the registered entry point, or with `trust` any, and the file's arguments.
 
-    Wrappers are those of the file, not checked.
-
-    Args:
-        gym_spec: Gymnasium `EnvSpec` as JSON.
-        trust: use the entry point that it names, whatever it is.
+    Its wrappers are not checked.
 
     Raises:
         NotAtHand: the id is not registered here, or the spec names other code or arguments than may be used.
@@ -135,11 +131,7 @@ def _is_other(spec: EnvSpec, known: EnvSpec) -> bool:
 
 
 def registered(gym_id: str) -> EnvSpec:
-    """The spec of a registered id; Adroit and AntMaze are registered by importing gymnasium_robotics.
-
-    Raises:
-        gymnasium.error.Error: no such id.
-    """
+    """The spec of a registered id. Raises gymnasium.error.Error for others. Imports gymnasium_robotics if necessary."""
     import gymnasium
 
     try:
@@ -163,12 +155,9 @@ def find_registered(gym_id: str) -> EnvSpec | None:
 
 
 def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> str:
-    """Why arguments are no plain values (paths, names of code, lists nested deeply), "" if they are.
+    """Why arguments of `where` are no plain values (paths, names of code, lists nested deeply), "" if they are.
 
-    Args:
-        values: by their names.
-        where: what they are arguments of.
-        known: registered arguments; their values are allowed as they are.
+    Values of `known`, the registered arguments, are allowed as they are.
     """
     for key, value in values.items():
         before = (known or {}).get(key)

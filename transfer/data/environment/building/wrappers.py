@@ -80,15 +80,10 @@ _LEFT_OUT = {
 def wrapped(
     env: gymnasium.Env[Any, Any], wrappers: tuple[WrapperSpec, ...], say: Say | None
 ) -> gymnasium.Env[Any, Any]:
-    """An environment with the wrappers of its spec around it.
+    """An environment with the wrappers of its spec around it, the innermost first; its entry point may have put some.
 
-    Args:
-        env: as its entry point made it, which may have put the first wrappers around it.
-        wrappers: all of them, the innermost first.
-        say: gets a line before other code than Gymnasium's own is called; None forbids such calls.
-
-    Raises:
-        NotAtHand: a wrapper that is not Gymnasium's own, or whose arguments are not plain.
+    `say` gets a line before other code than Gymnasium's own is called. If it is None, such wrappers and those whose
+    arguments are not plain raise NotAtHand.
     """
     if say is None:
         _check_times(wrappers)
