@@ -30,9 +30,6 @@ class Batch:
         returns: (B, T) float32, undiscounted return to go, raw.
         times: (B, T) int64, step in the episode.
         mask: (B, T) bool, True on real steps.
-
-    Raises:
-        TransferError: no tensors, or tensors of other shapes or kinds.
     """
 
     states: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -51,7 +52,11 @@ class Statistics:
         for name in NUMERIC:
             value = np.float32(_finite(getattr(self, name), name, single=name in _SINGLE))  # as buffers hold them
             object.__setattr__(self, name, tuple(value.tolist()) if value.ndim else float(value))
-        object.__setattr__(self, "return_quantiles", _quantiles(self.return_quantiles))
+        given = self.return_quantiles
+        if not isinstance(given, Mapping):
+            raise TransferError(f"statistics: return_quantiles is {given!r:.80}, it maps names to returns.")
+        quantiles = {str(key): _finite(value, f"return_quantiles['{key}']") for key, value in given.items()}
+        object.__setattr__(self, "return_quantiles", quantiles)
         if self.calibration is not None:
             check_type(self.calibration, Calibration, "calibration")
         self._check()
@@ -105,19 +110,12 @@ def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
 
 def _finite(value: Any, name: str, single: bool = True) -> Any:
     """A number as a float, or several as a tuple of floats, all finite and within float32."""
-    try:
-        given = np.asarray(value)
-        numbers = given.astype(np.float64) if given.dtype.kind in "iuf" else np.array(np.nan)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.array(np.nan)
+    numbers = np.array(np.nan)
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if (given := np.asarray(value)).dtype.kind in "iuf":
+            numbers = given.astype(np.float64)
     if numbers.ndim != (0 if single else 1) or not (np.abs(numbers) <= np.finfo(np.float32).max).all():
         raise TransferError(
             f"statistics: {name} is {value!r:.80}; {'a finite number is' if single else 'finite numbers are'} needed."
         )
     return float(numbers) if single else tuple(numbers.tolist())
-
-
-def _quantiles(given: Any) -> dict[str, float]:
-    if not isinstance(given, Mapping):
-        raise TransferError(f"statistics: return_quantiles is {given!r:.80}, it maps names to returns.")
-    return {str(key): _finite(value, f"return_quantiles['{key}']") for key, value in given.items()}

@@ -72,11 +72,7 @@ class Episodes:
     ) -> "Episodes":
         """Episodes over arrays that no caller changes, such as a loader's memory maps, without a copy.
 
-        Args:
-            arrays: states, actions, rewards and offsets; their numbers have to be finite, which is not checked.
-            env_spec: the environment.
-            dataset_ids: where they came from.
-            content_hash: of these arrays, if it was verified; default: computed on first use.
+        All numbers have to be finite, which is not checked. The hash of the contents is given if it was verified.
         """
         self = object.__new__(cls)
         packed.check_arrays(arrays, ", ".join(dataset_ids))
@@ -118,11 +114,7 @@ class Episodes:
     @overload
     def __getitem__(self, index: slice) -> "Episodes": ...
     def __getitem__(self, index: int | slice) -> "Episode | Episodes":
-        """One episode, counted from the end if negative, or the episodes of a slice.
-
-        Raises:
-            TransferError: no such episode, or an empty slice.
-        """
+        """One episode, counted from the end if negative, or the episodes of a slice. Raises TransferError for none."""
         if isinstance(index, slice):
             return self._part(index)
         place = whole(index, "the number of an episode", -len(self), len(self) - 1) % len(self)
@@ -240,8 +232,7 @@ class Episodes:
         """All episodes of several datasets of one environment, in the order given.
 
         Raises:
-            TransferError: nothing to join, values that are no episodes, the same episodes twice, other state or action
-                sizes, or other environments.
+            TransferError: nothing to join, the same episodes twice, other sizes, or other environments.
         """
         if not isinstance(parts, list | tuple) or not all(isinstance(part, Episodes) for part in parts):
             raise TransferError(f"Episodes.join takes a list of Episodes, got {seen(parts)}")

@@ -1,7 +1,6 @@
 """The four arrays of episodes: copied from a user's own, checked, and summed.
 
-Letters: N steps altogether, E episodes, T steps of one of them, S state size, A action size, n numbers under one key of
-an observation.
+Letters: N steps, E episodes, T steps of one of them, S state size, A action size, n numbers under one key.
 """
 
 import hashlib
@@ -34,18 +33,17 @@ def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def own_states(states: ArrayLike | Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.float32], Slices]:
-    """The state vectors (N, S) of observations (N, S) or {key: (N, n)}, and their slices.
-
-    Raises:
-        TransferError: no arrays of numbers, keys that are no text, or keys of other lengths.
-    """
+    """The state vectors (N, S) of observations (N, S) or {key: (N, n)}, and their slices."""
     if not isinstance(states, Mapping):
         vectors = own(states, f"{name}: states", ndim=2)
         return vectors, flat(vectors.shape[1])
     if not states or not all(isinstance(key, str) and key for key in states):
         raise TransferError(f"{name}: the keys of states must be text, one at least; got {list(states)[:5]}")
-    # A difference of two float32 arrays is taken in float32, as it is in a rollout.
-    keyed = {key: own(values, f"{name}: states['{key}']", 2, _precision(values)) for key, values in states.items()}
+    keyed = {}
+    for key, values in states.items():
+        # A difference of two float32 arrays is taken in float32, as it is in a rollout.
+        single = str(getattr(values, "dtype", "")).endswith("float32")
+        keyed[key] = own(values, f"{name}: states['{key}']", 2, np.float32 if single else np.float64)
     lengths = {key: len(values) for key, values in keyed.items()}
     if len(set(lengths.values())) > 1:
         raise TransferError(f"{name}: the keys of states hold {lengths} steps; all must be equal")
@@ -53,18 +51,10 @@ def own_states(states: ArrayLike | Mapping[str, ArrayLike], name: str) -> tuple[
     return to_state(slices, keyed), slices
 
 
-def _precision(values: object) -> type[np.floating[Any]]:
-    return np.float32 if str(getattr(values, "dtype", "")).endswith("float32") else np.float64
-
-
 def offsets_of(
     steps: int, lengths: ArrayLike | None, flags: Mapping[str, ArrayLike | None], name: str
 ) -> NDArray[np.int64]:
-    """(E + 1,) first step of each episode, and N, from lengths (E,), end flags (N,) by their names, or both.
-
-    Raises:
-        TransferError: neither lengths nor flags, flags of another length, or lengths and flags that disagree.
-    """
+    """(E + 1,) first step of each episode, and N, from lengths (E,), end flags (N,) by their names, or both."""
     given = {key: own(flag, f"{name}: {key}", 1, bool) for key, flag in flags.items() if flag is not None}
     for key, flag in given.items():
         if len(flag) != steps:

@@ -40,7 +40,7 @@ def first_infinite(numbers: NDArray[Any]) -> str:
 
 
 def reward(value: Any) -> float:
-    """The reward of a step: a number of Python or NumPy, a truth value, or an array or tensor of one number.
+    """The reward of a step as a float, also from a truth value, or an array or tensor of one number.
 
     Raises TransferError if it is no number, not finite, or beyond `LARGEST`.
     """

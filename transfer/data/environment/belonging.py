@@ -18,10 +18,9 @@ from transfer.errors import TransferError
 from transfer.numbers import flag
 
 logger = logging.getLogger(__name__)
-Array = NDArray[Any]
 
 
-def check_environment(states: Array, actions: Array, spec: EnvironmentSpec, name: str) -> None:
+def check_environment(states: NDArray[Any], actions: NDArray[Any], spec: EnvironmentSpec, name: str) -> None:
     """Raises TransferError unless the states (N, S) and actions (N, A) of a dataset have an environment's sizes."""
     checked(spec, EnvironmentSpec, f"{name}: env_spec")
     sizes = states.shape[1], actions.shape[1]

@@ -1,8 +1,8 @@
 """State vectors from observations: flat observations as they are, Dict observations in named slices.
 
 Every key of a Dict observation becomes a slice, so a goal is always part of the state. With Gymnasium's goal interface
-(`GoalEnv`: observation, achieved_goal, desired_goal) the goal is written relative to the achieved one: what the policy
-learns in one corner of a maze then holds in another.
+(`GoalEnv`: observation, achieved_goal, desired_goal) the goal is written relative to the achieved one, so that it means
+the same in every corner of a maze.
 """
 
 from __future__ import annotations

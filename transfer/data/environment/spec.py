@@ -158,10 +158,7 @@ def check_scale(spec: EnvironmentSpec) -> None:
 
 
 def spec_of_data(gym_spec: str, spaces: Spaces, returns: NDArray[np.float64]) -> EnvironmentSpec:
-    """The spec of the environment of some episodes, from their spaces and undiscounted returns (E,); nothing is built.
-
-    The returns are the scale of an environment that is in no table.
-    """
+    """The spec of the environment of some episodes; their returns (E,) are its scale, unless it is in a table."""
     gym, state_size, action_size = parsed(gym_spec), total(spaces.slices), len(spaces.low)
     known, misfit = registry.resolve("envs", "row_of")(gym, state_size, action_size)
     if misfit:

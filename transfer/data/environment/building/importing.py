@@ -16,11 +16,7 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def import_named(module: object) -> None:
-    """Imports a module by its dotted name, as Python finds it.
-
-    Raises:
-        TransferError: not the name of a module, no such module, one that it needs is missing, or it fails as it runs.
-    """
+    """Imports a module by its dotted name. Raises TransferError if there is none, or if it fails as it runs."""
     if not isinstance(module, str) or not _NAME.fullmatch(module):
         raise TransferError(f"{seen(module)} is no name of a module, such as my_env or my_package.envs.")
     try:

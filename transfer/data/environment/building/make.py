@@ -61,15 +61,11 @@ class Spaces:
 
 
 def build(gym_spec: str, render_mode: str | None = None, trust: bool = False) -> gymnasium.Env[Any, Any]:
-    """The environment of a Gymnasium `EnvSpec` as JSON. Without permission, its wrappers keep no statistics.
-
-    Args:
-        gym_spec: the spec.
-        render_mode: for the environment; that of the spec is ignored.
-        trust: import and call whatever the spec names; see `transfer.data.environment.building.trust`.
+    """The environment of a Gymnasium `EnvSpec` as JSON; the spec's own render mode is ignored.
 
     Raises:
-        NotAtHand: it cannot be built, or must not be.
+        NotAtHand: it cannot be built, or must not be (see `transfer.data.environment.building.trust`), or one of its
+            wrappers keeps statistics and nobody has given permission.
     """
     env = _built(gym_spec, render_mode, trust)
     reason = _about_statistics(statistics_in(env), id_in(gym_spec))

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
 _MOST_WRAPPERS = 100  # each is a call inside another one
 _EARLIER = ("autoreset", "apply_api_compatibility")  # keys of Gymnasium before 1.0, without a meaning now
-_KEYS = (
+KEYS = (
     *("id", "entry_point", "reward_threshold", "nondeterministic", "max_episode_steps", "order_enforce"),
     *("disable_env_checker", "kwargs", "additional_wrappers", "vector_entry_point"),
 )
@@ -74,8 +74,8 @@ def _fields(gym_spec: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise TransferError(f"{what} is no JSON: {error}") from error
     for key in data:
-        if key not in _KEYS + _EARLIER:
-            raise unknown(f"key in {what}", key, _KEYS)
+        if key not in KEYS + _EARLIER:
+            raise unknown(f"key in {what}", key, KEYS)
     if "id" not in data:
         raise TransferError(f"{what} has no id.")
     checked(data["id"], str, "id of the environment")

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from transfer.data.environment.building.importing import import_named
-from transfer.data.environment.building.parsing import plain, same, writable
+from transfer.data.environment.building.parsing import KEYS, plain, same, writable
 from transfer.data.environment.building.trust import find_registered, registered
 from transfer.errors import TransferError
 from transfer.numbers import seen
@@ -37,21 +37,12 @@ def to_json(spec: EnvSpec) -> str:
         for key, value in spec.kwargs.items()
         if key != "render_mode" and not (key in kept and same(kept[key], value) and not writable(value))
     }
-    content = {
-        "id": spec.id,
-        "entry_point": entry_point,
-        "reward_threshold": spec.reward_threshold,
-        "nondeterministic": spec.nondeterministic,
-        "max_episode_steps": spec.max_episode_steps,
-        "order_enforce": spec.order_enforce,
-        "disable_env_checker": spec.disable_env_checker,
-        "kwargs": plain(kwargs, spec.id),
-        "additional_wrappers": [
-            {"name": one.name, "entry_point": one.entry_point, "kwargs": plain(one.kwargs, f"the wrapper {one.name}")}
-            for one in spec.additional_wrappers
-        ],
-        "vector_entry_point": None,
-    }
+    wrappers = [
+        {"name": one.name, "entry_point": one.entry_point, "kwargs": plain(one.kwargs, f"the wrapper {one.name}")}
+        for one in spec.additional_wrappers
+    ]
+    content = {key: getattr(spec, key) for key in KEYS} | {"entry_point": entry_point, "vector_entry_point": None}
+    content |= {"kwargs": plain(kwargs, spec.id), "additional_wrappers": wrappers}
     return json.dumps(plain(content, spec.id))
 
 

@@ -37,10 +37,6 @@ _ODD = re.compile(r"[:/\\~\x00-\x1f\x7f]|\$\w|%\w+%|\w\(|^\.|\.\.|[^\W\d]\w*\.\w
 _MODEL = re.compile(r"[\w\-]+\.xml")  # MuJoCo's environments look for a bare name among Gymnasium's own models
 _MOST_NESTED = 20
 TRUST = "If you know where it comes from: trust=True, or --trust on the command line."
-_ADVICE = (
-    "Import the module that registers it first (transfer --import MODULE on the command line), or hand the environment "
-    f"in as env=. {TRUST}"
-)
 _say: Say | None = None
 _own: set[str] = set()
 
@@ -113,7 +109,10 @@ def _problem(spec: EnvSpec, known: EnvSpec | None) -> str:
     """Why a spec must not be used without permission, "" if it may."""
     if known is None:
         named = "" if spec.entry_point is None else f" What the spec names, {seen(spec.entry_point)}, is not imported."
-        return f"no environment {seen(spec.id)} is registered here.{named} {_ADVICE}"
+        return (
+            f"no environment {seen(spec.id)} is registered here.{named} Import the module that registers it first "
+            f"(transfer --import MODULE on the command line), or hand the environment in as env=. {TRUST}"
+        )
     if _is_other(spec, known):
         return (
             f"the environment {spec.id} is registered as {place(known.entry_point)}; the spec names "
@@ -148,17 +147,13 @@ def find_registered(gym_id: str) -> EnvSpec | None:
     """The spec of a registered id, None if it is not registered."""
     import gymnasium
 
-    try:
+    with contextlib.suppress(gymnasium.error.Error):
         return registered(gym_id)
-    except gymnasium.error.Error:
-        return None
+    return None
 
 
 def problem_of(values: Mapping[str, Any], where: str, known: Mapping[str, Any] | None = None) -> str:
-    """Why arguments of `where` are no plain values (paths, names of code, lists nested deeply), "" if they are.
-
-    Values of `known`, the registered arguments, are allowed as they are.
-    """
+    """Why arguments of `where` are not plain values, "" if they are; those of `known`, as registered, are allowed."""
     for key, value in values.items():
         before = (known or {}).get(key)
         usual = before is not None and writable(before) and same(plain(before, key), value)
