@@ -96,13 +96,13 @@ def longer() -> str:
 def changes() -> str:
     """Single changes of the longer training with spread tokens: the score of each."""
     cells = {
-        (cell.run, played.first.checkpoint, played.first.decode): float(
+        (cell.line.run, played.first.checkpoint, played.first.decode): float(
             np.mean(cell.reference.score(np.asarray(played.returns)))
         )
         for record in measured("cpu").records
         for cell in record.cells
         for played in cell.evaluations
-        if cell.mode == "embeddings" and cell.seed == 0
+        if cell.line.mode == "embeddings" and cell.line.seed == 0
     }
     one, other = "autoregressive", "parallel"
     lines = {

@@ -115,7 +115,7 @@ def describe_run(run: Path) -> dict[str, Any]:
 def describe_results(folder: Path) -> dict[str, Any]:
     """Facts about a results folder: the outcome of each RUN/MODE/SEED."""
     records = read_results_folder(folder)
-    cells = {f"{cell.run}/{cell.mode}/{cell.seed}": kept(cell) for record in records for cell in record.cells}
+    cells = {"/".join(map(str, cell.line.key)): kept(cell) for record in records for cell in record.cells}
     missing = [f"{record.label}/{name}" for record in records for name in record.missing]
     return {
         **{"kind": "results", "path": str(folder), "trunks": {}, "cells": cells, "unfinished": missing, "trained": []},
@@ -127,8 +127,8 @@ def kept(cell: CellResult) -> dict[str, Any]:
     """As `outcome`, of a cell of a results folder."""
     played, line = cell.evaluations[0], cell.line
     return {
-        "mode": cell.mode,
-        "environment": cell.environment,
+        "mode": line.mode,
+        "environment": line.environment,
         "mean_score": float(np.mean(cell.reference.score(np.asarray(played.returns)))),
         "mean_return": float(np.mean(played.returns)),
         "success_rate": played.success_rate,

@@ -1,4 +1,4 @@
-"""matplotlib as reports use it: Agg draws into files, with matplotlib's own settings, whatever the user's are.
+"""matplotlib as reports use it: Agg draws into files, with matplotlib's own settings whatever the user's are.
 
 No pyplot, so no window, no display and no global state is involved.
 """
@@ -12,29 +12,19 @@ from pathlib import Path
 
 from transfer.storage.files import writing
 
-
-@contextmanager
-def any_backend() -> Iterator[None]:
-    """Inside, matplotlib loads whatever backend the environment names, as a notebook leaves one behind."""
-    before = os.environ.get("MPLBACKEND")
-    os.environ["MPLBACKEND"] = "agg"
-    try:
-        yield
-    finally:
-        del os.environ["MPLBACKEND"]
-        if before is not None:
-            os.environ["MPLBACKEND"] = before
-
-
-with any_backend():
+_backend = os.environ.pop("MPLBACKEND", None)  # a notebook leaves one behind that does not load elsewhere
+try:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
 
 
 @contextmanager
 def figure(file: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure to draw on, of this size in inches, which is written as a PNG when the block ends well."""
+    """A figure of this size in inches, written as a PNG when the block ends without an error."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         drawn = Figure(figsize=size, layout="constrained")
@@ -44,7 +34,7 @@ def figure(file: Path, size: tuple[float, float]) -> Iterator[Figure]:
 
 
 def save_png(drawn: Figure, file: Path) -> None:
-    """Write a figure as PNG; one that cannot be drawn leaves what was there before."""
+    """Write a figure as PNG; where drawing fails, the file stays as it was."""
     with writing(file) as stream:
         # Without the version of matplotlib in it, equal results give an equal file.
         drawn.savefig(stream, format="png", dpi=150, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""What a frozen trunk makes for: each of its modes less the controls and full training, seed by seed."""
+"""Scores of each mode on a frozen trunk less those of the controls and of full training, seed by seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,7 @@ LEAST = 3  # seeds that both modes have
 
 @dataclass(frozen=True)
 class Pair:
-    """Scores of one mode less those of another.
-
-    Attributes:
-        row, other: what is compared.
-        by: over the training seeds that both have.
-    """
+    """Scores of `row` less those of `other`, `by` how much: over the training seeds that both have."""
 
     row: Row
     other: Row
@@ -28,13 +23,11 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every mode on a frozen trunk against each control under the same conditions, where enough seeds have both."""
     known = {row.key: row for row in rows}
     found = []
-    for row in rows:
-        if row.trunk != "yes" or ":" in row.mode:
-            continue
-        for control in CONTROLS:
-            other = known.get(with_mode(row.key, control.format(row.mode)))
-            shared = shared_seeds(row, other) if other is not None else []
-            if other is not None and len(shared) >= LEAST:
+    for row in [row for row in rows if row.trunk == "yes" and ":" not in row.mode]:
+        keys = [with_mode(row.key, control.format(row.mode)) for control in CONTROLS]
+        for other in [known[key] for key in keys if key in known]:
+            shared = shared_seeds(row, other)
+            if len(shared) >= LEAST:
                 mine, theirs = ({seed: one.by_seed[seed] for seed in shared} for one in (row, other))
                 found.append(Pair(row, other, difference(mine, theirs)))
     return found

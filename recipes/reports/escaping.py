@@ -1,7 +1,7 @@
-"""Names from files, made harmless for where they are shown: one function for each format.
+"""Escapes names from files, with one function for each format that shows them.
 
-A name may hold anything: escape sequences that rewrite a terminal, marks that turn the direction of text, line breaks
-that fake a line, HTML, the bars of a table, formulas of a spreadsheet, TeX.
+A name may hold escape sequences that rewrite a terminal, marks that turn the direction of text, line breaks that fake a
+line, HTML, the bars of a table, formulas of a spreadsheet, TeX.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def plain(text: object, kept: str = "") -> str:
     """Text for a terminal or a log, on one line.
 
     Args:
-        text: what to show.
-        kept: characters that stay as they are although they cannot be seen, as line breaks in a message.
+        text: to be shown.
+        kept: invisible characters that stay as they are, as line breaks in a message.
     """
     return "".join(
         one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in str(text)

@@ -1,4 +1,4 @@
-"""The plot of a report: a bar per row, every episode as a dot."""
+"""The plot of a report: a bar per row, a dot per episode."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def save_plot(file: Path, rows: Sequence[Row], title: str) -> None:
         axes = paper.add_subplot()
         for position, row in enumerate(rows):
             draw(axes, position, row)
-        axes.set_yticks(range(len(rows)), labels(rows))
+        axes.set_yticks(range(len(rows)), bar_labels(rows))
         axes.invert_yaxis()
         axes.axvline(100, color="black", linewidth=0.8, linestyle=":")
         axes.set_xlabel("score (100 = reference expert)")
@@ -42,7 +42,7 @@ def draw(axes, position: int, row: Row) -> None:  # noqa: ANN001
 
 
 def colour(row: Row) -> str:
-    """What kind of row it is, as a colour."""
+    """The colour of a row in `LEGEND`."""
     if row.mode == "pretrain":
         return SOURCE
     if ":" in row.mode or row.mode in ("scratch", "mlp"):
@@ -50,16 +50,11 @@ def colour(row: Row) -> str:
     return FROZEN if row.trunk in ("yes", "NO") else TRAINED
 
 
-def labels(rows: Sequence[Row]) -> list[str]:
+def bar_labels(rows: Sequence[Row]) -> list[str]:
     """The mode, and whatever else tells the rows apart."""
-    parts = {
-        "run": [row.run for row in rows],
-        "environment": [row.environment for row in rows],
-        "decode": [row.decode for row in rows],
-        "asked": [f"asked {row.target_score:.0f}" for row in rows],
-    }
-    adapted = [row for row in rows if row.mode != "pretrain"]
-    # The source environment always asks for another score: only several targets of one environment need the label.
-    several = len({row.target_score for row in adapted}) > 1
-    shown = [values for name, values in parts.items() if len(set(values)) > 1 and (name != "asked" or several)]
+    parts = [[getattr(row, name) for row in rows] for name in ("run", "environment", "decode")]
+    # The target of the source environment is always another score: only several targets of one environment are told.
+    if len({row.target_score for row in rows if row.mode != "pretrain"}) > 1:
+        parts.append([f"asked {row.target_score:.0f}" for row in rows])
+    shown = [values for values in parts if len(set(values)) > 1]
     return [drawn(", ".join([row.mode, *(values[i] for values in shown)])) for i, row in enumerate(rows)]

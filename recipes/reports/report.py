@@ -11,9 +11,8 @@ from transfer.recipes.reports.differences import Pair, pairs
 from transfer.recipes.reports.escaping import csv_field, markdown
 from transfer.recipes.reports.markdown_tables import Column, lay_out, number, span
 from transfer.recipes.reports.rows import Row, make_rows
-from transfer.recipes.reports.tables.cell_results import CellResult
+from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.records import read_records
-from transfer.recipes.reports.tables.results_folder import RunRecord
 from transfer.recipes.reports.trouble import plot_or_warn
 from transfer.recipes.runs.cells import configured, is_results_folder
 from transfer.recipes.runs.used import used_in
@@ -27,7 +26,7 @@ FLIPS = (
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: `markdown` and `csv` are whole files, `records` and `rows` are what they were made of."""
+    """A finished report: `markdown` and `csv` are the content of whole files, made of `records` and `rows`."""
 
     records: tuple[RunRecord, ...]
     title: str
@@ -53,7 +52,7 @@ def make_report(records: Sequence[RunRecord]) -> Report:
     missing = [f"{record.label}/{name}" for record in records for name in record.missing]
     notes = [*conditions(cells), *(line for record in records for line in replaced(record))]
     notes += remarks(rows, missing)
-    lines = [f"# {markdown(title)}", "", table(rows), *differences(pairs(rows)), ""]
+    lines = [f"# {markdown(title)}", "", table(rows), *difference_table(pairs(rows)), ""]
     text = "\n".join([*lines, *(f"- {note}" for note in notes), ""])
     return Report(tuple(records), title, tuple(rows), text, to_csv(rows))
 
@@ -68,19 +67,18 @@ def write_report(folder: Path, result: Report | None = None) -> Path:
     Returns:
         The path of report.md.
     """
-    result = report([folder]) if result is None else result
+    written = report([folder]) if result is None else result
+
+    def plot() -> None:  # the import is inside: whatever is wrong with matplotlib costs the plot alone
+        from transfer.recipes.reports.plots import save_plot
+
+        save_plot(folder / "report.png", written.rows, written.title)
+
     if not is_results_folder(folder):
-        write_text(folder / "report.csv", result.csv)
-    write_text(folder / "report.md", result.markdown)
-    plot_or_warn(folder / "report.png", lambda: plot(folder / "report.png", result))
+        write_text(folder / "report.csv", written.csv)
+    write_text(folder / "report.md", written.markdown)
+    plot_or_warn(folder / "report.png", plot)
     return folder / "report.md"
-
-
-def plot(file: Path, result: Report) -> None:
-    """Write the plot. matplotlib is loaded here, so that whatever is wrong with it does not cost the numbers."""
-    from transfer.recipes.reports.plots import save_plot
-
-    save_plot(file, result.rows, result.title)
 
 
 def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
@@ -88,7 +86,7 @@ def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
 
     Args:
         rows: its lines.
-        without: heads of columns to leave out, besides those in which no row, or every row alike, has something to say.
+        without: heads of columns to leave out, besides those that are empty or alike in every row.
     """
     columns: list[Column[Row]] = [
         ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
@@ -113,8 +111,8 @@ def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
     return lay_out([column for column in columns if column[0] not in without], rows)
 
 
-def differences(found: Sequence[Pair]) -> list[str]:
-    """A second table; nothing where nothing can be compared."""
+def difference_table(found: Sequence[Pair]) -> list[str]:
+    """The lines of a second table; none where nothing can be compared."""
     if not found:
         return []
     columns: list[Column[Pair]] = [
@@ -133,21 +131,21 @@ def differences(found: Sequence[Pair]) -> list[str]:
 
 
 def asked(row: Row) -> str:
-    """The score that was asked for."""
+    """The score of the target return."""
     return f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
 
 
 def conditions(cells: Sequence[CellResult]) -> list[str]:
-    """What the scores were measured against, on which data and with which versions."""
-    lines = []
-    for name, reference in dict.fromkeys((cell.environment, cell.reference) for cell in cells):
-        lines.append(
-            f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
-            f"table {markdown(reference.table)}."
-        )
-    for line in {cell.line.content_hash: cell.line for cell in cells}.values():
-        content = line.content_hash[:12]
-        lines.append(markdown(f"Data of {line.environment}: {line.dataset_ids} (content {content})."))
+    """Reference scores, data and versions."""
+    lines = [
+        f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
+        f"table {markdown(reference.table)}."
+        for name, reference in dict.fromkeys((cell.line.environment, cell.reference) for cell in cells)
+    ]
+    lines += [
+        markdown(f"Data of {line.environment}: {line.dataset_ids} (content {line.content_hash[:12]}).")
+        for line in {cell.line.content_hash: cell.line for cell in cells}.values()
+    ]
     versions: dict[str, set[str]] = {}
     for cell in cells:
         for package, version in cell.line.packages.items():
@@ -159,7 +157,7 @@ def conditions(cells: Sequence[CellResult]) -> list[str]:
 
 
 def replaced(record: RunRecord) -> list[str]:
-    """A line for each section of a run whose data were not those it asked for."""
+    """A line for each section of a run that used its fallback."""
     return [
         f"{markdown(record.label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the "
         f"fallback was used: {markdown(', '.join(one.data))}."
@@ -169,7 +167,7 @@ def replaced(record: RunRecord) -> list[str]:
 
 
 def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
-    """How to read the table, as far as it needs saying."""
+    """How to read the columns that the table has."""
     lines = ["Score and return: last checkpoint, mean over seeds of the mean over episodes."]
     if any(row.score.interval is None for row in rows):
         lines.append("One seed says nothing about another: rows with one seed have no interval.")

@@ -7,29 +7,30 @@ import numpy as np
 
 from transfer.evaluation.statistics import Summary, summarise
 from transfer.recipes.reports.tables.cell_results import CellResult, PlayedEpisodes
+from transfer.recipes.reports.tables.result_lines import CellLine
 from transfer.recipes.settings.target_names import BY_CALIBRATION
 
 Key = tuple[str, str, str, str, str]
 """Run, environment, mode, decoding and target of a row."""
+Members = Sequence[tuple[CellResult, PlayedEpisodes]]
+"""The cells of a row, one for each seed, each with the evaluation that belongs to the row."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a report says about one mode.
+    """The results of one mode.
 
     Attributes:
-        target: the raw return that was asked for, as text, or "best" or "calibrated": what did best in each seed's
-            calibration.
-        target_score: the score that was asked for, mean over seeds where each was calibrated.
-        success: share of episodes that succeeded, mean over seeds; None where the environment tells nothing of it.
+        target: the raw target return, as text, or "best" or "calibrated": the best one of each seed's calibration.
+        target_score: score of the target return, mean over seeds where each was calibrated.
+        success: share of episodes that succeeded, mean over seeds; None where the environment does not report it.
         score, returns: over seeds and episodes, last checkpoint.
-        by_seed: score of every episode, by training seed.
+        by_seed: score of every episode, by training seed in order, as in `score.run_means`.
         best: mean over seeds of the best probe or last score; None without probes, and where the target was calibrated
             after them.
-        seeds: training seeds, in the order of `score.run_means`.
         over_full: score divided by that of mode `full`, over the seeds that both have: runs differ too much to compare
             others. None where there are none, or when the score of `full` is not positive.
-        trained, share: numbers trained, and their share of the model (0..1).
+        trained, share: trained parameters, and their share of the model (0..1).
         train_seconds: mean over seeds that were trained in one go; None without timings.
         trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
             weights, `none`.
@@ -41,7 +42,6 @@ class Row:
     decode: str
     target: str
     target_score: float
-    seeds: tuple[int, ...]
     success: float | None
     score: Summary
     returns: Summary
@@ -55,12 +55,12 @@ class Row:
 
     @property
     def calibrated(self) -> bool:
-        """Whether each seed asked for what did best in its calibration."""
+        """Whether the target of each seed is the best one of its calibration."""
         return self.target in BY_CALIBRATION
 
     @property
     def key(self) -> Key:
-        """What its cells have in common."""
+        """Run, environment, mode, decoding and target."""
         return self.run, self.environment, self.mode, self.decode, self.target
 
     @property
@@ -71,16 +71,16 @@ class Row:
 
 def make_rows(cells: Sequence[CellResult]) -> list[Row]:
     """Rows in the order of the cells."""
-    groups: dict[Key, list[tuple[CellResult, int]]] = {}
-    succeeding = {cell.environment for cell in cells for one in cell.evaluations if one.success_rate is not None}
+    groups: dict[Key, list[tuple[CellResult, PlayedEpisodes]]] = {}
+    succeeding = {cell.line.environment for cell in cells for one in cell.evaluations if one.success_rate is not None}
     for cell in cells:
-        for index, played in enumerate(cell.evaluations):
+        for played in cell.evaluations:
             one = played.first
             if one.checkpoint == "last":
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
                 target = one.target if one.target in BY_CALIBRATION else f"{one.target_return:.4f}"
-                key = (cell.run, cell.environment, cell.mode, one.decode, target)
-                groups.setdefault(key, []).append((cell, index))
+                key = (one.run, cell.line.environment, one.mode, one.decode, target)
+                groups.setdefault(key, []).append((cell, played))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
     return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
 
@@ -91,7 +91,7 @@ def with_mode(key: Key, mode: str) -> Key:
 
 
 def ratio(row: Row, full: Row | None) -> float | None:
-    """Score over the score of `full` on the seeds of both, where that means something."""
+    """Score over the score of `full` on the seeds of both; None where no seed is shared or `full` scores nothing."""
     shared = shared_seeds(row, full) if full is not None else []
     if full is None or not shared:
         return None
@@ -101,75 +101,57 @@ def ratio(row: Row, full: Row | None) -> float | None:
 
 def shared_seeds(one: Row, other: Row) -> list[int]:
     """Training seeds of both."""
-    return sorted(set(one.seeds) & set(other.seeds))
+    return sorted(set(one.by_seed) & set(other.by_seed))
 
 
-def make_row(key: Key, members: Sequence[tuple[CellResult, int]], succeeds: bool) -> Row:
-    """One row from the cells of its seeds, each with the index of its evaluation.
-
-    Args:
-        key: of the row.
-        members: its cells.
-        succeeds: whether its environment is known to tell of success.
-    """
-    run, environment, mode, decode, target = key
-    first, index = members[0]
-    returns = {cell.seed: np.asarray(cell.evaluations[i].returns, dtype=np.float64) for cell, i in members}
+def make_row(key: Key, members: Members, succeeds: bool) -> Row:
+    """One row from the cells of its seeds; `succeeds`: whether its environment is known to report success."""
+    first = members[0][0]
+    returns = {cell.line.seed: np.asarray(played.returns, dtype=np.float64) for cell, played in members}
     scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
     summary = summarise(scores)
+    asked = [float(cell.reference.score(played.first.target_return)) for cell, played in members]
+    # Some environments report success only when an episode succeeds: a seed without it has none.
+    rates = [played.success_rate or 0.0 for _, played in members]
+    whole = [cell.line.train_seconds for cell, _ in members if not cell.line.resumed_at_step]
+    seconds = [one for one in whole if one is not None]
     last = dict(zip(sorted(scores), summary.run_means, strict=True))
-    whole = [cell.line for cell, _ in members if not cell.line.resumed_at_step]
-    seconds = [line.train_seconds for line in whole if line.train_seconds is not None]
     return Row(
-        run=run,
-        environment=environment,
-        mode=mode,
-        decode=decode,
-        target=target,
-        target_score=float(
-            np.mean([cell.reference.score(cell.evaluations[i].first.target_return) for cell, i in members])
-        ),
-        seeds=tuple(sorted(scores)),
-        success=mean_success([cell.evaluations[i] for cell, i in members]) if succeeds else None,
+        *key,
+        target_score=float(np.mean(asked)),
+        success=float(np.mean(rates)) if succeeds else None,
         score=summary,
         returns=summarise(returns),
         by_seed={seed: tuple(scores[seed].tolist()) for seed in sorted(scores)},
-        best=None if target in BY_CALIBRATION else best_score(members, last),
+        best=None if key[4] in BY_CALIBRATION else best_score(members, last),
         over_full=None,
         trained=first.line.parameters,
         share=float(first.line.share),
         train_seconds=float(np.mean(seconds)) if seconds else None,
-        trunk=combine([trunk_word(cell) for cell, _ in members]),
+        trunk=combine([trunk_word(cell.line) for cell, _ in members]),
     )
 
 
-def mean_success(played: Sequence[PlayedEpisodes]) -> float:
-    """Mean success rate over seeds; some environments tell of success only when there is one, so silence is none."""
-    return float(np.mean([one.success_rate or 0.0 for one in played]))
-
-
-def best_score(members: Sequence[tuple[CellResult, int]], last: dict[int, float]) -> float | None:
+def best_score(members: Members, last: dict[int, float]) -> float | None:
     """Mean over seeds of the best of probes and last.
 
-    Probes ask for the first target, so only a cell's first evaluation has any.
+    The target of the probes is the first one, so only a cell's first evaluation has any.
     """
     best = []
-    for cell, index in members:
-        probes = cell.probe_scores if index == 0 else []
-        if not probes:
+    for cell, played in members:
+        if not cell.probe_scores or played is not cell.evaluations[0]:
             return None
-        best.append(max(*probes, last[cell.seed]))
+        best.append(max(*cell.probe_scores, last[cell.line.seed]))
     return float(np.mean(best))
 
 
-def trunk_word(cell: CellResult) -> str:
-    """What happened to the trunk in one cell: see `Row.trunk`."""
-    line = cell.line
+def trunk_word(line: CellLine) -> str:
+    """The state of the trunk in one cell: see `Row.trunk`."""
     if line.frozen:
         return "yes" if line.trunk_unchanged else "NO"
     if line.trunk_after is None:
         return "none"
-    return "own" if line.trunk_pretrained is None or cell.mode == "pretrain" else "copy"
+    return "own" if line.trunk_pretrained is None or line.mode == "pretrain" else "copy"
 
 
 def combine(words: Sequence[str]) -> str:

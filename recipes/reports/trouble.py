@@ -1,4 +1,4 @@
-"""Trouble that is the machine's and nobody's mistake: a full disk, no permission, no memory; each as one line."""
+"""Errors of the machine, each as one line: a full disk, no permission, no memory."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ REASONS = {
     errno.ENOMEM: "there is not enough memory",
     errno.EAGAIN: "this machine starts no more threads or processes (ulimit -u)",
 }
-# safetensors and HDF5 say the number in their text alone, PyTorch only words.
+# safetensors and HDF5 have the number in their text alone, PyTorch has only words.
 WRITTEN = {form.format(code): reason for code, reason in REASONS.items() for form in ("os error {}", "errno = {},")}
 MEMORY = ("not enough memory", "out of memory")
 
 
 def trouble(error: BaseException) -> str:
-    """What the machine could not do, with what it said; "" where an error, and what it came from, is something else."""
+    """The reason in words, with the system's own; "" where neither an error nor its causes are the machine's."""
     for one in causes(error):
         if isinstance(one, OSError) and one.errno is not None:
             where = f"{one.filename}: " if one.filename else ""
@@ -45,7 +45,7 @@ def trouble(error: BaseException) -> str:
 
 
 def machine(error: BaseException) -> bool:
-    """Whether an error comes from a machine that has run out of something, so that the same may work later."""
+    """Whether an error comes from a machine that has run out of something: the same command may work later."""
     lacks = set(REASONS) - {errno.EACCES, errno.EPERM}
     return any(isinstance(one, OSError) and one.errno in lacks for one in causes(error))
 
@@ -53,15 +53,13 @@ def machine(error: BaseException) -> bool:
 def causes(error: BaseException) -> Iterator[BaseException]:
     """An error, then what it was raised from, and so on."""
     one: BaseException | None = error
-    for _ in range(20):
-        if one is None:
-            return
+    while one is not None:
         yield one
         one = one.__cause__
 
 
 def plot_or_warn(file: Path, plot: Callable[[], None]) -> None:
-    """Draw a plot; one that cannot be drawn is a warning, because the numbers in it are written already."""
+    """Draw a plot; a failure is a warning, because the numbers in the plot are written already."""
     try:
         plot()
     except Exception as error:  # matplotlib raises anything, by its own settings and by its user's

@@ -1,16 +1,15 @@
-"""The results of one MODE/SEED, as a report reads them: from a run folder or from a results folder alike."""
+"""The results of one MODE/SEED and of one run, as a report reads them from a run folder and from a results folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
-from transfer.recipes.reports.tables.lines_from_json import calibration_lines, cell_line, episode_lines, probe_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
-from transfer.recipes.runs.results import read_results, read_timing
 
 
 @dataclass(frozen=True)
@@ -18,18 +17,18 @@ class PlayedEpisodes:
     """The episodes of one evaluation: one target, one way of decoding, one checkpoint.
 
     Raises:
-        TransferError: no episode, or some of them tell of success and others do not.
+        TransferError: success is reported for some episodes only.
     """
 
     episodes: tuple[EpisodeLine, ...]
 
     def __post_init__(self) -> None:
-        if not self.episodes or len({one.success is None for one in self.episodes}) > 1:
-            raise TransferError("an evaluation needs episodes, and success for all of them or for none.")
+        if len({one.success is None for one in self.episodes}) > 1:
+            raise TransferError("an evaluation needs success for all of them or for none.")
 
     @property
     def first(self) -> EpisodeLine:
-        """What all of them have in common: checkpoint, decode, target and target_return."""
+        """An episode; checkpoint, decode, target and target_return are those of all."""
         return self.episodes[0]
 
     @property
@@ -39,7 +38,7 @@ class PlayedEpisodes:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of the episodes that succeeded; None where the environment tells none."""
+        """Share of the episodes that succeeded; None where the environment does not report it."""
         told = [one.success for one in self.episodes if one.success is not None]
         return sum(told) / len(told) if told else None
 
@@ -50,39 +49,33 @@ class CellResult:
 
     Attributes:
         line: everything that is one value for each cell.
-        evaluations: one for each target, in the order in which they were played.
+        episodes: in the order in which they were played.
         curve: values by training step.
         calibration: achieved returns by target; empty where nothing was calibrated.
         where: the file it was read from, for messages.
         home: the folder MODE/SEED; None in a results folder.
+
+    Raises:
+        TransferError: as `PlayedEpisodes` and `ReferenceScores`.
     """
 
     line: CellLine
-    evaluations: tuple[PlayedEpisodes, ...]
+    episodes: tuple[EpisodeLine, ...]
     curve: tuple[CurveLine, ...]
     calibration: tuple[CalibrationLine, ...]
     where: str
     home: Path | None = None
 
-    @property
-    def run(self) -> str:
-        """What the run is called, see `transfer.recipes.reports.labels`."""
-        return self.line.run
+    def __post_init__(self) -> None:
+        _ = self.reference, self.evaluations
 
-    @property
-    def mode(self) -> str:
-        """The mode; `pretrain` for the source environment."""
-        return self.line.mode
-
-    @property
-    def seed(self) -> int:
-        """The training seed."""
-        return self.line.seed
-
-    @property
-    def environment(self) -> str:
-        """Name of the environment that was played."""
-        return self.line.environment
+    @cached_property
+    def evaluations(self) -> tuple[PlayedEpisodes, ...]:
+        """The episodes by evaluation."""
+        found: dict[tuple[object, ...], list[EpisodeLine]] = {}
+        for one in self.episodes:
+            found.setdefault((one.checkpoint, one.decode, one.target, one.target_return), []).append(one)
+        return tuple(PlayedEpisodes(tuple(episodes)) for episodes in found.values())
 
     @property
     def reference(self) -> ReferenceScores:
@@ -94,18 +87,39 @@ class CellResult:
         """Mean scores of the probes."""
         return [point.value for point in self.curve if point.name == "probe/score"]
 
+    def of_run(self, label: str) -> CellResult:
+        """The same cell, of a run that is called `label`."""
+        if self.line.run == label:
+            return self
+        return replace(
+            self,
+            line=replace(self.line, run=label),
+            episodes=tuple(replace(one, run=label) for one in self.episodes),
+            curve=tuple(replace(one, run=label) for one in self.curve),
+            calibration=tuple(replace(one, run=label) for one in self.calibration),
+        )
 
-def read_cell(file: Path, run: str) -> CellResult:
-    """The cell of a results.json, and of the timing.json beside it. Raises TransferError when one is damaged."""
-    results, timing = read_results(file), read_timing(file.with_name("timing.json"))
-    return CellResult(
-        line=cell_line(run, results, timing),
-        evaluations=tuple(PlayedEpisodes(tuple(lines)) for lines in episode_lines(run, results)),
-        curve=tuple(probe_lines(run, results)),
-        calibration=tuple(calibration_lines(run, results)),
-        where=str(file),
-        home=file.parent,
-    )
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The results of one run.
+
+    Attributes:
+        place: the run folder; in a results folder FOLDER/RUN, which need not exist.
+        config: its TOML, which a run folder may lack.
+        cells: pretraining first, then modes in the order of the config, then seeds.
+        missing: MODE/SEED without results.
+    """
+
+    place: Path
+    config: Path
+    cells: tuple[CellResult, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The name of the run in reports: see `transfer.recipes.reports.tables.records.labels`."""
+        return self.cells[0].line.run
 
 
 def check_run(cells: Iterable[CellResult]) -> None:
@@ -113,11 +127,10 @@ def check_run(cells: Iterable[CellResult]) -> None:
     trained: dict[tuple[str, int], str] = {}
     data: dict[bool, tuple[str, str]] = {}
     for cell in cells:
-        other = trained.setdefault((cell.mode, cell.seed), cell.where)
-        if other != cell.where:
-            raise TransferError(f"{other} and {cell.where} both hold {cell.mode} seed {cell.seed}. Remove one of them.")
-        content = cell.line.content_hash
-        other, before = data.setdefault(cell.mode == "pretrain", (cell.where, content))
+        mode, seed, content = cell.line.mode, cell.line.seed, cell.line.content_hash
+        if (other := trained.setdefault((mode, seed), cell.where)) != cell.where:
+            raise TransferError(f"{other} and {cell.where} both hold {mode} seed {seed}. Remove one of them.")
+        other, before = data.setdefault(mode == "pretrain", (cell.where, content))
         if before != content:
             raise TransferError(
                 f"{other} and {cell.where} are of one run but were trained on other data, content {before[:12]} and "
@@ -131,15 +144,15 @@ def check_scales(cells: Iterable[CellResult]) -> None:
     for cell in cells:
         # A scale that is a dataset's own may differ between the datasets of one environment.
         data = cell.line.content_hash if cell.reference.table == "dataset" else ""
-        other = scales.setdefault((cell.environment, data), cell.reference)
+        other = scales.setdefault((cell.line.environment, data), cell.reference)
         if other != cell.reference:
             raise TransferError(
-                f"{cell.environment} is scored against two references, {other} and {cell.reference} (run {cell.run}): "
-                "such scores do not belong in one table. Report the runs apart."
+                f"{cell.line.environment} is scored against two references, {other} and {cell.reference} (run "
+                f"{cell.line.run}): such scores do not belong in one table. Report the runs apart."
             )
 
 
-def in_order(cells: Iterable[CellResult], modes: Sequence[str]) -> list[CellResult]:
+def in_order(cells: Iterable[CellResult], modes: Sequence[str]) -> tuple[CellResult, ...]:
     """Pretraining first, then modes in this order, then others by name; seeds within."""
     rank = {mode: position for position, mode in enumerate(["pretrain", *modes])}
-    return sorted(cells, key=lambda cell: (rank.get(cell.mode, len(rank)), cell.mode, cell.seed))
+    return tuple(sorted(cells, key=lambda cell: (rank.get(cell.line.mode, len(rank)), cell.line.mode, cell.line.seed)))

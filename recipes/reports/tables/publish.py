@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.recipes.reports.report import Report, make_report, write_report
-from transfer.recipes.reports.tables.cell_results import CellResult
+from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.csv_lines import dump_lines
-from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
-from transfer.recipes.reports.tables.results_folder import RunRecord, config_name
-from transfer.recipes.runs.cells import is_results_folder, planned
+from transfer.recipes.reports.tables.result_lines import CurveLine
+from transfer.recipes.reports.tables.results_folder import FILES, config_name, kept_record
+from transfer.recipes.runs.cells import is_results_folder
 from transfer.recipes.settings.toml import read_toml
 from transfer.storage.files import read_text, write_text
 
@@ -26,9 +25,9 @@ def publish(folder: Path, report: Report) -> Path:
         TransferError: two runs whose TOML would have one name, or a folder in which a file
             of that name holds something else. Nothing is written then.
     """
-    files = settings(report.records) | tables(report.records)
+    files = settings(report.records) | tables([cell for record in report.records for cell in record.cells])
     check_free(folder, files)
-    result = make_report([kept(folder, record) for record in report.records])
+    result = make_report([kept_record(folder / one.label, one.config, one.cells) for one in report.records])
     for name, text in files.items():
         write_text(folder / name, text)
     for config in {record.config for record in report.records}:
@@ -48,26 +47,24 @@ def settings(records: Sequence[RunRecord]) -> dict[str, str]:
     return found
 
 
-def tables(records: Sequence[RunRecord]) -> dict[str, str]:
+def tables(cells: Sequence[CellResult]) -> dict[str, str]:
     """The CSV files."""
-    cells = [cell for record in records for cell in record.cells]
-    episodes = [line for cell in cells for played in cell.evaluations for line in played.episodes]
-    return {
-        "cells.csv": dump_lines(CellLine, [cell.line for cell in cells]),
-        "episodes.csv": dump_lines(EpisodeLine, episodes),
-        "curves.csv": dump_lines(CurveLine, [line for cell in cells for line in (*logged(cell), *cell.curve)]),
-        "calibration.csv": dump_lines(CalibrationLine, [line for cell in cells for line in cell.calibration]),
-    }
+    lines = (
+        [cell.line for cell in cells],
+        [line for cell in cells for line in cell.episodes],
+        [line for cell in cells for line in (*logged(cell), *cell.curve)],
+        [line for cell in cells for line in cell.calibration],
+    )
+    return {name: dump_lines(kind, own) for (name, kind), own in zip(FILES.items(), lines, strict=True)}
 
 
 def logged(cell: CellResult) -> list[CurveLine]:
-    """The training loss that the event files of a MODE/SEED hold; none in a results folder, which has it already."""
+    """The training loss in the event files of MODE/SEED; none in a results folder, whose curves have it already."""
     if cell.home is None or not any(cell.home.glob("events.out.tfevents.*")):
         return []
     from transfer.recipes.watching.boards import read_scalars
 
-    points = read_scalars(cell.home, "train/loss")
-    return [CurveLine(cell.run, cell.mode, cell.seed, step, "train/loss", value) for step, value in points]
+    return [CurveLine(*cell.line.key, step, "train/loss", loss) for step, loss in read_scalars(cell.home, "train/loss")]
 
 
 def check_free(folder: Path, files: dict[str, str]) -> None:
@@ -79,10 +76,3 @@ def check_free(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         if (folder / name).exists() and read_text(folder / name) != text:
             raise TransferError(f"{folder / name} exists and holds something else. Name another folder with --out.")
-
-
-def kept(folder: Path, record: RunRecord) -> RunRecord:
-    """A record as it is read from the results folder: what is missing follows from the settings alone."""
-    there = {(cell.mode, cell.seed) for cell in record.cells}
-    missing = [name for cell, name in planned(record.config).items() if cell not in there]
-    return replace(record, place=folder / record.label, missing=tuple(missing))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.recipes.reports.labels import labels
-from transfer.recipes.reports.tables.cell_results import check_run, check_scales, in_order, read_cell
-from transfer.recipes.reports.tables.results_folder import RunRecord, read_results_folder
+from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, check_scales, in_order
+from transfer.recipes.reports.tables.result_lines import calibration_lines, cell_line, episode_lines, probe_lines
+from transfer.recipes.reports.tables.results_folder import read_results_folder
 from transfer.recipes.runs.cells import configured_modes, is_results_folder, next_command, unfinished
+from transfer.recipes.runs.results import read_results, read_timing
 
 
 def read_records(paths: Sequence[Path]) -> list[RunRecord]:
@@ -23,8 +25,8 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
         raise TransferError("no run to report on. Make one with: transfer run hopper-to-walker2d")
     labels(paths)  # raises where a folder is named twice
     found = [record for path in paths for record in read_folder(path)]
-    called = labels([record.place for record in found])
-    records = [record.named(called[record.place]) for record in found]
+    named = zip(found, labels([record.place for record in found]), strict=True)
+    records = [replace(one, cells=tuple(cell.of_run(label) for cell in one.cells)) for one, label in named]
     check_scales(cell for record in records for cell in record.cells)
     return records
 
@@ -49,4 +51,35 @@ def read_run(run: Path) -> RunRecord:
         raise TransferError(f"{run} holds no results yet. {next_command(run)}")
     check_run(cells)
     config = run / "config.toml"
-    return RunRecord(run, config, tuple(in_order(cells, configured_modes(config))), tuple(unfinished(run)))
+    return RunRecord(run, config, in_order(cells, configured_modes(config)), tuple(unfinished(run)))
+
+
+def read_cell(file: Path, run: str) -> CellResult:
+    """The cell of a results.json, and of the timing.json beside it. Raises TransferError when one is damaged."""
+    results, timing = read_results(file), read_timing(file.with_name("timing.json"))
+    return CellResult(
+        line=cell_line(run, results, timing),
+        episodes=episode_lines(run, results),
+        curve=probe_lines(run, results),
+        calibration=calibration_lines(run, results),
+        where=str(file),
+        home=file.parent,
+    )
+
+
+def labels(runs: Sequence[Path]) -> list[str]:
+    """A name for each run folder, the shortest end of its path that no other has: "hop", or "monday/hop".
+
+    Raises:
+        TransferError: one folder is named twice, under whatever paths.
+    """
+    places = [run.resolve().parts for run in runs]
+    if len(set(places)) < len(runs):
+        raise TransferError(
+            f"one run folder is named twice in {', '.join(map(str, runs))}; its seeds would count twice."
+        )
+    found = []
+    for parts in places:
+        ends = (count for count in range(1, len(parts)) if [one[-count:] for one in places].count(parts[-count:]) == 1)
+        found.append(Path(*parts[-next(ends, len(parts)) :]).as_posix())
+    return found

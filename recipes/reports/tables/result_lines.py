@@ -1,12 +1,13 @@
-"""The lines of the CSV files in a results folder: what is kept of each MODE/SEED of each run.
+"""The lines of the CSV files in a results folder, and how they come from the results.json and timing.json of MODE/SEED.
 
-`run`, `mode` and `seed` say in every file which cell a line belongs to.
+`run`, `mode` and `seed` name in every file the cell that a line belongs to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transfer.recipes.runs.results import Results, Timing
 from transfer.recipes.settings.schema import Share
 
 Key = tuple[str, str, int]
@@ -14,27 +15,34 @@ Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
-class CellLine:
-    """A line of cells.csv: everything of results.json and timing.json that is one value for each cell.
+class Line:
+    """What the lines of every file begin with."""
 
-    Settings of the training are in the run's TOML. Lists are joined by commas.
+    run: str
+    mode: str
+    seed: int
+
+    @property
+    def key(self) -> Key:
+        """The cell that the line belongs to."""
+        return self.run, self.mode, self.seed
+
+
+@dataclass(frozen=True)
+class ResultsColumns(Line):
+    """The columns of cells.csv that come from results.json. Lists are joined by commas.
 
     Attributes:
         reference, minimum, maximum: the table of reference scores, and its returns of score 0 and 100.
         parameters, parameters_total, share: trained, of the whole model, and their quotient.
         bytes, tensors, parts: of what trained; `parts` are parameters by part.
-        inherit, inherited: what was asked to be taken over from the source adapter, and which tensors were.
+        inherit, inherited: what the config inherits from the source adapter, and the names of these tensors.
         final_loss: training loss of the last log line.
-        held_out_loss: on episodes that were not trained on; None until there is one.
+        held_out_loss: on episodes that were not trained on; None until it is measured.
         frozen, trunk_pretrained, trunk_before, trunk_after, trunk_unchanged: see
             `transfer.recipes.runs.results.TrunkFate`.
-        resumed_at_step: the step from which `train_seconds` counts.
-        versions: of the packages that a result depends on.
     """
 
-    run: str
-    mode: str
-    seed: int
     environment: str
     dataset_ids: str
     content_hash: str
@@ -59,23 +67,16 @@ class CellLine:
     trunk_before: str | None
     trunk_after: str | None
     trunk_unchanged: bool | None
-    train_seconds: float | None
-    resumed_at_step: int | None
-    eval_seconds: float | None
-    tokens_per_second: float | None
-    peak_memory_bytes: int | None
-    peak_gpu_bytes: int | None
-    device: str | None
-    threads: int | None
-    processes: int | None
-    precision: str | None
-    kernels: str | None
-    versions: str
 
-    @property
-    def key(self) -> Key:
-        """Which cell it is."""
-        return self.run, self.mode, self.seed
+
+@dataclass(frozen=True, kw_only=True)
+class CellLine(Timing, ResultsColumns):
+    """A line of cells.csv: one value each of results.json, then timing.json, then the versions of packages.
+
+    Settings of the training are in the run's TOML.
+    """
+
+    versions: str
 
     @property
     def packages(self) -> dict[str, str]:
@@ -84,23 +85,20 @@ class CellLine:
 
 
 @dataclass(frozen=True)
-class EpisodeLine:
+class EpisodeLine(Line):
     """A line of episodes.csv.
 
     Attributes:
-        checkpoint: which weights acted; `last` counts, others are shown nowhere unless a text says so.
+        checkpoint: the weights that acted; a report shows those of `last`.
         decode: how action dimensions were chosen.
         target: as the config names it, as p95 or calibrated.
-        target_return: what that was, raw.
+        target_return: its raw return.
         episode_seed: of the environment.
         return_: undiscounted.
         length: steps.
-        success: None where the environment tells none.
+        success: None where the environment does not report it.
     """
 
-    run: str
-    mode: str
-    seed: int
     checkpoint: str
     decode: str
     target: str
@@ -112,7 +110,7 @@ class EpisodeLine:
 
 
 @dataclass(frozen=True)
-class CurveLine:
+class CurveLine(Line):
     """A line of curves.csv.
 
     Attributes:
@@ -121,28 +119,91 @@ class CurveLine:
         value: of it.
     """
 
-    run: str
-    mode: str
-    seed: int
     step: int
     name: str
     value: float
 
 
 @dataclass(frozen=True)
-class CalibrationLine:
-    """A line of calibration.csv: what was achieved for a target, mean over some episodes.
+class CalibrationLine(Line):
+    """A line of calibration.csv: the mean return achieved for a target.
 
     Attributes:
         target_return, achieved_return: raw.
-        success: share of the episodes that succeeded; None where the environment tells none.
-        episodes: how many.
+        success: share of the episodes that succeeded; None where the environment does not report it.
+        episodes: their number.
     """
 
-    run: str
-    mode: str
-    seed: int
     target_return: float
     achieved_return: float
     success: Share | None
     episodes: int
+
+
+def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
+    """The line of a cell of a run."""
+    trained, trunk, scale = results.trained, results.trunk, results.reference
+    return CellLine(
+        run=run,
+        mode=results.mode,
+        seed=results.seed,
+        environment=results.environment,
+        dataset_ids=", ".join(results.dataset_ids),
+        content_hash=results.content_hash,
+        reference=scale.table,
+        minimum=scale.minimum,
+        maximum=scale.maximum,
+        parameters=trained.numbers,
+        parameters_total=trained.total,
+        share=trained.share,
+        bytes=trained.bytes,
+        tensors=trained.tensors,
+        parts=", ".join(f"{name} {part.numbers}" for name, part in trained.parts.items()),
+        inherit=results.inherit,
+        inherited=", ".join(results.inherited or ()),
+        steps=results.steps,
+        batch_size=results.batch_size,
+        lr=results.lr,
+        final_loss=results.final_loss,
+        held_out_loss=None,
+        frozen=trunk.frozen,
+        trunk_pretrained=trunk.pretrained,
+        trunk_before=trunk.before,
+        trunk_after=trunk.after,
+        trunk_unchanged=trunk.unchanged,
+        **vars(timing),
+        versions=", ".join(f"{name} {version}" for name, version in results.versions.items()),
+    )
+
+
+def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:
+    """The episodes of a cell, evaluation by evaluation."""
+    cell = (run, results.mode, results.seed)
+    return tuple(
+        EpisodeLine(*cell, played.checkpoint, played.decode, played.target, played.target_return, *episode)
+        for played in results.evaluations
+        for episode in zip(
+            played.seeds, played.returns, played.lengths, played.successes or [None] * len(played.seeds), strict=True
+        )
+    )
+
+
+def probe_lines(run: str, results: Results) -> tuple[CurveLine, ...]:
+    """The probes of a cell."""
+    return tuple(
+        CurveLine(run, results.mode, results.seed, probe.step, name, value)
+        for probe in results.probes
+        for name, value in (("probe/score", probe.mean_score), ("probe/episodes", probe.episodes))
+    )
+
+
+def calibration_lines(run: str, results: Results) -> tuple[CalibrationLine, ...]:
+    """The calibration of a cell; empty where nothing was calibrated."""
+    table = results.calibration
+    if table is None:
+        return ()
+    rates = table.success or (None,) * len(table.asked)
+    return tuple(
+        CalibrationLine(run, results.mode, results.seed, asked, achieved, success, table.episodes)
+        for asked, achieved, success in zip(table.asked, table.achieved, rates, strict=True)
+    )

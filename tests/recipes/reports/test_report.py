@@ -100,7 +100,7 @@ def test_the_share_of_full_is_taken_over_common_seeds(make_cell) -> None:
     make_cell("embeddings", 0, [450.0])
     run = make_cell("ia3", 2, [450.0])
     rows = {one.mode: one for one in report([run]).rows}
-    assert rows["embeddings"].over_full == 0.5 and rows["embeddings"].seeds == (0,)
+    assert rows["embeddings"].over_full == 0.5 and list(rows["embeddings"].by_seed) == [0]
     assert rows["full"].over_full == 1.0 and rows["ia3"].over_full is None
 
 

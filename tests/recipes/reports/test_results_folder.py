@@ -117,9 +117,9 @@ def test_a_run_is_added_to_a_results_folder(runs: list[Path], folder: Path, tran
 
 def test_every_number_is_kept(runs: list[Path], folder: Path) -> None:
     for cell in (cell for record in read_records([folder]) for cell in record.cells):
-        run = next(run for run in runs if run.name == cell.run)
-        name = "trunk" if cell.mode == "pretrain" else cell.mode
-        results = json.loads((run / name / str(cell.seed) / "results.json").read_text())
+        run = next(run for run in runs if run.name == cell.line.run)
+        name = "trunk" if cell.line.mode == "pretrain" else cell.line.mode
+        results = json.loads((run / name / str(cell.line.seed) / "results.json").read_text())
         assert [one.returns for one in cell.evaluations] == [one["returns"] for one in results["evaluations"]]
         assert [one.first.target_return for one in cell.evaluations] == [
             one["target_return"] for one in results["evaluations"]
@@ -238,7 +238,7 @@ EDITS: dict[str, tuple[str, Edit, tuple[str, ...]]] = {
     "a target of no cell": ("calibration.csv", lambda t: t.replace("one,", "three,"), ("of run 'three'",)),
     "a cell without episodes": ("episodes.csv", lambda t: drop(t, "two,mlp,1"), ("cell 'mlp' seed 1", "no episodes")),
     "half of the successes": ("episodes.csv", lambda t: t.replace(",true", ",", 1), ("for all of them or for none",)),
-    "a cell twice": ("cells.csv", lambda t: t + t.splitlines()[1] + "\n", ("lines 2 and 14",)),
+    "a cell twice": ("cells.csv", lambda t: t + t.splitlines()[1] + "\n", ("line 2 and", "line 14 both hold")),
     "an episode twice": ("episodes.csv", lambda t: t + t.splitlines()[-1] + "\n", ("are of the same thing",)),
     "a point twice": ("curves.csv", lambda t: t + t.splitlines()[-1] + "\n", ("are of the same thing",)),
     "a target twice": ("calibration.csv", lambda t: t + t.splitlines()[-1] + "\n", ("are of the same thing",)),
