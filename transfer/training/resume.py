@@ -37,7 +37,7 @@ def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[st
         settings: how it is trained.
     """
     spec = model.env_spec
-    environment = {"name": spec.name, "sizes": [spec.state_size, spec.action_size], "scale": asdict(spec.reference)}
+    environment = {"name": spec.name, "sizes": [spec.state_size, spec.action_size], "scale": spec.reference.to_json()}
     bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
     configs = {name: m.config for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
     identity = {

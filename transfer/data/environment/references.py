@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,9 +56,13 @@ class ReferenceScores:
         """The return of a score: the inverse of `score`."""
         return self.minimum + _numbers(score, "score") * self.span / 100.0
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file; `from_json` restores an equal object."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ReferenceScores:
-        """The inverse of `dataclasses.asdict`. Raises TransferError for other keys and values."""
+        """The inverse of `to_json`. Raises TransferError for other keys and values."""
         check_keys("the reference scores", data, [f.name for f in fields(cls)])
         return cls(**data)
 
