@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -102,9 +101,11 @@ def training(steps: int, **more: Any) -> Any:
 
 def fit_everything(model: Any, episodes: Any, config: Any) -> None:
     """Train all parts of a model, its IA3 vectors too; the loop has no public name, so it is looked for."""
-    fit = importlib.import_module("transfer.training.fit").fit
-    fit = fit.fit if isinstance(fit, ModuleType) else fit
-    fit(model, transfer.WindowSampler(episodes, CONTEXT, BATCH, seed=4), config, list(model.parts()))
+    try:
+        loop = importlib.import_module("transfer.training.fit")
+    except ModuleNotFoundError:  # once it was one file
+        loop = importlib.import_module("transfer.training")
+    loop.fit(model, transfer.WindowSampler(episodes, CONTEXT, BATCH, seed=4), config, list(model.parts()))
     model.eval()
 
 
