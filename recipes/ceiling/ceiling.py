@@ -1,7 +1,7 @@
-"""The tokenizer ceiling: what dataset actions still earn after encoding and decoding, before anything is trained.
+"""The tokenizer ceiling: the return of dataset actions after encoding and decoding, before anything is trained.
 
     from transfer.recipes.ceiling.ceiling import ceiling
-    from transfer.recipes.ceiling.ceiling_files import write
+    from transfer.recipes.ceiling.ceiling_text import write
 
     write(ceiling("hopper/medium-expert"), Path("."))
 
@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 from transfer.adapters.build import fit_tokenizer
 from transfer.adapters.measure import measure
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
-from transfer.data.dataset_statistics import Statistics
 from transfer.data.environment.spec import ReferenceScores
-from transfer.data.episodes import Episodes
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
 from transfer.models.scales import Scales
@@ -35,7 +33,8 @@ from transfer.recipes.runs.versions import versions
 if TYPE_CHECKING:
     from transfer.recipes.ceiling.replay import Env
 
-BLOCK = 100_000  # steps that are encoded at a time
+BLOCK = 100_000  # steps encoded at a time: a million steps are large
+DATA: Key = ("dataset", None)
 Outcomes = dict[Key, list[Outcome]]
 Progress = Callable[[int, int], None]
 
@@ -49,12 +48,12 @@ def ceiling(
     env: Any = None,
     trust: bool = False,
 ) -> CeilingReport:
-    """Replays episodes of a dataset with encoded and decoded actions, and reports the return that this costs.
+    """Replay episodes of a dataset with encoded and decoded actions, and report the return that this costs.
 
     Every episode is played from its own start, in the environment that recorded it and over its own length, three ways:
-    the actions as they are; decoded, without looking (open loop); decoded, and put back on the recorded course every
-    `replay.HOLD` steps. Errors add up in the open loop, and a body such as Hopper's then falls whatever the vocabulary:
-    that score is a lower bound on what a policy that sees states would keep. Held scores compare vocabularies better.
+    raw actions; decoded actions in open loop; decoded actions, put back on the recorded course every `replay.HOLD`
+    steps. Errors add up in the open loop, and a body such as Hopper's then falls with any vocabulary: that score is a
+    lower bound on what a policy that sees states keeps. Held scores compare vocabularies better.
 
     Args:
         source: Minari ids and bundled names, comma-separated.
@@ -63,7 +62,7 @@ def ceiling(
         episodes: how many to replay, evenly spread over the data; all where there are fewer.
         on_progress: called with (episodes done, episodes in all).
         env: the environment to replay in where the datasets name none; see `load_episodes`.
-        trust: import and call whatever the datasets name; see `transfer.data.environment.building.trust`.
+        trust: import and call what the datasets name; see `transfer.data.environment.building.trust`.
 
     Raises:
         TransferError: as `load_episodes`; nothing to try; an unknown tokenizer; no episode whose start comes back.
@@ -74,41 +73,37 @@ def ceiling(
             f"{list(tokenizers)} and {episodes} episodes"
         )
     data = load_episodes(source, env, trust)
-    keys: list[Key] = [(kind, size) for kind in dict.fromkeys(tokenizers) for size in sorted(set(bins))]
-    statistics = measure(data)
-    fitted = {key: _as_adapters_do(key, data, statistics) for key in keys}
-    on_progress = on_progress or (lambda done, total: None)
-    played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress, trust)
+    statistics, fitted = measure(data), {}
+    scale = Scales(statistics).action_range()
+    for kind in dict.fromkeys(tokenizers):
+        for size in sorted(set(bins)):  # fitted to scaled actions, as in an adapter
+            tokenizer = fit_tokenizer(kind, size, data, statistics)
+            fitted[kind, size] = tokenizer.unscaled(scale.middle.numpy(), scale.half.numpy())
+    played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress or (lambda *_: None), trust)
     if not played:
         raise _no_start(data.dataset_ids, skipped)
-    scale = data.env_spec.reference
+    reference = data.env_spec.reference
     return CeilingReport(
         dataset_ids=data.dataset_ids,
         content_hash=data.content_hash,
         environment=data.env_spec.name,
         gym_id=played[0].spec.gym_id,
-        reference=scale,
+        reference=reference,
         episodes=len(played),
         skipped=dict(skipped),
-        dataset=_dataset_row(played, scale),
-        replayed=_row(RAW, outcomes, scale),
-        rows=tuple(_row(key, outcomes, scale, one, data.actions) for key, one in fitted.items()),
+        dataset=_row(DATA, outcomes, reference),
+        replayed=_row(RAW, outcomes, reference),
+        rows=tuple(_row(key, outcomes, reference, **_errors(one, data.actions)) for key, one in fitted.items()),
         versions=versions(),
     )
-
-
-def _as_adapters_do(key: Key, data: Episodes, statistics: Statistics) -> Tokenizer:
-    """A tokenizer of the environment's actions with the bins that an adapter gives their scaled ones."""
-    scale = Scales(statistics).action_range()
-    return fit_tokenizer(key[0], int(key[1] or 0), data, statistics).unscaled(scale.middle.numpy(), scale.half.numpy())
 
 
 def _play(
     chosen: Sequence[Recording], fitted: Mapping[Key, Tokenizer], on_progress: Progress, trust: bool
 ) -> tuple[list[Recording], Outcomes, Counter[str]]:
-    """The recordings whose start came back, what each way of playing them brought, and why the others were skipped."""
+    """The recordings whose start came back, their outcomes, and why the others were skipped."""
     played: list[Recording] = []
-    outcomes: Outcomes = {key: [] for key in (RAW, *fitted)}
+    outcomes: Outcomes = {key: [] for key in (DATA, RAW, *fitted)}
     skipped: Counter[str] = Counter()
     envs: dict[str, Env] = {}
     with contextlib.ExitStack() as stack:
@@ -122,6 +117,7 @@ def _play(
                 skipped[reason] += 1
                 continue
             played.append(recording)
+            found[DATA] = Outcome(recording.returned, len(recording.actions), recording.success)
             for key, outcome in found.items():
                 outcomes[key].append(outcome)
     on_progress(len(chosen), len(chosen))
@@ -138,78 +134,49 @@ def _no_start(dataset_ids: Sequence[str], skipped: Mapping[str, int]) -> Transfe
     )
 
 
-def _dataset_row(played: Sequence[Recording], scale: ReferenceScores) -> CeilingRow:
-    returned = float(np.mean([one.returned for one in played]))
-    return CeilingRow(
-        tokenizer="dataset",
-        bins=None,
-        used_bins=None,
-        mean_error=None,
-        max_error=None,
-        mean_return=returned,
-        score=scale.score(returned),
-        lost=None,
-        lost_error=None,
-        mean_length=float(np.mean([len(one.actions) for one in played])),
-        held_score=None,
-        held_lost=None,
-        held_error=None,
-        success=_share([one.success for one in played]),
-    )
-
-
-def _row(
-    key: Key,
-    outcomes: Outcomes,
-    scale: ReferenceScores,
-    tokenizer: Tokenizer | None = None,
-    actions: NDArray[np.float32] | None = None,
-) -> CeilingRow:
-    """Means over the outcomes of one way of playing, and with a tokenizer its errors on all actions (N, A)."""
+def _row(key: Key, outcomes: Outcomes, reference: ReferenceScores, **errors: float) -> CeilingRow:
+    """Means over the outcomes of one way of playing, beside the errors of its tokenizer."""
     mine, raw = outcomes[key], outcomes[RAW]
-    scores, scores_raw = (scale.score(np.array([one.returned for one in some])) for some in (mine, raw))  # (E,)
-    held, held_raw = (scale.score(np.array([one.held for one in some], np.float64)) for some in (mine, raw))  # (E,)
-    errors = (None, None) if tokenizer is None or actions is None else _errors(tokenizer, actions)
+    scores, scores_raw = (reference.score(np.array([one.returned for one in some])) for some in (mine, raw))  # (E,)
+    held, held_raw = (reference.score(np.array([one.held for one in some], float)) for some in (mine, raw))  # (E,)
+    success = [one.success for one in mine if one.success is not None]
+    compared = key != DATA
     return CeilingRow(
         tokenizer=key[0],
         bins=key[1],
-        used_bins=None if tokenizer is None else float(tokenizer.n_used_.mean()),
-        mean_error=errors[0],
-        max_error=errors[1],
+        **errors,
         mean_return=float(np.mean([one.returned for one in mine])),
         score=float(scores.mean()),
-        lost=float((scores_raw - scores).mean()),
-        lost_error=_standard_error(scores_raw - scores),
+        lost=float((scores_raw - scores).mean()) if compared else None,
+        lost_error=_standard_error(scores_raw - scores) if compared else None,
         mean_length=float(np.mean([one.length for one in mine])),
         held_score=_finite(held.mean()),
         held_lost=_finite((held_raw - held).mean()),
         held_error=_standard_error(held_raw - held),
-        success=_share([one.success for one in mine]),
+        success=sum(success) / len(success) if len(success) == len(mine) else None,
     )
 
 
-def _share(success: Sequence[bool | None]) -> float | None:
-    """How many of the episodes succeeded, 0 to 1; None where some do not say."""
-    said = [one for one in success if one is not None]
-    return sum(said) / len(said) if len(said) == len(success) else None
-
-
 def _finite(value: float) -> float | None:
-    """None for NaN, which a mean is where episodes could not be held."""
+    """None for NaN, the mean where an episode could not be held."""
     return float(value) if np.isfinite(value) else None
 
 
 def _standard_error(values: NDArray[np.float64]) -> float | None:
-    """Of the mean of values (E,), None for a single one."""
+    """The standard error of the mean of values (E,), None for a single one."""
     return _finite(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
-def _errors(tokenizer: Tokenizer, actions: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean and largest |action - decoded| over actions (N, A), a block at a time: a million steps are large."""
+def _errors(tokenizer: Tokenizer, actions: NDArray[np.float32]) -> dict[str, float]:
+    """Mean and largest |action - decoded| over actions (N, A), and the mean number of used bins."""
     total, largest = 0.0, 0.0
     for start in range(0, len(actions), BLOCK):
         block = actions[start : start + BLOCK]
         error = np.abs(tokenizer.decode(tokenizer.encode(block)) - block)
         total += float(error.sum(dtype=np.float64))
         largest = max(largest, float(error.max()))
-    return total / actions.size, largest
+    return {
+        "used_bins": float(tokenizer.n_used_.mean()),
+        "mean_error": total / actions.size,
+        "max_error": largest,
+    }

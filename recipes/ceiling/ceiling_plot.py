@@ -11,28 +11,27 @@ from transfer.recipes.reports.canvas import figure
 from transfer.recipes.reports.escaping import drawn
 from transfer.recipes.reports.plots import CONTROL, FROZEN, SOURCE, TRAINED
 
-# Lines may lie on each other, so they differ in more than their colour.
+# Lines may lie on each other, so they differ in colour, marker and width.
 STYLES = ((FROZEN, "o", 7), (TRAINED, "s", 5), (SOURCE, "^", 3), (CONTROL, "D", 3))
 
 
 def save_ceiling(file: Path, report: CeilingReport) -> None:
     """Write a PNG with the open-loop scores, and beside them the held ones where there are any."""
-    panels = [("without looking", "score", "lost_error")]
+    panels = [("open loop", "score", "lost_error")]
     if report.replayed.held_score is not None:
         panels.insert(0, (f"put back every {HOLD} steps", "held_score", "held_error"))
     with figure(file, (4.5 * len(panels), 3.8)) as paper:
         paper.suptitle(drawn(f"{report.environment}: score of encoded and decoded actions"), x=0.01, ha="left")
         for position, (title, score, error) in enumerate(panels):
             axes = paper.add_subplot(1, len(panels), position + 1)
-            draw(axes, report, score, error)
+            _draw(axes, report, score, error)
             axes.set_title(title, loc="left", fontsize="medium")
         handles, labels = axes.get_legend_handles_labels()
-        # Two lines where the picture is too narrow for one.
         paper.legend(handles, labels, loc="outside lower center", ncols=3 * len(panels), frameon=False)
 
 
-def draw(axes: Any, report: CeilingReport, score: str, error: str) -> None:
-    """One panel: the fields of a row that hold its score, and the standard error of what it lost."""
+def _draw(axes: Any, report: CeilingReport, score: str, error: str) -> None:
+    """One panel of the fields `score` and `error` of the rows."""
     for index, kind in enumerate(dict.fromkeys(row.tokenizer for row in report.rows)):
         colour, marker, size = STYLES[index % len(STYLES)]
         rows = sorted((row for row in report.rows if row.tokenizer == kind), key=lambda row: row.bins or 0)

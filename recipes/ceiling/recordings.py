@@ -1,4 +1,4 @@
-"""Episodes as a Minari dataset holds them: what `load_episodes` packs, and what is stored about their start.
+"""Episodes as a Minari dataset stores them: what `load_episodes` packs, and what is stored about their start.
 
 Letters: S state size, A action size, T steps of an episode.
 """
@@ -25,11 +25,11 @@ class Recording:
     """One episode of a dataset, and what is stored about its start.
 
     Attributes:
-        spec: the environment that recorded it, without time limit, because the data say how long the episode is.
+        spec: the environment that recorded it, without time limit: the data say how long the episode is.
         first: (S,) state vector at the start.
         actions: (T, A) float32.
         returned: undiscounted return in the data.
-        success: whether `infos/success` was ever true, None where it is not stored.
+        success: whether the infos ever told of one, None where none is stored.
         seed: of the reset, None where none is stored.
         options: of the reset.
         infos: first row of everything in the infos, by name, such as qpos and qvel.
@@ -59,7 +59,10 @@ def recordings(episodes: Episodes, count: int) -> list[Recording]:
     for dataset_id in episodes.dataset_ids:
         file = data_path(dataset_id) / "main_data.hdf5"
         try:
-            spec = recording_spec(dataset_id, episodes.env_spec)
+            # AntMaze records and evaluates in different mazes.
+            recorded = read_metadata(dataset_id, data_path(dataset_id)).collected_in or episodes.env_spec.gym_spec
+            endless = json.dumps(json.loads(recorded) | {"max_episode_steps": None})
+            spec = replace(episodes.env_spec, gym_spec=endless)
             with h5py.File(file, "r") as groups:
                 names = sorted((key for key in groups if key.startswith("episode_")), key=lambda key: int(key[8:]))
                 inside = [int(i) for i in chosen if start <= i < start + len(names)]
@@ -68,12 +71,6 @@ def recordings(episodes: Episodes, count: int) -> list[Recording]:
             raise TransferError(f"dataset '{dataset_id}': {file} or its metadata cannot be read: {error}") from error
         start += len(names)
     return found
-
-
-def recording_spec(dataset_id: str, spec: EnvironmentSpec) -> EnvironmentSpec:
-    """The environment that recorded a dataset, without time limit; evaluation may use another (AntMaze: other map)."""
-    recorded = read_metadata(dataset_id, data_path(dataset_id)).collected_in or spec.gym_spec
-    return replace(spec, gym_spec=json.dumps(json.loads(recorded) | {"max_episode_steps": None}))
 
 
 def _recording(group: Any, episodes: Episodes, index: int, spec: EnvironmentSpec) -> Recording:
@@ -98,7 +95,7 @@ def _success(infos: dict[str, Any]) -> bool | None:
 
 
 def _arrays(group: Any) -> dict[str, Any]:
-    """Every array with rows in a group and the groups inside it, by the last part of its name."""
+    """Every non-empty array in a group and the groups inside it, by the last part of its name."""
     found: dict[str, Any] = {}
     for name, inside in group.items():
         if hasattr(inside, "items"):

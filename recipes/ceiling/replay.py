@@ -1,4 +1,4 @@
-"""Playing recorded actions again, from the start that the recording had.
+"""Replay recorded actions from the start of their recording.
 
 Letters: S state size, A action size, T steps of an episode.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +31,8 @@ RAW: Key = ("raw replay", None)
 # expert, its actions encoded at every step, scores 74, 97, 99 and 100 with 4, 8, 16 and 64 quantile bins, and held
 # replays 84, 95, 99 and 100. Put back every 10 steps they score 100 throughout, every 100 steps 50, 70, 83 and 98.
 HOLD = 50
-Marks = dict[int, NDArray[np.float64]]
+EVERYTHING = mujoco.mjtState.mjSTATE_INTEGRATION
+Marks = dict[int, NDArray[np.float64]]  # states of the simulation by step
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Outcome:
 
     Attributes:
         returned: undiscounted return.
-        length: steps until the environment ended or the actions did.
-        success: whether the infos ever told of one, under any name in use; None where they said nothing of it.
+        length: steps until the environment or the actions ended.
+        success: whether the infos ever told of one, None where they never told.
         held: the return when put back on the recorded course every `HOLD` steps, None where that is impossible.
     """
 
@@ -51,7 +53,7 @@ class Outcome:
 
 
 def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer]) -> tuple[dict[Key, Outcome], str]:
-    """Plays the actions as they are (`RAW`), then encoded and decoded by each fitted tokenizer.
+    """Replay the actions as they are (`RAW`), then encoded and decoded by each fitted tokenizer.
 
     Returns:
         The outcomes and "", or none and why the start cannot be brought back.
@@ -59,7 +61,9 @@ def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer])
     reason = restore(env, recording)
     if reason:
         return {}, reason
-    marks: Marks | None = {} if _simulation(env) else None
+    task: Any = env.unwrapped
+    simulated = isinstance(getattr(task, "model", None), mujoco.MjModel)
+    marks: Marks | None = {} if simulated and isinstance(getattr(task, "data", None), mujoco.MjData) else None
     raw = replay(env, recording.actions, marks)
     actions = {RAW: recording.actions}
     actions |= {key: one.decode(one.encode(recording.actions)) for key, one in tokenizers.items()}  # (T, A) each
@@ -74,7 +78,7 @@ def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer])
 
 
 def restore(env: Env, recording: Recording) -> str:
-    """Brings the environment to the start of a recording: by its seed, else by the simulation's state in the infos.
+    """Bring the environment to the start of a recording: by its seed, else by the simulation's state in the infos.
 
     Returns:
         "", or why the environment does not show the recording's first state now.
@@ -100,7 +104,7 @@ def _same(state: NDArray[Any], first: NDArray[np.float32]) -> bool:
 
 
 def _set_state(env: Env, infos: Mapping[str, Any]) -> Any:
-    """Sets the simulation to the first row of the infos; returns what the bare environment shows then."""
+    """Set the simulation to the first row of the infos; returns the observation of the bare environment."""
     env.reset(seed=0)
     task: Any = env.unwrapped
     if hasattr(task, "set_env_state"):  # Adroit, where targets are no part of qpos
@@ -115,17 +119,19 @@ def _set_state(env: Env, infos: Mapping[str, Any]) -> Any:
 
 
 def replay(env: Env, actions: NDArray[np.float32], marks: Marks | None = None) -> Outcome:
-    """Plays actions (T, A) without looking, until the environment ends or they do.
+    """Play actions (T, A) in open loop, until the environment or the actions end.
 
     Args:
-        env: where the actions begin.
+        env: at the start of the actions.
         actions: (T, A).
         marks: filled with the simulation's state before every `HOLD`-th step, by step.
     """
-    returned, length, success = 0.0, 0, -1  # nothing said yet
+    task: Any = env.unwrapped
+    returned, length, success = 0.0, 0, -1  # -1: the infos have not told
     for action in actions:
         if marks is not None and length % HOLD == 0:
-            marks[length] = _state(env)
+            marks[length] = np.empty(mujoco.mj_stateSize(task.model, EVERYTHING))
+            mujoco.mj_getState(task.model, task.data, marks[length], EVERYTHING)
         _, reward, terminated, truncated, info = env.step(action)
         returned, length = returned + float(reward), length + 1
         success = max(success, told(info))
@@ -135,36 +141,11 @@ def replay(env: Env, actions: NDArray[np.float32], marks: Marks | None = None) -
 
 
 def _held(env: Env, actions: NDArray[np.float32], marks: Marks) -> float:
-    """The return of actions (T, A) when put back at every mark; a fall costs what is left until the next one."""
+    """The return of actions (T, A) when put back at every mark; a fall costs the rewards up to the next one."""
+    task: Any = env.unwrapped
     returned = 0.0
     for step, mark in marks.items():
-        _set_mark(env, mark)
+        mujoco.mj_setState(task.model, task.data, mark, EVERYTHING)
+        mujoco.mj_forward(task.model, task.data)  # rewards are made of values derived from the state
         returned += replay(env, actions[step : step + HOLD]).returned
     return returned
-
-
-def _simulation(env: Env) -> tuple[Any, Any] | None:
-    """MuJoCo's model and data, None where the environment has none."""
-    import mujoco
-
-    model, data = (getattr(env.unwrapped, name, None) for name in ("model", "data"))
-    return (model, data) if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData) else None
-
-
-def _state(env: Env) -> NDArray[np.float64]:
-    """The whole state of the simulation."""
-    import mujoco
-
-    model, data = env.unwrapped.model, env.unwrapped.data  # type: ignore[attr-defined]
-    state = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
-    mujoco.mj_getState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-    return state
-
-
-def _set_mark(env: Env, state: NDArray[np.float64]) -> None:
-    """The inverse of `_state`."""
-    import mujoco
-
-    model, data = env.unwrapped.model, env.unwrapped.data  # type: ignore[attr-defined]
-    mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-    mujoco.mj_forward(model, data)  # what is derived from the state, and rewards are made of

@@ -88,8 +88,7 @@ def ceiling(
 ) -> None:
     """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
     from transfer.recipes.ceiling.ceiling import ceiling as measure
-    from transfer.recipes.ceiling.ceiling_files import write
-    from transfer.recipes.ceiling.ceiling_text import page
+    from transfer.recipes.ceiling.ceiling_text import page, write
     from transfer.recipes.watching.progress import Progress
 
     if out is not None:

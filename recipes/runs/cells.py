@@ -7,7 +7,7 @@ from typing import Any
 
 from transfer.errors import TransferError
 from transfer.numbers import seen
-from transfer.recipes.settings.schema import whole
+from transfer.recipes.settings.schema import FILES
 from transfer.recipes.settings.toml import parse_toml, read_toml
 
 MODE = re.compile(r"[a-z][-+:a-z0-9]{0,79}")
@@ -82,7 +82,7 @@ def configured_modes(config: Path) -> list[str]:
 def configured_seeds(config: Path) -> list[int]:
     """The seeds in a run's config.toml, as `configured_modes`."""
     seeds = configured(config, "run.seeds")
-    if not all(whole(seed) for seed in seeds):
+    if not all(FILES[int].fits(seed) for seed in seeds):
         raise edited(config, "run.seeds", seeds)
     return seeds
 

@@ -17,7 +17,6 @@ from transfer.models.adapter import Adapter
 from transfer.recipes.runs.results import FORMAT, Played, Probe, Results, Timing, Trained, TrunkFate
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
-from transfer.recipes.settings.schema import built
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import size
 from transfer.training.fit import FitResult
@@ -64,9 +63,11 @@ def outcome(
         steps=train.steps,
         batch_size=train.batch_size,
         lr=train.lr,
-        trained=built(fit.selection.to_json(), Trained),
+        trained=Trained.from_json(fit.selection.to_json(), "results.json"),
         final_loss=fit.final_loss,
-        evaluations=tuple(built({**last, "target": target, **one.to_json()}, Played) for target, one in named),
+        evaluations=tuple(
+            Played.from_json({**last, "target": target, **one.to_json()}, "results.json") for target, one in named
+        ),
         calibration=calibration,
         probes=tuple(probes),
         versions=versions(),

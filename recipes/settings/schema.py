@@ -1,8 +1,7 @@
-"""Dataclasses as the schema of a JSON file: they are written, read and checked by their own fields.
+"""Dataclasses as schemas: the annotation of a field checks the value that a file holds for it.
 
-The annotation of a field is its check: `str`, `bool`, `int` (a whole number from 0 on), `float` (a finite number),
-`Share`, `X | None`, `tuple[X, ...]`, `Mapping[str, X]`, another dataclass, or `Annotated[X, check]`. A field with a
-default may be missing in a file.
+Annotations: `str`, `bool`, `int`, `float`, `X | None`, `tuple[X, ...]`, `Mapping[str, X]`, `Any`, another dataclass, or
+`Annotated[X, Kind]`. `true` is no number, `"5"` is no number, and 5 may stand for 5.0.
 """
 
 from __future__ import annotations
@@ -12,49 +11,46 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from transfer.errors import TransferError
 from transfer.numbers import MOST_SEED, seen
 
-LARGEST = 1e100  # of a number: sums and squares of such numbers are still finite
+LARGEST = 1e100  # of a number in a file: sums and squares of such numbers are still finite
 
 
-def text(value: object) -> bool:
-    """Whether it is text."""
-    return isinstance(value, str)
+class Kind(NamedTuple):
+    """A kind of value: in words for messages, and its check."""
+
+    words: str
+    fits: Callable[[Any], bool]
 
 
-def flag(value: object) -> bool:
-    """Whether it is true or false."""
-    return isinstance(value, bool)
-
-
-def whole(value: object) -> bool:
-    """Whether it is a whole number from 0 on, as a count or a seed."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED
-
-
-def number(value: object) -> bool:
-    """Whether it is a finite number of a sensible size."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
-
-
-def share(value: object) -> bool:
-    """Whether it is a number from 0 to 1."""
-    return number(value) and 0 <= value <= 1  # type: ignore[operator]
-
-
-CHECKS: dict[Any, Callable[[Any], bool]] = {str: text, bool: flag, int: whole, float: number}
-Share = Annotated[float, share]
-Returns = Annotated[tuple[float, ...], bool]
-"""At least one number."""
-Names = Annotated[tuple[str, ...], bool]
-"""At least one text."""
+Kinds = Mapping[Any, Kind]
+# type() and not isinstance(): bool is a subclass of int. NaN and infinity are not below 2**1000.
+SETTINGS: Kinds = {
+    str: Kind("text", lambda value: type(value) is str),
+    bool: Kind("true or false", lambda value: type(value) is bool),
+    int: Kind("a whole number", lambda value: type(value) is int),
+    float: Kind("a number", lambda value: type(value) in (int, float) and abs(value) < 2**1000),
+}
+"""Settings: any number; the dataclass of a section refuses those out of its own range."""
+FILES: Kinds = {
+    **SETTINGS,
+    int: Kind("a whole number from 0", lambda value: type(value) is int and 0 <= value <= MOST_SEED),
+    float: Kind("a finite number", lambda value: type(value) in (int, float) and abs(value) <= LARGEST),
+}
+"""Results: counts, seeds and finite numbers of a sensible size."""
+Share = Annotated[float, Kind("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Returns = Annotated[tuple[float, ...], Kind("a list that is not empty", bool)]
+Names = Annotated[tuple[str, ...], Kind("a list that is not empty", bool)]
 
 
 class Schema:
-    """A frozen dataclass that is an object of a JSON file, key by key in the order of its fields."""
+    """A frozen dataclass that is an object of a JSON file, key by key in the order of its fields.
+
+    A field with a default may be missing in the file.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` restores an equal object."""
@@ -69,14 +65,14 @@ class Schema:
             what: the file, for the message.
 
         Raises:
-            TransferError: a key is missing or not known, or its value is not what the field says.
+            TransferError: a key is missing or not known, or its value does not fit its field.
         """
-        if wrong := misfits(values, cls):
-            raise TransferError(f"{what} was edited: {few(wrong)}.")
+        wrong: list[str] = []
         try:
-            found: Self = built(values, cls)
-        except TransferError as error:
+            found: Self = read(values, cls, "", wrong)
+        except TransferError as error:  # of a dataclass that refuses its values
             raise TransferError(f"{what} was edited: {error}") from error
+        refuse(what, wrong)
         return found
 
 
@@ -89,81 +85,82 @@ def plain(value: Any) -> Any:
     return typing.cast(Any, value).to_json() if dataclasses.is_dataclass(value) else value
 
 
-def hints(kind: type) -> dict[str, Any]:
-    """Field -> annotation of a dataclass, in order."""
-    return _hints(typing.cast(Any, kind))
-
-
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
+def hints(kind: Any) -> dict[str, Any]:
+    """Field -> annotation of a dataclass, in order."""
     known = typing.get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in dataclasses.fields(kind)}
 
 
-@functools.cache
-def needed(kind: type) -> frozenset[str]:
-    """The fields of a dataclass that have no default."""
-    return frozenset(one.name for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING)
+def refuse(what: str, wrong: list[str]) -> None:
+    """Raise TransferError that names the first five mistakes in a file, where there are any."""
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise TransferError(f"{what} was edited: {', '.join(wrong[:5])}{more}.")
 
 
-def misfits(values: Any, kind: type, prefix: str = "") -> list[str]:
-    """What is missing in an object, or is not what it should be, each with its key and its value; none where it fits.
+def read(value: Any, wanted: Any, name: str, wrong: list[str], kinds: Kinds = FILES) -> Any:
+    """A parsed value as an annotation says.
 
     Args:
-        values: as they were read.
-        kind: the dataclass.
-        prefix: of the keys, in front of a dot.
+        value: as JSON or TOML has it.
+        wanted: the annotation.
+        name: key of the value, for messages.
+        wrong: gets a line for each mistake; the value that is returned is of no use then.
+        kinds: checks of plain types.
     """
-    if not isinstance(values, dict):
-        return [f"{prefix.rstrip('.') or 'the whole'} is {seen(values)}"]
-    known = hints(kind)
-    wrong = [f"no {prefix}{name}" for name in known if name in needed(kind) and name not in values]
-    wrong += [f"unknown key {seen(f'{prefix}{name}')}" for name in values if name not in known]
-    for name, wanted in known.items():
-        wrong += problems(values[name], wanted, f"{prefix}{name}") if name in values else []
-    return wrong
-
-
-def problems(value: Any, wanted: Any, name: str) -> list[str]:
-    """As `misfits`, of one value by an annotation."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    bad = [f"{name} is {seen(value)}"]
-    if origin is Annotated:
-        return problems(value, arguments[0], name) or ([] if arguments[1](value) else bad)
     if origin in (typing.Union, types.UnionType):
-        return [] if value is None else problems(value, arguments[0], name)
-    if origin is tuple:
-        items = list(enumerate(value)) if isinstance(value, list) else None
-    elif origin is Mapping or wanted is Mapping:
-        items = list(value.items()) if isinstance(value, dict) else None
-    elif dataclasses.is_dataclass(wanted):
-        return misfits(value, typing.cast(type, wanted), f"{name}.")
-    else:
-        return [] if wanted is Any or CHECKS[wanted](value) else bad
-    if items is None:
-        return bad
-    item = arguments[0 if origin is tuple else 1]
-    wrong = [one for key, inner in items for one in problems(inner, item, f"{name}[{key}]")]
-    return wrong if dataclasses.is_dataclass(item) else bad if wrong else []
+        return None if value is None else read(value, arguments[0], name, wrong, kinds)
+    if dataclasses.is_dataclass(wanted):
+        return _read_object(value, wanted, name, wrong, kinds)
+    before, fits, found = len(wrong), True, value
+    if origin is Annotated:
+        found = read(value, arguments[0], name, wrong, kinds)
+        fits = len(wrong) > before or arguments[1].fits(found)
+    elif origin is tuple:
+        fits = isinstance(value, list | tuple)
+        items = enumerate(value) if fits else ()
+        found = tuple([read(one, arguments[0], f"{name}[{key}]", wrong, kinds) for key, one in items])
+    elif origin is Mapping:
+        fits = isinstance(value, dict)
+        pairs = value.items() if fits else ()
+        found = {key: read(one, arguments[1], f"{name}[{key}]", wrong, kinds) for key, one in pairs}
+    elif wanted is not Any:
+        fits = kinds[wanted].fits(value)
+    if not fits:
+        wrong.append(_misfit(name, value, wanted, kinds))
+    return found
 
 
-def built(value: Any, wanted: Any) -> Any:
-    """A value that `problems` finds nothing wrong with, as the annotation says."""
+def _read_object(values: Any, kind: Any, name: str, wrong: list[str], kinds: Kinds) -> Any:
+    """As `read`, of a dataclass, which is made where nothing is wrong with its values."""
+    if not isinstance(values, dict):
+        wrong.append(
+            f"{name or 'the whole'} is {seen(values)} ({type(values).__name__}); it must be an object with keys"
+        )
+        return None
+    known, before, prefix = hints(kind), len(wrong), f"{name}." if name else ""
+    needed = [one.name for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING]
+    wrong += [f"no {prefix}{key}" for key in needed if key not in values]
+    wrong += [f"unknown key {seen(f'{prefix}{key}')}" for key in values if key not in known]
+    found = {
+        key: read(values[key], wanted, f"{prefix}{key}", wrong, kinds) for key, wanted in known.items() if key in values
+    }
+    if len(wrong) > before:
+        return None
+    return kind(**found) if issubclass(kind, Schema) else kind.from_json(values)
+
+
+def _misfit(name: str, value: Any, wanted: Any, kinds: Kinds) -> str:
+    return f"{name} is {seen(value)} ({type(value).__name__}); it must be {words(wanted, kinds)}"
+
+
+def words(wanted: Any, kinds: Kinds) -> str:
+    """An annotation in words, for messages."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if value is None or origin in (Annotated, typing.Union, types.UnionType):
-        return None if value is None else built(value, arguments[0])
+    if origin is Annotated:
+        return str(arguments[1].words)
     if origin is tuple:
-        return tuple(built(one, arguments[0]) for one in value)
-    if origin is Mapping:
-        return {key: built(one, arguments[1]) for key, one in value.items()}
-    if not dataclasses.is_dataclass(wanted):
-        return value
-    if not issubclass(typing.cast(type, wanted), Schema):
-        return wanted.from_json(value)  # type: ignore[union-attr]
-    known = hints(typing.cast(type, wanted))
-    return wanted(**{name: built(one, known[name]) for name, one in value.items()})  # type: ignore[operator]
-
-
-def few(wrong: list[str]) -> str:
-    """The first few of a list of mistakes."""
-    return ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        return f"a list, each item {words(arguments[0], kinds)}"
+    return kinds[wanted].words if wanted in kinds else "an object with keys"

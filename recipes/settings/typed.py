@@ -1,23 +1,17 @@
-"""Strict conversion between TOML values, command-line text and the types of dataclass fields.
+"""Sections of settings, which are dataclasses of a dataclass: from tables of TOML, and from `section.key=text`."""
 
-Strict means: `true` is not a number, `"5"` is not a number, `5` is a float where a float is wanted, and nothing
-else is converted. Errors name the key, the value seen and the type wanted.
-"""
-
-import dataclasses
 import difflib
 import functools
-import math
 import tomllib
 import typing
 from collections.abc import Mapping
 
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
+from transfer.recipes.settings.schema import SETTINGS, hints, read
 
 Config = typing.TypeVar("Config")
 MOST_ITEMS, LONGEST = 1_000, 4_096  # of a list, of a text
-NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def toml_key(field_name: str) -> str:
@@ -25,15 +19,10 @@ def toml_key(field_name: str) -> str:
     return field_name.removesuffix("_")
 
 
-def fields_of(section: type) -> dict[str, tuple[str, object]]:
-    """TOML key -> (field name, field type) of a dataclass, in order."""
-    return _fields_of(section)
-
-
 @functools.cache
-def _fields_of(section: type) -> dict[str, tuple[str, object]]:
-    types = typing.get_type_hints(section)
-    return {toml_key(field.name): (field.name, types[field.name]) for field in dataclasses.fields(section)}
+def fields_of(section: typing.Any) -> dict[str, tuple[str, typing.Any]]:
+    """TOML key -> (field name, annotation) of a dataclass, in order."""
+    return {toml_key(name): (name, wanted) for name, wanted in hints(section).items()}
 
 
 def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -44,10 +33,7 @@ def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """
     flat: dict[str, object] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping):
-            inside = flatten(value, f"{prefix}{key}.")
-        else:
-            inside = {prefix + key: value}
+        inside = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
         for name in inside.keys() & flat.keys():
             raise TransferError(f"{name} is set twice, once under a quoted or dotted key")
         flat |= inside
@@ -63,47 +49,40 @@ def build(root: type[Config], table: Mapping[str, object]) -> Config:
     sections = fields_of(root)
     for name, values in table.items():
         if name in dotted_keys(root):
-            raise TransferError(
-                f"the key {name} is in quotes: write it without, or as a key of [{name.partition('.')[0]}]"
-            )
+            section = name.partition(".")[0]
+            raise TransferError(f"the key {name} is in quotes: write it without, or as a key of [{section}]")
         if name not in sections:
             raise unknown("section", name, sections) if isinstance(values, Mapping) else unknown_key(root, name)
         if not isinstance(values, Mapping):
             raise TransferError(f"'{name}' is a section, not a value: write {name}.KEY; got {seen(values)}")
     built = {}
-    for key, (name, kind) in sections.items():
-        built[name] = build_section(root, typing.cast(type, kind), key, typing.cast(Mapping, table.get(key, {})))
+    for section, (name, kind) in sections.items():
+        arguments = {}
+        for key, value in typing.cast(Mapping[str, object], table.get(section, {})).items():
+            if key not in fields_of(kind):
+                raise unknown_key(root, f"{section}.{key}")
+            field, wanted = fields_of(kind)[key]
+            arguments[field] = convert(f"{section}.{key}", value, wanted)
+        try:
+            built[name] = kind(**arguments)
+        except TransferError as error:
+            raise error if f"{section}." in str(error) else TransferError(f"[{section}] {error}") from None
     return root(**built)
 
 
-def build_section(root: type, kind: type, section: str, values: Mapping[str, object]) -> object:
-    """One section from its table. Raises TransferError as `build`."""
-    known = fields_of(kind)
-    arguments = {}
-    for key, value in values.items():
-        if key not in known:
-            raise unknown_key(root, f"{section}.{key}")
-        name, wanted = known[key]
-        arguments[name] = convert(f"{section}.{key}", value, wanted)
-    try:
-        return kind(**arguments)
-    except TransferError as error:
-        raise error if f"{section}." in str(error) else TransferError(f"[{section}] {error}") from None
-
-
 def dotted_keys(root: type) -> dict[str, object]:
-    """Every `section.key` of a dataclass of dataclasses with its type."""
+    """Every `section.key` of a dataclass of dataclasses with its annotation."""
     return {
         f"{section}.{key}": wanted
         for section, (_, kind) in fields_of(root).items()
-        for key, (_, wanted) in fields_of(typing.cast(type, kind)).items()
+        for key, (_, wanted) in fields_of(kind).items()
     }
 
 
 def unknown_key(root: type, key: str) -> TransferError:
-    """The error for a `section.key` that there is not: the closest first, then those of the section that was named.
+    """The error for an unknown `section.key`: the closest key, then those of the section that was named.
 
-    A key is remembered better than its section, so a key of another section comes first where it is the closer one.
+    A key is remembered better than its section, so a closer key of another section comes first.
     """
     keys = list(dotted_keys(root))
     section, dot, last = key[:LONGEST].rpartition(".")
@@ -123,39 +102,19 @@ def alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def item_type(wanted: object) -> type | None:
-    """X for tuple[X, ...], None for a plain type."""
-    return typing.get_args(wanted)[0] if typing.get_origin(wanted) is tuple else None
-
-
-def describe(wanted: object) -> str:
-    """A type in words, for errors."""
-    item = item_type(wanted)
-    return f"a list, each item {NAMES[item]}" if item else NAMES[typing.cast(type, wanted)]
-
-
 def convert(key: str, value: object, wanted: object) -> object:
-    """A TOML value as the wanted type. Raises TransferError naming key, value and type."""
-    item = item_type(wanted)
-    if item is not None:
-        if not isinstance(value, list | tuple):
-            raise wrong(key, value, wanted)
-        if len(value) > MOST_ITEMS:
-            raise TransferError(f"{key} has {len(value):,} items; it takes {MOST_ITEMS:,} at most")
-        return tuple(convert(f"{key}[{i}]", entry, item) for i, entry in enumerate(value))
-    if wanted is float and type(value) is int and abs(value) < 2**1000:  # no float is larger than 2**1024
-        value = float(value)
-    # type() and not isinstance(): bool is a subclass of int.
-    if type(value) is not wanted or (wanted is float and not math.isfinite(typing.cast(float, value))):
-        raise wrong(key, value, wanted)
-    if isinstance(value, str) and len(value) > LONGEST:
-        raise TransferError(f"{key} has {len(value):,} characters; it takes {LONGEST:,} at most")
-    return value
-
-
-def wrong(key: str, value: object, wanted: object) -> TransferError:
-    """The error for a value of the wrong type."""
-    return TransferError(f"{key} is {seen(value)} ({type(value).__name__}); it must be {describe(wanted)}")
+    """A TOML value as the annotation says. Raises TransferError naming key, value and what is wanted."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if len(items) > MOST_ITEMS:
+        raise TransferError(f"{key} has {len(items):,} items; it takes {MOST_ITEMS:,} at most")
+    for item in items:
+        if isinstance(item, str) and len(item) > LONGEST:
+            raise TransferError(f"{key} has {len(item):,} characters; it takes {LONGEST:,} at most")
+    wrong: list[str] = []
+    found = read(value, wanted, key, wrong, SETTINGS)
+    if wrong:
+        raise TransferError(wrong[0])
+    return float(found) if wanted is float else found
 
 
 def from_text(root: type, key: str, text: str) -> object:
@@ -164,18 +123,17 @@ def from_text(root: type, key: str, text: str) -> object:
     Raises:
         TransferError: unknown key (with the closest) or text that does not read as the type.
     """
-    keys = dotted_keys(root)
-    if key not in keys:
+    wanted = dotted_keys(root).get(key)
+    if wanted is None:
         raise unknown_key(root, key)
-    wanted = keys[key]
-    item = item_type(wanted)
-    if item is None or text.startswith("["):
-        return convert(key, read(text, wanted), wanted)
+    if typing.get_origin(wanted) is not tuple or text.startswith("["):
+        return convert(key, _toml_value(text, wanted), wanted)
+    item = typing.get_args(wanted)[0]
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
-    return convert(key, [read(entry, item) for entry in entries], wanted)
+    return convert(key, [_toml_value(entry, item) for entry in entries], wanted)
 
 
-def read(text: str, wanted: object) -> object:
+def _toml_value(text: str, wanted: object) -> object:
     """Text as a TOML value; text that is not TOML, or is wanted as text, stays as it is."""
     if "\n" in text or (wanted is str and not text.startswith(('"', "'"))):
         return text

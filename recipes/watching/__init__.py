@@ -1,1 +1,1 @@
-"""What a person watches while a run works: progress, TensorBoard, videos."""
+"""Progress, TensorBoard logs and films of a policy."""

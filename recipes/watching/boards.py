@@ -10,12 +10,11 @@
 | eval/score | the same as a score, 100 = reference expert | training step |
 | eval/length | mean steps per episode | training step |
 | eval/success | share of the episodes that succeeded, where the environment tells | training step |
-| calibration/asked | score asked for after training | 0, 1, .. by target |
+| calibration/asked | target score of the calibration | 0, 1, .. by target |
 | calibration/score | score achieved for it | 0, 1, .. by target |
-| params/trainable | numbers that are trained | 0 |
+| params/trainable | trainable parameters | 0 |
 | tokenizer/max_error | largest distance of a dataset action from its decoded token | 0 |
 | actions/dataset/I, actions/policy/I | histogram of action dimension I | 0, training step |
-| video/policy | one episode | training step |
 | hparams | settings, with the final score | - |
 """
 
@@ -24,8 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +39,11 @@ SCALARS = (
     *("params/trainable", "tokenizer/max_error"),
 )
 HISTOGRAMS = ("actions/dataset", "actions/policy")
-VIDEO = "video/policy"
 SCORE = "eval/score"
 
 
 class Board:
-    """Writes one event file in a folder; a context manager that flushes at the end.
+    """Writes one event file in a folder.
 
     Args:
         folder: where the event file goes, MODE/SEED of a run.
@@ -54,21 +51,10 @@ class Board:
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
-        # Importing it takes most of a second: only runs pay.
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # takes most of a second: only runs pay
 
-        wait_for_later_name(folder)
+        _wait_for_later_name(folder)
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
-
-    def __enter__(self) -> Self:
-        """The board itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file, after an error too: what was logged until then is kept."""
-        self.close()
 
     def close(self) -> None:
         """Write what is buffered and close the file."""
@@ -79,7 +65,7 @@ class Board:
         self._writer.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Log numbers by tag; fits the `on_log` callback of `transfer.training.fit.fit`.
+        """Log values by tag; fits the `on_log` callback of `transfer.training.fit.fit`.
 
         Raises:
             TransferError: a tag that is not in the table.
@@ -112,12 +98,6 @@ class Board:
         for dimension, values in enumerate(np.asarray(actions).T):
             self._writer.add_histogram(f"{tag}/{dimension}", values, step)
 
-    def video(self, step: int, frames: NDArray[np.uint8], fps: int = 30) -> None:
-        """Log an episode, frames (T, H, W, 3). TensorBoard shows it as an animated image."""
-        from transfer.recipes.watching.gif import gif_summary
-
-        self._writer._get_file_writer().add_summary(gif_summary(VIDEO, frames, fps), step)
-
     def hparams(self, settings: Mapping[str, str | int | float | bool], score: float) -> None:
         """Log settings with the final score, in this event file.
 
@@ -139,7 +119,7 @@ def read_scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
     return [(one.step, one.value) for one in found]
 
 
-def wait_for_later_name(folder: Path) -> None:
+def _wait_for_later_name(folder: Path) -> None:
     """Wait until a new event file sorts behind those in a folder, at most a second.
 
     TensorBoard reads files by name. A name begins with the second it was made in and ends with counters that do not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,57 +20,57 @@ from transfer.evaluation.rollout import FIRST_SEED
 from transfer.evaluation.slots import Slot
 from transfer.models.acting import PolicyModel
 from transfer.numbers import seen
-from transfer.recipes.watching.gif import write_gif
+from transfer.storage.files import write_bytes
 
 FRAMES_PER_SECOND = 30
 SCREEN = " MuJoCo draws without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or MUJOCO_GL=osmesa."
 
 
 def render(model: PolicyModel, target: float, decode: str, file: Path, spec: EnvironmentSpec) -> None:
-    """Write one episode, seed 10000, as a GIF.
+    """Write one episode, seed 10000, as an endless GIF; a link at `file` is followed.
 
     Args:
-        model: who acts.
-        target: raw return to ask for.
+        model: the policy.
+        target: raw target return.
         decode: see `transfer.decoding.planner.make_planner`.
-        file: where to.
+        file: to write.
         spec: the environment to play in.
 
     Raises:
         TransferError: the environment cannot be built, drawn or played, or is of another body than the model's.
     """
+    import imageio.v3 as imageio
+
     check_body(model.env_spec, spec, "the adapter")
     with _quiet_collection(), contextlib.closing(spec.make(render_mode="rgb_array")) as env:
-        frames = record(env, Policy(model, target_return=target, decode=decode), spec)
-    write_gif(file, np.stack(frames), FRAMES_PER_SECOND)
+        frames = _frames(env, Policy(model, target_return=target, decode=decode), spec)
+    stream = io.BytesIO()
+    imageio.imwrite(stream, np.stack(frames), extension=".gif", duration=1000 / FRAMES_PER_SECOND, loop=0)
+    write_bytes(file.resolve(), stream.getvalue())
 
 
-def record(env: Any, policy: Policy, spec: EnvironmentSpec) -> list[NDArray[np.uint8]]:
-    """The frames (H, W, 3) of one episode. Raises TransferError as `render`."""
+def _frames(env: Any, policy: Policy, spec: EnvironmentSpec) -> list[NDArray[np.uint8]]:
+    """The frames (H, W, 3) of one episode."""
     frames: list[NDArray[np.uint8]] = []
     paid: float | None = None
-    follow(env)
+    _follow(env)
     slot = Slot(env, spec, alone=True)
     state: NDArray[Any] | None = slot.reset(FIRST_SEED)
     while state is not None and policy.steps < spec.max_episode_steps:
-        if len(frames) * 2 <= policy.steps:  # every second frame: the simulator runs at 60 or more a second
-            frames.append(picture(env, spec.name))
+        if len(frames) * 2 <= policy.steps:  # every second step: the simulator runs at 60 or more a second
+            frames.append(_frame(env, spec.name))
         state, paid, _ = slot.step(policy.act(state, paid))
     return frames
 
 
-def picture(env: Any, name: str) -> NDArray[np.uint8]:
-    """What an environment draws, (H, W, 3).
-
-    Raises:
-        TransferError: it cannot draw here, with the way out that fits; or what it draws is no picture.
-    """
+def _frame(env: Any, name: str) -> NDArray[np.uint8]:
+    """What an environment draws, (H, W, 3). Raises TransferError where it cannot draw, with the way out that fits."""
     from gymnasium.error import DependencyNotInstalled
 
     try:
         drawn = env.render()
     except Exception as error:  # rendering raises whatever the graphics library does
-        # A package that is missing is named by the error itself; what else MuJoCo lacks is a screen.
+        # A missing package is named by the error itself; otherwise MuJoCo lacks a screen.
         package = isinstance(error, ImportError | DependencyNotInstalled)
         hint = "" if package or getattr(env.unwrapped, "mujoco_renderer", None) is None else SCREEN
         raise TransferError(f"no video: {type(error).__name__}: {str(error).strip().rstrip('.')}.{hint}") from error
@@ -83,7 +84,7 @@ def picture(env: Any, name: str) -> NDArray[np.uint8]:
     return frame
 
 
-def follow(env: Any) -> None:
+def _follow(env: Any) -> None:
     """Look through the model's camera "track", where it has one: Gymnasium 1.4 films from a fixed point otherwise."""
     renderer, model = (getattr(env.unwrapped, name, None) for name in ("mujoco_renderer", "model"))
     if renderer is not None and model is not None:
@@ -95,7 +96,7 @@ def follow(env: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet_collection() -> Iterator[None]:
-    """Inside, a viewer that could not be opened does not complain once more when it is collected."""
+    """Inside, a viewer that could not be opened does not report itself again when it is collected."""
     before = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from transfer.numbers import duration
@@ -20,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Shows how far work is, what it reports and how long it will take.
+    """Shows the share of the work that is done, the values it reports and the time left.
 
         with Progress(5000, "pretrain", "steps") as progress:
             train(..., on_log=lambda log: progress.update(log.step, loss=log.loss))
 
     Args:
         total: units of work in all.
-        label: what is being done, at the start of every line.
+        label: name of the work, at the start of every line.
         unit: name of a unit, plural.
-        stream: default stderr, so that results on stdout can be piped. Where there is none, nothing is shown.
+        stream: default stderr, so that results on stdout can be piped. Nothing is shown where there is none.
         start: units that were done before, as in a resumed run; they do not count as speed.
         interval: least seconds between two plain lines.
         clock: seconds that only grow; replaced in tests.
@@ -49,7 +48,7 @@ class Progress:
         self.total, self.label, self.unit = total, label, unit
         self.stream: TextIO | None = sys.stderr if stream is None else stream
         self.start, self.done, self.interval, self.clock = start, start, interval, clock
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, float | str] = {}
         self._bar: tqdm | None = None
         self._began = self._shown = clock()
 
@@ -60,52 +59,37 @@ class Progress:
             if self.stream is not None and self.stream.isatty():
                 from tqdm import tqdm
 
-                self._bar = tqdm(
-                    total=self.total,
-                    initial=self.start,
-                    desc=self.label,
-                    unit=f" {self.unit}",
-                    file=self.stream,
-                    dynamic_ncols=True,
-                )
+                given: dict[str, Any] = {"total": self.total, "initial": self.start, "unit": f" {self.unit}"}
+                self._bar = tqdm(desc=self.label, file=self.stream, dynamic_ncols=True, **given)
         return self
 
     def update(self, done: int, total: int | None = None, **values: float | str) -> None:
-        """Work has come to `done` units in all (not: this many more); values such as loss=0.1 are shown with it.
+        """Show that `done` units are done in all (not: this many more), with values such as loss=0.1.
 
-        `total` replaces the number that was expected, for work that learns its size on the way. So the method is
-        itself a callback of the form (done, total).
+        `total` replaces the expected one, for work that learns its size on the way. The method is itself a callback
+        of the form (done, total).
         """
         step, self.done = done - self.done, done
         self.total = self.total if total is None else total
-        self._values |= values
+        self._values |= {name.replace("_", " "): _short(value) for name, value in values.items()}
         if self._bar is not None:
-            self._move(self._bar, step)
+            with self._harmless():
+                self._bar.total = self.total
+                self._bar.set_postfix(self._values, refresh=False)
+                self._bar.update(step)
         elif self.clock() - self._shown >= self.interval and done < self.total:
             self._shown = self.clock()
             self._line(f"{self._counts()}{self._left()}{self._reports()}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the bar, or write the last line: finished, or stopped where. Work that never began leaves no trace."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the bar, or write a last line: finished in how long, or stopped where. Nothing for no work."""
         if self._bar is not None:
             with self._harmless():
                 self._bar.leave = self.done > self.start
                 self._bar.close()
-        elif self.done == self.start:
-            return
-        elif kind is None:
-            self._line(f"{self.done:,} {self.unit} in {duration(self.clock() - self._began)}{self._reports()}")
-        else:
-            self._line(f"stopped at {self._counts()}")
-
-    def _move(self, bar: tqdm, step: int) -> None:
-        values = {name.replace("_", " "): _short(value) for name, value in self._values.items()}
-        with self._harmless():
-            bar.total = self.total
-            bar.set_postfix(values, refresh=False)
-            bar.update(step)
+        elif self.done > self.start:
+            took = f"{self.done:,} {self.unit} in {duration(self.clock() - self._began)}{self._reports()}"
+            self._line(took if kind is None else f"stopped at {self._counts()}")
 
     def _counts(self) -> str:
         share = 100 * self.done // self.total if self.total else 100
@@ -119,7 +103,7 @@ class Progress:
         return f", {duration((self.clock() - self._began) / new * (self.total - self.done))} left"
 
     def _reports(self) -> str:
-        return "".join(f", {name.replace('_', ' ')} {_short(value)}" for name, value in self._values.items())
+        return "".join(f", {name} {value}" for name, value in self._values.items())
 
     def _line(self, text: str) -> None:
         with self._harmless():
@@ -129,7 +113,7 @@ class Progress:
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:
-        """A stream that was closed, or that nobody reads any more, ends what is shown and not the work."""
+        """A stream that is closed, or has no reader any more, ends what is shown and not the work."""
         try:
             yield
         except (OSError, ValueError):
@@ -137,7 +121,7 @@ class Progress:
 
 
 def _short(value: float | str) -> str:
-    """A number in four digits, 12,345 above a thousand."""
+    """A number in four digits, 12,345 above a thousand; text as it is."""
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -61,11 +61,6 @@ def first_number(value: Any) -> float:
     return float(np.ravel(value)[0])
 
 
-def no_misfits(*given: Any) -> list[str]:
-    """Everything is of its type."""
-    return []
-
-
 def array(values: Any, name: str, ndim: int | None = None, dtype: Any = np.float32) -> Any:
     """What NumPy makes of it."""
     return np.array(values, dtype)
@@ -108,7 +103,7 @@ GATES: dict[str, Gate] = {
     "answers of environments": Gate(
         f"{ENVIRONMENT}.answers:reward", first_number, "environments", "rewards of two agents"
     ),
-    "types of results": Gate(f"{SETTINGS}.schema:misfits", no_misfits, "run folders", "results.json: versions"),
+    "types of results": Gate(f"{SETTINGS}.schema:refuse", nothing, "run folders", "results.json: versions"),
     "whose state it is": Gate(f"{RESUME}:_check_head", nothing, "run folders", "state.json, signed: identity."),
     "types of TOML": Gate("transfer.recipes.settings.typed:convert", unread, "toml", "run.compile = 0"),
 }  # fmt: skip

@@ -18,13 +18,12 @@ from typing import Annotated, Any, TypeVar
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 from transfer.recipes.reports.escaping import FORMULA, plain
-from transfer.recipes.settings.schema import CHECKS, hints
+from transfer.recipes.settings.schema import FILES, hints, read, words
 from transfer.storage.files import read_text
 
 Line = TypeVar("Line")
 LARGEST_FILE = 64 * 2**20  # bytes; a line of an episode has about 90
 WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")
-WANTED = {str: "text on one line", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
 def columns(kind: type) -> list[str]:
@@ -111,15 +110,13 @@ def line(kind: type[Line], head: Sequence[str], fields: Sequence[str], where: st
 
 def value_of(text: str, wanted: Any) -> tuple[Any, str]:
     """A field as the value that its annotation says, and ""; or None, and what was wanted."""
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin in (typing.Union, types.UnionType):
-        value, problem = value_of(text, arguments[0]) if text else (None, "")
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        value, problem = value_of(text, typing.get_args(wanted)[0]) if text else (None, "")
         return value, f"{problem}, or nothing," if problem else ""
-    if origin is Annotated:
-        value, problem = value_of(text, arguments[0])
-        return value, problem or ("" if arguments[1](value) else "a number from 0 to 1")
-    value = parsed(text, wanted)
-    return value, "" if value is not None and CHECKS[wanted](value) else WANTED[wanted]
+    wrong: list[str] = []
+    plain_type = typing.get_args(wanted)[0] if typing.get_origin(wanted) is Annotated else wanted
+    value = read(parsed(text, plain_type), wanted, "", wrong)
+    return value, "" if not wrong else words(wanted, FILES) + (" on one line" if wanted is str else "")
 
 
 def parsed(text: str, wanted: type) -> Any:

@@ -13,9 +13,9 @@ import pytest
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
 from transfer.recipes.ceiling.ceiling import ceiling
-from transfer.recipes.ceiling.ceiling_files import plot, write
+from transfer.recipes.ceiling.ceiling_plot import save_ceiling
 from transfer.recipes.ceiling.ceiling_report import CeilingReport
-from transfer.recipes.ceiling.ceiling_text import page
+from transfer.recipes.ceiling.ceiling_text import page, write
 from transfer.recipes.ceiling.recordings import _success, recordings
 from transfer.recipes.ceiling.replay import restore
 
@@ -112,9 +112,9 @@ def test_the_errors_are_those_of_all_actions(hopper: CeilingReport, tiny_data: P
 
 def test_json_restores_an_equal_report(hopper: CeilingReport) -> None:
     stored = json.loads(json.dumps(hopper.to_json(), allow_nan=False))
-    assert CeilingReport.from_json(stored) == hopper
-    with pytest.raises(TransferError, match="lacks rows"):
-        CeilingReport.from_json({key: value for key, value in stored.items() if key != "rows"})
+    assert CeilingReport.from_json(stored, "ceiling.json") == hopper
+    with pytest.raises(TransferError, match="no rows"):
+        CeilingReport.from_json({key: value for key, value in stored.items() if key != "rows"}, "ceiling.json")
 
 
 def test_files_are_written(hopper: CeilingReport, tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_a_report_without_held_scores_has_no_column_and_no_panel_for_them(
     bare = [replace(row, held_score=None, held_lost=None, held_error=None) for row in (hopper.replayed, *hopper.rows)]
     report = replace(hopper, replayed=bare[0], rows=tuple(bare[1:]))
     assert "| held" not in page(report) and "Held" not in page(report)
-    plot(tmp_path / "bare.png", report)
-    plot(tmp_path / "both.png", hopper)
+    save_ceiling(tmp_path / "bare.png", report)
+    save_ceiling(tmp_path / "both.png", hopper)
     assert (tmp_path / "bare.png").stat().st_size < (tmp_path / "both.png").stat().st_size
 
 
@@ -143,7 +143,7 @@ def test_what_is_lost_beyond_its_error_is_judged(hopper: CeilingReport) -> None:
     def judged(**changes: float | None) -> str:
         return page(replace(hopper, rows=tuple(replace(row, **changes) for row in hopper.rows[:1])))
 
-    assert "Good, at most 1 point lost even without looking: quantile 4." in judged(
+    assert "Good, at most 1 point lost even in open loop: quantile 4." in judged(
         lost=0.5, lost_error=0.2, held_lost=0.1, held_error=0.1
     )
     assert "Doubtful, more than 1 point lost even when held: quantile 4." in judged(held_lost=3.0, held_error=0.9)

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_every_number_is_kept(runs: list[Path], folder: Path) -> None:
 
 def test_the_training_loss_comes_from_the_event_files(runs: list[Path], transfer, tmp_path: Path) -> None:
     run = Path(shutil.copytree(runs[1], tmp_path / "two"))
-    with Board(run / "mlp" / "0") as board:
+    with closing(Board(run / "mlp" / "0")) as board:
         for step in (10, 20):
             board.scalars(step, {"train/loss": 1 / step, "train/lr": 0.1})
     assert transfer("report", run, "--out", tmp_path / "kept").exit_code == 0

@@ -1,3 +1,4 @@
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from transfer.recipes.watching.boards import Board
 
 
 def read(folder: Path) -> EventAccumulator:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     return events
 
@@ -28,13 +29,13 @@ def played(successes: NDArray[np.bool_] | None = None) -> Evaluation:
 
 
 def test_success_is_logged_where_the_environment_tells(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with closing(Board(tmp_path)) as board:
         board.evaluation(100, played(np.array([True, False])))
     assert read(tmp_path).Scalars("eval/success")[0].value == 0.5
 
 
 def test_scalars_arrive_with_their_step(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with closing(Board(tmp_path)) as board:
         board.scalars(50, {"train/loss": 0.5, "train/lr": 1e-3})
         board.evaluation(100, played())
     events = read(tmp_path)
@@ -45,17 +46,17 @@ def test_scalars_arrive_with_their_step(tmp_path: Path) -> None:
 
 
 def test_tags_are_fixed_and_documented(tmp_path: Path) -> None:
-    with Board(tmp_path) as board, pytest.raises(TransferError, match="Did you mean 'train/loss'"):
+    with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="Did you mean 'train/loss'"):
         board.scalars(0, {"train/los": 1.0})
-    with Board(tmp_path) as board, pytest.raises(TransferError, match="actions/policy"):
+    with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="actions/policy"):
         board.actions("actions/polcy", 0, np.zeros((3, 2)))
     assert boards.__doc__
-    assert all(f"| {tag}" in boards.__doc__ for tag in (*boards.SCALARS, boards.VIDEO))
+    assert all(f"| {tag}" in boards.__doc__ for tag in boards.SCALARS)
     assert all(f"{tag}/I" in boards.__doc__ for tag in boards.HISTOGRAMS)
 
 
 def test_histograms_are_per_dimension(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with closing(Board(tmp_path)) as board:
         board.actions("actions/dataset", 0, np.stack([np.full(100, -1.0), np.full(100, 1.0)], 1))
     events = read(tmp_path)
     low, high = (events.Histograms(f"actions/dataset/{i}")[0].histogram_value for i in (0, 1))
@@ -63,7 +64,7 @@ def test_histograms_are_per_dimension(tmp_path: Path) -> None:
 
 
 def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with closing(Board(tmp_path)) as board:
         board.evaluation(100, played())
         board.hparams({"mode": "embeddings", "lr": 1e-3, "steps": 10}, 45.0)
     assert [path.name[:6] for path in tmp_path.rglob("*")] == ["events"]
@@ -73,17 +74,9 @@ def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_hides_what_it_repeats(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with closing(Board(tmp_path)) as board:
         for step in (50, 100, 150):
             board.scalars(step, {"train/loss": 1.0})
-    with Board(tmp_path, first_step=101) as board:
+    with closing(Board(tmp_path, first_step=101)) as board:
         board.scalars(150, {"train/loss": 2.0})
     assert [(e.step, e.value) for e in read(tmp_path).Scalars("train/loss")] == [(50, 1.0), (100, 1.0), (150, 2.0)]
-
-
-def test_video_is_an_animated_image(tmp_path: Path) -> None:
-    frames = np.random.default_rng(0).integers(0, 255, (4, 8, 6, 3), dtype=np.uint8)
-    with Board(tmp_path) as board:
-        board.video(7, frames)
-    (image,) = read(tmp_path).Images("video/policy")
-    assert image.encoded_image_string.startswith(b"GIF89a") and (image.height, image.width, image.step) == (8, 6, 7)
