@@ -73,7 +73,8 @@ def ceiling(
             f"{list(tokenizers)} and {episodes} episodes"
         )
     data = load_episodes(source, env, trust)
-    statistics, fitted = measure(data), {}
+    statistics = measure(data)
+    fitted: dict[Key, Tokenizer] = {}
     scale = Scales(statistics).action_range()
     for kind in dict.fromkeys(tokenizers):
         for size in sorted(set(bins)):  # fitted to scaled actions, as in an adapter

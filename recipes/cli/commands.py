@@ -113,11 +113,11 @@ def cp(preset: str, file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(path: Path, as_json: bool) -> None:
     """Show what a trunk, adapter or run folder holds: sizes, fingerprint, what is trainable."""
-    from transfer.recipes.cli.text import render
-    from transfer.recipes.programs.show import describe
+    from transfer.recipes.cli.text import summary_text
+    from transfer.recipes.programs.show import summary
 
-    facts = describe(path)
-    click.echo(json.dumps(facts, indent=2) if as_json else render(facts))
+    facts = summary(path)
+    click.echo(json.dumps(facts, indent=2) if as_json else summary_text(facts))
 
 
 @cli.command("eval")
@@ -170,18 +170,15 @@ def evaluate(
     for path in paths:
         if not path.is_dir():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
-    from transfer.recipes.cli.text import render_evaluation
-    from transfer.recipes.programs.evaluate_path import evaluate_path
+    from transfer.recipes.cli.text import evaluation_text
+    from transfer.recipes.programs.evaluate_path import evaluate_paths
     from transfer.recipes.runs.checks import use_threads
 
     use_threads(threads)
-    if together:
-        from transfer.recipes.programs.together import evaluate_paths
-
-        result = evaluate_paths(paths, config, device, trunk, any_trunk)
-    else:
-        result = evaluate_path(paths[0], config, device, video, trunk, any_trunk, env)
-    click.echo(json.dumps(result, indent=2) if as_json else render_evaluation(result))
+    result = evaluate_paths(
+        paths, config, device, together=together, video=video, trunk=trunk, any_trunk=any_trunk, env=env
+    )
+    click.echo(json.dumps(result, indent=2) if as_json else evaluation_text(result))
 
 
 def check_video(video: Path | None, together: bool) -> None:

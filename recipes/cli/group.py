@@ -43,15 +43,15 @@ class Commands(click.Group):
         args: list[str] = ctx.meta["transfer.args"]
         try:
             check_alone(args)
-            with one_report():
+            with reported_once():
                 return super().invoke(ctx)
-        except TransferError as error:
-            hint = f" When that is put right: {again(args)}" if machine(error) else ""
-            raise Mistake(f"{error}{hint}") from error
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":  # each process that torchrun started is interrupted
-                click.echo(interrupted(args, error), err=True)
+                by, word = f" by {error}" if str(error) else "", "Go on" if command_of(args) == "run" else "Start again"
+                click.echo(f"\nInterrupted{by}. {word} with: {again(args)}", err=True)
             ctx.exit(exit_code(error))
+        except TransferError as error:
+            raise Mistake(f"{error} When that is put right: {again(args)}" if machine(error) else str(error)) from error
         except Exception as error:
             if reason := trouble(error):
                 raise Mistake(f"{reason}. When that is put right: {again(args)}") from error
@@ -80,11 +80,8 @@ def check_alone(args: Sequence[str]) -> None:
 
 
 @contextmanager
-def one_report() -> Iterator[None]:
-    """Inside, trouble of the machine is reported once.
-
-    TensorBoard writes in a thread, which hands its error to the main thread, and Python would print it as well.
-    """
+def reported_once() -> Iterator[None]:
+    """Inside, trouble of the machine in a thread is not printed: TensorBoard's hands it to the main thread as well."""
     before = threading.excepthook
     threading.excepthook = lambda args: None if args.exc_value and trouble(args.exc_value) else before(args)
     try:
@@ -97,9 +94,3 @@ def again(args: Sequence[str]) -> str:
     """The command that goes on with what these arguments began."""
     resumed = [*args, "--resume"] if command_of(args) == "run" and "--resume" not in args else list(args)
     return shlex.join(["transfer", *resumed])
-
-
-def interrupted(args: Sequence[str], error: KeyboardInterrupt) -> str:
-    """The line for a command stopped from the keyboard or by a signal."""
-    word = "Go on" if command_of(args) == "run" else "Start again"
-    return f"\nInterrupted{f' by {error}' if str(error) else ''}. {word} with: {again(args)}"

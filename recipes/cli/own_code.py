@@ -2,25 +2,13 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import click
 
 Command = Callable[..., Any]
-_import = click.option(
-    "--import",
-    "modules",
-    multiple=True,
-    metavar="MODULE",
-    help="Import a module from the working folder first, so that its environments are registered; may be repeated.",
-)
-_trust = click.option(
-    "--trust",
-    is_flag=True,
-    help="Import and call what the files read here name as their environment; each call is printed before it is made.",
-)
 environment = click.option(
     "--env",
     metavar="ID",
@@ -29,12 +17,21 @@ environment = click.option(
 
 
 def importing(command: Command) -> Command:
-    """Adds `--import` to a command or group."""
+    """Adds `--import` to a command or group; the module in an id such as "my_env:MyEnv-v0" is imported too."""
 
-    @_import
+    @click.option(
+        "--import",
+        "modules",
+        multiple=True,
+        metavar="MODULE",
+        help="Import a module from the working folder first, so that its environments are registered; may be repeated.",
+    )
     @functools.wraps(command)
     def with_modules(*args: Any, modules: tuple[str, ...], **options: Any) -> Any:
-        import_modules([*modules, *filter(None, [module_of(options.get("env"))])])
+        if named := [*modules, *filter(None, [module_of(options.get("env"))])]:
+            from transfer.data.environment.building.importing import import_from_here
+
+            import_from_here(named)
         return command(*args, **options)
 
     return with_modules
@@ -43,23 +40,19 @@ def importing(command: Command) -> Command:
 def trusting(command: Command) -> Command:
     """Adds `--trust` to a command."""
 
-    @_trust
+    @click.option(
+        "--trust",
+        is_flag=True,
+        help="Import and call what the files read here name as their environment; each call is printed first.",
+    )
     @functools.wraps(command)
-    def with_word(*args: Any, trust: bool, **options: Any) -> Any:
-        from transfer.data.environment.building.trust import trusting as on_this_word
+    def with_trust(*args: Any, trust: bool, **options: Any) -> Any:
+        from transfer.data.environment.building.trust import trusting as trusting_files
 
-        with on_this_word(say) if trust else nullcontext():
+        with trusting_files(say) if trust else nullcontext():
             return command(*args, **options)
 
-    return with_word
-
-
-def import_modules(modules: Iterable[str]) -> None:
-    """Import modules that a user named. Raises TransferError for one that cannot be."""
-    if modules := list(modules):
-        from transfer.data.environment.building.importing import import_from_here
-
-        import_from_here(modules)
+    return with_trust
 
 
 def module_of(env: str | None) -> str:
@@ -68,6 +61,6 @@ def module_of(env: str | None) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line of the first process that torchrun started, or of the only one."""
+    """Print a line of rank 0 on stderr."""
     if os.environ.get("RANK", "0") == "0":
         click.echo(line, err=True)

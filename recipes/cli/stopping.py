@@ -9,48 +9,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = ("SIGTERM", "SIGHUP")  # a batch system's time is up, or a terminal was closed
+NAMES = ("SIGTERM", "SIGHUP")  # a batch system's time is up; a terminal was closed
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks to end.
-
-    Attributes:
-        signal: its number.
-    """
+    """Raised for a signal, whose number it keeps. A second signal ends the process at once."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.signal = number
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside, these signals raise `Stopped`. One that is ignored (nohup) or taken by somebody else stays so.
+    """Inside, these signals raise `Stopped`; one that is ignored (nohup) or handled already stays so.
 
     Processes of torchrun are left alone: one that waits for the others would see the signal too late, so that torchrun
     waits as well.
     """
-    if threading.current_thread() is not threading.main_thread() or os.environ.get("WORLD_SIZE", "1") != "1":
-        yield
-        return
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-    mine = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    mine: list[int] = []
+    if threading.current_thread() is threading.main_thread() and os.environ.get("WORLD_SIZE", "1") == "1":
+        numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+        mine = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     try:
         for number in mine:
-            signal.signal(number, stop)
+            signal.signal(number, _stop)
         yield
     finally:
         for number in mine:
             signal.signal(number, signal.SIG_DFL)
 
 
-def stop(number: int, frame: FrameType | None) -> None:
-    """The handler: raises Stopped. A second signal ends the process at once."""
-    signal.signal(number, signal.SIG_DFL)
-    raise Stopped(number)
-
-
 def exit_code(error: KeyboardInterrupt) -> int:
-    """What a shell calls the end by a signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """The exit code that shells give to an end by a signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (error.signal if isinstance(error, Stopped) else signal.SIGINT)

@@ -1,7 +1,6 @@
-"""What the command prints on: streams that are closed, broken or unable to show a character do not end its work.
+"""Streams of the command: one that is closed, broken or unable to show a character does not end its work.
 
-Control characters, which come from files and their names, are shown and not sent: they could rewrite what is on a
-terminal.
+Control characters in files and their names are shown and not sent: they could rewrite what is on a terminal.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ from typing import Any, TextIO
 
 from transfer.recipes.reports.escaping import plain
 
-# A reader that has had enough, a terminal that was closed.
-GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # a reader that has ended, a terminal that was closed
 
 
 class Lasting:
-    """A text stream that can be written to even when nobody reads it any more.
+    """A text stream that can be written to after its reader has gone.
 
     Args:
         stream: what is written to.
-        kept: characters that cannot be seen and are sent all the same.
-        forgiven: numbers of the errors that do not matter; None for all.
+        kept: invisible characters that are sent all the same.
+        forgiven: errno of the errors after which nothing is sent any more; None for all. Others are raised.
     """
 
     def __init__(self, stream: TextIO, kept: str, forgiven: tuple[int, ...] | None) -> None:
@@ -36,49 +34,50 @@ class Lasting:
         if not isinstance(text, str):  # click finds out in this way what kind of stream it has
             raise TypeError(f"a text stream takes text, not {type(text).__name__}")
         encoding = self.stream.encoding or "utf-8"
-        try:
+        with self._forgiving():
             self.stream.write(plain(text, self.kept).encode(encoding, "backslashreplace").decode(encoding))
-        except OSError as error:
-            self._lose(error)
         return len(text)
 
     def flush(self) -> None:
         """Send what was written."""
-        try:
+        with self._forgiving():
             self.stream.flush()
-        except OSError as error:
-            self._lose(error)
 
     def end(self) -> None:
-        """Send what is left, or drop it: it would fail once more when the process ends."""
+        """Send the rest, or drop it: Python would fail once more to send it when the process ends."""
         try:
             self.stream.flush()
         except OSError:
             self._drop()
 
-    def _lose(self, error: OSError) -> None:
-        if self.forgiven is not None and error.errno not in self.forgiven:
-            raise error
-        self._drop()
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.forgiven is not None and error.errno not in self.forgiven:
+                raise
+            self._drop()
 
     def _drop(self) -> None:
-        """From now on nothing is sent."""
+        """Send nothing from now on."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the stream has."""
+        """Everything else of the stream."""
         return getattr(self.stream, name)
 
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Inside, stdout and stderr are `Lasting`.
-
-    On stdout only a reader that is gone is forgiven: on a full disk results would be lost without a word.
-    """
-    reopen_closed()
+    """Inside, stdout and stderr are `Lasting`; on stdout a full disk stays an error, because results would be lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller (2>&-): the next file would get its number and its output
+            handle = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is the one that was closed
+            os.set_inheritable(handle, True)  # as streams are: glfw looks for its library in a process of its own
+            setattr(sys, name, os.fdopen(handle, mode, encoding="utf-8"))
     before = sys.stdout, sys.stderr
     streams = Lasting(sys.stdout, "\n\t", GONE), Lasting(sys.stderr, "\n\t\r", None)
     sys.stdout, sys.stderr = streams
@@ -88,15 +87,3 @@ def lasting_streams() -> Iterator[None]:
         for stream in streams:
             stream.end()
         sys.stdout, sys.stderr = before
-
-
-def reopen_closed() -> None:
-    """Open nothing in place of what the caller closed (2>&-).
-
-    The next file would get its number otherwise, and with it what libraries print.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            handle = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is the one that was closed
-            os.set_inheritable(handle, True)  # as streams are: glfw looks for its library in a process of its own
-            setattr(sys, name, os.fdopen(handle, mode, encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Facts as text for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,24 @@ if TYPE_CHECKING:
     from transfer.models.freezing import Selection
 
 
-def render(facts: Mapping[str, Any]) -> str:
-    """What `describe` found, for a person."""
+def summary_text(facts: Mapping[str, Any]) -> str:
+    """What `transfer.recipes.programs.show.summary` returns."""
+    if facts["kind"] in ("run", "results"):
+        lines = _run_lines(facts)
+    elif facts["kind"] == "cell":
+        blocks = [_model_lines(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
+        blocks += [[f"result       {_outcome(facts['results'])}"]] if "results" in facts else []
+        blocks += [[facts["next"]]] if "next" in facts else []
+        lines = [line for block in blocks for line in (*block, "")][:-1]
+    else:
+        lines = _model_lines(facts)
+    return "\n".join(map(plain, lines))
+
+
+def _model_lines(facts: Mapping[str, Any]) -> list[str]:
+    """A trunk, an adapter or an MLP."""
     from transfer.data.calibration_table import Calibration
 
-    if facts["kind"] in ("run", "results"):
-        return render_run(facts)
-    if facts["kind"] == "cell":
-        blocks = [render(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
-        if "results" in facts:
-            blocks.append(f"result       {plain(result_line(facts['results']))}")
-        if "next" in facts:
-            blocks.append(plain(facts["next"]))
-        return "\n\n".join(blocks)
     lines = [f"{facts['kind']:<12} {facts['path']}", f"fingerprint  {facts['fingerprint']}"]
     if facts["kind"] == "adapter":
         lines.append(f"for trunk    {facts['trunk']}")
@@ -34,54 +39,45 @@ def render(facts: Mapping[str, Any]) -> str:
         quantiles = ", ".join(f"{name} {value:.0f}" for name, value in facts["return_quantiles"].items())
         lines += [f"returns      {quantiles}"] if quantiles else []
         if facts["calibration"]:
-            lines.append(f"asked->got   {Calibration.from_json(facts['calibration'])}")
+            lines.append(f"calibration  {Calibration.from_json(facts['calibration'])}")
     lines.append(f"made of      {', '.join(f'{key} {value}' for key, value in facts['config'].items())}")
-    lines += ["", *part_lines(facts), ""]
-    trainable = facts["trainable"]
-    lines.append(f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}")
-    lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
-    return "\n".join(map(plain, lines))
-
-
-def part_lines(facts: Mapping[str, Any]) -> list[str]:
-    """A table of parts with their numbers, bytes and tensors."""
-    rows = [*facts["parts"].items(), ("together", facts)]
-    lines = [f"{'part':<12} {'numbers':>12} {'size':>10} {'tensors':>8}"]
-    for name, part in rows:
+    lines += ["", f"{'part':<12} {'parameters':>12} {'size':>10} {'tensors':>8}"]
+    for name, part in (*facts["parts"].items(), ("together", facts)):
         lines.append(f"{name:<12} {part['numbers']:>12,} {file_size(part['bytes']):>10} {part['tensors']:>8}")
+    trainable = facts["trainable"]
+    lines += ["", f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}"]
+    lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
     return lines
 
 
-def render_run(facts: Mapping[str, Any]) -> str:
+def _run_lines(facts: Mapping[str, Any]) -> list[str]:
     """A run: its trunks, then a line per finished MODE/SEED."""
     lines = [f"{facts['kind']:<12} {facts['path']}"]
     for name, trunk in facts["trunks"].items():
-        lines.append(f"{name:<12} {trunk['numbers']:,} numbers, {file_size(trunk['bytes'])}, {trunk['fingerprint']}")
+        lines.append(f"{name:<12} {trunk['numbers']:,} parameters, {file_size(trunk['bytes'])}, {trunk['fingerprint']}")
     width = max((len(name) for name in facts["cells"]), default=0)
     for name, cell in facts["cells"].items():
         size = f", adapter {file_size(cell['adapter_bytes'])}" if "adapter_bytes" in cell else ""
-        lines.append(f"{name:<{width}}  {result_line(cell)}{size}")
+        lines.append(f"{name:<{width}}  {_outcome(cell)}{size}")
     if facts["trained"]:
         lines.append(f"trained, stopped before the evaluation: {', '.join(facts['trained'])}")
     if rest := [name for name in facts["unfinished"] if name not in facts["trained"]]:
         lines.append(f"not finished {', '.join(rest)}")
-    if "next" in facts:
-        lines.append(facts["next"])
-    return "\n".join(map(plain, lines))
+    return [*lines, facts["next"]] if "next" in facts else lines
 
 
-def result_line(cell: Mapping[str, Any]) -> str:
-    """One cell's outcome in a line."""
+def _outcome(cell: Mapping[str, Any]) -> str:
+    """The outcome of one cell in a line."""
     trunk = {True: "trunk unchanged", False: "TRUNK CHANGED", None: "no frozen trunk"}[cell["trunk_unchanged"]]
     return (
-        f"{cell['environment']} {success(cell)}score {cell['mean_score']:.1f} ({cell['table']}), "
+        f"{cell['environment']} {_success(cell)}score {cell['mean_score']:.1f} ({cell['table']}), "
         f"return {cell['mean_return']:.0f}, "
         f"trained {cell['trained']:,} ({100 * cell['share']:.1f} %), {trunk}"
     )
 
 
-def success(entry: Mapping[str, Any]) -> str:
-    """The success rate with a comma behind it, "" where the environment tells none."""
+def _success(entry: Mapping[str, Any]) -> str:
+    """The success rate with a comma, "" where the environment tells none."""
     rate = entry.get("success_rate")
     return "" if rate is None else f"success {rate:.2f}, "
 
@@ -94,14 +90,13 @@ def file_size(size: int) -> str:
     return f"{size} B"
 
 
-def render_evaluation(result: Mapping[str, Any]) -> str:
-    """One line per target return of an evaluation."""
-    entries: Sequence[Mapping[str, Any]] = result["evaluations"]
+def evaluation_text(result: Mapping[str, Any]) -> str:
+    """One line per entry of what `transfer.recipes.programs.evaluate_path.evaluate_paths` returns."""
     lines = [
-        f"{entry['path']}: asked {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
-        f"{success(entry)}score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, "
+        f"{entry['path']}: target {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
+        f"{_success(entry)}score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, "
         f"length {entry['mean_length']:.0f}, {len(entry['returns'])} episodes"
-        for entry in entries
+        for entry in result["evaluations"]
     ]
     return "\n".join(map(plain, lines))
 
@@ -122,20 +117,19 @@ def listing(runs_dir: Path) -> str:
     lines += ["", *data_lines(), "", f"Runs and adapters in {runs_dir} (transfer show PATH):"]
     files = [path for name in ("config.toml", "adapter.json") for path in sorted(runs_dir.rglob(name))]
     # A name that begins with a dot is half a folder, of a run that was killed while it wrote.
-    whole = [str(path.parent) for path in files if not path.parent.name.startswith(".")]
-    found = whole or ["none yet: transfer run hopper-to-walker2d --quick"]
-    return "\n".join(map(plain, [*lines, *(f"  {name}" for name in found)]))
+    whole = [f"  {path.parent}" for path in files if not path.parent.name.startswith(".")]
+    return "\n".join(map(plain, [*lines, *(whole or ["  none yet: transfer run hopper-to-walker2d --quick"])]))
 
 
 def selection_table(title: str, selection: "Selection") -> str:
-    """What is about to train: part, tensors, numbers, share of the model, bytes; last, what stays as it is."""
-    lines = [f"{title} trains", f"{'part':<12} {'tensors':>8} {'numbers':>12} {'% of model':>11} {'size':>10}"]
-    rows: dict[str, Any] = {**selection.parts, "together": selection}
-    for name, part in rows.items():
-        tensors = part.tensors if name != "together" else len(selection.names)
-        share = 100 * part.numbers / selection.total
-        lines.append(f"{name:<12} {tensors:>8} {part.numbers:>12,} {share:>11.1f} {file_size(part.bytes):>10}")
-    frozen = selection.total - selection.numbers
+    """What trains: part, tensors, parameters, share of the model, bytes; last, what is frozen."""
+    lines = [f"{title} trains", f"{'part':<12} {'tensors':>8} {'parameters':>12} {'% of model':>11} {'size':>10}"]
+    counts: dict[str, Any] = selection.to_json()
+    total = counts["total"]
+    for name, part in {**counts["parts"], "together": counts}.items():
+        share, size = 100 * part["numbers"] / total, file_size(part["bytes"])
+        lines.append(f"{name:<12} {part['tensors']:>8} {part['numbers']:>12,} {share:>11.1f} {size:>10}")
+    frozen = total - counts["numbers"]
     if frozen:
-        lines.append(f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}")
+        lines.append(f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / total:>11.1f}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Adapting a trunk to an environment: the library call behind every mode."""
+"""Adapt a trunk to an environment: the library call behind every mode."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from transfer.errors import TransferError, check_type, unknown
 from transfer.models.adapter import Adapter, AdapterConfig, check_pair
 from transfer.models.freezing import Selection
 from transfer.models.mlp import MLPPolicy
+from transfer.models.provenance import CONTEXT
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import flag
-from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Training
+from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
 from transfer.recipes.programs.kinds import kinds_for
 from transfer.recipes.programs.modes import Mode, find_modes, prepare_trunk, trained_last
 from transfer.runtime.memory import said_when_exhausted
@@ -31,20 +32,17 @@ from transfer.training.fit import FitResult, OnLog
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import check_numbers
 
-Model = TransferModel | MLPPolicy
-
-
 INHERITED = ("none", "action")
-EXTRAS = ("conditioning", "ia3")  # parts that an adapter can do without
+EXTRAS = ("conditioning", "ia3")  # optional parts of an adapter
 
 
 @dataclass(frozen=True, repr=False)
 class AdaptResult:
-    """What adapting leaves behind.
+    """What `adapt` returns.
 
     Attributes:
         model: ready to evaluate; `model.trunk` is the very trunk that was given where the mode freezes it and it lies
-            on the device that was asked for.
+            on the device of the training.
         fit: what trained, for how long, and the loss at the end.
         before, after: fingerprints of the model's trunk; None for `mlp`.
         inherited: tensors taken over from the source adapter.
@@ -100,7 +98,7 @@ def adapt(
         episodes: the target environment's data.
         mode: see `transfer.recipes.programs.modes.MODES`.
         steps: updates, in place of `config.steps`.
-        config: how to train.
+        config: of the training.
         adapter_config: kinds of the adapter's parts; default: those of `source`, else those that the trunk was trained
             with, else the library's. A layout of tokens that the trunk never saw is taken, and logged.
         trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
@@ -118,7 +116,7 @@ def adapt(
         progress: show a bar on stderr.
         on_start: see `transfer.training.fit.fit`.
         on_log: see `transfer.training.fit.fit`.
-        on_step: called after every step with its number and the model; see `with_model` for resumed runs.
+        on_step: called after every step with its number and the model; see `Training.run` for resumed runs.
 
     Raises:
         TransferError: an argument of a wrong type or value, data and settings that do not fit together, a mode whose
@@ -128,18 +126,25 @@ def adapt(
     chosen = find_modes([mode])
     if len(chosen) > 1:
         raise TransferError(f"'{mode}' stands for {' and '.join(m.name for m in chosen)}; adapt() takes one of them.")
-    hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
-    training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
+    hooks = on_start, on_log, on_step
+    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, *hooks)
     check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
     any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
-    sizes = _sizes(trunk, trunk_config)
-    kinds = kinds_for(trunk, adapter_config, source)
+    sizes, kinds = _sizes(trunk, trunk_config), kinds_for(trunk, adapter_config, source)
     if source is not None:
         _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
-    facts, ours = training.facts(mode), _ours(trunk, training.device)
+    ours = _ours(trunk, training.device)
     model, inherited = build_model(
-        *(chosen[0], ours, episodes, sizes, kinds, source, inherit_from_source, training.seed),
-        *(training.config.context, any_body),
+        chosen[0],
+        ours,
+        episodes,
+        sizes,
+        kinds,
+        source,
+        inherit_from_source,
+        training.seed,
+        training.config.context,
+        any_body,
     )
     model.to(training.device)
     before = _trunk_of(model)
@@ -148,11 +153,11 @@ def adapt(
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
     if isinstance(model, TransferModel):
+        facts = training.facts(mode)
         model.adapter.made_on(model.trunk, training=facts, inherited=inherited)
         if not chosen[0].frozen:
-            of_trunk = {**facts, "context": model.context}
-            old, kinds = model.trunk.provenance, model.adapter.config
-            model.trunk.provenance = trained_last(old, episodes, kinds, of_trunk, str(before))
+            old, facts = model.trunk.provenance, {**facts, "context": model.context}
+            model.trunk.provenance = trained_last(old, episodes, model.adapter.config, facts, str(before))
         if trunk is not None and model.trunk is ours and _lies_on(trunk, training.device):
             model.trunk = trunk
     return AdaptResult(model, result, before, after, tuple(inherited))
@@ -172,8 +177,7 @@ def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig
 def _ours(trunk: Trunk | None, device: torch.device) -> Trunk | None:
     """A trunk to train around: the caller's tensors where they lie on the device, in modules and parameters of our own.
 
-    What is frozen and what is in training mode is set on these, so the caller's stay as they are, while it trains too:
-    several threads can adapt around one trunk.
+    Freezing and training mode are set on these, so several threads can adapt around one trunk at a time.
     """
     if trunk is None:
         return None
@@ -194,23 +198,24 @@ def build_model(
     trunk: Trunk | None,
     episodes: Episodes,
     sizes: TrunkConfig,
-    config: AdapterConfig | None,
+    config: AdapterConfig,
     source: Adapter | None,
     inherit_from_source: str,
     seed: int,
-    context: int = 20,
+    context: int = CONTEXT,
     any_body: bool = False,
 ) -> tuple[Model, list[str]]:
-    """The model of a mode before its first step, and what its adapter took over.
+    """The model of a mode before its first step, and the tensors that its adapter took over.
 
     Raises:
         TransferError: see `adapt`.
     """
     if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
         raise unknown("inherit_from_source", inherit_from_source, INHERITED)
-    config = config or kinds_for(trunk, None, source)
-    if mode.trunk == "none":
-        return _mlp(episodes, config, sizes, seed), []
+    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+ia3` trains on a trunk of this size
+        twin = build_adapter(episodes, sizes, config, seed, ia3=True)
+        hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
+        return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed), []
     mine = prepare_trunk(mode, trunk, sizes, seed)
     asked = (inherit_from_source,) if inherit_from_source != "none" else ()
     whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
@@ -232,7 +237,7 @@ def build_model(
 def _check_source(
     mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
 ) -> None:
-    """Refuse a source adapter that means nothing to this trunk, or whose state embedding is for another body."""
+    """Refuse a source adapter of another trunk, or one whose state embedding is for another body."""
     check_numbers(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
@@ -241,7 +246,7 @@ def _check_source(
 
 
 def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None:
-    """Refuse a mode that would run a part that neither trains nor was taken over whole, at whatever bins."""
+    """Refuse a mode with a part that neither trains nor was taken over whole, whatever its bins."""
     taken = {name.removesuffix(BY_VALUE) for name in inherited}
     for part, module in adapter.parts().items():
         names = {f"{part}.{name}" for name, _ in module.named_parameters()}
@@ -250,10 +255,3 @@ def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None
                 f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
                 f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
             )
-
-
-def _mlp(episodes: Episodes, config: AdapterConfig, trunk: TrunkConfig, seed: int) -> MLPPolicy:
-    """An MLP with as many numbers as `embeddings+ia3` trains on a trunk of this size."""
-    twin = build_adapter(episodes, trunk, config, seed, ia3=True)
-    hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
-    return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed)

@@ -1,9 +1,8 @@
-"""Playing episodes with what a run left behind: a run, one of its MODE/SEED folders, or an adapter."""
+"""Play episodes with saved policies: of a run, one of its MODE/SEED folders, or an adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,66 +21,88 @@ from transfer.recipes.watching.film import render
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.devices import find_device
 from transfer.storage.files import read_json
+from transfer.storage.fingerprints import fingerprint
+
+Saved = tuple[Path, PolicyModel]
+"""A policy and the folder that it was saved in."""
 
 
-@dataclass(frozen=True)
-class Player:
-    """A policy from disk: where it was, and the model."""
-
-    home: Path
-    model: PolicyModel
-
-
-def evaluate_path(
-    path: Path,
+def evaluate_paths(
+    paths: Sequence[Path],
     config: EvalConfig,
     device: str = "auto",
+    *,
+    together: bool = False,
     video: Path | None = None,
     trunk: Path | None = None,
     any_trunk: bool = False,
     env: str | None = None,
 ) -> dict[str, Any]:
-    """Play episodes.
+    """Play episodes with every policy, one after another.
 
     Args:
-        path: a run folder (all its finished cells), a MODE/SEED or trunk/SEED folder, or an adapter's or MLP's folder.
+        paths: run folders (all finished cells), MODE/SEED or trunk/SEED folders, folders of adapters or MLPs.
         config: episodes, targets, environments, decode.
         device: where the model computes.
-        video: write a GIF of one episode of the first target here.
-        trunk: folder of the adapter's trunk, where it does not lie in the adapter's run.
-        any_trunk: take `trunk` even when the adapter was made on another one of the same size.
+        together: the policies have to be two or more adapters of one trunk; their entries are sorted by target.
+        video: write a GIF of one episode of the first policy and target here.
+        trunk: folder of the adapters' trunk, where it is not in their run.
+        any_trunk: take `trunk` even for adapters that were made on another one of the same size.
         env: id of the environment to play in; default: the adapter's own.
 
     Returns:
         {"evaluations": [...]}: an entry of a results file for each policy and target, with its "path".
 
     Raises:
-        TransferError: nothing to play at `path`, no trunk for an adapter, an unknown target, no rendering.
+        TransferError: nothing to play at a path, no trunk for an adapter, an unknown target, no rendering; `together`,
+            fewer than two adapters, or adapters of several trunks.
     """
-    entries = []
-    for player in find_players(path, device, trunk, any_trunk):
-        targets = [from_adapter(target, player.model.statistics) for target in config.targets]
-        if video is not None:
-            spec = player.model.env_spec if env is None else as_spec(env, like=player.model.env_spec)
-            render(player.model, targets[0], config.decode, video, spec)
-            video = None
-        for target in targets:
-            with Progress(config.episodes, str(player.home), "episodes") as progress:
-                result = evaluate(
-                    player.model,
-                    env,
-                    num_episodes=config.episodes,
-                    target_return=target,
-                    num_envs=config.envs,
-                    decode=config.decode,
-                    on_episode=progress.update,
-                )
-            entries.append({"path": str(player.home), "checkpoint": "last", **result.to_json()})
-    return {"evaluations": entries}
+    policies: Iterator[Saved] = (one for path in paths for one in find_policies(path, device, trunk, any_trunk))
+    if together:
+        policies = iter(_of_one_trunk(list(policies)))
+    entries: list[list[dict[str, Any]]] = []
+    for home, model in policies:
+        targets = [from_adapter(target, model.statistics) for target in config.targets]
+        if video is not None and not entries:
+            spec = model.env_spec if env is None else as_spec(env, like=model.env_spec)
+            render(model, targets[0], config.decode, video, spec)
+        entries.append([_play(home, model, target, config, env) for target in targets])
+    in_order = zip(*entries, strict=True) if together else entries
+    return {"evaluations": [entry for some in in_order for entry in some]}
 
 
-def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: bool = False) -> Iterator[Player]:
-    """The policies that a path means.
+def _play(home: Path, model: PolicyModel, target: float, config: EvalConfig, env: str | None) -> dict[str, Any]:
+    with Progress(config.episodes, str(home), "episodes") as progress:
+        result = evaluate(
+            model,
+            env,
+            num_episodes=config.episodes,
+            target_return=target,
+            num_envs=config.envs,
+            decode=config.decode,
+            on_episode=progress.update,
+        )
+    return {"path": str(home), "checkpoint": "last", **result.to_json()}
+
+
+def _of_one_trunk(policies: list[Saved]) -> list[Saved]:
+    """The policies. Raises TransferError unless they are two or more different adapters of one trunk."""
+    if len({home.resolve() for home, _ in policies}) < max(2, len(policies)):
+        named = ", ".join(str(home) for home, _ in policies)
+        raise TransferError(f"--together wants two or more different adapters, got {named}.")
+    prints = {}
+    for home, model in policies:
+        if not isinstance(model, TransferModel):
+            raise TransferError(f"{home} holds a policy without a trunk, which cannot be played --together.")
+        prints[home] = fingerprint(model.trunk)
+    if len(set(prints.values())) > 1:
+        listed = "; ".join(f"{home}: {value}" for home, value in prints.items())
+        raise TransferError(f"--together wants adapters of one trunk; the trunks differ: {listed}.")
+    return policies
+
+
+def find_policies(path: Path, device: str, trunk: Path | None = None, any_trunk: bool = False) -> Iterator[Saved]:
+    """The policies at a path, each loaded when it is its turn.
 
     Raises:
         TransferError: there is none, or it cannot be loaded.
@@ -91,29 +112,26 @@ def find_players(path: Path, device: str, trunk: Path | None = None, any_trunk: 
         homes = sorted(folder for folder in path.glob("*/*") if folder.name.isdigit())
     elif (path / "adapter.json").is_file():
         homes = [path.parent] if path.name == "adapter" else [path]
-    playable = [home for home in homes if policy_file(home) is not None]
-    if not playable and (path / "trunk.json").is_file():
+    files = {home: file for home in homes if (file := policy_file(home)) is not None}
+    if not files and (path / "trunk.json").is_file():
         raise TransferError(
             f"{path} holds a trunk, and no adapter.json: an adapter is needed here, or a run with some. The trunk goes "
             f"beside it: transfer eval ADAPTER --trunk {path}"
         )
-    if not playable:
+    if not files:
         raise TransferError(f"{path} holds no trained adapter. {next_command(path)}. What is at hand: transfer ls")
-    for home in playable:
-        yield _load(home, device, trunk, any_trunk)
+    where = find_device(device)
+    for home, file in files.items():
+        if file.name == "mlp.json":
+            yield home, MLPPolicy.load(file.parent).to(where)
+            continue
+        adapter = Adapter.load(file.parent, any_trunk=any_trunk)
+        found = Trunk.load(trunk or _locate_trunk(home, str(adapter.provenance.trunk)))
+        check_pair(found, adapter, any_trunk, str(file.parent))
+        yield home, TransferModel(found, adapter).to(where).eval()
 
 
-def _load(home: Path, device: str, trunk: Path | None, any_trunk: bool) -> Player:
-    file, where = policy_file(home), find_device(device)
-    if file is None or file.name == "mlp.json":
-        return Player(home, MLPPolicy.load(home if file is None else file.parent).to(where))
-    adapter = Adapter.load(file.parent, any_trunk=any_trunk)
-    found = Trunk.load(trunk or locate_trunk(home, str(adapter.provenance.trunk)))
-    check_pair(found, adapter, any_trunk, str(file.parent))
-    return Player(home, TransferModel(found, adapter).to(where).eval())
-
-
-def locate_trunk(home: Path, fingerprint: str) -> Path:
+def _locate_trunk(home: Path, fingerprint: str) -> Path:
     """The folder of the trunk with this fingerprint: beside the adapter, in its run, or where the run took it from.
 
     Raises:

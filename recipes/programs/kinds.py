@@ -1,4 +1,4 @@
-"""Of what kinds the parts of a new adapter are, where a trunk remembers those that it was trained with."""
+"""The kinds of the parts of a new adapter; a trunk remembers those that it was trained with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter | None) -> AdapterConfig:
-    """What a caller asks for, else the source adapter's, else what the trunk was trained with, else the default.
+    """The kinds in `config`, else the source adapter's, else those that the trunk was trained with, else the default.
 
     A layout of tokens that the trunk never saw is logged.
 
@@ -27,7 +27,7 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
     if config is None:
         return source.config if source is not None else recorded(trunk) or AdapterConfig()
     check_type(config, AdapterConfig, "adapter_config")
-    with suppress(TransferError):  # a record that cannot be read is no reason to refuse what the caller asks for
+    with suppress(TransferError):  # an unreadable record does not matter where the caller names the kinds
         known = recorded(trunk)
         if known is not None and _layout(known.action) != _layout(config.action):
             logger.warning(
@@ -41,7 +41,7 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
 def _layout(action: str) -> str:
     """How many tokens an action embedding makes of a step, in words."""
     spread = getattr(resolve("action", action), "spread", None)
-    if spread is None:  # an embedding of somebody's own that does not say
+    if spread is None:  # a user's own embedding that does not say
         return action
     return "a token for each action dimension" if spread else "one token for an action"
 

@@ -1,4 +1,4 @@
-"""Modes: what adaptation trains and on which trunk (DESIGN of the library: one table, no special cases elsewhere)."""
+"""Modes: what adaptation trains and on which trunk, in one table without special cases elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from transfer.models.adapter import AdapterConfig
 from transfer.models.provenance import Provenance
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import seen
-from transfer.recipes.runs.cells import mode_folder
 from transfer.runtime.memory import check_room
 from transfer.runtime.seeding import seeded
 from transfer.storage.fingerprints import fingerprint
@@ -30,7 +29,7 @@ class Mode:
         parts: names of the parts that train.
         trunk: "pretrained" (frozen), "random" or "shuffled" (frozen controls), "copy" (trained, from the pretrained
             weights), "own" (trained, from random weights) or "none".
-        inherits: parts that are taken over from the source adapter and stay as they are.
+        inherits: parts that are taken over from the source adapter and do not train.
         total_steps: train for pretraining + adaptation steps instead of adaptation steps.
     """
 
@@ -41,29 +40,14 @@ class Mode:
     total_steps: bool = False
 
     @property
-    def folder(self) -> str:
-        """Name of the mode's folder in a run."""
-        return mode_folder(self.name)
-
-    @property
     def frozen(self) -> bool:
         """Whether there is a trunk that must not change."""
         return self.trunk in ("pretrained", "random", "shuffled")
 
     @property
     def needs_pretraining(self) -> bool:
-        """Whether it starts from pretrained weights (the controls borrow their seed or their numbers)."""
+        """Whether it needs a pretrained trunk (the controls take its seed or its shuffled weights)."""
         return self.trunk not in ("own", "none")
-
-    @property
-    def ia3(self) -> bool:
-        """Whether its adapter has IA3 vectors."""
-        return "ia3" in self.parts
-
-    @property
-    def conditioning(self) -> bool:
-        """Whether its adapter has a return embedding of its own."""
-        return "conditioning" in self.parts
 
 
 _EVERYTHING = ("trunk", "state", "action")
@@ -103,7 +87,7 @@ def find_modes(names: Sequence[str]) -> list[Mode]:
 
 
 def new_trunk(config: TrunkConfig, seed: int) -> Trunk:
-    """A trunk with random weights that are a function of the seed: what a pretraining run starts from."""
+    """A trunk with random weights, a function of the seed, as a pretraining run starts from."""
     bytes_at_least = 4 * 12 * config.depth * config.width**2
     check_room(bytes_at_least, f"a trunk of {config}", torch.device("cpu"), "Lower trunk.width or trunk.depth.")
     with seeded(seed, "trunk"):
@@ -136,10 +120,10 @@ def trained_last(
 
 
 def prepare_trunk(mode: Mode, pretrained: Trunk | None, config: TrunkConfig, seed: int) -> Trunk:
-    """The trunk that a mode works on; `pretrained` itself where it is frozen, never a changed version of it.
+    """The trunk of a mode: `pretrained` itself where it is frozen, else a copy or a new one.
 
     Raises:
-        TransferError: the mode needs a pretrained trunk and there is none, or one that does not know its start.
+        TransferError: the mode needs a pretrained trunk and there is none, or it does not name its first seed.
     """
     if mode.trunk == "own":
         return new_trunk(config, seed)
@@ -167,7 +151,7 @@ def _at_start(pretrained: Trunk) -> Trunk:
 
 
 def shuffle(pretrained: Trunk, seed: int) -> Trunk:
-    """A copy with the numbers of each tensor in random order: same statistics, nothing learned."""
+    """A copy with the values of each tensor in random order: same statistics, nothing learned."""
     trunk = snapshot(pretrained)
     before = replace(pretrained.provenance, trunk=fingerprint(pretrained))
     trunk.provenance = Provenance(shuffled={"seed": seed}, before=before)

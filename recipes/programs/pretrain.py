@@ -1,4 +1,4 @@
-"""Pretraining: a trunk and the adapter of the source environment, together, from random weights."""
+"""Pretrain a trunk and the adapter of the source environment, together, from random weights."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def pretrain(
     Args:
         episodes: the source environment's data.
         steps: updates, in place of `config.steps`.
-        config: how to train.
+        config: of the training.
         trunk_config: size of the trunk.
         adapter_config: kinds of the adapter's parts.
         seed: of weights, windows and noise.
@@ -80,14 +80,14 @@ def pretrain(
         progress: show a bar on stderr.
         on_start: see `transfer.training.fit.fit`.
         on_log: see `transfer.training.fit.fit`.
-        on_step: called after every step with its number and the model; see `with_model` for resumed runs.
+        on_step: called after every step with its number and the model; see `Training.run` for resumed runs.
 
     Raises:
         TransferError: an argument of a wrong type or value, data and settings that do not fit together, a loss or
             weights that are not finite.
     """
-    hooks = {"on_start": on_start, "on_log": on_log, "on_step": on_step}
-    training = Training.of(config, steps, seed, device, precision, compile, checkpoint, progress, **hooks)
+    hooks = on_start, on_log, on_step
+    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, *hooks)
     check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     kinds = AdapterConfig() if adapter_config is None else check_type(adapter_config, AdapterConfig, "adapter_config")

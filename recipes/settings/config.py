@@ -1,4 +1,4 @@
-"""What a run is made of: one frozen dataclass per TOML section, and how a file becomes one.
+"""Settings of a run: a frozen dataclass per TOML section, read from a file.
 
 Precedence, weakest first: the dataclass defaults, the preset or file, its `[quick]` table under `--quick`,
 `--set section.key=value` in the order given, then the other options of the command.
@@ -39,9 +39,8 @@ COUNTS = {
 class DataConfig:
     """Where episodes come from: `data` when at hand or downloadable, else a `fallback` of the same environment.
 
-    `data` is empty only where nothing is needed: as `[source]`, when `pretrain.from` names a trunk or when no
-    mode uses one. `env` is the id of the environment to play in, as "Hopper-v5" or "my_env:MyEnv-v0", in place of the
-    one that the data name or lack.
+    `data` is empty only as `[source]`, when `pretrain.from` names a trunk or no mode uses one. `env` is the id of the
+    environment to play in, as "Hopper-v5" or "my_env:MyEnv-v0", in place of the one in the data.
     """
 
     data: tuple[str, ...] = ()
@@ -76,10 +75,10 @@ class AdaptConfig(TrainConfig):
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Episodes in the environment: how many, asked for which returns, decoded how.
+    """Episodes in the environment: how many, with which target returns, decoded how.
 
-    A target is `max`, `pNN` (that percentile of the target dataset's returns), a raw return as text, `calibrated` (what
-    did best when the adapter was calibrated) or `best` (the same, and p95 without a calibration). A calibration plays
+    A target is `max`, `pNN` (that percentile of the dataset's returns), a raw return as text, `calibrated` (the best
+    target of the adapter's calibration) or `best` (the same, and p95 without a calibration). A calibration plays
     `calibrate` episodes for each of a few targets after training (0: none). Every `probe_every` steps (0: never),
     `probe_episodes` episodes are played during training.
     """
@@ -107,7 +106,7 @@ class EvalConfig:
 class RunSettings:
     """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone.
 
-    `imports` are modules of the user's own, in the working folder or installed, that are imported first.
+    `imports` are the user's own modules, in the working folder or installed, which are imported first.
     """
 
     seeds: tuple[int, ...] = (0,)
@@ -148,20 +147,20 @@ class RunConfig:
 
 
 def training(section: TrainConfig, **changes: Any) -> TrainConfig:
-    """What a section says about training alone; the modes beside it may change while a training is unfinished."""
+    """The training settings of a section alone; its modes may change while a training is unfinished."""
     return TrainConfig(**{key.name: getattr(section, key.name) for key in dataclasses.fields(TrainConfig)} | changes)
 
 
 def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> RunConfig:
     """Read a preset, a TOML file or a run folder, apply overrides and check every key and type.
 
+    The sizes under `[trunk]` are those of the trunk that `pretrain.from` names, unless the user's file or `sets` name
+    sizes.
+
     Args:
         name_or_path: a preset's name, a .toml file, or a folder with a config.toml.
         sets: overrides `section.key=value`, later ones win.
         quick: apply the file's `[quick]` table first.
-
-    The sizes under `[trunk]` are those of the trunk that `pretrain.from` names, unless the user's file or `sets` say
-    some: nobody has to repeat what the trunk itself says.
 
     Raises:
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
@@ -169,47 +168,37 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
     """
     settings = find_config(name_or_path)
     table = parse_toml(settings.text, settings.place)
-    table.pop("used", None)  # what another run came to use; this one looks for itself
+    table.pop("used", None)  # what the run of this file came to use; another run looks for itself
+    overrides = table.pop("quick", {})
     try:
-        overrides = quick_table(table.pop("quick", {}))
+        if not isinstance(overrides, Mapping):
+            raise TransferError(
+                f"'quick' is a section, not a value: write quick.adapt.steps = 1000; got {seen(overrides)}"
+            )
         plain = config_table(build(RunConfig, table))
         # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-        shortened = apply(plain, overrides)
+        shortened = apply(plain, flatten(overrides))
         build(RunConfig, shortened)
     except TransferError as error:
         raise TransferError(f"{settings.place}: {error}") from error
     if quick and not overrides:
         raise TransferError(f"--quick: {settings.place} has no [quick] table. Shorten it with --set adapt.steps=1000")
-    changes = dict(read_set(item) for item in sets)
+    changes = {}
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise TransferError(f"--set wants section.key=value, got '{item}'")
+        changes[key.strip()] = from_text(RunConfig, key.strip(), value.strip())
     config = build(RunConfig, apply(shortened if quick else plain, changes))
     chosen = [*changes, *([] if settings.shipped else flatten(table))]
     if config.pretrain.from_ and not any(key.startswith("trunk.") for key in chosen):
-        with suppress(TransferError):  # whoever needs that trunk says what is wrong with it
+        with suppress(TransferError):  # loading that trunk says what is wrong with it
             config = dataclasses.replace(config, trunk=sizes_of(config.pretrain.from_, config.run.seeds[0]))
     return config
 
 
-def quick_table(values: object) -> dict[str, object]:
-    """The `[quick]` table as dotted keys. Raises TransferError when it is none."""
-    if not isinstance(values, Mapping):
-        raise TransferError(f"'quick' is a section, not a value: write quick.adapt.steps = 1000; got {seen(values)}")
-    return flatten(values)
-
-
-def read_set(item: str) -> tuple[str, object]:
-    """One `--set section.key=value` as key and typed value. Raises TransferError on bad form, key or type."""
-    key, equals, value = item.partition("=")
-    if not equals:
-        raise TransferError(f"--set wants section.key=value, got '{item}'")
-    return key.strip(), from_text(RunConfig, key.strip(), value.strip())
-
-
 def apply(table: Mapping[str, Mapping[str, object]], changes: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """A copy of the table with `section.key` values replaced; they are checked when the result is built.
-
-    Raises:
-        TransferError: an unknown key, with the closest.
-    """
+    """A copy of the table with values of `section.key` replaced. Raises TransferError for an unknown key."""
     result = {section: dict(values) for section, values in table.items()}
     for dotted, value in changes.items():
         if dotted not in dotted_keys(RunConfig):

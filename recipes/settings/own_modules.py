@@ -1,4 +1,4 @@
-"""Modules of the user's own that a run's settings name, and who is asked before they are imported."""
+"""Modules of the user's own that the settings of a run name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def named_modules(config: RunConfig) -> list[str]:
 
 
 def import_named(config: RunConfig, name_or_path: str) -> None:
-    """Import the modules that settings name, which a file that the user wrote may do, and a run folder may not.
+    """Import the modules that a file of settings names; those of a run folder have to be on the command line as well.
 
     Raises:
         TransferError: a run folder names a module that the command line did not, or one cannot be imported.

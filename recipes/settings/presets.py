@@ -1,5 +1,6 @@
-"""Shipped presets, and the text behind a name. Nothing here is slow to import."""
+"""Shipped presets, and the settings behind a name. Quick to import."""
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,28 +26,23 @@ def preset_text(name: str) -> str:
 
 
 def own_copy(name: str) -> str:
-    """A preset's text for a file of one's own: without its fallbacks, which stand for the preset's data alone.
+    """A preset's text to edit, with its fallbacks off: they stand for the preset's data alone.
 
     Raises:
         TransferError: as `preset_text`.
     """
-    lines = []
-    for line in preset_text(name).splitlines(keepends=True):
-        if line.startswith("fallback = ") and not line.startswith('fallback = ""'):
-            line = f"{OFF}# {line}"
-        lines.append(line)
-    return "".join(lines)
+    return re.sub(r'^fallback = (?!"")', rf"{OFF}# \g<0>", preset_text(name), flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the settings of a run are from.
+    """The settings of a run as text.
 
     Attributes:
         text: TOML.
         place: the preset's name or the path of the file, for messages.
-        name: what a run of them is called by default.
-        shipped: whether they are a preset's, and so nobody's choice.
+        name: default name of a run.
+        shipped: whether they are a preset's, and not the user's choice.
     """
 
     text: str
@@ -78,13 +74,13 @@ def find_config(name_or_path: str) -> Settings:
 
 
 def run_folder(name_or_path: str, name: str | None, runs_dir: Path, suffix: str) -> Path:
-    """Where a run goes: into the folder of the run that was named, else into a folder under `runs_dir`.
+    """The folder of a run: the one that was named, else one under `runs_dir`.
 
     Args:
         name_or_path: as for `find_config`.
-        name: what the user called it, None for the preset's or file's own name.
-        runs_dir: where runs lie.
-        suffix: behind a name that was not given.
+        name: what the user called it, None for the preset's or file's own name with `suffix`.
+        runs_dir: parent of the folders of runs.
+        suffix: of a name that was not given.
 
     Raises:
         TransferError: a name that is not the name of a folder.

@@ -1,4 +1,4 @@
-"""Where the pretrained trunk of a run comes from when another run has made it (`pretrain.from`)."""
+"""The trunk of another run that a run starts from (`pretrain.from`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHERS = {"adapter.json": "an adapter", "mlp.json": "an MLP", "trunk.json": "a t
 
 
 def find_trunk(path: Path, seed: int) -> Path:
-    """The folder with `trunk/` and `adapter/` that a run folder or a trunk/SEED folder means.
+    """The folder with `trunk/` and `adapter/` in a run folder or a trunk/SEED folder.
 
     Raises:
         TransferError: there is none.

@@ -85,11 +85,13 @@ def plain(value: Any) -> Any:
     return typing.cast(Any, value).to_json() if dataclasses.is_dataclass(value) else value
 
 
-@functools.cache
-def hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """Field -> annotation of a dataclass, in order."""
     known = typing.get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in dataclasses.fields(kind)}
+
+
+hints: Callable[[Any], dict[str, Any]] = functools.cache(_hints)
 
 
 def refuse(what: str, wrong: list[str]) -> None:

@@ -13,18 +13,13 @@ if TYPE_CHECKING:
     from transfer.data.dataset_statistics import Statistics
     from transfer.data.episodes import Episodes
 
-# `best` is what did best in the calibration, else p95; `calibrated` is an error without a calibration.
+# `best` is the best target of the calibration, else p95; `calibrated` is an error without a calibration.
 BY_CALIBRATION = ("best", "calibrated")
 MOST = 100  # targets of one evaluation
 
 
 def check_targets(targets: Sequence[str], key: str) -> None:
-    """Raise TransferError for no target, too many, one that cannot be read, or one that is named twice.
-
-    Args:
-        targets: as written.
-        key: what the setting is called.
-    """
+    """Raise TransferError that names the setting `key`: no or too many targets, one unreadable or named twice."""
     if not 1 <= len(targets) <= MOST:
         raise TransferError(f"{key} has {len(targets)} targets; it takes 1 to {MOST}, as in --targets p95,max")
     try:
@@ -59,7 +54,7 @@ def canonical(target: str) -> str:
 
 
 def from_data(target: str, episodes: Episodes, statistics: Statistics) -> float:
-    """A target as a raw return, by all returns of the data that a model was trained on."""
+    """A target as a raw return, by all returns of the dataset."""
     name = canonical(target)
     if name in BY_CALIBRATION:
         return statistics.best_target
@@ -69,7 +64,7 @@ def from_data(target: str, episodes: Episodes, statistics: Statistics) -> float:
 
 
 def from_adapter(target: str, statistics: Statistics) -> float:
-    """A target as a raw return, by the few quantiles of returns that an adapter stores.
+    """A target as a raw return, by the quantiles of returns that an adapter stores.
 
     Raises:
         TransferError: another percentile, or `calibrated` where the adapter is not.

@@ -1,4 +1,4 @@
-"""Reading TOML: every way in which a file can be wrong is one TransferError that names it."""
+"""Read TOML; whatever is wrong with a file is one TransferError that names it."""
 
 from __future__ import annotations
 
@@ -24,35 +24,26 @@ def read_toml(path: Path) -> str:
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
-    """TOML text as a table.
-
-    Args:
-        text: the text.
-        name: where it is from, for errors.
+    """TOML text as a table; `name` says where it is from, for errors.
 
     Raises:
         TransferError: not valid TOML, or nested deeper than settings are.
     """
-    too_deep = any(line.count(".") > DOTS for line in text.split("\n") if not line.lstrip().startswith("#"))
+    deep = any(line.count(".") > DOTS for line in text.split("\n") if not line.lstrip().startswith("#"))
     try:
-        table = {} if too_deep else tomllib.loads(text)
+        table = {} if deep else tomllib.loads(text)
+        deep = deep or _depth(table) > DEEPEST
     except RecursionError:
-        raise TransferError(f"{name} is nested deeper than settings are.") from None
+        deep = True
     except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
         raise TransferError(f"{name} is not valid TOML: {error}") from None
-    if too_deep or depth(table) > DEEPEST:
+    if deep:
         raise TransferError(f"{name} is nested deeper than settings are.")
     return table
 
 
-def depth(content: object) -> int:
-    """How many tables and lists lie inside each other; does not call itself, so that no depth is too much."""
-    level, layer = 0, [content]
-    while layer := [
-        inside
-        for one in layer
-        if isinstance(one, dict | list)
-        for inside in (one.values() if isinstance(one, dict) else one)
-    ]:
-        level += 1
-    return level
+def _depth(content: object) -> int:
+    """How many tables and lists lie inside each other."""
+    if not isinstance(content, dict | list):
+        return 0
+    return 1 + max(map(_depth, content.values() if isinstance(content, dict) else content), default=0)

@@ -1,7 +1,6 @@
 """Sections of settings, which are dataclasses of a dataclass: from tables of TOML, and from `section.key=text`."""
 
 import difflib
-import functools
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -19,8 +18,7 @@ def toml_key(field_name: str) -> str:
     return field_name.removesuffix("_")
 
 
-@functools.cache
-def fields_of(section: typing.Any) -> dict[str, tuple[str, typing.Any]]:
+def fields_of(section: type) -> dict[str, tuple[str, typing.Any]]:
     """TOML key -> (field name, annotation) of a dataclass, in order."""
     return {toml_key(name): (name, wanted) for name, wanted in hints(section).items()}
 

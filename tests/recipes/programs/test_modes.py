@@ -19,6 +19,7 @@ from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs import arguments
 from transfer.recipes.programs.modes import MODES, find_modes, new_trunk, prepare_trunk, shuffle
 from transfer.recipes.programs.pretrain import pretrain
+from transfer.recipes.runs.cells import mode_folder
 from transfer.storage.fingerprints import fingerprint
 from transfer.training.train_config import TrainConfig
 
@@ -47,7 +48,7 @@ def test_every_frozen_mode_has_a_random_and_a_shuffled_control() -> None:
         for kind in ("random", "shuffled"):
             control = MODES[f"{kind}-trunk:{name}"]
             assert (control.parts, control.inherits) == (MODES[name].parts, MODES[name].inherits)
-            assert control.frozen and ":" not in control.folder
+            assert control.frozen and ":" not in mode_folder(control.name)
     assert {mode.name for mode in MODES.values() if not mode.frozen} == {
         "full",
         "scratch-adapt",

@@ -207,7 +207,7 @@ def test_eval_plays_a_cell_and_an_adapter(path: str, run: Path, transfer: Transf
     options = ["--episodes", 1, "--targets", "max,3000", "--decode", "parallel", "--device", "cpu"]
     result = transfer("eval", run / path, *options)
     assert result.exit_code == 0, result.output
-    assert len(result.stdout.splitlines()) == 2 and "asked 3000" in result.stdout and "parallel" in result.stdout
+    assert len(result.stdout.splitlines()) == 2 and "target 3000" in result.stdout and "parallel" in result.stdout
     assert "1 episodes in" in result.stderr
 
 

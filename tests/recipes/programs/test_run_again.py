@@ -8,7 +8,7 @@ from click.testing import Result
 
 from tests.run_files import cell, results, rows
 from transfer.models.trunk import Trunk
-from transfer.recipes.programs.evaluate_path import find_players
+from transfer.recipes.programs.evaluate_path import find_policies
 from transfer.recipes.runs.folder import held
 from transfer.recipes.settings.config import load_config
 
@@ -36,8 +36,8 @@ def test_a_second_run_takes_the_trunk_of_the_first(run: Path, tiny: list[str], t
         assert results(second, mode)["trunk"] == results(run, mode)["trunk"]
         one, other = (cell(folder, mode) / "adapter" / "adapter.safetensors" for folder in (run, second))
         assert one.read_bytes() == other.read_bytes()
-    (player,) = find_players(second / "embeddings" / "0", "cpu")
-    assert player.model.trunk.provenance.seed == 0  # type: ignore[attr-defined]
+    ((_, model),) = find_policies(second / "embeddings" / "0", "cpu")
+    assert model.trunk.provenance.seed == 0  # type: ignore[attr-defined]
     assert transfer("eval", second, "--episodes", 1).exit_code == 0
 
 

@@ -11,7 +11,7 @@ from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.cli.commands import cli
-from transfer.recipes.programs.show import describe
+from transfer.recipes.programs.show import summary
 from transfer.storage.fingerprints import fingerprint
 
 
@@ -32,7 +32,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trunk, int]:
 
 def test_a_trunk(saved) -> None:
     folder, trunk, _ = saved
-    facts = describe(folder / "trunk")
+    facts = summary(folder / "trunk")
     assert facts["kind"] == "trunk" and facts["fingerprint"] == fingerprint(trunk)
     assert facts["numbers"] == sum(p.numel() for p in trunk.parameters())
     assert facts["parts"]["returns"]["numbers"] == 2 * 16
@@ -40,7 +40,7 @@ def test_a_trunk(saved) -> None:
 
 def test_an_adapter(saved) -> None:
     folder, trunk, numbers = saved
-    facts = describe(folder / "adapter")
+    facts = summary(folder / "adapter")
     assert facts["trunk"] == fingerprint(trunk) and facts["environment"] == "hopper"
     assert facts["numbers"] == numbers and facts["bytes"] == sum(part["bytes"] for part in facts["parts"].values())
     assert set(facts["trainable"]) == {"state", "action", "ia3"}
@@ -55,7 +55,7 @@ def test_text_and_json_on_the_command_line(saved) -> None:
     both = CliRunner().invoke(cli, ["show", str(folder)]).stdout
     assert both.startswith("trunk") and "for trunk" in both
     shown = CliRunner().invoke(cli, ["show", str(folder / "trunk"), "--json"])
-    assert json.loads(shown.stdout) == describe(folder / "trunk")
+    assert json.loads(shown.stdout) == summary(folder / "trunk")
 
 
 def test_a_run_lists_its_cells_and_how_to_finish_it(saved, make_cell) -> None:
@@ -68,27 +68,27 @@ def test_a_run_lists_its_cells_and_how_to_finish_it(saved, make_cell) -> None:
     shutil.copytree(folder / "adapter", run / "embeddings" / "0" / "adapter")
     shutil.copytree(folder / "trunk", run / "trunk" / "0" / "trunk")
     (run / "full" / "0").mkdir(parents=True)
-    facts = describe(run)
+    facts = summary(run)
     assert list(facts["trunks"]) == ["trunk/0"] and facts["trunks"]["trunk/0"]["fingerprint"] == fingerprint(trunk)
     assert facts["cells"]["embeddings/0"]["mean_score"] == 40.0
     assert facts["unfinished"] == ["full/0"] and "--resume" in facts["next"]
     text = CliRunner().invoke(cli, ["show", str(run)]).stdout
     assert "score 40.0 (D4RL)" in text and "trunk unchanged" in text and "not finished full/0" in text
-    assert describe(run / "embeddings" / "0")["kind"] == "cell"
+    assert summary(run / "embeddings" / "0")["kind"] == "cell"
     assert "result" in CliRunner().invoke(cli, ["show", str(run / "embeddings" / "0")]).stdout
 
 
 def test_damage_and_strangers_are_errors(saved, tmp_path: Path) -> None:
     folder, _, _ = saved
     with pytest.raises(TransferError, match="transfer ls"):
-        describe(tmp_path / "none")
+        summary(tmp_path / "none")
     with pytest.raises(TransferError, match=r"no trunk\.json"):
-        describe(tmp_path)
+        summary(tmp_path)
     (tmp_path / "trunk.json").write_bytes((folder / "trunk" / "trunk.json").read_bytes())
     with pytest.raises(TransferError, match="not a whole"):
-        describe(tmp_path)
+        summary(tmp_path)
     whole = (folder / "trunk" / "trunk.safetensors").read_bytes()
     for damaged in (whole[:-1], whole[:5], b"", b"\xff" * 100):
         (tmp_path / "trunk.safetensors").write_bytes(damaged)
         with pytest.raises(TransferError, match="damaged"):
-            describe(tmp_path)
+            summary(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import TransferError
-from transfer.recipes.programs.show import describe
+from transfer.recipes.programs.show import summary
 from transfer.recipes.reports.report import report
 from transfer.recipes.reports.tables.csv_lines import dump_lines, read_lines
 from transfer.recipes.reports.tables.records import read_records
@@ -193,9 +193,9 @@ def test_what_spreadsheets_change_in_a_file_does_not_matter(folder: Path, tmp_pa
 
 
 def test_show_and_other_commands_know_such_a_folder(folder: Path, runs: list[Path], transfer) -> None:
-    facts = describe(folder)
+    facts = summary(folder)
     assert facts["kind"] == "results" and len(facts["cells"]) == 12
-    mine = describe(runs[0])["cells"]["embeddings/0"]
+    mine = summary(runs[0])["cells"]["embeddings/0"]
     assert facts["cells"]["one/embeddings/0"] == {**mine, "mean_score": pytest.approx(mine["mean_score"])}
     assert "transfer report" in transfer("show", folder).stdout
     for command in (["run", folder, "--resume"], ["eval", folder]):
