@@ -16,8 +16,8 @@ from transfer.data.environment.answers import SUCCESS
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.envs.dataset_ids import data_path
+from transfer.envs.minari.hdf5 import episode_names, opened
 from transfer.envs.minari.metadata import read_metadata
-from transfer.errors import TransferError
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +51,19 @@ def recordings(episodes: Episodes, count: int) -> list[Recording]:
     Raises:
         TransferError: a data file or its metadata cannot be read.
     """
-    import h5py
-
     chosen = np.linspace(0, episodes.num_episodes - 1, min(count, episodes.num_episodes)).round().astype(int)
     found: list[Recording] = []
     start = 0
     for dataset_id in episodes.dataset_ids:
-        file = data_path(dataset_id) / "main_data.hdf5"
-        try:
-            # AntMaze records and evaluates in different mazes.
-            recorded = read_metadata(dataset_id, data_path(dataset_id)).collected_in or episodes.env_spec.gym_spec
-            endless = json.dumps(json.loads(recorded) | {"max_episode_steps": None})
-            spec = replace(episodes.env_spec, gym_spec=endless)
-            with h5py.File(file, "r") as groups:
-                names = sorted((key for key in groups if key.startswith("episode_")), key=lambda key: int(key[8:]))
-                inside = [int(i) for i in chosen if start <= i < start + len(names)]
-                found += [_recording(groups[names[i - start]], episodes, i, spec) for i in inside]
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise TransferError(f"dataset '{dataset_id}': {file} or its metadata cannot be read: {error}") from error
+        folder = data_path(dataset_id)
+        # AntMaze records and evaluates in different mazes.
+        recorded = read_metadata(dataset_id, folder).collected_in or episodes.env_spec.gym_spec
+        endless = json.dumps(json.loads(recorded) | {"max_episode_steps": None})
+        spec = replace(episodes.env_spec, gym_spec=endless)
+        with opened(dataset_id, folder / "main_data.hdf5") as groups:
+            names, _ = episode_names(groups)
+            inside = [int(i) for i in chosen if start <= i < start + len(names)]
+            found += [_recording(groups[names[i - start]], episodes, i, spec) for i in inside]
         start += len(names)
     return found
 

@@ -15,12 +15,12 @@ import click
 from transfer.errors import TransferError
 from transfer.recipes.cli.data_commands import data, names
 from transfer.recipes.cli.group import Commands
-from transfer.recipes.cli.option_types import Place, check_writable, seeds
+from transfer.recipes.cli.option_types import Place, check_parent, check_writable, seeds
 from transfer.recipes.cli.own_code import environment, importing, trusting
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    """Print the version and stop; found only when asked for, and in a checkout too."""
+    """Print the version, of a checkout too, and stop."""
     if wanted:
         from transfer import __version__
 
@@ -80,7 +80,7 @@ def run(
         options["seeds"] = seeds(options["seeds"])
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     with connected():
-        with rank_0_first():  # of a mistake only the first one tells
+        with rank_0_first():  # rank 0 alone reports a mistake
             config = load_config(preset_or_toml, [*sets, *given], quick)
             import_named(config, preset_or_toml)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
@@ -102,8 +102,7 @@ def cp(preset: str, file: Path) -> None:
     text = own_copy(preset)
     if os.path.lexists(file):
         raise TransferError(f"{file} exists and is left as it is; choose another name")
-    if not file.parent.is_dir():
-        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first")
+    check_parent(file)
     write_text(file, text)
     click.echo(f"Edit {file}, then: {shlex.join(['transfer', 'run', str(file)])}")
 
@@ -145,28 +144,29 @@ def show(path: Path, as_json: bool) -> None:
 @trusting
 def evaluate(
     paths: tuple[Path, ...],
-    episodes: int,
     targets: str,
-    envs: int,
-    decode: str,
-    trunk: Path | None,
-    any_trunk: bool,
     together: bool,
     video: Path | None,
     as_json: bool,
     device: str,
     threads: int,
-    env: str | None,
+    **options: Any,
 ) -> None:
     """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several."""
     from transfer.recipes.settings.config import EvalConfig
 
-    config = EvalConfig(episodes=episodes, targets=tuple(names(targets)), envs=envs, decode=decode)
+    counts = {key: options.pop(key) for key in ("episodes", "envs", "decode")}
+    config = EvalConfig(targets=tuple(names(targets)), **counts)
     if len(paths) > 1 and not together:
         raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
-    check_video(video, together)
-    if together and env is not None:
+    if together and video is not None:
+        raise TransferError("--video films one adapter: leave --together out and name one path.")
+    if together and options["env"] is not None:
         raise TransferError("--env is for one adapter: leave --together out and name one path.")
+    if video is not None:
+        if video.suffix.lower() != ".gif":
+            raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
+        check_parent(video)
     for path in paths:
         if not path.is_dir():
             raise TransferError(f"no folder {path}. What is at hand: transfer ls")
@@ -175,22 +175,8 @@ def evaluate(
     from transfer.recipes.runs.checks import use_threads
 
     use_threads(threads)
-    result = evaluate_paths(
-        paths, config, device, together=together, video=video, trunk=trunk, any_trunk=any_trunk, env=env
-    )
+    result = evaluate_paths(paths, config, device, together=together, video=video, **options)
     click.echo(json.dumps(result, indent=2) if as_json else evaluation_text(result))
-
-
-def check_video(video: Path | None, together: bool) -> None:
-    """Raise TransferError unless a GIF can be written there."""
-    if video is None:
-        return
-    if together:
-        raise TransferError("--video films one adapter: leave --together out and name one path.")
-    if video.suffix.lower() != ".gif":
-        raise TransferError(f"--video writes a GIF: name it {video.with_suffix('.gif')}")
-    if not video.parent.is_dir():
-        raise TransferError(f"no folder {video.parent} to write {video.name} to; make it first")
 
 
 @cli.command()

@@ -45,6 +45,12 @@ def check_writable(folder: Path) -> None:
         raise TransferError(f"{folder} cannot be written to: no permission in {above}.")
 
 
+def check_parent(file: Path) -> None:
+    """Raise TransferError where the folder of a file to write does not exist."""
+    if not file.parent.is_dir():
+        raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first")
+
+
 def seeds(text: str) -> str:
     """`0-4,7` as `0,1,2,3,4,7`; what is no range stays as it is.
 

@@ -41,11 +41,9 @@ def _model_lines(facts: Mapping[str, Any]) -> list[str]:
         if facts["calibration"]:
             lines.append(f"calibration  {Calibration.from_json(facts['calibration'])}")
     lines.append(f"made of      {', '.join(f'{key} {value}' for key, value in facts['config'].items())}")
-    lines += ["", f"{'part':<12} {'parameters':>12} {'size':>10} {'tensors':>8}"]
-    for name, part in (*facts["parts"].items(), ("together", facts)):
-        lines.append(f"{name:<12} {part['numbers']:>12,} {file_size(part['bytes']):>10} {part['tensors']:>8}")
     trainable = facts["trainable"]
-    lines += ["", f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}"]
+    lines += ["", *_part_lines(facts, facts["numbers"]), ""]
+    lines += [f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}"]
     lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
     return lines
 
@@ -122,14 +120,17 @@ def listing(runs_dir: Path) -> str:
 
 
 def selection_table(title: str, selection: "Selection") -> str:
-    """What trains: part, tensors, parameters, share of the model, bytes; last, what is frozen."""
-    lines = [f"{title} trains", f"{'part':<12} {'tensors':>8} {'parameters':>12} {'% of model':>11} {'size':>10}"]
-    counts: dict[str, Any] = selection.to_json()
-    total = counts["total"]
-    for name, part in {**counts["parts"], "together": counts}.items():
+    """What trains, by part; last, what is frozen."""
+    frozen = selection.total - selection.numbers
+    lines = [f"{title} trains", *_part_lines(selection.to_json(), selection.total)]
+    lines += [f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}"] if frozen else []
+    return "\n".join(lines)
+
+
+def _part_lines(counts: Mapping[str, Any], total: int) -> list[str]:
+    """A table of parts: tensors, parameters, share of the `total` parameters of the model, bytes."""
+    lines = [f"{'part':<12} {'tensors':>8} {'parameters':>12} {'% of model':>11} {'size':>10}"]
+    for name, part in (*counts["parts"].items(), ("together", counts)):
         share, size = 100 * part["numbers"] / total, file_size(part["bytes"])
         lines.append(f"{name:<12} {part['tensors']:>8} {part['numbers']:>12,} {share:>11.1f} {size:>10}")
-    frozen = total - counts["numbers"]
-    if frozen:
-        lines.append(f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / total:>11.1f}")
-    return "\n".join(lines)
+    return lines

@@ -103,8 +103,8 @@ def trained_last(
 
     Args:
         old: before the training; `seed` and `start`, which name its very first weights, are kept.
-        episodes: that it was trained on.
-        kinds: of the adapter that it was trained with.
+        episodes: of the training.
+        kinds: of the adapter's parts.
         training: mode, seed, steps and context.
         start: fingerprint before the training, where that was not the first one.
     """

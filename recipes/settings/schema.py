@@ -53,8 +53,8 @@ class Schema:
     """
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` restores an equal object."""
-        return {name: plain(getattr(self, name)) for name in hints(type(self))}
+        """Plain values, tuples among them, for a JSON file; `from_json` restores an equal object."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @classmethod
     def from_json(cls, values: Any, what: str) -> Self:
@@ -74,15 +74,6 @@ class Schema:
             raise TransferError(f"{what} was edited: {error}") from error
         refuse(what, wrong)
         return found
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    return typing.cast(Any, value).to_json() if dataclasses.is_dataclass(value) else value
 
 
 def _hints(kind: Any) -> dict[str, Any]:

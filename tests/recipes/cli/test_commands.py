@@ -212,14 +212,15 @@ def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp
     seen = []
     module = types.ModuleType("transfer.recipes.programs.evaluate_path")
     found = {"evaluations": [{"path": str(tmp_path), **played([100.0, 300.0])}]}
-    module.evaluate_path = lambda *args: seen.append(args) or found  # type: ignore[attr-defined]
+    module.evaluate_paths = lambda *args, **options: seen.append((*args, options)) or found  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "transfer.recipes.programs.evaluate_path", module)
     options = ["--episodes", 2, "--targets", "max,3000", "--envs", 2, "--decode", "parallel", "--device", "cpu"]
     result = call("eval", tmp_path, *options)
     assert result.exit_code == 0, result.output
     assert "score 20.0, return 200, length 100, 2 episodes" in result.stdout
-    ((path, config, device, *rest),) = seen
-    assert (path, device, rest) == (tmp_path, "cpu", [None, None, False, None])
+    ((paths, config, device, rest),) = seen
+    assert (paths, device) == ((tmp_path,), "cpu")
+    assert not any(rest.values()) and set(rest) == {"together", "video", "trunk", "any_trunk", "env"}
     assert (config.episodes, config.targets, config.envs, config.decode) == (2, ("max", "3000"), 2, "parallel")
     assert json.loads(call("eval", tmp_path, "--json").stdout) == found
     assert "p95" in call("eval", tmp_path, "--targets", "most").stderr
