@@ -54,7 +54,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, tuples among them, for a JSON file; `from_json` restores an equal object."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_json(cls, values: Any, what: str) -> Self:
