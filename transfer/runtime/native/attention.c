@@ -1,7 +1,7 @@
-/* What native/attention.py calls: some of the B * H heads of a batch. */
+/* Functions that native/attention.py calls, over some of the B * H heads of a batch. */
 #include "attention.h"
 
-/* (B, H, L, size), strides in numbers; numbers of a row are adjacent. */
+/* (B, H, L, size); strides are counted in elements, elements of a row are adjacent. */
 typedef struct {
     void *data;
     long batch, head, row;
@@ -18,7 +18,7 @@ static Rows rows_of(View x, long pair, Shape s) {
     return rows;
 }
 
-/* Heads `first` to `end`, counted over the batch; logs is (B * H, L). Returns 0, or 1 without memory. */
+/* Heads `first` to `end`, counted over the batch; logs is (B * H, L). Returns 0, or 1 when out of memory. */
 int attention_forward(View q, View k, View v, View out, float *logs, Shape s, long first, long end) {
     long ld = up(s.length, STEP);
     float *scratch = aligned_alloc(64, up((4 * ld * s.size + ROWS * (ld + s.size)) * sizeof(float), 64));
@@ -30,7 +30,7 @@ int attention_forward(View q, View k, View v, View out, float *logs, Shape s, lo
     return 0;
 }
 
-/* The gradients of the same. */
+/* Gradients; the same ranges and return value. */
 int attention_backward(View q, View k, View v, View grad, const float *logs, View dq, View dk, View dv, Shape s,
                        long first, long end) {
     long ld = up(s.length, STEP);

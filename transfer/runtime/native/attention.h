@@ -1,34 +1,34 @@
-/* Causal attention of one head, forward and backward, a few queries at a time: their scores stay in the cache and are
- * computed again going backward, as in FlashAttention (Dao et al. 2022, arXiv 2205.14135). Arithmetic is in float32.
+/* Causal attention of one head, forward and backward, in float32. A few queries at a time keep their scores in the cache;
+ * backward computes the scores again, as FlashAttention does (Dao et al. 2022, arXiv 2205.14135).
  */
 #pragma once
 #include <math.h>
 
 #include "vector.h"
 
-enum { BLOCK = 32 }; /* queries whose weights are kept going backward; a multiple of ROWS */
+enum { BLOCK = 32 }; /* queries whose weights backward keeps; a multiple of ROWS */
 
-/* A head of rows of numbers: row i begins `row` numbers behind row i - 1. */
+/* The rows of a head: row i begins `row` elements behind row i - 1. */
 typedef struct {
     void *data;
     long row;
     int half; /* bfloat16 instead of float32 */
 } Rows;
 
-/* Without the first rows. */
+/* Skip the first rows. */
 INLINE Rows after(Rows x, long rows) {
     x.data = (char *)x.data + rows * x.row * (x.half ? 2 : 4);
     return x;
 }
 
-/* Rows (n, size) times a factor as adjacent floats. */
+/* Copy rows (n, size) times a factor to adjacent floats. */
 static void gather(float *to, Rows from, long n, long size, float factor) {
     for (long i = 0; i < n; i++, from = after(from, 1))
         for (long c = 0; c < size; c += LANES, to += LANES)
             store(to, factor * (from.half ? widen((uint16_t *)from.data + c) : load((float *)from.data + c)));
 }
 
-/* Back again. */
+/* The inverse of gather. */
 static void scatter(Rows to, const float *from, long n, long size, float factor) {
     for (long i = 0; i < n; i++, to = after(to, 1))
         for (long c = 0; c < size; c += LANES, from += LANES)
@@ -44,7 +44,7 @@ static void transpose(float *to, long ld, const float *from, long n, long size) 
         for (long i = 0; i < n; i++) to[c * ld + i] = from[i * size + c];
 }
 
-/* Scores of one query to weights that are not divided by their sum; returns the sum and leaves the maximum. */
+/* Turn scores of one query into weights before division; returns their sum and writes the maximum to `top`. */
 static float softmax(float *scores, long seen, long padded, float *top) {
     vec high = all(-INFINITY), total = {0};
     for (long j = 0; j < seen; j += LANES) {
@@ -60,10 +60,10 @@ static float softmax(float *scores, long seen, long padded, float *top) {
     return sum(total);
 }
 
-/* n queries, the first of which sees `before` keys and its own.
+/* n queries; the first sees `before` keys and its own.
  *
- * queries (n rounded up to ROWS, size), scaled; turned (size, ld) keys; values (ld, size), finite also behind the last.
- * scratch holds ROWS * (ld + size) floats. Where `logs` is given it gets the logarithm of each query's sum of exponentials.
+ * queries (n rounded up to ROWS, size) are scaled; turned (size, ld) are keys; values (ld, size) are finite to the end.
+ * scratch holds ROWS * (ld + size) floats. logs, unless NULL, receives the log of each query's sum of exponentials.
  */
 static void attend_rows(const float *queries, const float *turned, const float *values, Rows out, float *logs, long n,
                         long before, long ld, long size, float *scratch) {
@@ -94,7 +94,7 @@ static void head_forward(Rows q, Rows k, Rows v, Rows out, float *logs, long len
     attend_rows(queries, turned, values, out, logs, length, 0, ld, size, values + whole);
 }
 
-/* Weights of ROWS queries from their scores, and zeros behind the keys that each of them sees. */
+/* Turn scores of ROWS queries into weights, zero behind the keys that each query sees. */
 static void weigh(float *weights, const float *logs, long ld, long first, long last, long padded) {
     for (long r = first; r < first + ROWS; r++) {
         float *row = weights + (r - first) * ld;
@@ -105,7 +105,7 @@ static void weigh(float *weights, const float *logs, long ld, long first, long l
     }
 }
 
-/* From gradients of ROWS queries' weights to gradients of their scores, and zeros behind the keys that are seen. */
+/* Turn gradients of ROWS queries' weights into gradients of their scores, zero behind the keys that are seen. */
 static void through_softmax(float *change, const float *weights, long ld, long seen, long padded) {
     for (long r = 0; r < ROWS; r++, change += ld, weights += ld) {
         vec both = {0};
@@ -116,7 +116,7 @@ static void through_softmax(float *change, const float *weights, long ld, long s
     }
 }
 
-/* Gradients dq, dk, dv of a head from `grad`, that of what came out; `logs` are those of the way forward.
+/* Gradients dq, dk, dv of a head from `grad`, the gradient of the output, and `logs` of head_forward.
  *
  * scratch holds 8 * ld * size + 2 * BLOCK * ld + ROWS * size floats, ld = up(length, STEP).
  */

@@ -1,19 +1,18 @@
-/* What native/blocks.py calls: the blocks of a trunk over new tokens of some sequences, float32 throughout. */
+/* Functions that native/blocks.py calls: the blocks of a trunk over new tokens of some sequences, in float32. */
 #include "attention.h"
 
 enum {
-    GROUP = 64, /* tokens that go through the blocks at a time: what is made of them stays in the cache */
-    AHEAD = 8,  /* groups of keys and values that one query takes at a time, while it fetches the next */
+    GROUP = 64, /* tokens that go through the blocks at a time, so that intermediate values stay in the cache */
+    AHEAD = 8,  /* groups of keys and values that one query reads at a time, while the next are fetched */
 };
 
-/* Weights of a block as [in][out]; the scale of queries and IA3 gains are multiplied in. */
+/* Weights of a block as [in][out], with the scale of queries and IA3 gains multiplied in. */
 typedef struct {
     const float *ln_1, *ln_1_bias, *qkv, *qkv_bias, *out, *out_bias, *ln_2, *ln_2_bias, *fc, *fc_bias, *proj, *proj_bias;
 } Layer;
 
-/* past is (depth, sequences, heads, capacity / LANES, 2 * LANES * size), finite everywhere: of LANES tokens first the keys
- * as (size, LANES), so that one vector holds the same number of each, then the values as (LANES, size). One query reads
- * it from front to back.
+/* past is (depth, sequences, heads, capacity / LANES, 2 * LANES * size), finite everywhere. A group of LANES tokens holds
+ * keys (size, LANES), one feature a vector, then values (LANES, size). One query reads it from front to back.
  */
 typedef struct {
     const Layer *layers;
@@ -55,7 +54,7 @@ INLINE void fetch(const float *from, long n) {
     for (long i = 0; i < n; i += 16) __builtin_prefetch(from + i, 0, 2);
 }
 
-/* Numbers before the tokens of `token`'s group. */
+/* Offset of the group of `token`. */
 INLINE long group_of(long token, long size) { return token / LANES * 2 * LANES * size; }
 
 /* Scores of one query with a group of keys (size, LANES). */
@@ -68,7 +67,7 @@ INLINE vec scores_of(const float *q, const float *keys, long size) {
     return (a + b) + (c + d);
 }
 
-/* out (size) = shrink * out + weights of some groups, times their values (LANES, size) each. */
+/* out (size) = shrink * out + weights of some groups times their values (LANES, size). */
 INLINE void mix(float *out, float shrink, const float *weights, const float *values, long groups, long size) {
     for (long i = 0; i < size; i += LANES) {
         vec a = shrink * load(out + i), b = {0}, c = {0}, d = {0};
@@ -82,8 +81,8 @@ INLINE void mix(float *out, float shrink, const float *weights, const float *val
     }
 }
 
-/* Up to AHEAD groups of one head, from token `first` on: scores of a query, and how many there are. `coming` are the
- * groups as far behind, at the end those of the next head, `head` numbers on; their keys are fetched meanwhile.
+/* Scores of a query with up to AHEAD groups of one head, from token `first` on; returns the number of groups. `coming` are
+ * the next groups, whose keys are fetched meanwhile; after the last come those of the next head, at offset `head`.
  */
 static long look(vec *scores, const float **coming, const float *q, const float *past, long first, long seen, long size,
                  long head) {
@@ -97,8 +96,8 @@ static long look(vec *scores, const float **coming, const float *q, const float 
     return groups;
 }
 
-/* One query over all keys: memory traffic alone, so in one pass, AHEAD groups at a time, with the largest score so far
- * (Milakov and Gimelshein 2018, arXiv 1805.02867).
+/* One query over all keys. Memory traffic dominates, so it takes one pass with the largest score so far, AHEAD groups at a
+ * time (Milakov and Gimelshein 2018, arXiv 1805.02867).
  */
 static void attend_one(float *out, const float *q, const float *past, long seen, long size, long head) {
     float top = -INFINITY, weights[AHEAD * LANES];
@@ -137,8 +136,8 @@ static void attend_many(Rows out, Rows q, const float *past, long n, long seen, 
     attend_rows(queries, turned, values, out, NULL, n, seen - n, ld, size, values + ld * size);
 }
 
-/* Keep a token's key and value of one head. Room for STEP tokens is cleared with the first: what no number was in an
- * earlier window would pass through a weight of zero.
+/* Keep a token's key and value of one head. The first of STEP tokens clears the room of all: a NaN of an earlier window
+ * would pass through a weight of zero.
  */
 static void keep(float *past, const float *key, const float *value, long token, long size) {
     float *keys = past + group_of(token, size);
@@ -147,7 +146,7 @@ static void keep(float *past, const float *key, const float *value, long token, 
     memcpy(keys + (LANES + token % LANES) * size, value, size * sizeof(float));
 }
 
-/* All heads of the last n tokens of a sequence, but not for the first `skipped`; qkv (n, 3 width), out (n, width). */
+/* All heads of the last n tokens of a sequence except the first `skipped`; qkv (n, 3 width), out (n, width). */
 static void attend(float *out, const float *qkv, Model m, long layer, long sequence, long known, long n, long skipped,
                    float *scratch) {
     long width = m.heads * m.size, row = 3 * width, head = m.capacity * 2 * m.size;
@@ -164,7 +163,7 @@ static void attend(float *out, const float *qkv, Model m, long layer, long seque
     }
 }
 
-/* The rows of the last `wanted` of each sequence's n tokens, moved together in place. */
+/* Move the last `wanted` of each sequence's n tokens together, in place. */
 static void keep_last(float *x, long count, long n, long wanted, long width) {
     for (long s = 0; s < count; s++)
         memmove(x + s * wanted * width, x + ((s + 1) * n - wanted) * width, wanted * width * sizeof(float));
@@ -182,8 +181,8 @@ static void feed_forward(Layer w, float *x, float *normed, float *wide, long tok
     add_bias(x, w.proj_bias, tokens, width);
 }
 
-/* Tokens x of sequences `first` to `first + count` through all blocks, in place; the last block goes on with the last
- * `wanted` of each alone. There is room for ROWS more tokens everywhere.
+/* Pass tokens x of sequences `first` to `first + count` through all blocks, in place; after its attention the last block
+ * computes the last `wanted` of each alone. All buffers have room for ROWS more tokens.
  */
 static void through_blocks(Model m, float *x, long first, long count, long known, long n, long wanted, float *buffer,
                            float *scratch) {
@@ -208,15 +207,13 @@ static void through_blocks(Model m, float *x, long first, long count, long known
     }
 }
 
-/* Of n tokens each, how many of `count` sequences go through the blocks together. */
+/* The number of sequences of n tokens, of `count`, that go through the blocks together. */
 static long together(long count, long n) {
     long most = n < GROUP ? GROUP / n : 1;
     return count < most ? count : most;
 }
 
-/* Zeros with room for `tokens` tokens on their way through the blocks, n of a sequence that will have `length`; NULL
- * without memory.
- */
+/* Zeroed buffers of the blocks for `tokens` tokens, n a sequence, which then has `length`; NULL when out of memory. */
 static float *room_for(Model m, long tokens, long n, long length) {
     long ld = up(length, STEP), floats = 7 * up(tokens, ROWS) * m.heads * m.size;
     long scratch = (up(n, ROWS) + 2 * ld + ROWS) * m.size + ROWS * ld;
@@ -225,8 +222,8 @@ static float *room_for(Model m, long tokens, long n, long length) {
     return room;
 }
 
-/* Read tokens (count, n, width) of the sequences from `first` on, behind `known` others; the hidden vectors of the last
- * `wanted` go to `hidden` (count, wanted, width).
+/* Read tokens (count, n, width) of the sequences from `first` on, behind `known` others; writes the hidden vectors of the
+ * last `wanted` to `hidden` (count, wanted, width).
  */
 static void read_tokens(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first,
                         long count, float *room) {
@@ -240,7 +237,7 @@ static void read_tokens(Model m, const float *tokens, float *hidden, long known,
     }
 }
 
-/* The same for the sequences `first` to `end` of tokens (sequences, n, width). Returns 0, or 1 without memory. */
+/* The same for sequences `first` to `end` of tokens (sequences, n, width). Returns 0, or 1 when out of memory. */
 int decoder_read(Model m, const float *tokens, float *hidden, long known, long n, long wanted, long first, long end) {
     long width = m.heads * m.size;
     float *room = room_for(m, together(end - first, n) * n, n, known + n);

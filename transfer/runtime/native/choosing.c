@@ -1,16 +1,15 @@
-/* What native/blocks.py calls to choose an action, one dimension after the other, without leaving C.
+/* The function that native/blocks.py calls to choose all dimensions of an action, one after the other.
  *
- * A dimension of one sequence reads all of its keys and values. Here a few sequences choose all of their dimensions before
- * the next few begin, so that their keys and values stay in the cache in between: as many as a product takes rows at a
- * time, fewer when their windows are long.
+ * Each dimension reads all keys and values of its sequence. A few sequences choose all of their dimensions before the next
+ * few begin, so that their keys and values stay in the cache: as many as the rows of a product, fewer for long windows.
  */
 #include "attention.h"
 
 #ifndef CACHED
-#define CACHED (8 << 20) /* bytes of keys and values to work on, as far as windows allow */
+#define CACHED (8 << 20) /* bytes of keys and values that sequences may have together, unless one has more */
 #endif
 
-/* Of an adapter, see transfer/decoding/tables.py; no `slope` is all zeros, no `centers` stand for tanh. */
+/* Of an adapter, see transfer/decoding/tables.py. slope may be NULL for zeros, centers for tanh. */
 typedef struct {
     const float *edges, *rows, *slope, *weights, *biases, *centers;
     long size, bins, outputs;
@@ -22,7 +21,7 @@ INLINE float dot(const float *a, const float *b, long n) {
     return sum(total);
 }
 
-/* The value of dimension i from the hidden vector that predicts it; `logits` is room for all outputs. */
+/* The value of dimension i from the hidden vector that predicts it; `logits` has room for all outputs. */
 static float value_of(Tables a, long i, const float *hidden, long width, float *logits) {
     const float *weights = a.weights + i * a.outputs * width, *biases = a.biases + i * a.outputs;
     if (!a.centers) return tanhf(dot(hidden, weights, width) + *biases);
@@ -38,10 +37,10 @@ static float value_of(Tables a, long i, const float *hidden, long width, float *
     return mean / total;
 }
 
-/* The token of a value of dimension i, at a time. */
+/* The token of a value of dimension i; `time` is the vector of its step. */
 static void token_of(float *token, Tables a, long i, float value, const float *time, long width) {
     const float *edges = a.edges + i * (a.bins - 1), *row = a.rows + i * a.bins * width;
-    for (long v = 0; v < a.bins - 1; v++) row += value < edges[v] ? 0 : width; /* what is no number is in the last bin */
+    for (long v = 0; v < a.bins - 1; v++) row += value < edges[v] ? 0 : width; /* NaN is in the last bin */
     for (long c = 0; c < width; c += LANES) {
         vec x = load(row + c) + load(time + c);
         if (a.slope) x += value * load(a.slope + c);
@@ -65,8 +64,8 @@ static void choose(Model m, Tables a, const float *tokens, const float *times, f
     }
 }
 
-/* For the sequences `first` to `end` of tokens (sequences, n, width), times (sequences, width) and actions
- * (sequences, size). Returns 0, or 1 without memory.
+/* The same for sequences `first` to `end` of tokens (sequences, n, width), times (sequences, width) and actions
+ * (sequences, size). Returns 0, or 1 when out of memory.
  */
 int decoder_choose(Model m, Tables a, const float *tokens, const float *times, float *actions, long known, long n,
                    long first, long end) {

@@ -1,7 +1,7 @@
-/* One library of all kernels; transfer/runtime/native/__init__.py builds it. */
+/* All kernels as one library; transfer/runtime/native/compiled.py builds it. */
 #include "attention.c"
 #include "blocks.c"
 #include "choosing.c"
 
-const int lanes = LANES; /* sizes of heads are multiples of it */
-const int step = STEP;   /* capacities for tokens are multiples of it */
+const int lanes = LANES; /* head sizes are multiples of it */
+const int step = STEP;   /* token capacities are multiples of it */

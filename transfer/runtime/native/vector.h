@@ -1,6 +1,6 @@
-/* Vectors of floats as the compiler's own extension (GCC, Clang), and one product of matrices made of them.
+/* Vectors of floats (an extension of GCC and Clang), and a product of matrices.
  *
- * LANES is the width of the machine's vectors; ROWS x 2 of them are what a product keeps in registers.
+ * LANES is the width of the machine's vectors. A product keeps ROWS x 2 vectors in registers.
  */
 #pragma once
 #include <stdint.h>
@@ -18,7 +18,7 @@
 #define ROWS 8
 #endif
 #define FEWER (ROWS / 2)                   /* rows of a product's last tile may be half as many */
-#define STEP (LANES > ROWS ? LANES : ROWS) /* what numbers of keys are rounded up to: a multiple of both */
+#define STEP (LANES > ROWS ? LANES : ROWS) /* the number of keys is rounded up to it; a multiple of both */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -39,14 +39,14 @@ INLINE void narrow(uint16_t *to, vec x) {
     *(hvec *)to = __builtin_convertvector((uvec)where(x != x, (vec)(bits >> 16 | 0x40), (vec)rounded), hvec);
 }
 
-/* x in the first n lanes, `other` in those behind. */
+/* x in the first n lanes, `other` in the rest. */
 INLINE vec first_lanes(vec x, long n, float other) {
     static const int32_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return where(*(const ivec *)order < (int32_t)n, x, all(other));
 }
 INLINE long up(long n, long to) { return (n + to - 1) / to * to; }
 
-/* Of all lanes: halves are joined until one is left. */
+/* Reduce all lanes: join halves until one is left. */
 #define JOINED(name, join)                                  \
     INLINE float name(vec x) {                              \
         float parts[LANES];                                 \
@@ -97,8 +97,8 @@ INLINE void tile(int rows, int vectors, float *c, long ldc, const float *a, long
 
 /* C (m, n) = A (m, depth) B (depth, n), or += where `add`.
  *
- * A number of A lies at a[i * row + t * column], rows of B and C are ldb and ldc apart. m is a multiple of FEWER and n of
- * LANES: callers round up and have the room.
+ * Elements of A lie at a[i * row + t * column]; rows of B and C are ldb and ldc apart. m is a multiple of FEWER and n of
+ * LANES: callers round up and allocate for it.
  */
 static void product(float *c, long ldc, const float *a, long row, long column, const float *b, long ldb, long m, long n,
                     long depth, int add) {
