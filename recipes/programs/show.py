@@ -86,7 +86,7 @@ def _saved(folder: Path, name: str, **keys: type) -> dict[str, Any]:
     for tensor, declared in read_header(tensors_path(folder, name)).items():
         part = parts.setdefault(tensor.partition(".")[0], {"tensors": 0, "numbers": 0, "bytes": 0})
         part["tensors"] += 1
-        part["numbers"] += declared.numbers
+        part["numbers"] += declared.elements
         part["bytes"] += declared.bytes
     total = {key: sum(part[key] for part in parts.values()) for key in ("tensors", "numbers", "bytes")}
     return {"kind": name, "path": str(folder), **facts, **total, "parts": parts}

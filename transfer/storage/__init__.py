@@ -1,1 +1,1 @@
-"""Files, checkpoints and fingerprints: knows modules and JSON, and no class of the library."""
+"""Files, checkpoints and fingerprints of any `nn.Module`."""

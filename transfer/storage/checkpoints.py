@@ -1,9 +1,8 @@
 """Modules as folders that a person can read: NAME.json and NAME.safetensors, no pickle.
 
-A module can be saved that gives its JSON and can be built from it; `Checkpoint` names both functions. The JSON has the
-keys of its kind, a fingerprint, and what `transfer.storage.pairs` adds. Loading is strict: no missing and no unexpected
-keys or tensors. What the JSON says and what the tensors' file declares are compared before anything of that size is
-built or read.
+`Checkpoint` names the functions that turn a module into JSON and JSON into a module. The JSON has the keys of its kind,
+a fingerprint, and the keys of `transfer.storage.pairs`. Loading is strict: missing and unexpected keys or tensors are
+errors. The sizes in the JSON and in the tensors' file are compared before anything of that size is built or read.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ Module = TypeVar("Module", bound=nn.Module)
 Config = TypeVar("Config")
 
 
-def _accept(content: dict[str, Any], header: Header) -> None:
-    """Accept every JSON and every header."""
-
-
 @dataclass(frozen=True)
 class Checkpoint(Generic[Module]):
     """One kind of checkpoint.
@@ -46,7 +41,7 @@ class Checkpoint(Generic[Module]):
         keys: of the JSON, besides the fingerprint and those of `transfer.storage.pairs`.
         content: a module -> the values of these keys.
         build: these values -> the module, with fresh weights; raises TransferError for an unsound value.
-        check: raises TransferError where JSON and declared tensors contradict each other, before `build` is called.
+        check: raises TransferError where JSON and declared tensors contradict each other; called before `build`.
         current: the JSON of an earlier version of the library -> that of this one.
     """
 
@@ -56,14 +51,14 @@ class Checkpoint(Generic[Module]):
     keys: tuple[str, ...]
     content: Callable[[Module], dict[str, Any]]
     build: Callable[[dict[str, Any]], Module]
-    check: Check = _accept
+    check: Check = lambda content, header: None
     current: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     def save(self, module: Module, folder: str | Path) -> Path:
         """Write a module into a folder, whose other files stay.
 
         Raises:
-            TransferError: weights that are not finite, a module that could not be read again, a disk that is full.
+            TransferError: weights that are not finite, a module that could not be loaded again, a full disk.
         """
         folder = as_path(folder, "folder")
         check_finite(module, f"{folder} is not written")
@@ -72,7 +67,7 @@ class Checkpoint(Generic[Module]):
         try:
             self._check_sizes(folder, content, declared(tensors))
         except TransferError as error:
-            raise TransferError(f"{folder} is not written, for nobody could read it again: {error}") from error
+            raise TransferError(f"{folder} is not written, as it could not be loaded again: {error}") from error
         save_pair(folder, self.name, content, tensors)
         return folder
 
@@ -88,19 +83,16 @@ class Checkpoint(Generic[Module]):
         folder = self.home(folder)
         path = folder / f"{self.name}.json"
         content, tensors = self._read(folder)
-        with _building(path), seeded(0, self.name):  # weights to be replaced: no draw of the caller's is spent on them
+        with _building(path), seeded(0, self.name):  # leaves the caller's random state as it is
             module = self.build(content)
             module.load_state_dict(tensors)
         check_finite(module, f"{folder / self.name}.safetensors is damaged")
         for key, value in as_json(self.content(module), str(path)).items():
             if difference := _first_difference(content[key], value, key):
                 raise TransferError(f"{path} was edited: {difference}.")
-        found = fingerprint(module)
-        if found != content["fingerprint"]:
-            raise TransferError(
-                f"{path} was edited: fingerprint is {seen(content['fingerprint'], 70)}, that of tensors and settings "
-                f"is {found}."
-            )
+        if (found := fingerprint(module)) != content["fingerprint"]:
+            told = seen(content["fingerprint"], 70)
+            raise TransferError(f"{path} was edited: fingerprint is {told}, that of tensors and settings is {found}.")
         return module.eval()
 
     def home(self, folder: str | Path) -> Path:
@@ -110,29 +102,28 @@ class Checkpoint(Generic[Module]):
         return inner if not os.path.exists(folder / f"{self.name}.json") and os.path.isdir(inner) else folder
 
     def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """JSON and tensors. Raises TransferError; for a checkpoint of another kind it says which."""
+        """JSON and tensors. Raises TransferError, which names a checkpoint of another kind."""
+
+        def check(content: dict[str, Any], header: Header) -> None:
+            self._check_sizes(folder, self.current(content), header)
+
         try:
-            content, tensors = load_pair(
-                folder,
-                self.name,
-                (*self.keys, "fingerprint"),
-                lambda content, header: self._check_sizes(folder, self.current(content), header, self.check),
-            )
-            return self.current(content), tensors
+            content, tensors = load_pair(folder, self.name, (*self.keys, "fingerprint"), check)
         except TransferError as error:
             if other := self._other_kind(folder):
                 raise TransferError(other) from error
             raise
+        return self.current(content), tensors
 
-    def _check_sizes(self, folder: Path, content: dict[str, Any], header: Header, check: Check = _accept) -> None:
+    def _check_sizes(self, folder: Path, content: dict[str, Any], header: Header) -> None:
         """Raise TransferError unless the tensors are exactly those of the module that the JSON describes."""
         with _building(folder / f"{self.name}.json"), shapes_alone(), seeded(0, self.name):
-            check(content, header)
+            self.check(content, header)
             wanted = declared(self.build(content).state_dict())
         check_header(header, wanted, folder / f"{self.name}.safetensors")
 
     def _other_kind(self, folder: Path) -> str:
-        """Name the other kind of the checkpoint in a folder, and what is needed; "" where it is of none."""
+        """The other kind of checkpoint in a folder, and the one needed, as a message; "" for no checkpoint."""
         path = folder / f"{self.name}.json"
         others = [registry.resolve("checkpoint", name) for name in registry.known("checkpoint") if name != self.name]
         if os.path.exists(path):  # `Path.exists` raises for a path that is too long
@@ -141,12 +132,12 @@ class Checkpoint(Generic[Module]):
         else:
             there = [one.what for one in others if os.path.isfile(folder / f"{one.name}.json")]
             said = [f"{folder} holds {' and '.join(there)}, and no {path.name}"] if there else []
-        return f"{said[0]}: {self.what} is needed here. {self.source} What is at hand: transfer ls" if said else ""
+        return f"{said[0]}: {self.what} is needed here. {self.source} `transfer ls` lists runs." if said else ""
 
 
 @contextmanager
 def _building(path: Path) -> Iterator[None]:
-    """Turn errors about a value of a wrong type or size into one that names the file which the value came from."""
+    """Turn errors about a value of a wrong type or size into a TransferError that names its file."""
     try:
         yield
     except TransferError as error:
@@ -156,7 +147,7 @@ def _building(path: Path) -> Iterator[None]:
 
 
 def config_of(kind: type[Config], values: Any) -> Config:
-    """A config out of JSON. Raises TransferError unless it has exactly the fields of its kind, each a sound value."""
+    """A config from JSON. Raises TransferError unless it has exactly the fields of its kind, with sound values."""
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     if not isinstance(values, dict) or set(values) != set(names):
         raise TransferError(f"config: {kind.__name__} needs exactly {', '.join(names)}; got {seen(values, 200)}.")
@@ -164,7 +155,7 @@ def config_of(kind: type[Config], values: Any) -> Config:
 
 
 def check_finite(module: nn.Module, what: str) -> None:
-    """Raise TransferError for weights that are not finite, and for NaN in buffers, whose edges may be infinite."""
+    """Raise TransferError for parameters that are not finite, and for NaN in buffers, which may hold infinite bins."""
     finite = {name for name, _ in module.named_parameters()}
     for name, tensor in module.state_dict().items():
         bad = ~tensor.isfinite() if name in finite else tensor.isnan()
@@ -173,11 +164,11 @@ def check_finite(module: nn.Module, what: str) -> None:
 
 
 def _first_difference(said: Any, meant: Any, where: str) -> str:
-    """The first place where parsed JSON is not what would have been written, in words; "" for none."""
+    """The first place where parsed JSON differs from the JSON of the loaded module, in words; "" for none."""
     if isinstance(said, dict) and isinstance(meant, dict) and said.keys() == meant.keys():
-        return next(filter(None, (_first_difference(said[key], meant[key], f"{where}.{key}") for key in meant)), "")
+        inner = [(said[key], meant[key], f"{where}.{key}") for key in meant]
+        return next(filter(None, (_first_difference(*one) for one in inner)), "")
     if isinstance(said, list) and isinstance(meant, list) and len(said) == len(meant):
-        pairs = enumerate(zip(said, meant, strict=True))
-        return next(filter(None, (_first_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs)), "")
+        return next(filter(None, (_first_difference(said[i], x, f"{where}[{i}]") for i, x in enumerate(meant))), "")
     same = said == meant and isinstance(said, bool) == isinstance(meant, bool)
-    return "" if same else f"{where} is {seen(said)}, what belongs there is {seen(meant)}"
+    return "" if same else f"{where} is {seen(said)}, not {seen(meant)}"

@@ -1,4 +1,4 @@
-"""Paths as typed, files written whole or not at all, and JSON from strangers read with clear errors."""
+"""Paths as typed, files written whole or not at all, and checked JSON."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from typing import Any, BinaryIO
 from transfer.errors import TransferError
 from transfer.storage.locks import lock
 
-JSON_LIMIT = 64 * 2**20  # bytes of a JSON file; the largest tokenizer that may be made has 40 MiB
-DEEPEST = 100  # levels of objects and lists in a JSON file; ours have fewer than ten
+JSON_LIMIT = 64 * 2**20  # bytes of a JSON file; the largest possible tokenizer has 40 MiB
+DEEPEST = 100  # levels of objects and lists in a JSON file; those of the library have fewer than ten
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.new")
 
 
 def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
-    """A path as somebody typed it, with `~` expanded; links are left as they are.
+    """A path as typed, with `~` expanded; links are not resolved.
 
     Raises:
-        TransferError: not a path, an empty one, one that no file system takes, or a `~` that stands for nobody.
+        TransferError: not a path, an empty one, one that no file system takes, or a `~` of an unknown user.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
@@ -40,14 +40,14 @@ def as_path(value: str | os.PathLike[str], name: str = "path") -> Path:
         raise TransferError(f"{name}={text!r:.80} is no path: the file system cannot encode it.") from error
     except RuntimeError as error:  # no such user, or neither HOME nor an entry for this user in the system's list
         raise TransferError(
-            f"{name}={text!r:.80}: nobody's home folder is known under that name. Write the folder out, or ./~ for a "
-            "file whose name begins with ~."
+            f"{name}={text!r:.80}: no home folder of that user is known. Write the folder out, or ./~ for a file whose "
+            "name begins with ~."
         ) from error
 
 
 @contextmanager
-def saying(path: Path) -> Iterator[None]:
-    """Inside, an error of the operating system is a TransferError that says that `path` cannot be written, and why."""
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a TransferError: `path` cannot be written, and why."""
     try:
         yield
     except OSError as error:
@@ -64,7 +64,7 @@ def saying(path: Path) -> Iterator[None]:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; where the block fails, those that were not there before are removed again."""
+    """Make a folder and its parents; when the block fails, the new ones among them are removed."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         try:
@@ -74,32 +74,31 @@ def new_folder(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         for one in made:
-            with suppress(OSError):  # never made, or somebody else has put something there
+            with suppress(OSError):  # never made, or no longer empty
                 one.rmdir()
         raise
 
 
 @contextmanager
 def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A stream into a new file, which takes the place of `path` when the block ends well and is removed when not.
+    """A stream into a new file, which replaces `path` when the block succeeds and is removed when it fails.
 
-    Until then the file has a name beside `path` that nobody can foresee. A link at `path` is replaced, not followed: a
-    path that the user gave is to be resolved first. What processes left here that were killed is removed. `mode` is
-    the most that others may do with it, less what the user's umask takes away.
+    Until then the file has a random name beside `path`. A link at `path` is replaced, not followed. Temporary files of
+    killed processes in the folder are removed. `mode` is limited by the umask.
 
     Raises:
-        TransferError: it cannot be written, or `path` is there and is no file.
+        TransferError: the file cannot be written, or `path` exists and is not a file.
     """
-    with saying(path), new_folder(path.parent):
+    with write_errors(path), new_folder(path.parent):
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
-            raise TransferError(f"{path} cannot be written: it is there and is no file.")
+            raise TransferError(f"{path} cannot be written: it exists and is not a file.")
         sweep(path.parent)
         temporary, stream = _temporary(path, mode)
         try:
-            with stream:  # holds the lock until the file has its name
+            with stream:  # holds the lock until the file is renamed
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())  # a rename can reach the disk before the content, and power can fail
+                os.fsync(stream.fileno())  # on a power failure the rename could be on disk without the content
                 temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -108,19 +107,19 @@ def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 
 def _temporary(path: Path, mode: int) -> tuple[Path, BinaryIO]:
-    """A new file beside `path`, locked, so that `sweep` knows that its writer lives."""
+    """A new file beside `path`, locked, so that `sweep` of other processes spares it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
         temporary = path.with_name(f".{path.name[:50].lstrip('.')}.{secrets.token_hex(8)}.new")
         stream = os.fdopen(os.open(temporary, flags, mode), "wb")
         lock(stream.fileno())
-        if temporary.exists():  # else swept in the moment before it was locked
+        if temporary.exists():  # else it was swept before it was locked
             return temporary, stream
         stream.close()
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files in a folder whose writers were killed: nobody holds their locks."""
+    """Remove temporary files of killed processes from a folder: those without a lock."""
     with suppress(OSError):
         for name in [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]:
             with suppress(OSError), open_file(folder / name, getattr(os, "O_NOFOLLOW", 0)) as stream:
@@ -129,7 +128,7 @@ def sweep(folder: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can."""
+    """Wait until the names in a folder are on disk, where the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -157,16 +156,16 @@ def write_json(path: Path, content: Any) -> None:
     """Write readable JSON as `writing` does.
 
     Raises:
-        TransferError: as `writing`, or a value that JSON does not know, as NaN.
+        TransferError: as `writing`, or a value that JSON cannot hold, as NaN.
     """
     write_text(path, json.dumps(as_json(content, str(path)), indent=1) + "\n")
 
 
 def as_json(content: Any, what: str) -> Any:
-    """Content as it is read again after writing: lists for tuples and arrays, text for the keys of mappings.
+    """Content as reading the written file returns it: lists for tuples and arrays, text for keys.
 
     Raises:
-        TransferError: a value that JSON does not know, as NaN; `what` is to be written.
+        TransferError: a value that JSON cannot hold, as NaN; `what` names the file.
     """
     try:
         plain = json.loads(json.dumps(content, allow_nan=False, default=_plain))
@@ -177,17 +176,17 @@ def as_json(content: Any, what: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A number of NumPy or PyTorch as Python's, an array of them as lists."""
+    """Numbers and arrays of NumPy or PyTorch as numbers and lists of Python."""
     if not callable(getattr(value, "tolist", None)):
         raise TypeError(f"a {type(value).__name__} is neither a number nor text nor made of them: {value!r:.80}")
     return value.tolist()
 
 
 def open_file(path: Path, flags: int = 0) -> BinaryIO:
-    """Open a file for reading without ever waiting for it, as one would for a pipe.
+    """Open a file for reading without blocking, which a pipe would do.
 
     Raises:
-        OSError: it cannot be opened, or is no file; the reason is in `strerror`.
+        OSError: it cannot be opened, or is not a file; `strerror` says why.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -210,19 +209,18 @@ def read_text(path: Path, limit: int = JSON_LIMIT, encoding: str = "utf-8") -> s
     except OSError as error:
         raise TransferError(f"{path} cannot be read: {error.strerror}.") from error
     if len(content) > limit:
-        raise TransferError(f"{path} is larger than {limit:,} bytes, so it is none of ours.")
+        raise TransferError(f"{path} is larger than {limit:,} bytes, so this library did not write it.")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise TransferError(f"{path} is not UTF-8 text ({error}); it was damaged or written otherwise.") from error
+        raise TransferError(f"{path} is not UTF-8 text ({error}); it was damaged or has another encoding.") from error
 
 
 def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
-    """Read a JSON object from a file that anybody may have written.
+    """Read a JSON object from an untrusted file.
 
     Raises:
-        TransferError: no such file, not a JSON object, a key twice, numbers that are not finite or whole ones beyond 64
-            bits, text that cannot be written again, or more than 100 levels.
+        TransferError: no such file, not a JSON object, a key twice, or values that `check_plain` refuses.
     """
     return parse_json(read_text(path, limit), str(path))
 
@@ -247,18 +245,25 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def check_plain(content: Any) -> None:
-    """Raise ValueError, with the place, unless parsed JSON or TOML is of finite numbers and sound text, 100 levels."""
-    left: list[tuple[Any, Any, int]] = [(content, None, 1)]  # a value, the names that lead to it, last first, its level
-    while left:
-        value, names, level = left.pop()
-        if problem := _problem(value) if level <= DEEPEST else f"it is more than {DEEPEST} levels deep":
-            raise ValueError(f"{_place(names)}: {problem}" if names else problem)
-        if isinstance(value, dict):
-            left += [(key, (key, names), level) for key in value]
-            left += [(inner, (key, names), level + 1) for key, inner in value.items()]
-        elif isinstance(value, list):
-            left += [(inner, (i, names), level + 1) for i, inner in enumerate(value)]
+def check_plain(content: Any, path: tuple[Any, ...] = ()) -> None:
+    """Raise ValueError, with the place, for a value that cannot be written and read again.
+
+    Such are numbers that are not finite or beyond 64 bits, text with half a character or NUL, and more than 100 levels.
+
+    Args:
+        content: parsed JSON or TOML.
+        path: keys and positions that lead to it.
+    """
+    if problem := _problem(content) if len(path) < DEEPEST else f"it is more than {DEEPEST} levels deep":
+        place = ".".join(f"{name!s:.40}" for name in path[:9])
+        raise ValueError(f"{place}: {problem}" if place else problem)
+    if isinstance(content, dict):
+        for key, value in content.items():
+            check_plain(key, path)
+            check_plain(value, (*path, key))
+    elif isinstance(content, list):
+        for i, value in enumerate(content):
+            check_plain(value, (*path, i))
 
 
 def _problem(value: Any) -> str:
@@ -269,16 +274,7 @@ def _problem(value: Any) -> str:
     if isinstance(value, str):
         try:
             value.encode()
-        except UnicodeEncodeError:  # it could not be printed or written again
+        except UnicodeEncodeError:  # it could not be printed or written
             return f"the text {value!r:.80} holds half a character"
         return f"the text {value!r:.80} holds a NUL character" if "\0" in value else ""
     return ""
-
-
-def _place(names: Any) -> str:
-    """The names that lead to a value, as in "config.sizes.2"."""
-    path: list[str] = []
-    while names:
-        path.insert(0, f"{names[0]!s:.40}")
-        names = names[1]
-    return ".".join(path[:9])

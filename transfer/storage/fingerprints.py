@@ -1,4 +1,4 @@
-"""The fingerprint of a module: one hash over everything that decides what it computes."""
+"""One hash over everything that determines what a module computes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from torch import nn
 
 
 def fingerprint(module: nn.Module) -> str:
-    """sha256 of everything that decides what a module computes.
+    """sha256 of names, dtypes, shapes and bytes of the tensors in `state_dict`, and of settings.
 
-    It covers the names, dtypes, shapes and bytes of the tensors in `state_dict`, and what the method `decides` returns
-    for the module and for each module inside that has this method: a mapping of plain values that the tensors do not
-    show, as the number of attention heads.
+    The method `decides` of a module returns the settings that tensors do not show, as the number of attention heads.
     """
     digest = hashlib.sha256()
     for name, one in module.named_modules():

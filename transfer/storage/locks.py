@@ -1,4 +1,4 @@
-"""Locks between processes. The system lets go of them when a process ends, however it ends."""
+"""Locks between processes, which the system releases when a process ends or is killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 
-PATIENCE = 60.0  # seconds to wait for another process that saves into the same folder
+PATIENCE = 60.0  # seconds to wait for another process
 
 try:
     import fcntl
@@ -19,10 +19,10 @@ except ImportError:  # not a POSIX system
 
 
 def lock(handle: int) -> bool | None:
-    """Lock an open file or folder for this process alone, without waiting.
+    """Lock an open file or folder for this process, without waiting.
 
     Returns:
-        True when it is locked now, False when another process holds it, None where there are no such locks.
+        True when it is locked now, False when another process has locked it, None where locks are not supported.
     """
     if fcntl is None:
         return None
@@ -37,12 +37,12 @@ def lock(handle: int) -> bool | None:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[bool]:
-    """Inside, no other process or thread is inside for the same folder; the next one waits, up to a minute.
+    """Lock a folder: other processes and threads wait here, up to a minute.
 
-    Yields whether that is sure: False where the system or the file system has no such locks.
+    Yields whether it is locked: False where the system or the file system has no locks.
 
     Raises:
-        TransferError: another process did not come to an end.
+        TransferError: another process kept it locked for longer.
     """
     handle, deadline, locked = os.open(folder, os.O_RDONLY), time.monotonic() + PATIENCE, None
     try:

@@ -3,9 +3,9 @@
     NAME.json           {"format", "library", .., "tensors": sha256 of the other file, "checksum": of all that}
     NAME.safetensors
 
-Renaming NAME.json into its place replaces the old pair by the new one. The new tensors are on disk by then, under a
-name made of their hash, and get their own name right after. A reader that comes in between, or after a kill in between,
-finds them under the first name. Readers change nothing.
+The new tensors are written first, under a name made of their hash. Renaming the new NAME.json then replaces the old
+pair, and the tensors are renamed last. A reader between the two, also after a kill, finds them by their hash. Readers
+change nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ import transfer
 from transfer.errors import TransferError, check_keys
 from transfer.numbers import seen
 from transfer.runtime.process import isolated
-from transfer.storage.files import as_json, new_folder, read_json, saying, sync, write_bytes, write_json
+from transfer.storage.files import as_json, new_folder, read_json, sync, write_bytes, write_errors, write_json
 from transfer.storage.locks import one_at_a_time
 from transfer.storage.tensors import Header, header_of, reading
 
 FORMAT = 2
-ADDED = ("format", "library", "tensors", "checksum")
-"""Keys of the JSON besides those of `content`."""
-ATTEMPTS = 1000  # of a reader beside writers that never stop
+ADDED = ("format", "library", "tensors", "checksum")  # keys of the JSON besides those of `content`
+ATTEMPTS = 1000  # of a reader beside steady writers
 Check = Callable[[dict[str, Any], Header], None]
 
 
@@ -41,7 +40,7 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
     """Write NAME.json and NAME.safetensors into a folder, whose other files stay as they are.
 
     Raises:
-        TransferError: they cannot be written; the pair that was there before is whole then.
+        TransferError: they cannot be written; an earlier pair stays whole.
     """
     for key, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
@@ -50,7 +49,7 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
     digest = hashlib.sha256(data).hexdigest()
     told = {"format": FORMAT, "library": transfer.__version__, **content, "tensors": digest}
     whole = as_json(told, str(folder / f"{name}.json"))
-    with saying(folder), new_folder(folder), one_at_a_time(folder) as alone:
+    with write_errors(folder), new_folder(folder), one_at_a_time(folder) as alone:
         try:
             write_bytes(_spare(folder, name, digest), data)
             write_json(folder / f"{name}.json", {**whole, "checksum": checksum(whole)})
@@ -65,8 +64,8 @@ def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tup
         folder: where it was saved.
         name: of both files.
         keys: exactly those that `content` had.
-        check: is given the JSON and what the tensors' file declares, and raises TransferError when the two do not fit
-            together or are not what is wanted. Only then is anything of that size read.
+        check: takes JSON and header of the tensors' file, and raises TransferError where they contradict each other or
+            are not the expected ones. It is called before any tensor is read.
 
     Raises:
         TransferError: a file is missing, damaged, edited, or of another format.
@@ -76,20 +75,20 @@ def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tup
         try:
             return _load(folder, name, keys, check)
         except TransferError:
-            if _state(folder, name) == before:  # else a writer came in between
+            if _state(folder, name) == before:  # else another process has written meanwhile
                 raise
-    raise TransferError(f"{folder} cannot be read: other processes save into it all the time.")
+    raise TransferError(f"{folder} cannot be read: other processes keep saving into it.")
 
 
 def tensors_path(folder: Path, name: str) -> Path:
-    """The file with the tensors that NAME.json speaks of."""
+    """The file with the tensors of NAME.json."""
     digest = read_json(folder / f"{name}.json").get("tensors")
     spare = _spare(folder, name, digest) if _is_digest(digest) else None
     return spare if spare is not None and spare.is_file() else folder / f"{name}.safetensors"
 
 
 def checksum(content: Mapping[str, Any]) -> str:
-    """sha256 of everything in a JSON object but its own checksum."""
+    """sha256 of a JSON object without its checksum."""
     rest = {key: value for key, value in content.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
@@ -117,7 +116,7 @@ def _head(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         key, wanted = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
         raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {wanted}.")
     if content["checksum"] != checksum(content):
-        raise TransferError(f"{path} was edited after it was saved: its checksum is another one.")
+        raise TransferError(f"{path} was edited after it was saved: its checksum does not match.")
     return content
 
 
@@ -128,7 +127,7 @@ def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Ten
         stream.seek(0)
         try:
             data = stream.read()
-        except MemoryError as error:  # a file may be of holes, which take no place on a disk
+        except MemoryError as error:  # a sparse file may be larger than the disk
             raise TransferError(f"{file} of {size:,} bytes does not fit into memory.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != content["tensors"]:
@@ -143,9 +142,9 @@ def _tensors(file: Path, content: dict[str, Any], check: Check) -> dict[str, Ten
 
 
 def _settle(folder: Path, name: str, alone: bool) -> None:
-    """Give the tensors that the JSON names their own name; remove others, which without locks may be somebody's."""
+    """Rename the tensors of the JSON; remove others if `alone`, as without locks another process may need them."""
     path = folder / f"{name}.json"
-    with suppress(TransferError):  # an old JSON that cannot be read: which tensors it means is not known
+    with suppress(TransferError):  # of an unreadable old JSON, the tensors are unknown
         digest = read_json(path).get("tensors") if path.is_file() else None
         if _is_digest(digest) and _spare(folder, name, digest).exists():
             _spare(folder, name, digest).replace(folder / f"{name}.safetensors")
@@ -162,13 +161,11 @@ def _is_digest(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
-def _state(folder: Path, name: str) -> list[tuple[int, ...] | None]:
-    """What tells whether somebody has saved since."""
-    states: list[tuple[int, ...] | None] = []
+def _state(folder: Path, name: str) -> list[tuple[int, ...]]:
+    """Inode, size and time of both files, where they exist, which another save changes."""
+    states: list[tuple[int, ...]] = []
     for path in (folder / f"{name}.json", folder / f"{name}.safetensors"):
-        try:
+        with suppress(OSError):
             stat = path.stat()
             states.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
-        except OSError:
-            states.append(None)
     return states

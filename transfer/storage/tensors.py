@@ -1,4 +1,4 @@
-"""Safetensors files from strangers: what a header declares is compared with the file before anything is read."""
+"""Headers of untrusted safetensors files, compared with the size of the file before any tensor is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from transfer.errors import TransferError
 from transfer.storage.files import open_file, parse_json
@@ -23,20 +23,20 @@ BYTES = {
 
 
 class Declared(NamedTuple):
-    """What a header says about one tensor: dtype as in "F32", and shape."""
+    """One tensor in a header: dtype as in "F32", and shape."""
 
     dtype: str
     shape: tuple[int, ...]
 
     @property
-    def numbers(self) -> int:
-        """How many there are."""
+    def elements(self) -> int:
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """On disk."""
-        return self.numbers * BYTES[self.dtype]
+        """Bytes on disk."""
+        return self.elements * BYTES[self.dtype]
 
 
 Header = dict[str, Declared]
@@ -46,14 +46,14 @@ def read_header(path: Path) -> Header:
     """The header of a safetensors file.
 
     Raises:
-        TransferError: no such file, or its size is not what its header says.
+        TransferError: no such file, or one of another size than its header says.
     """
     with reading(path) as stream:
         return header_of(stream, path)
 
 
 def reading(path: Path) -> BinaryIO:
-    """A safetensors file, open. Raises TransferError when there is none."""
+    """An open safetensors file. Raises TransferError when there is none."""
     try:
         return open_file(path)
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def reading(path: Path) -> BinaryIO:
 
 
 def header_of(stream: BinaryIO, path: Path) -> Header:
-    """The header of an open file, which stands at its tensors afterwards; `path` is for messages."""
+    """The header of an open file, which is called `path` in messages; reads up to the first tensor."""
     try:
         size = stream.seek(0, 2)
         stream.seek(0)
@@ -81,22 +81,20 @@ def header_of(stream: BinaryIO, path: Path) -> Header:
     return header
 
 
-def _declared(name: str, entry: object) -> Declared:
-    """One entry of a header. Raises ValueError unless it is sound."""
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"its header says {entry!r:.80} of '{name:.80}'")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [None]
-    if dtype not in list(BYTES) or len(offsets) != 2 or any(type(n) is not int or n < 0 for n in numbers):
-        raise ValueError(f"its header says {entry!r:.80} of '{name:.80}'")
-    declared = Declared(dtype, tuple(shape))
-    if declared.bytes != offsets[1] - offsets[0]:
-        raise ValueError(f"'{name:.80}' of shape {shape} has {offsets[1] - offsets[0]:,} bytes")
-    return declared
+def _declared(name: str, entry: Any) -> Declared:
+    """One entry of a header. Raises ValueError for an unsound one."""
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [first, end]} if len(entry) == 3:
+            if dtype in BYTES and all(type(n) is int and n >= 0 for n in (*shape, first, end)):
+                declared = Declared(dtype, tuple(shape))
+                if declared.bytes != end - first:
+                    raise ValueError(f"'{name:.80}' of shape {shape} has {end - first:,} bytes")
+                return declared
+    raise ValueError(f"its header says {entry!r:.80} of '{name:.80}'")
 
 
 def declared(tensors: Mapping[str, Tensor]) -> Header:
-    """The header that these tensors would have, where they lie on the device "meta" too."""
+    """The header of these tensors in a file; they may be on the device "meta"."""
     short = {"float": "F", "bfloat": "BF", "int": "I", "uint": "U"}
     header = {}
     for name, tensor in tensors.items():
@@ -106,7 +104,7 @@ def declared(tensors: Mapping[str, Tensor]) -> Header:
 
 
 def check_header(found: Header, wanted: Header, path: Path) -> None:
-    """Raise TransferError unless a file declares exactly the tensors that are wanted."""
+    """Raise TransferError unless a file declares exactly the wanted tensors."""
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or extra:
         raise TransferError(

@@ -228,7 +228,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another number of means": ({"statistics__state_mean": [0.0] * 10}, "have 10 and 11 numbers"),
     "a mean of none of the tensors": (
         {"statistics__state_mean": [0.5] * 11},
-        r"statistics.state_mean\[0\] is 0.5, what belongs there is",
+        r"statistics.state_mean\[0\] is 0.5, not ",
     ),
     "a mean that is no number": ({"statistics__state_mean": ["x"] * 11}, "finite numbers are needed"),
     "a deviation below zero": ({"statistics__state_std": [-1.0] * 11}, "deviations are above 0"),
@@ -428,6 +428,6 @@ def test_what_could_not_be_read_again_is_not_written(
     model, folder = one
     expected = act(model)
     change(getattr(model, part))
-    with pytest.raises(TransferError, match=rf"{part} is not written, for nobody could read it again: .*{part}.json"):
+    with pytest.raises(TransferError, match=rf"{part} is not written, as it could not be loaded again: .*{part}.json"):
         getattr(model, part).save(folder / part)
     np.testing.assert_array_equal(act(load(folder)), expected)

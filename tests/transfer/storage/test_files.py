@@ -33,7 +33,7 @@ def test_links_and_relative_paths_stay_as_they_are(tmp_path: Path) -> None:
         ("", "empty"),
         ("a\0b", "NUL"),
         ("\ud800", "encode"),
-        ("~nobody-of-that-name/x", "nobody's home folder"),
+        ("~nobody-of-that-name/x", "no home folder of that user"),
         (None, "a NoneType, not a path"),
         (3, "an? int, not a path"),
         (True, "a bool, not a path"),
@@ -106,7 +106,7 @@ def test_a_place_that_holds_no_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "pipe"):
-        with pytest.raises(TransferError, match=f"{name} cannot be written: it is there and is no file"):
+        with pytest.raises(TransferError, match=f"{name} cannot be written: it exists and is not a file"):
             write_text(tmp_path / name, "")
 
 

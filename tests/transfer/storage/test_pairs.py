@@ -90,7 +90,7 @@ def a_folder_of_that_name(folder: Path) -> Path:
     [
         (below_a_file, "a file stands where a folder should be"),
         (a_file, "a file stands where a folder should be"),
-        (a_folder_of_that_name, "it is there and is no file"),
+        (a_folder_of_that_name, "it exists and is not a file"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_named(
