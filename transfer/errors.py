@@ -19,14 +19,7 @@ class NotAtHand(TransferError):
 
 
 def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> TransferError:
-    """An error about a name that is not in a table, with the closest name first.
-
-    Args:
-        kind: what the name stands for, as in "unknown preset".
-        value: the name as it was given.
-        known: every name that would have worked.
-        hint: the next command, as a sentence.
-    """
+    """An error about a name of some `kind`, as "preset", with the closest `known` name first and `hint` as the end."""
     names = [str(name) for name in known]
     near = difflib.get_close_matches(str(value), names, n=1, cutoff=0.4)
     guess = f" Did you mean '{near[0]}'?" if near else ""

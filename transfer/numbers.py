@@ -30,14 +30,8 @@ MOST_SEED = 2**63 - 1
 def whole(value: object, name: str, least: int | None = None, most: int | None = None) -> int:
     """A whole number: an integer of Python or NumPy, or a float without a fraction (1e3 is 1000).
 
-    Args:
-        value: as the caller gave it.
-        name: of the setting, for the message.
-        least: smallest value allowed.
-        most: largest value allowed.
-
     Raises:
-        TransferError: text, a truth value, a fraction, NaN, an infinity, or a number outside the bounds.
+        TransferError: text, a truth value, a fraction, NaN, an infinity, or a number outside of `least` to `most`.
     """
     return int(_checked(value, name, "a whole number", {"at least": least, "at most": most}))
 
@@ -50,18 +44,10 @@ def real(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A finite number as a Python float.
-
-    Args:
-        value: as the caller gave it.
-        name: of the setting, for the message.
-        least: smallest value allowed.
-        most: largest value allowed.
-        above: the value must be larger than this.
-        below: the value must be smaller than this.
+    """A finite number as a Python float, from `least` to `most`, larger than `above` and smaller than `below`.
 
     Raises:
-        TransferError: text, a truth value, NaN, an infinity, or a number outside the bounds.
+        TransferError: text, a truth value, NaN, an infinity, or a number outside of these bounds.
     """
     bounds = {"at least": least, "at most": most, "above": above, "below": below}
     return float(_checked(value, name, "a finite number", bounds))

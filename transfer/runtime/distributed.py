@@ -46,11 +46,8 @@ def connected() -> Iterator[None]:
 def own_device(name: str) -> str:
     """The device of this process: "cuda:N" for process N of several on a machine with CUDA devices, else `name`.
 
-    Args:
-        name: "auto", "cpu" or "cuda"; in a single process, any.
-
     Raises:
-        TransferError: fewer CUDA devices than processes, or a device that the processes would have to share.
+        TransferError: fewer CUDA devices than processes, or a name that says which device.
     """
     if size() == 1:
         return name
@@ -69,12 +66,7 @@ def own_device(name: str) -> str:
 
 
 def check_shares(batch_size: int, key: str = "batch_size") -> None:
-    """Raise TransferError unless every process gets equally many windows of a batch.
-
-    Args:
-        batch_size: B, of all processes together.
-        key: of the setting, as "adapt.batch_size".
-    """
+    """Raise TransferError unless all processes get equally many of B windows; `key` names the setting."""
     if batch_size % size():
         fitting = max(size(), batch_size - batch_size % size())
         raise TransferError(

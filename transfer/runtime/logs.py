@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
-_lock = threading.Lock()
 _building = threading.local()
 
 
@@ -27,8 +26,7 @@ def quiet() -> Iterator[None]:
     model to stderr and to MUJOCO_LOG.TXT in the working folder unless a handler is set. stderr itself is not
     redirected: environments may pass it to a process, or print to it.
     """
-    _forget_notices()
-    _take_mujoco_warnings()
+    _redirect_messages()
     depth = getattr(_building, "depth", 0)
     _building.depth = depth + 1
     try:
@@ -37,22 +35,15 @@ def quiet() -> Iterator[None]:
         _building.depth = depth
 
 
-@functools.cache
-def _forget_notices() -> None:
+def _redirect_messages() -> None:
     with contextlib.suppress(ImportError):
         from farama_notifications import notifications
 
         notifications.pop("gymnasium_robotics", None)
-
-
-def _take_mujoco_warnings() -> None:
-    """Set MuJoCo's one handler for all threads, for good: MuJoCo warns while it is stepped, too."""
-    try:
+    with contextlib.suppress(ImportError):
         import mujoco
-    except ImportError:
-        return
-    with _lock:
-        if mujoco.get_mju_user_warning() is None:
+
+        if mujoco.get_mju_user_warning() is None:  # one handler for all threads; MuJoCo warns while it is stepped, too
             mujoco.set_mju_user_warning(_log_warning)
 
 

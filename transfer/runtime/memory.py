@@ -55,16 +55,9 @@ def kept_memory() -> Iterator[bool]:
 
 
 def check_room(needed: int, what: str, device: torch.device, advice: str) -> None:
-    """Refuse what does not fit, before the system kills the process without a message.
+    """Raise TransferError when the memory of a CUDA device, or of the machine, is smaller than `needed` bytes in all.
 
-    Args:
-        needed: bytes, as a lower bound.
-        what: the subject of the message.
-        device: CUDA memory, or for other devices the machine's.
-        advice: the setting to lower, as a sentence.
-
-    Raises:
-        TransferError: the total memory is smaller.
+    Otherwise the system kills the process without a message. `advice` says which setting to lower.
     """
     have = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else _machine_bytes()
     if have is not None and needed > have:

@@ -58,14 +58,10 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
 
 
 def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what `save_pair` wrote.
+    """Read what `save_pair` wrote, with exactly these keys of `content`.
 
-    Args:
-        folder: where it was saved.
-        name: of both files.
-        keys: exactly those that `content` had.
-        check: takes JSON and header of the tensors' file, and raises TransferError where they contradict each other or
-            are not the expected ones. It is called before any tensor is read.
+    `check` takes JSON and header of the tensors' file, and raises TransferError where they contradict each other or are
+    not the expected ones. It is called before any tensor is read.
 
     Raises:
         TransferError: a file is missing, damaged, edited, or of another format.

@@ -37,12 +37,9 @@ def lent(module: Module) -> Module:
 
 
 def _twin(x: Any, tensor: Callable[[Tensor], Tensor], made: dict[int, Any]) -> Any:
-    """Copies of modules, parameters and buffers, in lists too (a recurrent layer keeps one), else the same object.
+    """Copies modules, parameters and buffers, in lists too (a recurrent layer keeps one); other objects are shared.
 
-    Args:
-        x: the original.
-        tensor: makes the tensor of the copy.
-        made: copies by the id of the original.
+    `tensor` copies a tensor; `made` holds copies by the id of the original.
     """
     if type(x) in (list, tuple):
         return type(x)(_twin(one, tensor, made) for one in x)

@@ -14,16 +14,9 @@ from transfer.runtime.native.attention import Attention
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Attention of every token to itself and earlier ones.
+    """Attention of every token to itself and earlier ones: (B, H, L, D/H) of one dtype each -> the same.
 
-    Args:
-        q: queries (B, H, L, D/H).
-        k: keys, of the same shape and dtype.
-        v: values, likewise.
-        scale: of the scores; None is one over the root of D/H.
-
-    Returns:
-        (B, H, L, D/H).
+    `scale` multiplies the scores; None is one over the root of D/H.
     """
     ours = q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16) and not torch.compiler.is_compiling()
     if not ours or not native.fits(q.shape[3]):

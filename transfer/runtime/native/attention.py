@@ -23,7 +23,7 @@ class Attention(torch.autograd.Function):
         """(B, H, L, size) each -> the same."""
         q, k, v = _rows(q), _rows(k), _rows(v)
         out, logs = _like(q), torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
-        shape = _Shape.of(q, scale)
+        shape = _Shape(*q.shape[1:], q.dtype == torch.bfloat16, scale)
         views = (*map(_View.of, (q, k, v, out)), address(logs))
         in_parts(kernels().attention_forward, len(logs.flatten(0, 1)), WORTH_A_THREAD, *views, shape)
         ctx.save_for_backward(q, k, v, logs)
@@ -53,10 +53,6 @@ class _View(ctypes.Structure):
 
 class _Shape(ctypes.Structure):
     _fields_ = (*members(ctypes.c_long, "heads", "length", "size", "half"), *members(ctypes.c_float, "scale"))
-
-    @classmethod
-    def of(cls, q: Tensor, scale: float) -> _Shape:
-        return cls(*q.shape[1:], q.dtype == torch.bfloat16, scale)
 
 
 def _rows(x: Tensor) -> Tensor:
