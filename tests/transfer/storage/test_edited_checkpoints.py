@@ -1,4 +1,4 @@
-"""Checkpoints whose JSON was edited and signed again: every value of a wrong type or size is refused by its name."""
+"""Checkpoints that were damaged or edited are refused, with the names of the file and of the field."""
 
 import copy
 import json
@@ -7,8 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from tests.transfer.storage.saved_model import SavedModel, load
 from transfer.data.calibration_table import Calibration
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
@@ -27,6 +31,133 @@ POSITIVE = {
 }
 DEEP = "a place that is written as 5,000 levels"
 Edit = tuple[tuple[Any, ...], str, Callable[[Any], None]]
+
+
+def edit_json(path: Path, seal: bool, **changes: Any) -> None:
+    """Change keys of a JSON file; `a__b` reaches inside, None removes; `seal` makes the checksum fit again."""
+    content = json.loads(path.read_text())
+    for key, value in changes.items():
+        inner = content
+        *outer, last = key.split("__")
+        for name in outer:
+            inner = inner[name]
+        if value is None:
+            del inner[last]
+        else:
+            inner[last] = value
+    if seal and "checksum" in content:
+        content["checksum"] = checksum(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["trunk.json", "trunk.safetensors", "adapter.json", "adapter.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage"])
+def test_a_damaged_file_is_named(one: SavedModel, name: str, damage: str) -> None:
+    _, folder = one
+    path = folder / name.split(".")[0] / name
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "truncated": whole[:-100], "garbage": b"\xff" * len(whole)}[damage])
+    with pytest.raises(TransferError, match=name):
+        load(folder)
+
+
+UNSEALED = "was edited after it was saved"  # what nothing but the checksum can tell
+EDITS: dict[str, tuple[dict[str, Any], str]] = {
+    "a missing key": ({"statistics": None}, "lacks statistics"),
+    "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
+    "an older format": ({"format": 1}, "has format 1; this version reads format 2 and no other"),
+    "an unknown format": ({"format": "2"}, "has format '2'"),
+    "another width": ({"width": 32}, "tensor '.*' is"),
+    "a width that is no number": ({"width": "wide"}, "was edited"),
+    "a width below zero": ({"width": -16}, "was edited"),
+    "another state kind": ({"config__state": "linear"}, "missing tensors"),
+    "an unknown state kind": ({"config__state": "mpl"}, "Did you mean 'mlp'"),
+    "a setting too few": ({"config__bins": None}, "AdapterConfig needs exactly"),
+    "no settings at all": ({"config": 3}, "AdapterConfig needs exactly"),
+    "another mean": ({"statistics__state_mean": [0.0] * 11}, UNSEALED),
+    "another number of means": ({"statistics__state_mean": [0.0] * 10}, "have 10 and 11 numbers"),
+    "a mean of none of the tensors": (
+        {"statistics__state_mean": [0.5] * 11},
+        r"statistics.state_mean\[0\] is 0.5, not ",
+    ),
+    "a mean that is no number": ({"statistics__state_mean": ["x"] * 11}, "finite numbers are needed"),
+    "a deviation below zero": ({"statistics__state_std": [-1.0] * 11}, "deviations are above 0"),
+    "bounds that cross": ({"statistics__action_low": [2.0] * 3}, "actions from 2.0 to 1.0"),
+    "another calibration": ({"statistics__return_quantiles": {"p95": 7.0}}, "scales._extra_state"),
+    "another reference": ({"environment__reference__maximum": 4000.0}, UNSEALED),
+    "another environment": ({"environment__gym_spec": "{}"}, UNSEALED),
+    "another kind of bins": ({"tokenizer__kind": "uniform"}, UNSEALED),
+    "bins of other sizes": ({"tokenizer__edges": [[0.0]] * 3}, "has tables of other sizes"),
+    "no bins": ({"tokenizer": {}}, "adapter.json"),
+    "no IA3": ({"extras__ia3": False}, "unexpected tensors"),
+    "an unknown extra": ({"extras__lora": True}, "was edited"),
+    "another fingerprint": ({"fingerprint": "0" * 64}, "was edited: fingerprint is '0000"),
+    "another trunk in the record": ({"record__trunk": "mine"}, UNSEALED),
+    "a depth without end": ({"depth": 10**7}, "depth=10000000 is too large: at least 1, at most"),
+    "a record that is none": ({"record": "mine"}, "was edited"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), EDITS.values(), ids=EDITS.keys())
+def test_an_edited_adapter_is_refused(one: SavedModel, changes: dict[str, Any], message: str) -> None:
+    _, folder = one
+    edit_json(folder / "adapter" / "adapter.json", message != UNSEALED, **changes)
+    with pytest.raises(TransferError, match=message):
+        load(folder)
+
+
+def test_edited_bin_edges_are_refused(one: SavedModel) -> None:
+    model, folder = one
+    edges = model.adapter.tokenizer.to_json()["edges"]
+    edges[1][2] = float(np.nextafter(np.float32(edges[1][2]), np.float32(9)))
+    edit_json(folder / "adapter" / "adapter.json", False, tokenizer__edges=edges)
+    with pytest.raises(TransferError, match=UNSEALED):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config__depth": 3}, "trunk.json was edited: config.depth is 3, the tensors are of 2 layers"),
+        ({"config__heads": 1}, UNSEALED),
+        ({"config__depth": 10**7}, "trunk.depth=10000000 is too large"),
+        ({"config__depth": 1000}, "config.depth is 1000, the tensors are of 2 layers"),
+        ({"config__width": 16384}, "trunk.json wants F32"),
+        ({"record__seed": 7}, UNSEALED),
+        ({"config__width": "wide"}, "trunk.json was edited: trunk.width='wide'"),
+        ({"config__head": 2}, "TrunkConfig needs exactly"),
+        ({"record": None}, "lacks record"),
+        ({"record": "mine"}, "was edited"),
+    ],
+)
+def test_an_edited_trunk_is_refused(one: SavedModel, changes: dict[str, Any], message: str) -> None:
+    _, folder = one
+    edit_json(folder / "trunk" / "trunk.json", message != UNSEALED, **changes)
+    with pytest.raises(TransferError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["trunk", "adapter"])
+@pytest.mark.parametrize("change", ["one bit", "dtype", "a tensor more", "a tensor less"])
+def test_edited_tensors_are_refused(one: SavedModel, name: str, change: str) -> None:
+    _, folder = one
+    path = folder / name / f"{name}.safetensors"
+    tensors = load_file(path)
+    first = sorted(tensors)[0]
+    if change == "one bit":
+        tensors[first].view(-1)[:1].view(torch.int32)[0] ^= 1
+    elif change == "dtype":
+        tensors[first] = tensors[first].double()
+    elif change == "a tensor more":
+        tensors["extra"] = torch.zeros(1)
+    else:
+        del tensors[first]
+    save_file(tensors, path)
+    with pytest.raises(TransferError, match=name):
+        load(folder)
 
 
 @pytest.fixture
