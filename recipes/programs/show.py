@@ -1,7 +1,7 @@
 """Summaries of folders: of trunks and adapters by their JSON and the headers of their tensor files, of runs by both."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder
 from transfer.recipes.runs.cells import is_results_folder, next_command, policy_file, run_of, trained, unfinished
 from transfer.recipes.runs.results import Timing, read_results
+from transfer.recipes.settings.schema import read, refuse
 from transfer.storage.files import read_json
 from transfer.storage.pairs import tensors_path
 from transfer.storage.tensors import read_header
+
+Object = Mapping[str, Any]
 
 
 def summary(path: Path) -> dict[str, Any]:
@@ -49,20 +52,20 @@ def _cell(path: Path) -> dict[str, Any]:
 
 def _trunk(folder: Path) -> dict[str, Any]:
     trainable = {"trainable": "nothing in frozen modes; a copy in full"}
-    return _saved(folder, "trunk", fingerprint=str, library=str, config=dict, record=dict) | trainable
+    return _saved(folder, "trunk", fingerprint=str, library=str, config=Object, record=Object) | trainable
 
 
 def _adapter(folder: Path) -> dict[str, Any]:
     file = folder / "adapter.json"
-    inner = _taken(file, read_json(file), environment=dict, statistics=dict)
-    environment = _taken(file, inner["environment"], name=str, state_size=int, action_size=int, reference=dict)
-    facts = _saved(folder, "adapter", fingerprint=str, trunk=str, library=str, config=dict, record=dict)
+    inner = _taken(file, read_json(file), environment=Object, statistics=Object)
+    environment = _taken(file, inner["environment"], name=str, state_size=int, action_size=int, reference=Object)
+    facts = _saved(folder, "adapter", fingerprint=str, trunk=str, library=str, config=Object, record=Object)
     return {
         **facts,
         "environment": environment["name"],
         **{key: environment[key] for key in ("state_size", "action_size", "reference")},
         "table": _taken(file, environment["reference"], table=str)["table"],
-        **_taken(file, inner["statistics"], return_quantiles=dict),
+        **_taken(file, inner["statistics"], return_quantiles=Object),
         "calibration": inner["statistics"].get("calibration"),
         "trainable": [part for part in facts["parts"] if part != "scales"],
     }
@@ -73,7 +76,7 @@ def _mlp(folder: Path) -> dict[str, Any]:
     return facts | {"config": {"hidden": facts.pop("hidden")}, "trainable": "everything", "record": {}}
 
 
-def _saved(folder: Path, name: str, **keys: type) -> dict[str, Any]:
+def _saved(folder: Path, name: str, **keys: Any) -> dict[str, Any]:
     """Some keys of NAME.json, and the parameters, bytes and tensors beside it, in all and by part.
 
     Only the header of the tensor file is read.
@@ -92,15 +95,12 @@ def _saved(folder: Path, name: str, **keys: type) -> dict[str, Any]:
     return {"kind": name, "path": str(folder), **facts, **total, "parts": parts}
 
 
-def _taken(file: Path, content: dict[str, Any], **kinds: type) -> dict[str, Any]:
-    """Some keys of a JSON file, each of its type. Raises TransferError when one is missing or of another type."""
-    missing = [key for key in kinds if key not in content]
-    if missing:
-        raise TransferError(f"{file} has no {', '.join(missing)}: it was not written by this library, or edited")
-    for key, kind in kinds.items():
-        if type(content[key]) is not kind:
-            raise TransferError(f"{file} was edited: {key} is {content[key]!r:.80}, not a {kind.__name__}")
-    return {key: content[key] for key in kinds}
+def _taken(file: Path, content: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    """Some keys of a JSON file. Raises TransferError when one is missing or does not fit its annotation."""
+    wrong = [f"no {key}" for key in keys if key not in content]
+    found = {key: read(content[key], wanted, key, wrong) for key, wanted in keys.items() if key in content}
+    refuse(str(file), wrong)
+    return found
 
 
 def _run(run: Path) -> dict[str, Any]:
