@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from transfer.envs.checks.findings import Finding
+from transfer.envs.checks.findings import Found
 from transfer.envs.checks.survey import Data
 from transfer.envs.minari.metadata import installed
 
@@ -12,28 +12,34 @@ _FIXED_IN = "1.4.3"  # of gymnasium-robotics; only -v2 is registered there
 _HAND = re.compile(r"AdroitHand(Door|Hammer|Relocate)\w*-v(\d+)")
 
 
-def adroit_reward_sign(data: Data) -> list[Finding]:
-    """Gymnasium-Robotics #220: before 1.4.3 the distance from hand to object was rewarded instead of punished."""
-    made_in = str(data.collected_in.get("id", ""))
-    match, here = _HAND.fullmatch(made_in), installed("gymnasium-robotics")
+def adroit_reward_sign(data: Data) -> Found:
+    """Dense Adroit rewards have the wrong sign of the distance between hand and object.
+
+    Gymnasium-Robotics #220: before 1.4.3 the distance was rewarded instead of punished.
+    """
+    match, here = _HAND.fullmatch(str(data.collected_in.get("id", ""))), installed("gymnasium-robotics")
     if not match or here is None or data.settings.get("reward_type", "dense") != "dense":
-        return []
+        return
     from packaging.version import Version
 
-    seen = False if data.metadata.get("imported") else _distance_is_rewarded(match.group(1), data)
+    seen: bool | None
+    if data.metadata.get("imported"):
+        seen, how = False, "as in all of D4RL's own files"
+    else:
+        seen = _distance_is_rewarded(match.group(1), data)
+        how = f"as in {match.group()}" if seen is None else "seen in the numbers"
     in_data = seen if seen is not None else match.group(2) == "1"
     in_evaluation = here < Version(_FIXED_IN)
-    how = "seen in the numbers" if seen is not None else f"as in {made_in}"
-    how = "as in all of D4RL's own files" if data.metadata.get("imported") else how
     words = {True: "rewarded", False: "punished"}
     message = f"distance from hand to object is {words[in_data]} in the data ({how}), {words[in_evaluation]} in the "
     message += f"evaluation (gymnasium-robotics {here})"
     if in_data != in_evaluation:
         fitting = f"<{_FIXED_IN}" if in_data else f">={_FIXED_IN}"
         advice = f"Returns of data and evaluation do not compare: use success only, or gymnasium-robotics{fitting}."
-        return [Finding("adroit-reward-sign", "error", message, advice)]
-    advice = f"Report success beside return; returns got with gymnasium-robotics {_FIXED_IN} or later do not compare."
-    return [Finding("adroit-reward-sign", "warning", message, advice)] if in_data else []
+        yield "error", message, advice
+    elif in_data:
+        advice = f"Report success beside return; returns got with gymnasium-robotics {_FIXED_IN} or later "
+        yield "warning", message, advice + "do not compare."
 
 
 def _distance_is_rewarded(task: str, data: Data) -> bool | None:
@@ -56,17 +62,17 @@ def _distance_is_rewarded(task: str, data: Data) -> bool | None:
     return bool(punished.mean() < 0.5)
 
 
-def pen_steps(data: Data) -> list[Finding]:
-    """D4RL's pen ends after 100 steps, Gymnasium's after 200: a return belongs to one of them."""
+def pen_steps(data: Data) -> Found:
+    """Pen episodes have 100 steps (D4RL) or 200 (Gymnasium); a return belongs to one of them."""
     if not data.known or data.known.name != "pen" or not data.steps.size:
-        return []
+        return
     short, long = int((data.steps <= 100).sum()), int((data.steps > 100).sum())
     counts = ((short, "100"), (long, str(data.steps.max())))
     parts = [f"{count:,} episodes of up to {steps} steps" for count, steps in counts if count]
     own = data.evaluated_in.get("max_episode_steps")
     message = f"{' and '.join(parts)}; an evaluation here ends after {data.limit} (the environment itself: {own})"
     advice = "A return over 200 steps is about twice one over 100: compare returns over equally many steps only."
-    return [Finding("pen-steps", "warning" if short and long else "note", message, advice)]
+    yield "warning" if short and long else "note", message, advice
 
 
 CHECKS = (adroit_reward_sign, pen_steps)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from transfer.envs.checks.findings import Finding, share
+from transfer.envs.checks.findings import Found, share
 from transfer.envs.checks.measured import Array, Measured, distances
 from transfer.envs.checks.survey import Data
 
@@ -16,32 +16,28 @@ _AFTER_GOAL = 0.1  # share of all steps
 _OLD = re.compile(r"(?:D4RL/antmaze/|antmaze-)((?:umaze|medium|large)[-\w]*)-v0")
 
 
-def antmaze_v0(data: Data) -> list[Finding]:
-    """D4RL #77, Minari's v0: ends, goals or rewards of these files are wrong."""
-    match = _OLD.fullmatch(data.dataset_id)
-    if not match:
-        return []
-    message = f"{data.dataset_id} is version 0, with known faults in ends, goals and rewards"
-    advice = f"Use the corrected version: minari download D4RL/antmaze/{match.group(1)}-v1"
-    return [Finding("antmaze-v0", "error", message, advice)]
+def antmaze_v0(data: Data) -> Found:
+    """AntMaze data of version 0 have wrong ends, goals and rewards (D4RL #77)."""
+    if match := _OLD.fullmatch(data.dataset_id):
+        message = f"{data.dataset_id} is version 0, with known faults in ends, goals and rewards"
+        yield "error", message, f"Use the corrected version: minari download D4RL/antmaze/{match.group(1)}-v1"
 
 
-def antmaze_jumps(data: Data) -> list[Finding]:
-    """Two episodes are stored as one: in between, the ant is set back to the start."""
+def antmaze_jumps(data: Data) -> Found:
+    """The ant jumps inside an episode: two are stored as one, and in between it is set back to the start."""
     jumps = [(one.name, _moves(way)) for one, way in _ways(data)]
     wrong = [(name, moves) for name, moves in jumps if len(moves) and moves.max() > _JUMP]
-    if not wrong:
-        return []
-    name, moves = wrong[0]
-    message = f"{share(len(wrong), len(jumps))} episodes hold jumps of more than {_JUMP:g} units, up to "
-    message += f"{max(found.max() for _, found in wrong):.3g}; first {name} at step {int((moves > _JUMP).argmax())}"
-    return [Finding("antmaze-jumps", "error", message, "Split the episodes there: their ends were lost.")]
+    if wrong:
+        name, moves = wrong[0]
+        message = f"{share(len(wrong), len(jumps))} episodes hold jumps of more than {_JUMP:g} units, up to "
+        message += f"{max(found.max() for _, found in wrong):.3g}; first {name} at step {int((moves > _JUMP).argmax())}"
+        yield "error", message, "Split the episodes there: their ends were lost."
 
 
-def antmaze_reward(data: Data) -> list[Finding]:
-    """A sparse reward is 1 exactly where the observation after the action is within the radius of the goal."""
+def antmaze_reward(data: Data) -> Found:
+    """Sparse rewards are not 1 exactly where the observation after the action is within the radius of the goal."""
     if data.settings.get("reward_type", "sparse") != "sparse":
-        return []
+        return
     before, after, events = 0, 0, 0
     imported = data.metadata.get("imported") or {}
     radius = data.goal_radius
@@ -54,28 +50,26 @@ def antmaze_reward(data: Data) -> list[Finding]:
         before += int(((near[:-1] != paid) & sure[:-1]).sum())
         events += int((near[1:] | paid).sum())
     if not after:
-        return []
+        return
     message = f"{share(after, events)} steps with a reward or at the goal do not have both (radius {radius})"
     if before < after / 10:
         message += "; the rewards are one step late, they fit the observation before the action"
     advice = "Compute the rewards anew from achieved_goal and desired_goal, or get a corrected version of the dataset."
-    severity = "error" if after > _WRONG_REWARDS * events else "warning"
-    return [Finding("antmaze-reward", severity, message, advice)]  # type: ignore[arg-type]
+    yield "error" if after > _WRONG_REWARDS * events else "warning", message, advice
 
 
-def antmaze_first_goal(data: Data) -> list[Finding]:
-    """Minari #265: the first observation was taken before the new goal was set."""
+def antmaze_first_goal(data: Data) -> Found:
+    """The first observation of an episode shows the goal of the episode before (Minari #265)."""
     ways = [way for _, way in _ways(data) if len(way) > 2]
     stale = sum(bool((way[0, 2:] != way[1, 2:]).any() and (way[1, 2:] == way[2, 2:]).all()) for way in ways)
-    if not stale:
-        return []
-    message = f"{share(stale, len(ways))} episodes show another goal in their first observation than in the second"
-    advice = "Copy the second observation's goal into the first; the policy would see a wrong goal for one step."
-    return [Finding("antmaze-first-goal", "warning", message, advice)]
+    if stale:
+        message = f"{share(stale, len(ways))} episodes show another goal in their first observation than in the second"
+        advice = "Copy the second observation's goal into the first; the policy would see a wrong goal for one step."
+        yield "warning", message, advice
 
 
-def antmaze_after_goal(data: Data) -> list[Finding]:
-    """Minari #296: a continuing task does not end at the goal, and the ant mostly stands still there."""
+def antmaze_after_goal(data: Data) -> Found:
+    """A large share of the steps comes after the goal was reached, and the ant mostly stands still (Minari #296)."""
     after, still = 0, 0
     for _, way in _ways(data):
         there = distances(way)[1:] <= data.goal_radius
@@ -83,12 +77,10 @@ def antmaze_after_goal(data: Data) -> list[Finding]:
         after += len(there) - first
         still += int((_moves(way)[first:] < _STILL).sum())
     total = int(data.steps.sum())
-    if after <= _AFTER_GOAL * total:
-        return []
-    message = f"{share(after, total)} steps come after the first success of their episode; the ant stands still in "
-    message += f"{100 * still / after:.0f} % of them"
-    advice = "Expect a policy that learns to stand at the goal; compare success, not return."
-    return [Finding("antmaze-after-goal", "warning", message, advice)]
+    if after > _AFTER_GOAL * total:
+        message = f"{share(after, total)} steps come after the first success of their episode; the ant stands still in "
+        message += f"{100 * still / after:.0f} % of them"
+        yield "warning", message, "Expect a policy that learns to stand at the goal; compare success, not return."
 
 
 def _ways(data: Data) -> list[tuple[Measured, Array]]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from transfer.data.environment.observations import summary
 from transfer.envs.checks import adroit_checks, antmaze_checks, environment_checks, file_checks, value_checks
-from transfer.envs.checks.findings import CODES, SEVERITIES, Finding
+from transfer.envs.checks.findings import SEVERITIES, Finding
 from transfer.envs.checks.survey import Data, survey
 
-__all__ = ["CODES", "Checkup", "Finding", "as_text", "check_dataset"]
 _MODULES = (file_checks, value_checks, environment_checks, antmaze_checks, adroit_checks)
-_CHECKS = tuple(check for module in _MODULES for check in module.CHECKS)
+_CHECKS = {check.__name__.replace("_", "-"): check for module in _MODULES for check in module.CHECKS}
+CODES = {code: (check.__doc__ or "").partition("\n")[0] for code, check in _CHECKS.items()}  # with what they mean
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Chec
     """
     with np.errstate(all="ignore"):  # values that are not finite are a finding
         data = survey(dataset_id, env, trust)
-        findings = [one for check in _CHECKS for one in check(data)]
+        findings = [Finding(code, *found) for code, check in _CHECKS.items() for found in check(data)]
         findings.sort(key=lambda one: SEVERITIES.index(one.severity))
         return Checkup(data.dataset_id, _facts(data), tuple(findings))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.data.environment.observations import Slices, to_state
-from transfer.envs.minari.hdf5 import CheckedArrays, episode_names
+from transfer.envs.minari.hdf5 import CheckedArrays
 from transfer.errors import TransferError
 
 Array = NDArray[Any]
@@ -27,62 +27,35 @@ _AT_BOUND = 1e-6  # of the bound, at least of 1
 
 @dataclass(frozen=True)
 class EpisodeLayout:
-    """The arrays that every episode must have.
+    """The arrays that every episode must have."""
 
-    Attributes:
-        slices: of the state vector, None if the observations are not supported.
-        shapes: shape of one entry of each required array, by its path in the episode ("observations/goal").
-        low: (A,) of the action space, empty if the actions are not supported.
-        high: (A,).
-    """
-
-    slices: Slices | None
-    shapes: Mapping[str, tuple[int, ...]]
-    low: Array
-    high: Array
+    slices: Slices | None  # of the state vector, None if the observations are not supported
+    shapes: Mapping[str, tuple[int, ...]]  # of one entry of each array, by path ("observations/goal")
+    low: Array  # (A,) of the action space, empty if the actions are not supported
+    high: Array  # (A,)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The measurements of one episode.
+    """The measurements of one episode."""
 
-    Attributes:
-        name: of its group in the file.
-        missing: paths of required arrays that it lacks.
-        lengths: entries of each array, by path.
-        shapes: of one entry of each array, by path.
-        rewards: (T,) float64.
-        opening: (n, S) states after the first actions, n = `OPENING` or fewer.
-        way: (T + 1, 4) position and goal in a maze, None elsewhere.
-        low: smallest value of each column of "states" (S,) and "actions" (A,); absent if they cannot be read.
-        high: the largest.
-        unreal: number of steps with a value that is not finite in float32, of each array with any.
-        ended: whether the last step is terminated or truncated.
-        early: number of flags before the last step.
-        digest: hash of states and actions, b"" if they cannot be read.
-        outside: number of action values outside the space.
-        excess: their largest distance to the space.
-        at_bound: number of action values at a bound, or outside.
-        success: of the infos, None if they have none.
-    """
-
-    name: str
-    missing: tuple[str, ...]
-    lengths: Mapping[str, int]
-    shapes: Mapping[str, tuple[int, ...]]
-    rewards: Array
-    opening: Array
-    way: Array | None
-    low: Mapping[str, Array]
-    high: Mapping[str, Array]
-    unreal: Mapping[str, int]
-    ended: bool
-    early: int
-    digest: bytes
-    outside: int
-    excess: float
-    at_bound: int
-    success: bool | None
+    name: str  # of its group in the file
+    missing: tuple[str, ...]  # paths of required arrays that it lacks
+    lengths: Mapping[str, int]  # entries of each array, by path
+    shapes: Mapping[str, tuple[int, ...]]  # of one entry of each array, by path
+    rewards: Array  # (T,) float64
+    opening: Array  # (n, S) states after the first actions, n = `OPENING` or fewer
+    way: Array | None  # (T + 1, 4) position and goal in a maze, None elsewhere
+    low: Mapping[str, Array]  # smallest value of each column of "states" (S,) and "actions" (A,), if they can be read
+    high: Mapping[str, Array]  # the largest
+    unreal: Mapping[str, int]  # number of steps with a value that is not finite in float32, of each array with any
+    ended: bool  # whether the last step is terminated or truncated
+    early: int  # number of flags before the last step
+    digest: bytes  # hash of states and actions, b"" if they cannot be read
+    outside: int  # number of action values outside the space
+    excess: float  # their largest distance to the space
+    at_bound: int  # number of action values at a bound, or outside
+    success: bool | None  # of the infos, None if they have none
 
     @property
     def steps(self) -> int:
@@ -95,17 +68,12 @@ def distances(way: Array) -> Array:
     return np.linalg.norm(way[:, :2] - way[:, 2:], axis=1)
 
 
-def measure_file(arrays: CheckedArrays, layout: EpisodeLayout) -> tuple[Measured, ...]:
-    """Measures each episode of an open HDF5 file (groups "episode_<i>").
+def measure(name: str, arrays: CheckedArrays, layout: EpisodeLayout) -> Measured:
+    """Measures one episode of an open HDF5 file.
 
     Raises:
         TransferError: an array is in another file, or declared larger than what the file stores.
     """
-    names, _ = episode_names(arrays.groups)
-    return tuple(_measure(name, arrays, layout) for name in names)
-
-
-def _measure(name: str, arrays: CheckedArrays, layout: EpisodeLayout) -> Measured:
     stored = _stored(name, arrays)
     sizes = {path: one.shape for path, one in stored.items()}
     values = {path: stored[path][()] for path in (*layout.shapes, *FLAGS) if path in stored}
@@ -138,17 +106,12 @@ def _stored(name: str, arrays: CheckedArrays) -> dict[str, Any]:
     """The numeric arrays of an episode by path, without infos, not read yet."""
     found: dict[str, Any] = {}
     for key in ("observations", "actions", "rewards", *FLAGS):
-        item = arrays.get(f"{name}/{key}")
+        item, kinds = arrays.get(f"{name}/{key}"), "fiub" if key in FLAGS else "fiu"
         parts = {f"{key}/{part}": arrays.get(f"{name}/{key}/{part}") for part in getattr(item, "keys", list)()}
-        held = {path: part for path, part in (parts or {key: item}).items() if part is not None and _is_array(part)}
-        found |= {
-            path: array for path, array in held.items() if array.dtype.kind in ("fiub" if key in FLAGS else "fiu")
-        }
+        for path, part in (parts or {key: item}).items():
+            if part is not None and getattr(part, "shape", None) and part.dtype.kind in kinds:
+                found[path] = part
     return found
-
-
-def _is_array(part: Any) -> bool:
-    return bool(getattr(part, "shape", None))
 
 
 def _states(values: Mapping[str, Array], slices: Slices | None) -> NDArray[np.float32] | None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from transfer.data.environment.building.make import Spaces, spaces_at_hand, spaces_of
-from transfer.data.environment.observations import ant_hint, slices_of_space, summary, vector_size
+from transfer.data.environment.observations import Slices, ant_hint, slices_of_space, summary, vector_size
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, spec_of_data
 from transfer.envs.catalog import KnownEnvironment, find
-from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure_file
+from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure
 from transfer.envs.dataset_ids import check_known, command_for, data_path, is_local, resolve
 from transfer.envs.minari.hdf5 import CheckedArrays, again, episode_names, opened
 from transfer.envs.minari.metadata import DatasetMetadata, read_metadata
@@ -28,35 +28,20 @@ D4RL_RADIUS = 0.5  # D4RL, locomotion/goal_reaching_env.py and maze_env.py
 
 @dataclass(frozen=True)
 class Data:
-    """The survey of a dataset.
-
-    Attributes:
-        dataset_id: a Minari id.
-        metadata: the JSON object of the dataset.
-        collected_in: Gymnasium spec (parsed JSON) of the environment that made the data, empty if there is none.
-        evaluated_in: Gymnasium spec of the environment to evaluate in; default: `collected_in`.
-        layout: the arrays that every episode must have.
-        unsupported: why observations or actions are not supported, a sentence each.
-        problem: why the environment cannot be built, "" if it can.
-        mismatch: how its spaces differ from the data's, "" if they do not.
-        spaces: sizes and bounds of the environment, None if not known.
-        spec: the library's spec of the environment, None if data or environment do not allow one.
-        episodes: in the order of the file.
-        odd: names in the file that only begin like an episode's.
-    """
+    """The survey of a dataset."""
 
     dataset_id: str
-    metadata: Mapping[str, Any]
-    collected_in: Mapping[str, Any]
-    evaluated_in: Mapping[str, Any]
-    layout: EpisodeLayout
-    unsupported: tuple[str, ...]
-    problem: str
-    mismatch: str
-    spaces: Spaces | None
-    spec: EnvironmentSpec | None
-    episodes: tuple[Measured, ...]
-    odd: tuple[str, ...]
+    metadata: Mapping[str, Any]  # the JSON object of the dataset
+    collected_in: Mapping[str, Any]  # Gymnasium spec (JSON) of the environment that made the data, empty if none
+    evaluated_in: Mapping[str, Any]  # Gymnasium spec of the environment to evaluate in; default: `collected_in`
+    layout: EpisodeLayout  # the arrays that every episode must have
+    unsupported: tuple[str, ...]  # why observations or actions are not supported, a sentence each
+    problem: str  # why the environment cannot be built, "" if it can
+    mismatch: str  # how its spaces differ from the data's, "" if they do not
+    spaces: Spaces | None  # sizes and bounds of the environment, None if not known
+    spec: EnvironmentSpec | None  # of the environment, None if data or environment do not allow one
+    episodes: tuple[Measured, ...]  # in the order of the file
+    odd: tuple[str, ...]  # names in the file that only begin like an episode's
 
     @property
     def gym_id(self) -> str:
@@ -125,14 +110,18 @@ def survey(source: str, env: Any = None, trust: bool = False) -> Data:
     spaces, problem, mismatch = _ask(played, trust)
     layout, unsupported = _layout(metadata, spaces)
     with opened(dataset_id, file) as groups:
-        episodes, odd = measure_file(CheckedArrays(groups, file), layout), episode_names(groups)[1]
-    usable = spaces is not None and not unsupported
+        arrays, (names, odd) = CheckedArrays(groups, file), episode_names(groups)
+        episodes = tuple(measure(name, arrays, layout) for name in names)
     data = Data(
         dataset_id, dict(metadata.content), json.loads(metadata.collected_in or "{}"), json.loads(played or "{}"),
-        layout, unsupported, problem, (mismatch or _mismatch(spaces, layout)) if usable or mismatch else "",
-        spaces, None, episodes, tuple(odd),
+        layout, unsupported, problem, mismatch, spaces, None, episodes, tuple(odd),
     )  # fmt: skip
-    return replace(data, spec=_spec(data, played)) if usable else data
+    if spaces is None or layout.slices is None or unsupported:
+        return data
+    finite = data.returns[np.isfinite(data.returns)]  # the scale is computed from these, everything else as in loading
+    finite = finite if len(finite) else np.array([0.0, 1.0])
+    spec = spec_of_data(played, spaces_at_hand(played, layout.slices, len(layout.low)), finite)
+    return replace(data, mismatch=_mismatch(spaces, layout.slices, len(layout.low)), spec=spec)
 
 
 def _locate(source: str) -> tuple[str, Path]:
@@ -163,49 +152,33 @@ def _ask(gym_spec: str, trust: bool) -> tuple[Spaces | None, str, str]:
 
 def _layout(metadata: DatasetMetadata, spaces: Spaces | None) -> tuple[EpisodeLayout, tuple[str, ...]]:
     """Returns the layout that the metadata declare, or that of the environment, and why it is not supported."""
-    if metadata.observation_space is not None and metadata.action_space is not None:
-        return layout_of(metadata.observation_space, metadata.action_space)
-    if spaces is None:
+    shown, taken = metadata.observation_space, metadata.action_space
+    slices, size, low, high, unsupported = None, None, np.zeros(0), np.zeros(0), []
+    if shown is not None and taken is not None:
+        try:
+            slices = slices_of_space(shown)
+        except TransferError as error:
+            unsupported.append(f"observations in {error}")
+        try:
+            size, low, high = vector_size(taken), taken.low, taken.high
+        except TransferError as error:
+            unsupported.append(f"actions in {error}")
+    elif spaces is not None:
+        slices, size, low, high = spaces.slices, len(spaces.low), np.array(spaces.low), np.array(spaces.high)
+    else:
         raise TransferError(
             f"dataset '{metadata.dataset_id}': {metadata.file} cannot be used: it declares no spaces, and there is no "
             f"environment to ask. {again(metadata.dataset_id)}"
         )
-    shapes: dict[str, tuple[int, ...]] = {"rewards": (), "actions": (len(spaces.low),)}
-    shapes |= {f"observations/{one.key}".rstrip("/"): (one.size,) for one in spaces.slices}
-    return EpisodeLayout(spaces.slices, shapes, np.array(spaces.low), np.array(spaces.high)), ()
-
-
-def layout_of(observation_space: Any, action_space: Any) -> tuple[EpisodeLayout, tuple[str, ...]]:
-    """Returns the layout of episodes of these spaces, and why the spaces are not supported, a sentence each."""
-    slices, low, high, unsupported = None, np.zeros(0), np.zeros(0), []
-    shapes: dict[str, tuple[int, ...]] = {"rewards": ()}
-    try:
-        slices = slices_of_space(observation_space)
-        shapes |= {f"observations/{one.key}".rstrip("/"): (one.size,) for one in slices}
-    except TransferError as error:
-        unsupported.append(f"observations in {error}")
-    try:
-        shapes["actions"] = (vector_size(action_space),)
-        low, high = action_space.low, action_space.high
-    except TransferError as error:
-        unsupported.append(f"actions in {error}")
+    shapes: dict[str, tuple[int, ...]] = {"rewards": ()} | ({} if size is None else {"actions": (size,)})
+    shapes |= {f"observations/{one.key}".rstrip("/"): (one.size,) for one in slices or ()}
     return EpisodeLayout(slices, shapes, low, high), tuple(unsupported)
 
 
-def _mismatch(spaces: Spaces | None, layout: EpisodeLayout) -> str:
+def _mismatch(spaces: Spaces, slices: Slices, action_size: int) -> str:
     """Says how the spaces of the environment differ from the data's, "" if they do not."""
-    if spaces is None or layout.slices is None:
-        return ""
-    if spaces.slices != layout.slices:
-        hint = ant_hint(spaces.slices, layout.slices)
-        return f"it shows {summary(spaces.slices)}, the data hold {summary(layout.slices)}.{hint}"
-    here, there = len(spaces.low), len(layout.low)
-    return f"it takes {here} action numbers, the data hold {there}" if here != there else ""
-
-
-def _spec(data: Data, gym_spec: str) -> EnvironmentSpec:
-    """Returns the spec as loading would. Returns that are not finite are left out of the scale."""
-    slices = data.layout.slices or ()
-    finite = data.returns[np.isfinite(data.returns)]
-    spaces = spaces_at_hand(gym_spec, slices, len(data.layout.low))
-    return spec_of_data(gym_spec, spaces, finite if len(finite) else np.array([0.0, 1.0]))
+    if spaces.slices != slices:
+        hint = ant_hint(spaces.slices, slices)
+        return f"it shows {summary(spaces.slices)}, the data hold {summary(slices)}.{hint}"
+    here = len(spaces.low)
+    return f"it takes {here} action numbers, the data hold {action_size}" if here != action_size else ""

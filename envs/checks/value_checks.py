@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transfer.envs.checks.findings import Finding, share
+from transfer.envs.checks.findings import Found, share
 from transfer.envs.checks.measured import Array
 from transfer.envs.checks.survey import Data
 
@@ -12,60 +12,51 @@ _OTHER_UNITS = 0.1  # a larger share of action values outside their space is ano
 _SATURATED = 0.1  # share of the action values
 
 
-def actions_out_of_range(data: Data) -> list[Finding]:
-    """A few such actions are harmless, because environments clip them. Many are in other units."""
+def actions_out_of_range(data: Data) -> Found:
+    """Actions lie outside the action space. A few are harmless, because environments clip them."""
     outside, total = sum(one.outside for one in data.episodes), _action_count(data)
-    if not outside:
-        return []
-    excess = max(one.excess for one in data.episodes)
-    message = f"{share(outside, total)} action numbers lie outside the action space, by up to {excess:.3g}"
-    if outside > _OTHER_UNITS * total:
-        advice = "Scale the actions to the space of the environment: so many outside are in other units."
-        return [Finding("actions-out-of-range", "error", message, advice)]
-    advice = "Clip them: the environment does so too when the policy plays them."
-    return [Finding("actions-out-of-range", "warning", message, advice)]
+    if outside:
+        excess = max(one.excess for one in data.episodes)
+        message = f"{share(outside, total)} action numbers lie outside the action space, by up to {excess:.3g}"
+        if outside > _OTHER_UNITS * total:
+            advice = "Scale the actions to the space of the environment: so many outside are in other units."
+            yield "error", message, advice
+        else:
+            yield "warning", message, "Clip them: the environment does so too when the policy plays them."
 
 
-def saturated_actions(data: Data) -> list[Finding]:
-    """Many equal values, on which plain quantile bins fail."""
+def saturated_actions(data: Data) -> Found:
+    """Many actions lie at a bound of the action space. Plain quantile bins fail on so many equal values."""
     count, total = sum(one.at_bound for one in data.episodes), _action_count(data)
-    if count <= _SATURATED * total:
-        return []
-    message = f"{share(count, total)} action numbers lie at a bound of the action space"
-    advice = "Read tokens with the tie-aware bins (atoms), not with plain quantiles."
-    return [Finding("saturated-actions", "note", message, advice)]
+    if count > _SATURATED * total:
+        message = f"{share(count, total)} action numbers lie at a bound of the action space"
+        yield "note", message, "Read tokens with the tie-aware bins (atoms), not with plain quantiles."
 
 
-def constant_actions(data: Data) -> list[Finding]:
-    """A joint that the behaviour policy never used cannot be learned."""
+def constant_actions(data: Data) -> Found:
+    """Action dimensions never change, so they cannot be learned."""
     columns = _constant(data, "actions")
-    if not len(columns):
-        return []
-    message = f"{share(len(columns), len(data.layout.low))} action numbers never change: {ranges(columns)}"
-    return [
-        Finding("constant-actions", "warning", message, "Check that nothing was lost; the policy will repeat them.")
-    ]
+    if len(columns):
+        message = f"{share(len(columns), len(data.layout.low))} action numbers never change: {ranges(columns)}"
+        yield "warning", message, "Check that nothing was lost; the policy will repeat them."
 
 
-def constant_states(data: Data) -> list[Finding]:
-    """State dimensions without information, such as contact forces that are all zero."""
+def constant_states(data: Data) -> Found:
+    """State dimensions never change, such as contact forces that are all zero."""
     columns = _constant(data, "states")
-    if not len(columns):
-        return []
-    size = sum(one.size for one in data.layout.slices or ())
-    message = f"{share(len(columns), size)} state numbers never change: {ranges(columns)}"
-    advice = "Harmless, unless they change in the evaluation; another dataset of this environment may use them."
-    return [Finding("constant-states", "note", message, advice)]
+    if len(columns):
+        size = sum(one.size for one in data.layout.slices or ())
+        message = f"{share(len(columns), size)} state numbers never change: {ranges(columns)}"
+        advice = "Harmless, unless they change in the evaluation; another dataset of this environment may use them."
+        yield "note", message, advice
 
 
-def constant_rewards(data: Data) -> list[Finding]:
-    """With constant rewards the return to go only counts steps."""
-    extremes = [(one.low["rewards"][0], one.high["rewards"][0]) for one in data.episodes if "rewards" in one.low]
-    values = {float(value) for pair in extremes for value in pair}
-    if len(values) != 1:
-        return []
-    advice = "Returns cannot tell good from bad episodes here: condition on nothing, or choose data with successes."
-    return [Finding("constant-rewards", "warning", f"every reward is {values.pop():g}", advice)]
+def constant_rewards(data: Data) -> Found:
+    """Every reward is the same, so the return to go only counts steps."""
+    values = {float(ends["rewards"][0]) for one in data.episodes for ends in (one.low, one.high) if "rewards" in ends}
+    if len(values) == 1:
+        advice = "Returns cannot tell good from bad episodes here: condition on nothing, or choose data with successes."
+        yield "warning", f"every reward is {values.pop():g}", advice
 
 
 def ranges(columns: Sequence[int] | Array) -> str:

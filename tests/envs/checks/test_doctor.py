@@ -268,11 +268,6 @@ def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def test_only_documented_codes_can_be_reported() -> None:
-    with pytest.raises(ValueError, match="no-such-code"):
-        Finding("no-such-code", "error", "", "")
-
-
 @pytest.mark.parametrize(("columns", "text"), [([4], "4"), ([0, 3, 4, 5], "0, 3-5"), ([1, 2, 9, 10], "1-2, 9-10")])
 def test_columns_are_named_in_ranges(columns: list[int], text: str) -> None:
     assert ranges(columns) == text
