@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.envs.writing.minari_format import WholeEpisode
 from transfer.errors import TransferError
 from transfer.runtime.logs import quiet
 
@@ -27,21 +28,13 @@ NOISE = {"hopper-medium": 1.0, "hopper-expert": 0.3, "walker2d-medium": 0.5, "wa
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A Gaussian policy squashed by tanh, with two hidden layers of ReLU.
+    """A Gaussian policy squashed by tanh, with two hidden layers of ReLU."""
 
-    Attributes:
-        name: such as "hopper-expert".
-        gym_id: the environment in which it was trained.
-        weights: "W0 b0 W1 b1 W2 b2 log_std_W log_std_b", W (in, out), float32.
-        noise: factor on the standard deviation.
-        description: how it was trained, as JSON.
-    """
-
-    name: str
-    gym_id: str
-    weights: dict[str, Array]
-    noise: float
-    description: str
+    name: str  # such as "hopper-expert"
+    gym_id: str  # the environment in which it was trained
+    weights: dict[str, Array]  # "W0 b0 W1 b1 W2 b2 log_std_W log_std_b", W (in, out), float32
+    noise: float  # factor on the standard deviation
+    description: str  # how it was trained, as JSON
 
     @functools.cached_property
     def blocks(self) -> Array:
@@ -72,17 +65,6 @@ class Behaviour:
         std = np.exp(np.clip(hidden @ w["log_std_W"] + w["log_std_b"], -20.0, 2.0))
         actions: Array = np.tanh(mean + np.float32(self.noise) * std * normal)
         return actions
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """One whole episode: observations (T + 1, S) float64, actions (T, A) float32, rewards (T,) float64."""
-
-    seed: int
-    observations: NDArray[np.float64]
-    actions: Array
-    rewards: NDArray[np.float64]
-    terminated: bool
 
 
 class _Slot:
@@ -119,14 +101,14 @@ class _Slot:
         self.observations[self.length] = state
         return self.terminated or self.length == self.limit
 
-    def trajectory(self) -> Trajectory:
+    def recorded(self) -> WholeEpisode:
         """Returns the episode so far, copied."""
-        end = self.length
-        observations, actions, rewards = self.observations[: end + 1], self.actions[:end], self.rewards[:end]
-        return Trajectory(self.seed, observations.copy(), actions.copy(), rewards.copy(), self.terminated)
+        observations, end = self.observations[: self.length + 1].copy(), self.length
+        actions, rewards = self.actions[:end].copy(), self.rewards[:end].copy()
+        return WholeEpisode(observations, actions, rewards, bool(self.terminated), self.seed)
 
 
-def generate(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int], None]) -> list[Trajectory]:
+def generate(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[int], None]) -> list[WholeEpisode]:
     """Generates whole episodes of a behaviour until they have `steps` steps.
 
     Episodes are kept in the order in which they began. The order in which they ended would fill the dataset with short
@@ -140,7 +122,7 @@ def generate(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[in
     """
     entropy = (seed, zlib.crc32(behaviour.name.encode()))
     slots = [_Slot(behaviour.gym_id) for _ in range(NUM_ENVS)]
-    done: dict[int, Trajectory] = {}
+    done: dict[int, WholeEpisode] = {}
     most = 0
     try:
         for taken in _run(behaviour, slots, entropy, done, steps):
@@ -153,7 +135,7 @@ def generate(behaviour: Behaviour, steps: int, seed: int, on_steps: Callable[[in
 
 
 def _run(
-    behaviour: Behaviour, slots: list[_Slot], entropy: tuple[int, int], done: dict[int, Trajectory], steps: int
+    behaviour: Behaviour, slots: list[_Slot], entropy: tuple[int, int], done: dict[int, WholeEpisode], steps: int
 ) -> Iterator[int]:
     """Fills `done` with at least the needed episodes. Yields the number of steps taken at intervals."""
     for episode, slot in enumerate(slots):
@@ -170,23 +152,19 @@ def _run(
         actions = behaviour.act(states, normal)
         ended = [slot for row, slot in running.items() if slot.step(actions[row])]
         for slot in ended:
-            done[slot.episode] = slot.trajectory()
+            done[slot.episode] = slot.recorded()
             if _needed(done, running, steps) > begun:
                 slot.start(entropy, begun)
                 begun += 1
         if ended or tick % 50 == 0:
             needed = _needed(done, running, steps)
             running = {row: slot for row, slot in running.items() if slot.episode < needed and slot.episode not in done}
-            yield sum(len(t.rewards) for t in done.values()) + sum(slot.length for slot in running.values())
+            yield sum(len(one.rewards) for one in done.values()) + sum(slot.length for slot in running.values())
 
 
-def _needed(done: dict[int, Trajectory], running: dict[int, _Slot], steps: int) -> int:
+def _needed(done: dict[int, WholeEpisode], running: dict[int, _Slot], steps: int) -> int:
     """Number of first episodes that hold `steps` steps; one more than have begun if all together do not."""
     lengths = {slot.episode: slot.length for slot in running.values()}
-    lengths |= {index: len(trajectory.rewards) for index, trajectory in done.items()}
-    total = 0
-    for index in range(len(lengths)):
-        total += lengths[index]
-        if total >= steps:
-            return index + 1
-    return len(lengths) + 1
+    lengths |= {index: len(episode.rewards) for index, episode in done.items()}
+    totals = itertools.accumulate(lengths[index] for index in range(len(lengths)))
+    return next((index + 1 for index, total in enumerate(totals) if total >= steps), len(lengths) + 1)

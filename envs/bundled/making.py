@@ -3,17 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transfer.envs.dataset_ids import BUNDLED, data_path, is_local
-from transfer.envs.writing.minari_format import episode_buffer, publish, staging, write_dataset
+from transfer.envs.writing.minari_format import publish, staging, write_dataset
 from transfer.errors import TransferError, unknown
 from transfer.numbers import MOST_SEED, MOST_STEPS, whole
 from transfer.storage.files import read_json
-
-if TYPE_CHECKING:
-    from transfer.envs.bundled.generate import Behaviour, Trajectory
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +63,8 @@ def make_dataset(
 
 
 def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int, int], None]) -> None:
+    import gymnasium
+
     from transfer.envs.bundled.generate import Behaviour, generate
 
     total = steps * len(ids)
@@ -79,27 +77,17 @@ def _make(ids: Sequence[str], steps: int, seed: int, on_progress: Callable[[int,
                 on_progress(before + done, total)
 
             episodes = generate(behaviour, steps, seed, on_steps)
-            _write(folder / str(index), dataset_id, behaviour, episodes, {"steps": steps, "seed": seed})
+            noise = behaviour.noise
+            metadata: dict[str, Any] = {
+                "algorithm_name": "SAC (sbx)",
+                "description": f"Rollouts of a bundled behaviour policy, noise {noise}: {behaviour.description}",
+                "bundled": {"behaviour": behaviour.name, "noise": noise, "steps": steps, "seed": seed},
+                "requirements": [f"{package}=={version(package)}" for package in ("mujoco", "gymnasium")],
+            }
+            write_dataset(folder / str(index), dataset_id, gymnasium.spec(behaviour.gym_id), episodes, metadata)
         for index, dataset_id in enumerate(ids):
             publish(folder / str(index), dataset_id)
     on_progress(total, total)
-
-
-def _write(
-    folder: Path, dataset_id: str, behaviour: "Behaviour", episodes: list["Trajectory"], made_with: dict[str, int]
-) -> None:
-    import gymnasium
-
-    metadata: dict[str, Any] = {
-        "algorithm_name": "SAC (sbx)",
-        "description": f"Rollouts of a bundled behaviour policy, noise {behaviour.noise}: {behaviour.description}",
-        "bundled": {"behaviour": behaviour.name, "noise": behaviour.noise, **made_with},
-        "requirements": [f"{package}=={version(package)}" for package in ("mujoco", "gymnasium")],
-    }
-    buffers = (
-        episode_buffer(one.observations, one.actions, one.rewards, bool(one.terminated), one.seed) for one in episodes
-    )
-    write_dataset(folder, dataset_id, gymnasium.spec(behaviour.gym_id), buffers, metadata)
 
 
 def _warn_if_different(dataset_id: str, steps: int, seed: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.envs.minari.hdf5 import CheckedArrays, cause
+from transfer.envs.minari.hdf5 import CheckedArrays, read_errors
 from transfer.errors import TransferError
 
 GOAL = "infos/goal"
@@ -49,7 +49,7 @@ class D4RLArrays:
 
     def rows(self, key: str, rows: slice) -> NDArray[Any]:
         """Reads some steps of an array. Raises TransferError if a value is not finite or cannot be read."""
-        with _reading(self.file):
+        with read_errors(self.file):
             values: NDArray[Any] = self.of[key][rows]
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
@@ -73,7 +73,7 @@ def opened(file: Path, goals: bool) -> Iterator[D4RLArrays]:
         raise TransferError(f"there is no file {file}. D4RL's have names such as hopper_medium-v2.hdf5.")
     needed = ["observations", "actions", "rewards", "terminals", *([GOAL] if goals else [])]
     with contextlib.ExitStack() as stack:
-        with _reading(file):
+        with read_errors(file):
             source = stack.enter_context(h5py.File(file, "r", rdcc_nbytes=_CACHE))
             held = CheckedArrays(source, file)
             named = {key: held.get(key) for key in (*needed, "timeouts", "next_observations")}
@@ -86,17 +86,6 @@ def opened(file: Path, goals: bool) -> Iterator[D4RLArrays]:
         arrays = D4RLArrays(file, found)
         arrays.check()
         yield arrays
-
-
-@contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Turns h5py's errors about an unreadable file into TransferError."""
-    try:
-        yield
-    except TransferError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise TransferError(cause(file, error, "Download it again.")) from error
 
 
 def observations(arrays: D4RLArrays, rows: slice) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transfer.envs.catalog import ENVIRONMENTS, KnownEnvironment, known_environment
 from transfer.envs.d4rl.d4rl_file import D4RLArrays, observations, opened
 from transfer.envs.minari.entries import sha256_of
-from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
+from transfer.envs.writing.minari_format import WholeEpisode, check_new_id, publish, staging, write_dataset
 from transfer.errors import TransferError
 from transfer.storage.files import as_path
 
@@ -31,16 +31,11 @@ _MAZES = {
 
 @dataclass(frozen=True)
 class _Family:
-    """One kind of files.
+    """One kind of files."""
 
-    Attributes:
-        version: the first version without known errors.
-        errors: of the versions before.
-        physics: how the recording environment differed, as the end of a sentence.
-    """
-
-    version: int
-    errors: str
+    version: int  # the first one without known errors
+    errors: str  # of the versions before
+    # How the recording environment differed, as the end of a sentence.
     physics: str = "was recorded in mujoco_py's physics, where the same actions move the body a little differently"
 
 
@@ -173,12 +168,12 @@ def _fitting_spec(known: KnownEnvironment, arrays: D4RLArrays) -> Any:
 
 def _episodes(
     arrays: D4RLArrays, ends: NDArray[np.int64], terminals: NDArray[np.bool_], on_progress: Callable[[int, int], None]
-) -> Iterator[Any]:
-    """Yields one `EpisodeBuffer` at a time, reading its steps only then."""
+) -> Iterator[WholeEpisode]:
+    """Yields one episode at a time, reading its steps only then."""
     for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
         rows = slice(start, end)
         actions, rewards = arrays.rows("actions", rows), arrays.rows("rewards", rows).reshape(-1)
-        yield episode_buffer(observations(arrays, rows), actions, rewards, bool(terminals[end - 1]))
+        yield WholeEpisode(observations(arrays, rows), actions, rewards, bool(terminals[end - 1]))
         on_progress(end, len(terminals))
 
 

@@ -25,6 +25,9 @@ _PACKED_MUCH = 100
 _HARMLESS = 1 << 26  # bytes of one array that are accepted at any compression ratio
 _UNPACKED = 1 << 30  # bytes of one chunk, or of one array with a compression ratio above `_PACKED_MUCH`
 _WRITING = ("unable to lock file", "already open for write", "h5clear", "already open for")
+_FILTER_ADVICE = (
+    "Its compression comes from a plug-in: pip install hdf5plugin, and import it first (--import hdf5plugin)."
+)
 _FILTER = ("required filter", "plugin", "filter returned failure")
 
 
@@ -33,16 +36,24 @@ def opened(dataset_id: str, file: Path) -> Iterator[Any]:
     """Opens a dataset's HDF5 file. Errors of h5py while it is open become a TransferError with the cause."""
     import h5py
 
+    with read_errors(file, dataset_id), h5py.File(file, "r") as groups:
+        yield groups
+
+
+@contextlib.contextmanager
+def read_errors(file: Path, dataset_id: str = "") -> Iterator[None]:
+    """Turns errors of h5py into a TransferError with the cause, for a local dataset or for a file of D4RL."""
     try:
-        with h5py.File(file, "r") as groups:
-            yield groups
+        yield
     except TransferError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError, MemoryError) as error:
-        raise TransferError(f"dataset '{dataset_id}': {cause(file, error, again(dataset_id))}") from error
+        owner = f"dataset '{dataset_id}': " if dataset_id else ""
+        advice = again(dataset_id) if dataset_id else "Download it again."
+        raise TransferError(f"{owner}{_cause(file, error, advice)}") from error
 
 
-def cause(file: Path, error: Exception, advice: str) -> str:
+def _cause(file: Path, error: Exception, advice: str) -> str:
     """Says why a file cannot be read, and what to do. `advice` is for a damaged file."""
     text = " ".join(str(error).split())
     number = getattr(error, "errno", None)
@@ -54,14 +65,10 @@ def cause(file: Path, error: Exception, advice: str) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return f"{file} may not be read by this user: {text}. Change its permissions."
     if any(sign in text for sign in _FILTER):
-        return f"{file} cannot be unpacked here: {text}. {_filter_advice()}"
+        return f"{file} cannot be unpacked here: {text}. {_FILTER_ADVICE}"
     if isinstance(error, MemoryError):
         return f"{file} holds an array that does not fit into memory"
     return f"{file} is damaged, cut short or no HDF5 file: {text}. {advice}"
-
-
-def _filter_advice() -> str:
-    return "Its compression comes from a plug-in: pip install hdf5plugin, and import it first (--import hdf5plugin)."
 
 
 def again(dataset_id: str) -> str:
@@ -167,7 +174,7 @@ class CheckedArrays:
             number, _, _, name = plan.get_filter(index)
             if not h5py.h5z.filter_avail(number):
                 label = name.decode(errors="replace") or f"number {number}"
-                raise self._refused(path, f"is packed with the filter '{label}', which is not here", _filter_advice())
+                raise self._refused(path, f"is packed with the filter '{label}', which is not here", _FILTER_ADVICE)
         wanted = math.prod(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
         if array.id.get_num_chunks() < wanted:
             raise self._refused(path, f"declares {declared:,} bytes, of which a part was never written")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from transfer.data.environment.building.make import build
 from transfer.envs.dataset_ids import MAKING, data_path, datasets_root, is_id, is_local
 from transfer.envs.minari.remote import REMOTE
 from transfer.envs.writing.guarded_file import GuardedFile
@@ -14,6 +18,18 @@ from transfer.envs.writing.staging import recover, set_aside, staged
 from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.storage.files import write_json
+
+
+@dataclass(frozen=True)
+class WholeEpisode:
+    """An episode to write: terminated at its last step, or truncated there."""
+
+    observations: Any  # (T + 1, S), or a mapping of such
+    actions: Any  # (T, A)
+    rewards: Any  # (T,)
+    terminated: bool
+    seed: int | None = None  # of the reset
+    infos: Mapping[str, Any] = field(default_factory=dict)  # arrays (T + 1, ...) by name
 
 
 @contextlib.contextmanager
@@ -73,7 +89,7 @@ def write_dataset(
     folder: Path,
     dataset_id: str,
     spec: Any,
-    episodes: Iterable[Any],
+    episodes: Iterable[WholeEpisode],
     metadata: dict[str, Any],
     spaces: tuple[Any, Any] | None = None,
 ) -> None:
@@ -85,7 +101,7 @@ def write_dataset(
         folder: a path in the staging folder that does not exist yet.
         dataset_id: the id under which it will be published.
         spec: Gymnasium `EnvSpec` of the environment that made it and evaluates it, or that spec as JSON.
-        episodes: results of `episode_buffer`, consumed one at a time.
+        episodes: consumed one at a time.
         metadata: further entries of metadata.json.
         spaces: of observations and actions; default: those of an environment built from the spec.
 
@@ -96,7 +112,7 @@ def write_dataset(
     from minari.serialization import serialize_space
 
     text = spec if isinstance(spec, str) else spec.to_json()
-    observation_space, action_space = spaces or _spaces(text)
+    observation_space, action_space = spaces or spaces_in(text)
     data = folder / "data"
     with _write_errors():
         data.mkdir(parents=True)
@@ -117,28 +133,30 @@ def write_dataset(
         write_json(data / "metadata.json", {**ours, **counts, **metadata})
 
 
-def _spaces(gym_spec: str) -> tuple[Any, Any]:
-    from transfer.data.environment.building.make import build
-
+def spaces_in(gym_spec: str) -> tuple[Any, Any]:
+    """Returns the Gymnasium spaces of observations and actions of an environment, which is built for them."""
     with contextlib.closing(build(gym_spec)) as env:
         return env.observation_space, env.action_space
 
 
-def _write_episodes(path: Path, episodes: Iterable[Any]) -> dict[str, int]:
+def _write_episodes(path: Path, episodes: Iterable[WholeEpisode]) -> dict[str, int]:
     """Writes the data file in Minari's layout and counts its episodes and steps."""
     import h5py
 
     counts = {"total_episodes": 0, "total_steps": 0}
     with contextlib.closing(GuardedFile(path)) as raw:
         with h5py.File(raw, "w", track_order=True) as file:
-            for index, episode in enumerate(episodes):
+            for index, one in enumerate(episodes):
                 group = file.create_group(f"episode_{index}")
-                steps = len(episode.rewards)
-                told = {"id": index, "total_steps": steps, "seed": episode.seed}
+                steps = len(one.rewards)
+                told = {"id": index, "total_steps": steps, "seed": one.seed}
                 group.attrs.update({key: value for key, value in told.items() if value is not None})
-                for key in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
-                    _write_arrays(group, key, getattr(episode, key))
-                counts["total_episodes"], counts["total_steps"] = index + 1, counts["total_steps"] + steps
+                last = np.arange(steps) == steps - 1
+                arrays = {"observations": one.observations, "actions": one.actions, "rewards": one.rewards}
+                arrays |= {"terminations": last & bool(one.terminated), "truncations": last & (not one.terminated)}
+                for key, values in {**arrays, "infos": one.infos}.items():
+                    _write_arrays(group, key, values)
+                counts = {"total_episodes": index + 1, "total_steps": counts["total_steps"] + steps}
                 if raw.error is not None:
                     break
         raw.check()
@@ -152,41 +170,8 @@ def _write_arrays(group: Any, key: str, values: Any) -> None:
         inner = group.create_group(key)
         for name, value in values.items():
             _write_arrays(inner, name, value)
-    elif values is not None:
+    else:
         group.create_dataset(key, data=values, chunks=True, maxshape=(None, *values.shape[1:]))
-
-
-def episode_buffer(
-    observations: Any,
-    actions: Any,
-    rewards: Any,
-    terminated: bool,
-    seed: int | None = None,
-    infos: Mapping[str, Any] | None = None,
-) -> Any:
-    """Returns Minari's `EpisodeBuffer` of an episode that is terminated or truncated at its last step.
-
-    Args:
-        observations: (T + 1, S), or a mapping of such.
-        actions: (T, A).
-        rewards: (T,).
-        terminated: whether it was terminated; otherwise it was truncated.
-        seed: of the reset.
-        infos: arrays (T + 1, ...) by name.
-    """
-    import numpy as np
-    from minari.data_collector import EpisodeBuffer
-
-    last = np.arange(len(rewards)) == len(rewards) - 1
-    return EpisodeBuffer(
-        seed=seed,
-        observations=observations,
-        actions=actions,
-        rewards=rewards,
-        terminations=last & bool(terminated),
-        truncations=last & (not terminated),
-        infos=dict(infos or {}),
-    )
 
 
 def publish(staged_folder: Path, dataset_id: str) -> None:

@@ -5,7 +5,7 @@ Letters: T steps of an episode, S observation size, A action size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,21 +31,14 @@ Observation = Array | dict[str, Array]
 class RecordedEpisode:
     """One recorded episode. All arrays are copies.
 
-    Attributes:
-        observations: T + 1 of them, each (S,) or a mapping of such, in the dtypes of the environment's space.
-        actions: T of them, (A,) each, as passed to `step`.
-        rewards: T of them.
-        successes: T of them: 1 success, 0 none, -1 not reported.
-        seed: of the reset, None if it had none.
-        terminated: whether it was terminated. Otherwise it counts as truncated: by a limit, by a reset, or because it
-            is still running.
+    An episode that is not terminated counts as truncated: by a limit, by a reset, or because it is still running.
     """
 
-    observations: list[Observation]
-    actions: list[Array] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    successes: list[int] = field(default_factory=list)
-    seed: int | None = None
+    observations: list[Observation]  # T + 1 of them, (S,) or a mapping of such, in the dtypes of the space
+    actions: list[Array] = field(default_factory=list)  # T of them, (A,), as passed to `step`
+    rewards: list[float] = field(default_factory=list)  # T of them
+    successes: list[int] = field(default_factory=list)  # T of them: 1 success, 0 none, -1 not reported
+    seed: int | None = None  # of the reset
     terminated: bool = False
 
     def __len__(self) -> int:
@@ -54,10 +47,7 @@ class RecordedEpisode:
 
     def stacked(self) -> Observation:
         """Returns the observations (T + 1, S), or a mapping of such."""
-        first = self.observations[0]
-        if isinstance(first, dict):
-            return {key: np.stack([one[key] for one in self.observations]) for key in first}
-        return np.stack(self.observations)  # type: ignore[arg-type]
+        return _each(np.stack, self.observations)
 
     def infos(self) -> dict[str, Array]:
         """Returns infos (T + 1, ...) as Minari stores them: success, if the environment reported it."""
@@ -151,9 +141,10 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         parts = list(self.recordings())
         if not parts:
             raise TransferError("nothing was recorded yet: reset and step the recorder first")
-        shown = [one.stacked() for one in parts]
+        # the observations before each action, of all episodes in order
+        shown = _each(lambda each: np.concatenate([one[:-1] for one in each]), [one.stacked() for one in parts])
         return Episodes.from_arrays(
-            _joined(shown),
+            shown,
             np.concatenate([one.actions for one in parts]),
             [reward for one in parts for reward in one.rewards],
             [len(one) for one in parts],
@@ -199,9 +190,9 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return copy
 
 
-def _joined(shown: list[Observation]) -> Observation:
-    """The observations before each action, of all episodes in order."""
+def _each(join: Callable[[list[Array]], Array], shown: list[Observation]) -> Observation:
+    """Joins arrays, or mappings of arrays key by key."""
     first = shown[0]
     if isinstance(first, dict):
-        return {key: np.concatenate([one[key][:-1] for one in shown]) for key in first}
-    return np.concatenate([one[:-1] for one in shown])  # type: ignore[index]
+        return {key: join([one[key] for one in shown]) for key in first}
+    return join(shown)  # type: ignore[arg-type]

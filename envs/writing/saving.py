@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space
 
-from transfer.data.environment.building.make import build
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.data.episode import Episode
 from transfer.data.episodes import Episodes
-from transfer.envs.writing.minari_format import check_new_id, episode_buffer, publish, staging, write_dataset
+from transfer.envs.writing.minari_format import WholeEpisode, check_new_id, publish, spaces_in, staging, write_dataset
 from transfer.envs.writing.recorder import Recorder
 from transfer.errors import NotAtHand, TransferError
 from transfer.numbers import flag, seen
@@ -51,11 +49,11 @@ def save_dataset(
     if not isinstance(description, str):
         raise TransferError(f"the description must be text, got {seen(description)}")
     check_new_id(dataset_id, flag(overwrite, "overwrite"), "Replace it with overwrite=True")
-    spec, buffers = _of_recorder(episodes, env) if isinstance(episodes, Recorder) else _of_episodes(episodes, env)
+    spec = _spec(episodes, env)
     about = {"description": description} if description else {}
     spaces = _spaces(spec, episodes)
     with staging() as folder:
-        write_dataset(folder / "0", dataset_id, spec.gym_spec, buffers, about, spaces)
+        write_dataset(folder / "0", dataset_id, spec.gym_spec, _parts(episodes, spec), about, spaces)
         publish(folder / "0", dataset_id)
     return dataset_id
 
@@ -65,8 +63,7 @@ def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, 
     if isinstance(episodes, Recorder):
         return episodes.env.observation_space, episodes.env.action_space
     try:
-        with contextlib.closing(build(spec.gym_spec)) as env:
-            return env.observation_space, env.action_space
+        return spaces_in(spec.gym_spec)
     except NotAtHand:
         boxes: dict[str, Space[Any]] = {one.key: Box(-np.inf, np.inf, (one.size,), np.float64) for one in spec.slices}
         boxes |= {one.minus: boxes[one.key] for one in spec.slices if one.minus}
@@ -74,23 +71,21 @@ def _spaces(spec: EnvironmentSpec, episodes: Episodes | Recorder) -> tuple[Any, 
         return shown, Box(np.array(spec.action_low, np.float32), np.array(spec.action_high, np.float32))
 
 
-def _of_recorder(recorder: Recorder, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
-    """The spec of a recorder's environment, and Minari's buffers of its episodes."""
-    recorded = recorder.episodes()  # checks the episodes before anything is written
-    spec = as_spec(recorder.env if env is None else env, data=recorded.env_spec.spaces)
-    return spec, (
-        episode_buffer(
-            one.stacked(), np.stack(one.actions), np.array(one.rewards), one.terminated, one.seed, one.infos()
-        )
-        for one in recorder.recordings()
-    )
+def _spec(episodes: Episodes | Recorder, env: Any) -> EnvironmentSpec:
+    """The spec of the environment that made the episodes. Those of a recorder are checked on the way."""
+    own: Any = episodes.env if isinstance(episodes, Recorder) else episodes.env_spec
+    checked = episodes.episodes() if isinstance(episodes, Recorder) else episodes
+    return as_spec(own if env is None else env, data=checked.env_spec.spaces)
 
 
-def _of_episodes(episodes: Episodes, env: Any) -> tuple[EnvironmentSpec, Iterator[Any]]:
-    spec = as_spec(episodes.env_spec if env is None else env, data=episodes.env_spec.spaces)
-    return spec, (
-        episode_buffer(_observations(one, spec), one.actions, one.rewards, terminated=False) for one in episodes
-    )
+def _parts(episodes: Episodes | Recorder, spec: EnvironmentSpec) -> Iterator[WholeEpisode]:
+    if isinstance(episodes, Recorder):
+        for one in episodes.recordings():
+            actions, rewards = np.stack(one.actions), np.array(one.rewards)
+            yield WholeEpisode(one.stacked(), actions, rewards, one.terminated, one.seed, one.infos())
+    else:
+        for episode in episodes:
+            yield WholeEpisode(_observations(episode, spec), episode.actions, episode.rewards, terminated=False)
 
 
 def _observations(episode: Episode, spec: EnvironmentSpec) -> Any:

@@ -47,25 +47,6 @@ def staged(root: Path, prefix: str, mode: int = 0o777) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def left_over(root: Path, prefix: str) -> Iterator[Path]:
-    """Yields each left-over staging folder in `root`, locked meanwhile. The caller removes it."""
-    for folder in sorted(root.glob(f"{prefix}*")):
-        with contextlib.suppress(OSError):
-            handle = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0))
-            try:
-                free = lock(handle)
-                if free or (free is None and time.time() - folder.stat().st_mtime > _DAY):
-                    yield folder
-            finally:
-                os.close(handle)
-
-
-def sweep(root: Path, prefix: str) -> None:
-    """Removes the staging folders that killed processes left in `root`."""
-    for folder in left_over(root, prefix):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _locked_folder(root: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
@@ -79,8 +60,7 @@ def _locked_folder(root: Path, prefix: str) -> tuple[Path, int]:
 def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
     """Moves what is at a place below `root` into a staging folder, from which `recover` can restore it.
 
-    Returns:
-        Its new path, None if there was nothing.
+    Returns its new path, None if there was nothing.
     """
     if not place.exists():
         return None
@@ -91,13 +71,25 @@ def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
 
 
 def recover(root: Path, prefix: str) -> None:
-    """Restores what killed processes had set aside and not replaced, and removes the rest of their folders."""
-    for folder in left_over(root, prefix):
-        aside = folder / _ASIDE
-        for data in sorted(aside.glob("**/data")):
-            old = data.parent
-            place = root / old.relative_to(aside)
-            if not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                old.rename(place)
-        shutil.rmtree(folder, ignore_errors=True)
+    """Removes the folders that killed processes left in `root`. What they set aside and did not replace is restored."""
+    for folder in sorted(root.glob(f"{prefix}*")):
+        try:
+            handle = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0))
+        except OSError:  # no folder, or removed by another process
+            continue
+        try:
+            free = lock(handle)
+            if free or (free is None and time.time() - os.fstat(handle).st_mtime > _DAY):
+                _restore(root, folder / _ASIDE)
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+
+def _restore(root: Path, aside: Path) -> None:
+    """Moves datasets that were set aside back to their places, where nothing else has taken them."""
+    for data in sorted(aside.glob("**/data")):
+        place = root / data.parent.relative_to(aside)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            data.parent.rename(place)

@@ -70,14 +70,19 @@ def make_own_data(place: Place) -> None:
     import gymnasium
     import minari
     import numpy as np
-
-    from transfer.envs.writing.minari_format import episode_buffer
+    from minari.data_collector import EpisodeBuffer
 
     place.enter()
     rng, buffers = np.random.default_rng(0), []
     for steps in (12, 12, 9, 12, 12):
         seen, done = rng.standard_normal((steps + 1, 11)), rng.uniform(-1, 1, (steps, 3)).astype(np.float32)
-        buffers.append(episode_buffer(seen, done, rng.uniform(0, 3, steps), terminated=steps == 9))
+        last = np.arange(steps) == steps - 1
+        buffers.append(
+            EpisodeBuffer(
+                observations=seen, actions=done, rewards=rng.uniform(0, 3, steps), terminations=last & (steps == 9),
+                truncations=last & (steps != 9), infos={},
+            )
+        )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         minari.create_dataset_from_buffers(OWN, buffers, env=gymnasium.spec("Hopper-v5"))

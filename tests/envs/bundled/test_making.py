@@ -14,21 +14,22 @@ import numpy as np
 import pytest
 
 from tests.envs.conftest import forked
-from transfer.envs.bundled.generate import NOISE, Behaviour, Trajectory, generate
+from transfer.envs.bundled.generate import NOISE, Behaviour, generate
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.dataset_ids import is_local, local_ids
 from transfer.envs.loading import load_episodes
 from transfer.envs.writing import staging
+from transfer.envs.writing.minari_format import WholeEpisode
 from transfer.errors import TransferError
 
 NAMES = sorted(NOISE)
 
 
-def roll(name: str, steps: int, seed: int = 0) -> list[Trajectory]:
+def roll(name: str, steps: int, seed: int = 0) -> list[WholeEpisode]:
     return generate(Behaviour.load(name), steps, seed, lambda done: None)
 
 
-def equal(one: Trajectory, two: Trajectory) -> bool:
+def equal(one: WholeEpisode, two: WholeEpisode) -> bool:
     return one.seed == two.seed and np.array_equal(one.observations, two.observations)
 
 
