@@ -13,28 +13,17 @@ from transfer.errors import unknown
 
 @dataclass(frozen=True)
 class KnownEnvironment:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        name: the short name.
-        gym_id: the version that the datasets are evaluated in.
-        state_size: S there, with goal and position.
-        action_size: A.
-        max_episode_steps: steps after which an evaluation truncates an episode.
-        references: reference scores, the default first; empty where only the dataset has any.
-        success: what makes an episode a success, "" where the environment has no such thing.
-        gym_names: Gymnasium names, without version, of the environments that share this row.
-        least: return of a policy that does nothing: the lower end of the scale where only a dataset gives the upper.
-    """
-
-    name: str
-    gym_id: str
-    state_size: int
+    name: str  # the short name
+    gym_id: str  # the version that the datasets are evaluated in
+    state_size: int  # S there, with goal and position
     action_size: int
-    max_episode_steps: int
-    references: tuple[ReferenceScores, ...]
-    success: str = ""
-    gym_names: tuple[str, ...] = ()
+    max_episode_steps: int  # after which an evaluation truncates an episode
+    references: tuple[ReferenceScores, ...]  # the default first; empty where only the dataset has any
+    success: str = ""  # what makes an episode a success, "" where the environment has no such thing
+    gym_names: tuple[str, ...] = ()  # Gymnasium names, without version, of the environments that share this row
+    # Return of a policy that does nothing: the lower end of the scale where only a dataset gives the upper.
     least: float | None = None
 
     @property

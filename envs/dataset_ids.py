@@ -44,15 +44,10 @@ def resolve(source: str | Sequence[str]) -> tuple[str, ...]:
     ids = tuple(one for name in names if name for one in _ids_of(name))
     if not ids:
         raise TransferError(f"no dataset named in {source!r}. Bundled ones: {', '.join(BUNDLED)}.")
-    check_once(ids)
-    return ids
-
-
-def check_once(ids: Sequence[str]) -> None:
-    """Raises TransferError if a dataset is named twice."""
     for one in ids:
         if ids.count(one) > 1:
             raise TransferError(f"dataset '{one}' is named twice; its steps would count twice")
+    return ids
 
 
 def _ids_of(item: str) -> tuple[str, ...]:
@@ -149,11 +144,7 @@ def _recover() -> None:
 
 
 def at_hand(source: str | Sequence[str]) -> bool:
-    """Whether every dataset of a source is on this machine. Uses no network.
-
-    Raises:
-        TransferError: see `resolve`.
-    """
+    """Whether every dataset that a source names (see `resolve`) is on this machine. Uses no network."""
     return all(is_local(one) for one in resolve(source))
 
 

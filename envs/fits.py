@@ -89,8 +89,9 @@ def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size:
     odd = next((key for key, value in spec.kwargs.items() if key not in free and not _is_usual(spec, key, value)), "")
     if odd:
         return f"its argument {seen(odd)} may change rewards or the task"
-    registered, limit = _limit_of(spec.id) or known.max_episode_steps, own_limit(spec)
-    if limit is not None and limit > max(registered, known.max_episode_steps):
+    registered, limit = find_registered(spec.id), own_limit(spec)
+    most = max(known.max_episode_steps, (registered and registered.max_episode_steps) or 0)
+    if limit is not None and limit > most:
         return f"its episodes last up to {limit} steps, the table's {known.max_episode_steps}"
     if action_size != known.action_size:
         return f"it takes {action_size} action numbers, the table's {known.action_size}"
@@ -103,11 +104,6 @@ def misfit(known: KnownEnvironment, spec: EnvSpec, state_size: int, action_size:
 
 def _is_harmless(wrapper: Any) -> bool:
     return is_left_out(wrapper) or (wrapper.name in _HARMLESS and wrapper.entry_point.startswith("gymnasium.wrappers"))
-
-
-def _limit_of(gym_id: str) -> int | None:
-    known = find_registered(gym_id)
-    return known.max_episode_steps if known is not None else None
 
 
 def _is_usual(spec: EnvSpec, key: str, value: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from transfer.data.episodes import Episodes
 from transfer.envs.minari.located import locate
-from transfer.envs.minari.metadata import DatasetMetadata, evaluation_spec, read_metadata, unmet_requirements
+from transfer.envs.minari.metadata import evaluation_spec, read_metadata, unmet_requirements
 from transfer.envs.minari.packing import packed
 from transfer.envs.minari.reading import check_file
 from transfer.numbers import seen
@@ -42,15 +42,10 @@ def load_episodes(source: Any, env: Any = None, trust: bool = False) -> Episodes
         check_file(one.file, one.dataset_id)
     metadata = [read_metadata(one.dataset_id, one.file.parent, env is not None) for one in located]
     for each in metadata:
-        _warn_of_other_versions(each)
+        for wanted, here in unmet_requirements(each.content):
+            if here is not None:
+                logger.warning(
+                    "%s was recorded with %s, here is %s %s: the same actions may move the body a little differently",
+                    *(each.dataset_id, seen(str(wanted)).strip("'"), wanted.name, here),
+                )
     return packed(located, [evaluation_spec(each, env, trust) for each in metadata])
-
-
-def _warn_of_other_versions(metadata: DatasetMetadata) -> None:
-    """Warns of each package whose version differs from the recording: the physics may differ a little."""
-    for wanted, here in unmet_requirements(metadata.content):
-        if here is not None:
-            logger.warning(
-                "%s was recorded with %s, here is %s %s: the same actions may move the body a little differently",
-                *(metadata.dataset_id, seen(str(wanted)).strip("'"), wanted.name, here),
-            )

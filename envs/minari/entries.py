@@ -22,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,18 @@ _SAME_TICK = 2 * 10**9  # nanoseconds
 
 @dataclass(frozen=True)
 class State:
-    """The state of a data file.
-
-    Attributes:
-        path: of the file.
-        sha256: of its content, "" if it was not computed.
-        stamp: device, inode, size, mtime and ctime; equal stamps mean equal content.
-        seen: when the stamp was taken, in nanoseconds since 1970.
-    """
+    """The state of a data file."""
 
     path: str
-    sha256: str
-    stamp: tuple[int, ...]
-    seen: int
+    sha256: str  # of its content, "" if it was not computed
+    stamp: tuple[int, ...]  # device, inode, size, mtime and ctime; equal stamps mean equal content
+    seen: int  # when the stamp was taken, in nanoseconds since 1970
 
     @classmethod
     def of(cls, file: Path, content: bool = True) -> State:
         """Returns the present state of a file, with or without its sha256."""
-        found = file.stat()
+        found, seen = file.stat(), time.time_ns()
         stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        seen = time.time_ns()
         return cls(str(file), sha256_of(file) if content else "", stamp, seen)
 
     @property
@@ -90,13 +82,12 @@ def checksum(array: NDArray[Any]) -> int:
 
 
 def write_index(folder: Path, content: Mapping[str, Any], states: Sequence[State]) -> None:
-    """Writes the index of the arrays in a folder."""
-    sums = {key: checksum(array) for key, array in map_arrays(folder).items()}
+    """Writes the index of the arrays in a folder. Sums that the content has are kept."""
+    sums = content.get("sums") or {key: checksum(array) for key, array in map_arrays(folder).items()}
     index = {**content, "sums": sums, "files": [asdict(one) for one in states]}
-    text = json.dumps({"index": index, "sha256": _digest(index)}, indent=1)
     handle, new = tempfile.mkstemp(prefix=".index-", dir=folder)
     with open(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
+        stream.write(json.dumps({"index": index, "sha256": _digest(index)}, indent=1))
     os.replace(new, folder / INDEX)
 
 
@@ -117,16 +108,17 @@ def read_entry(folder: Path, files: Sequence[Path]) -> tuple[dict[str, Any], dic
         raise ValueError("checksum of index.json does not match its content")
     before = [State(**{**one, "stamp": tuple(one["stamp"])}) for one in index["files"]]
     now = [State.of(file, content=False) for file in files]
-    if len(now) != len(before):
-        return None
-    if not all(_same(*pair) for pair in zip(before, now, strict=True)):
+    if len(now) != len(before) or not all(_same(*pair) for pair in zip(before, now, strict=True)):
         return None
     arrays = map_arrays(folder)
     for key, array in arrays.items():
         if checksum(array) != index["sums"][key]:
             raise ValueError(f"checksum of {key}.npy does not match index.json")
     if any(one.stamp != other.stamp or not one.settled for one, other in zip(before, now, strict=True)):
-        _stamp_anew(folder, index, before, now)
+        # New stamps of files whose content was compared, so that the next opening need not compare it.
+        with contextlib.suppress(OSError):
+            states = [replace(new, sha256=old.sha256) for old, new in zip(before, now, strict=True)]
+            write_index(folder, index, states)
     return index, arrays
 
 
@@ -135,13 +127,6 @@ def _same(before: State, now: State) -> bool:
     if before.stamp == now.stamp and before.settled:
         return True
     return before.stamp[2] == now.stamp[2] and sha256_of(Path(now.path)) == before.sha256
-
-
-def _stamp_anew(folder: Path, index: dict[str, Any], before: Sequence[State], now: Sequence[State]) -> None:
-    """Stores new stamps of files whose content was compared, so that the next opening need not compare it."""
-    states = [State(new.path, old.sha256, new.stamp, new.seen) for old, new in zip(before, now, strict=True)]
-    with contextlib.suppress(OSError):
-        write_index(folder, {key: value for key, value in index.items() if key not in ("sums", "files")}, states)
 
 
 def map_arrays(folder: Path) -> dict[str, NDArray[Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,11 @@ _FILE = "main_data.hdf5"
 
 @dataclass(frozen=True)
 class Located:
-    """One dataset on this machine.
-
-    Attributes:
-        dataset_id: Minari id.
-        file: its data file; metadata.json is beside it.
-        indices: numbers of the chosen episodes, None for all.
-    """
+    """One dataset on this machine."""
 
     dataset_id: str
-    file: Path
-    indices: tuple[int, ...] | None = None
+    file: Path  # metadata.json is beside it
+    indices: tuple[int, ...] | None = None  # numbers of the chosen episodes, None for all
 
 
 def locate(source: Any) -> tuple[Located, ...]:
@@ -46,19 +40,16 @@ def locate(source: Any) -> tuple[Located, ...]:
     items = list(source) if isinstance(source, list | tuple) else [source]
     texts = [item for item in items if isinstance(item, str)]
     if texts or not items:
-        _download_missing(resolve(texts))
+        missing = [one for one in resolve(texts) if not is_local(one)]
+        if missing:
+            fetch(missing)
     found = [one for item in items for one in _of(item)]
-    for index, one in enumerate(found):
-        for other in found[:index]:
-            if _overlap(one, other):
-                raise TransferError(f"dataset '{one.dataset_id}' is named twice; its steps would count twice")
+    for one, other in itertools.combinations(found, 2):
+        if one.file.resolve() == other.file.resolve() and (
+            one.indices is None or other.indices is None or set(one.indices) & set(other.indices)
+        ):
+            raise TransferError(f"dataset '{one.dataset_id}' is named twice; its steps would count twice")
     return tuple(found)
-
-
-def _download_missing(ids: Sequence[str]) -> None:
-    missing = [one for one in ids if not is_local(one)]
-    if missing:
-        fetch(missing)
 
 
 def _of(item: Any) -> list[Located]:
@@ -97,9 +88,3 @@ def _of_dataset(dataset: Any) -> Located:
         raise TransferError(f"dataset '{dataset.id}' names an episode twice; its steps would count twice")
     whole = indices == tuple(range(int(dataset.storage.total_episodes)))
     return Located(str(dataset.id), Path(dataset.storage.data_path) / _FILE, None if whole else indices)
-
-
-def _overlap(one: Located, other: Located) -> bool:
-    if one.file.resolve() != other.file.resolve():
-        return False
-    return one.indices is None or other.indices is None or bool(set(one.indices) & set(other.indices))

@@ -33,25 +33,15 @@ _TOLERANCE = 1e-6  # relative, for bounds that were stored as float32
 
 @dataclass(frozen=True)
 class DatasetMetadata:
-    """The environment that the metadata of a dataset describe.
-
-    Attributes:
-        dataset_id: a Minari id.
-        file: the metadata file.
-        content: its JSON object.
-        collected_in: Gymnasium spec (JSON) of the environment that made the data, "" if there is none.
-        played_in: Gymnasium spec (JSON) of the environment to evaluate in; default: `collected_in`.
-        observation_space: declared by the metadata, None if it is not.
-        action_space: declared by the metadata, None if it is not.
-    """
+    """The environment that the metadata of a dataset describe."""
 
     dataset_id: str
-    file: Path
-    content: Mapping[str, Any]
-    collected_in: str
-    played_in: str
-    observation_space: Any
-    action_space: Any
+    file: Path  # metadata.json
+    content: Mapping[str, Any]  # its JSON object
+    collected_in: str  # Gymnasium spec (JSON) of the environment that made the data, "" if there is none
+    played_in: str  # Gymnasium spec (JSON) of the environment to evaluate in; default: `collected_in`
+    observation_space: Any  # declared by the metadata, None if it is not
+    action_space: Any  # the same
 
     @property
     def spaces(self) -> Spaces | None:

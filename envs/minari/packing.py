@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from transfer.data.environment.belonging import check_joinable
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
-from transfer.data.packed import ARRAYS, content_hash
+from transfer.data.packed import ARRAYS, content_hash, offsets_from
 from transfer.envs.minari.entries import State, entry_path, map_arrays, read_entry, write_index
 from transfer.envs.minari.located import Located
 from transfer.envs.minari.reading import Source, blocks_of, scan
-from transfer.envs.writing.staging import staged, sweep
+from transfer.envs.writing.staging import recover, staged
 from transfer.errors import TransferError
 from transfer.runtime.caches import own_folder
 from transfer.runtime.logs import warn_once
@@ -51,7 +51,9 @@ def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Epis
     for one, spec in zip(located[1:], specs[1:], strict=True):
         check_joinable((specs[0], [located[0].dataset_id]), (spec, [one.dataset_id]))
     entry = entry_path(located, specs[0].slices)
-    for tries_left in reversed(range(_TRIES)):
+    tries_left = _TRIES
+    while True:
+        tries_left -= 1
         try:
             found = open_entry(entry, located, specs[0])
             return _pack(located, specs, entry) if found is None else found
@@ -59,7 +61,6 @@ def packed(located: Sequence[Located], specs: Sequence[EnvironmentSpec]) -> Epis
             if not tries_left:
                 raise
             time.sleep(_PAUSE)
-    raise AssertionError("the last try returns or raises")
 
 
 def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: Path) -> Episodes:
@@ -67,14 +68,20 @@ def _pack(located: Sequence[Located], specs: Sequence[EnvironmentSpec], entry: P
     states = [_state(one.file) for one in located]
     sources = [scan(one.dataset_id, one.file, spec, one.indices) for one, spec in zip(located, specs, strict=True)]
     try:
-        _check_room(entry.parent, sources)
+        existing = next(one for one in entry.parents if one.exists())
+        needed, free = _bytes(sources), shutil.disk_usage(existing).free
+        if needed > free:
+            raise OSError(f"it takes {needed / 1e9:.1f} GB in {entry.parent}, where {free / 1e9:.1f} GB are free")
         with staged(entry.parent, _STAGED, 0o700) as folder:
             if why := own_folder(entry.parent):
                 raise OSError(f"{entry.parent}: {why}")
-            _write_arrays(folder, sources)
+            new = folder / "entry"
+            new.mkdir(mode=0o700)
+            _write_arrays(new, sources)
             _check_unchanged(states)
-            write_index(folder, _index(folder, sources), states)
-            _publish(folder, entry)
+            ids = [one.dataset_id for one in located]
+            write_index(new, {"dataset_ids": ids, "content_hash": content_hash(map_arrays(new))}, states)
+            _publish(new, entry)
         opened = open_entry(entry, located, specs[0])
         if opened is not None:
             return opened
@@ -99,12 +106,8 @@ def open_entry(entry: Path, located: Sequence[Located], spec: EnvironmentSpec) -
     if found is None:
         return None
     index, arrays = found
-    return Episodes.over(arrays, spec, _distinct(one.dataset_id for one in located), index["content_hash"])
-
-
-def _distinct(ids: Iterable[str]) -> list[str]:
-    """The ids in order, each once: several parts of one dataset share an id."""
-    return list(dict.fromkeys(ids))
+    ids = dict.fromkeys(one.dataset_id for one in located)  # each once: several parts of one dataset share an id
+    return Episodes.over(arrays, spec, list(ids), index["content_hash"])
 
 
 def _shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
@@ -116,19 +119,11 @@ def _shapes(sources: Sequence[Source]) -> dict[str, tuple[int, ...]]:
 
 def _offsets(sources: Sequence[Source]) -> NDArray[np.int64]:
     """(E + 1,) the first step of each episode, and N."""
-    return np.cumsum([0, *(length for source in sources for length in source.lengths.values())], dtype=np.int64)
+    return offsets_from(np.array([length for source in sources for length in source.lengths.values()]))
 
 
 def _bytes(sources: Sequence[Source]) -> int:
     return sum(4 * int(np.prod(shape, dtype=np.float64)) for shape in _shapes(sources).values())
-
-
-def _check_room(folder: Path, sources: Sequence[Source]) -> None:
-    """Raises OSError unless the packed arrays fit on the disk."""
-    existing = next(one for one in (folder, *folder.parents) if one.exists())
-    needed, free = _bytes(sources), shutil.disk_usage(existing).free
-    if needed > free:
-        raise OSError(f"it takes {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free")
 
 
 def _write_arrays(folder: Path, sources: Sequence[Source]) -> None:
@@ -150,11 +145,6 @@ def _new_file(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-def _index(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
-    ids = [source.dataset_id for source in sources]
-    return {"dataset_ids": ids, "content_hash": content_hash(map_arrays(folder))}
-
-
 class _Changed(TransferError):
     """A data file was replaced or written to while it was read. Reading it again may succeed."""
 
@@ -173,24 +163,19 @@ def _check_unchanged(states: Sequence[State]) -> None:
             raise _Changed(f"{before.path} was written to while it was read. Let its writer finish first.")
 
 
-def _publish(folder: Path, entry: Path) -> None:
+def _publish(new: Path, entry: Path) -> None:
     """Moves a finished entry to its place, and removes what older versions and killed processes left.
 
     If another process published an entry of the same files a moment before, its equal entry stays.
     """
-    new = folder / "entry"
-    files = list(folder.iterdir())
-    new.mkdir(mode=0o700)
-    for file in files:
-        file.rename(new / file.name)
     with contextlib.suppress(FileNotFoundError):
-        entry.rename(folder / "before")
+        entry.rename(new.with_name("before"))
     try:
         new.rename(entry)
     except OSError:
         if not entry.exists():
             raise
-    sweep(entry.parent, _STAGED)
+    recover(entry.parent, _STAGED)
     for old in entry.parent.iterdir():
         if _OLD_ENTRY.fullmatch(old.name):
             shutil.rmtree(old, ignore_errors=True)
@@ -213,7 +198,7 @@ def _in_memory(sources: Sequence[Source]) -> Episodes:
         for key, values in block.items():
             arrays[key][start:end] = values
         start = end
-    return Episodes.over(arrays, sources[0].spec, _distinct(source.dataset_id for source in sources))
+    return Episodes.over(arrays, sources[0].spec, list(dict.fromkeys(source.dataset_id for source in sources)))
 
 
 def _free_memory() -> int | None:

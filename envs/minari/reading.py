@@ -24,19 +24,12 @@ _BLOCK = 1 << 25  # bytes of observations in one block
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset whose shapes were checked and whose values are not read yet.
-
-    Attributes:
-        dataset_id: Minari id.
-        file: the HDF5 file.
-        spec: sizes, slices and Gymnasium spec; the scale of an unknown environment is measured later.
-        lengths: steps of each episode "episode_<i>", in order.
-    """
+    """One dataset whose shapes were checked and whose values are not read yet."""
 
     dataset_id: str
-    file: Path
-    spec: EnvironmentSpec
-    lengths: dict[str, int]
+    file: Path  # HDF5
+    spec: EnvironmentSpec  # sizes, slices and Gymnasium spec; the scale of an unknown environment is measured later
+    lengths: dict[str, int]  # steps of each episode "episode_<i>", in order
 
 
 def scan(dataset_id: str, file: Path, spec: EnvironmentSpec, indices: tuple[int, ...] | None = None) -> Source:
@@ -79,11 +72,11 @@ def blocks_of(source: Source) -> Iterator[Packed]:
         TransferError: a value is not finite, or the file cannot be read to its end.
     """
     rows = max(1, _BLOCK // (8 * source.spec.state_size))
-    paths = [f"observations/{key}".rstrip("/") for key in _observation_sizes(source.spec)]
+    paths = (*_observation_sizes(source.spec), "actions", "rewards")
     with opened(source.dataset_id, source.file) as groups:
         arrays = CheckedArrays(groups, source.file)
         for index, (name, steps) in enumerate(source.lengths.items()):
-            found = {path: arrays.get(f"{name}/{path}") for path in (*paths, "actions", "rewards")}
+            found = {path: arrays.get(f"{name}/{path}") for path in paths}
             for start in range(0, steps, rows):
                 block = _read(found, source.spec, slice(start, min(start + rows, steps)))
                 for key, values in block.items():
@@ -103,7 +96,7 @@ def check_file(path: Path, dataset_id: str) -> None:
 def _length(arrays: CheckedArrays, name: str, where: str, spec: EnvironmentSpec) -> int:
     """Returns T of one episode. Raises TransferError unless its arrays match each other and the spec."""
     _check_keys(arrays, name, where, spec)
-    sizes = {f"observations/{key}".rstrip("/"): size for key, size in _observation_sizes(spec).items()}
+    sizes = _observation_sizes(spec)
     found = {path: _numbers(arrays, name, path, where) for path in (*sizes, "actions", "rewards")}
     for path, size in {**sizes, "actions": spec.action_size}.items():
         shape = found[path].shape
@@ -138,7 +131,7 @@ def _check_keys(arrays: CheckedArrays, name: str, where: str, spec: EnvironmentS
         raise TransferError(f"{where} lacks {', '.join(missing)}")
     stored = arrays.get(f"{name}/observations")
     keys = set(stored.keys()) if stored is not None and hasattr(stored, "keys") else {""}
-    if keys != set(_observation_sizes(spec)):
+    if {f"observations/{key}".rstrip("/") for key in keys} != set(_observation_sizes(spec)):
         kind = f"Dict observations with {', '.join(sorted(keys)) or 'no keys'}" if keys != {""} else "flat observations"
         raise TransferError(
             f"{where} has {kind}, its environment {spec.gym_id} others; only flat vectors and Dicts of such are read"
@@ -146,9 +139,9 @@ def _check_keys(arrays: CheckedArrays, name: str, where: str, spec: EnvironmentS
 
 
 def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
-    """Size of the observation under each key; "" stands for a flat observation."""
-    sizes = {one.key: one.size for one in spec.slices}
-    return sizes | {one.minus: one.size for one in spec.slices if one.minus and one.minus not in sizes}
+    """Sizes of the observations by path: of one array, or of one under each key."""
+    keys = {one.key: one.size for one in spec.slices} | {one.minus: one.size for one in spec.slices if one.minus}
+    return {f"observations/{key}".rstrip("/"): size for key, size in keys.items()}
 
 
 def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, rows: slice) -> Packed:
