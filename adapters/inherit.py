@@ -45,7 +45,12 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
     for name, adapter in (("target", target), ("source", source)):
         if not isinstance(part, str) or part not in check_type(adapter, Adapter, name).parts():
             raise unknown("part", part, adapter.parts(), f"The adapter for '{adapter.env_spec.name}' has no other.")
-    _check_siblings(target, source, any_trunk)
+    trunks = [adapter.provenance.trunk for adapter in (target, source)]
+    if not flag(any_trunk, "any_trunk") and None not in trunks and trunks[0] != trunks[1]:
+        raise TransferError(
+            f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "
+            "the other. Pass any_trunk=True if you want it all the same."
+        )
     mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
     kinds = [_kind(adapter, part) for adapter in (target, source)]
     common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
@@ -59,16 +64,6 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
             f"{source.env_spec.action_size} actions)."
         )
     return copied
-
-
-def _check_siblings(one: Adapter, other: Adapter, any_trunk: bool = False) -> None:
-    """Raise TransferError where two adapters were made on two trunks."""
-    trunks = [adapter.provenance.trunk for adapter in (one, other)]
-    if not flag(any_trunk, "any_trunk") and None not in trunks and trunks[0] != trunks[1]:
-        raise TransferError(
-            f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "
-            "the other. Pass any_trunk=True if you want it all the same."
-        )
 
 
 def _kind(adapter: Adapter, part: str) -> str:
@@ -100,18 +95,15 @@ def _at_bins_of(target: Adapter, source: Adapter, name: str, theirs: Tensor) -> 
     per_bin = name == "action.table.rows.weight"
     if target.config.readout == source.config.readout == "categorical":
         per_bin |= name in ("action.readout.weight", "action.readout.bias", "action.readout.rows")
-    if not per_bin or bins is None or others is None or _same(bins, others):
+    if not per_bin or bins is None or others is None:
+        return theirs
+    if all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(bins.buffers(), others.buffers(), strict=True)):
         return theirs
     theirs = theirs.detach()
     if name == "action.table.rows.weight" and source.config.ranges == "per-dimension":
         each = theirs.unflatten(0, (len(others.edges), -1))  # (A, V, D)
         return theirs[:0] if len(bins.edges) != len(each) else _moved(bins, others, each).flatten(0, 1)
     return _moved(bins, others, theirs) if name == "action.readout.rows" else _row_between(bins, others, theirs)
-
-
-def _same(bins: Bins, others: Bins) -> bool:
-    both = zip(bins.buffers(), others.buffers(), strict=True)
-    return all(torch.equal(mine.cpu(), theirs.cpu()) for mine, theirs in both)
 
 
 def _moved(bins: Bins, others: Bins, each: Tensor) -> Tensor:

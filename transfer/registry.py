@@ -33,7 +33,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "adapter": "transfer.models.adapter:SAVED",
         "mlp": "transfer.models.mlp:SAVED",
     },
-    "reader": {"tokenizer": "transfer.adapters.tokenizers.from_json:tokenizer_from_json"},
+    "reader": {"tokenizer": "transfer.adapters.tokenizers.tokenizer:tokenizer_from_json"},
     "envs": {
         "find": "transfer.envs.catalog:find",
         "row_of": "transfer.envs.fits:row_of",

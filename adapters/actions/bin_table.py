@@ -6,15 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer.errors import unknown
-from transfer.models.adapter import RANGES
-
-
-def check_ranges(ranges: str) -> None:
-    """Raise TransferError unless `ranges` is one of `RANGES`."""
-    if ranges not in RANGES:
-        raise unknown("adapter.ranges", ranges, RANGES)
-
 
 class BinTable(nn.Module):
     """One learned row per bin.
@@ -27,7 +18,6 @@ class BinTable(nn.Module):
 
     def __init__(self, bins: int, dims: int, ranges: str, width: int) -> None:
         super().__init__()
-        check_ranges(ranges)
         own = ranges == "per-dimension"
         offsets = torch.from_numpy(np.arange(dims, dtype=np.int64) * (bins * own))  # (A,)
         self.register_buffer("offsets", offsets, persistent=False)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from transfer.adapters.actions.bin_table import BinTable, check_ranges
+from transfer.adapters.actions.bin_table import BinTable
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression
 from transfer.adapters.small_linear import small_linear
@@ -15,8 +15,7 @@ from transfer.adapters.tokenizers.bins import Bins
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.decoding.tables import ActionTables
 from transfer.decoding.untouched import changes, originals
-from transfer.errors import TransferError, unknown
-from transfer.models.adapter import READOUTS
+from transfer.errors import TransferError
 
 
 class _Spread(nn.Module, ABC):
@@ -26,9 +25,6 @@ class _Spread(nn.Module, ABC):
 
     def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
         super().__init__()
-        check_ranges(ranges)
-        if readout not in READOUTS:
-            raise unknown("adapter.readout", readout, READOUTS)
         self.tokens = self.action_size = action_size
         self.bins = Bins(tokenizer) if tokenizer is not None else None
         self.index = nn.Parameter(torch.randn(action_size, width).mul_(0.02)) if ranges == "shared+index" else None
@@ -120,12 +116,6 @@ class ActionTokenizedSpreadEmbedding(_Spread):
 
 
 _KNOWN = originals(
-    ActionSpreadEmbedding,
-    ActionTokenizedSpreadEmbedding,
-    SpreadRegression,
-    SpreadCategorical,
-    Bins,
-    BinTable,
-    nn.Embedding,
-    nn.Linear,
-)
+    ActionSpreadEmbedding, ActionTokenizedSpreadEmbedding, SpreadRegression, SpreadCategorical, Bins, BinTable,
+    nn.Embedding, nn.Linear
+)  # fmt: skip

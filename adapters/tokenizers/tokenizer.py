@@ -1,4 +1,4 @@
-"""The base class of action tokenizers, and making one by its name.
+"""The base class of action tokenizers, making one by its name, and reading a stored one.
 
 Letters in shapes: N values in the data, A action dimensions.
 """
@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from transfer import registry
 from transfer.data.arrays import own
-from transfer.errors import TransferError
-from transfer.numbers import MOST_BINS, whole
+from transfer.errors import TransferError, check_keys
+from transfer.numbers import MOST_BINS, seen, whole
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+_KEYS = ("kind", "bins", "edges", "centers")
 
 
 class Tokenizer(ABC):
@@ -55,11 +56,7 @@ class Tokenizer(ABC):
         return self.fit_columns(data.T)
 
     def fit_columns(self, columns: Iterable[npt.ArrayLike]) -> Self:
-        """Learn from the values (N,) of one dimension at a time; only one column is in memory.
-
-        Raises:
-            TransferError: see `fit`.
-        """
+        """Learn from the values (N,) of one dimension at a time, as `fit` does; only one column is in memory."""
         self._store([self._fit_dimension(np.sort(_finite(column, "fit", i))) for i, column in enumerate(columns)])
         return self
 
@@ -102,11 +99,8 @@ class Tokenizer(ABC):
         """The reconstruction error on values (N, A): mae, max_error and n_used, a list per dimension each."""
         data = own(values, "values", dtype=np.float64)
         error = np.abs(self.decode(self.encode(data)) - data).reshape(-1, len(self.n_used_))
-        return {
-            "mae": error.mean(axis=0).tolist(),
-            "max_error": error.max(axis=0).tolist(),
-            "n_used": self.n_used_.tolist(),
-        }
+        mae, largest = error.mean(axis=0).tolist(), error.max(axis=0).tolist()
+        return {"mae": mae, "max_error": largest, "n_used": self.n_used_.tolist()}
 
     def to_json(self) -> dict[str, Any]:
         """Values for `json.dumps`. Float32 is kept exactly; the infinite padding is left out, as JSON has no inf."""
@@ -160,6 +154,37 @@ def make_tokenizer(kind: str, bins: int = 64) -> Tokenizer:
     """
     tokenizer: Tokenizer = registry.resolve("tokenizer", kind)(bins)
     return tokenizer
+
+
+def tokenizer_from_json(stored: dict[str, Any]) -> Tokenizer:
+    """Returns the fitted tokenizer that `Tokenizer.to_json` wrote, equal to the bit.
+
+    Raises:
+        TransferError: missing or additional keys, an unknown kind, tables whose sizes do not match, edges that do not
+            ascend, or ids that decode into another bin.
+    """
+    if not isinstance(stored, dict):
+        raise TransferError(f"a stored tokenizer has the keys {', '.join(_KEYS)}; got {seen(stored)}")
+    check_keys("the tokenizer", stored, _KEYS)
+    tokenizer = make_tokenizer(stored["kind"], stored["bins"])
+    edges, centers = (_stored_table(stored[key], key) for key in ("edges", "centers"))
+    sizes = [(len(row), len(values)) for row, values in zip(edges, centers, strict=False)]
+    if len(edges) != len(centers) or any(n + 1 != m or m > tokenizer.bins for n, m in sizes):
+        raise TransferError(f"a stored tokenizer with bins={tokenizer.bins} has tables of other sizes: {sizes}")
+    tokenizer._store([(row, values.astype(np.float64)) for row, values in zip(edges, centers, strict=True)])
+    tokenizer.check()
+    return tokenizer
+
+
+def _stored_table(table: Any, key: str) -> list[Float32]:
+    """The rows of all dimensions in float32. A row may be empty."""
+    if not isinstance(table, list) or not table:
+        raise TransferError(f"a stored tokenizer has {key}={seen(table)}; a list with one list per dimension is needed")
+    rows = [own(row, f"a stored tokenizer: {key}", 1) for row in table]
+    for row in rows:
+        if not np.isfinite(row).all():
+            raise TransferError(f"a stored tokenizer has {key}={seen(row.tolist())}; finite numbers are needed")
+    return rows
 
 
 def _finite(values: npt.ArrayLike, action: str, *dimension: int) -> Float32:

@@ -7,7 +7,7 @@ from torch import Tensor
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression, WholeRegression
 from transfer.adapters.tokenizers.bins import Bins
-from transfer.adapters.tokenizers.from_json import tokenizer_from_json
+from transfer.adapters.tokenizers.tokenizer import tokenizer_from_json
 
 WIDTH, A, BINS = 16, 3, 8
 USED = (8, 8, 3)
