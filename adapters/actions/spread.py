@@ -15,7 +15,8 @@ from transfer.adapters.tokenizers.bins import Bins
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.decoding.tables import ActionTables
 from transfer.decoding.untouched import changes, originals
-from transfer.errors import TransferError
+from transfer.errors import TransferError, unknown
+from transfer.models.adapter import RANGES, READOUTS
 
 
 class _Spread(nn.Module, ABC):
@@ -25,6 +26,9 @@ class _Spread(nn.Module, ABC):
 
     def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
         super().__init__()
+        for name, value, known in (("ranges", ranges, RANGES), ("readout", readout, READOUTS)):
+            if value not in known:
+                raise unknown(f"adapter.{name}", value, known)
         self.tokens = self.action_size = action_size
         self.bins = Bins(tokenizer) if tokenizer is not None else None
         self.index = nn.Parameter(torch.randn(action_size, width).mul_(0.02)) if ranges == "shared+index" else None

@@ -89,9 +89,8 @@ class Tokenizer(ABC):
     def unscaled(self, middle: Float32, half: Float32) -> Self:
         """The same vocabulary for `middle + half * x` in place of x; `middle` and `half` are (A,)."""
         other = type(self)(self.bins)
-        other.edges_, other.centers_ = (
-            middle[:, None] + half[:, None] * table for table in (self.edges_, self.centers_)
-        )
+        tables = (middle[:, None] + half[:, None] * table for table in (self.edges_, self.centers_))
+        other.edges_, other.centers_ = tables
         other.n_used_ = self.n_used_.copy()
         return other
 

@@ -42,8 +42,7 @@ class Checkup:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values for a JSON file."""
-        findings = [asdict(one) for one in self.findings]
-        return {"dataset_id": self.dataset_id, "wrong": self.wrong, "facts": self.facts, "findings": findings}
+        return {"dataset_id": self.dataset_id, "wrong": self.wrong, **asdict(self)}
 
 
 def check_dataset(dataset_id: str, env: Any = None, trust: bool = False) -> Checkup:

@@ -58,10 +58,7 @@ def _locked_folder(root: Path, prefix: str) -> tuple[Path, int]:
 
 
 def set_aside(root: Path, folder: Path, place: Path) -> Path | None:
-    """Moves what is at a place below `root` into a staging folder, from which `recover` can restore it.
-
-    Returns its new path, None if there was nothing.
-    """
+    """Moves what is at a place below `root` into a staging folder, for `recover`; returns its new path, or None."""
     if not place.exists():
         return None
     before = folder / _ASIDE / place.relative_to(root)
