@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.models import QUICK, Size
+from benchmarks.measuring.models import QUICK, Size
 from benchmarks.report import facts, measure, section_text, write
 from benchmarks.sections import SECTIONS
 

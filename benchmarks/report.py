@@ -14,8 +14,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.measure import Row, Skip
-from benchmarks.models import Size
+from benchmarks.measuring.measure import Row, Skip
+from benchmarks.measuring.models import Size
 from benchmarks.sections import SECTIONS
 from transfer.recipes.reports.canvas import save_png
 from transfer.recipes.reports.plots import FROZEN

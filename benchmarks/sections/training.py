@@ -6,8 +6,8 @@ import statistics
 
 import torch
 
-from benchmarks.measure import Row, interleave, matrix_product
-from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
+from benchmarks.measuring.measure import Row, interleave, matrix_product
+from benchmarks.measuring.models import FULL, Size, batch_of, build, flops_of, training_step
 from transfer.runtime.memory import kept_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

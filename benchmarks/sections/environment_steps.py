@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
 
-from benchmarks.measure import Row, rounds, seconds
-from benchmarks.models import SPREAD, WHOLE, Size, build, made_up
-from benchmarks.players import Actor, Recompute
+from benchmarks.measuring.measure import Row, rounds, seconds
+from benchmarks.measuring.models import SPREAD, WHOLE, Size, build, made_up
+from benchmarks.measuring.players import Actor, Recompute
 from transfer import TransferModel
 from transfer.decoding.planner import make_planner
 from transfer.evaluation.rollout import Settings, rollout

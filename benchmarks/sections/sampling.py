@@ -15,8 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from benchmarks.measure import Row, rounds
-from benchmarks.models import Size, episodes
+from benchmarks.measuring.measure import Row, rounds
+from benchmarks.measuring.models import Size, episodes
 from transfer import Episodes, WindowSampler
 
 LAYOUT = "Walker2d"

@@ -1,6 +1,6 @@
-"""The process behind `benchmarks.same_weights`: trains and plays with the library on the path, and writes arrays.
+"""The process behind `same_weights.py`: trains and plays with the library on the path, and writes arrays.
 
-python benchmarks/trained_commit.py CHECKOUT FOLDER STEPS EPISODES
+python benchmarks/commits/trained_commit.py CHECKOUT FOLDER STEPS EPISODES
 
 Only public names are used, so that commits whose modules lie elsewhere run it too. It writes FOLDER/on.npz and models,
 or, with EMBEDDING_SWAP_KERNELS=off, FOLDER/off.npz: what those models do without kernels.

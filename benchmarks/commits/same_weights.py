@@ -1,11 +1,11 @@
 """Two commits against each other, bit for bit: weights after every kind of training, returns, actions, calibrations.
 
-python -m benchmarks.same_weights OLD NEW [--quick] [--keep FOLDER]
+python -m benchmarks.commits.same_weights OLD NEW [--quick] [--keep FOLDER]
 
 OLD and NEW are commits, or folders with a checkout. Each trains and plays small models on bundled data in a process of
-its own, in float32 on one thread (`benchmarks.trained_commit`). Exit code 1 when anything differs. What cannot be equal
-bit for bit on principle (PyTorch's decoding in other shapes, errors that grow over an episode) is reported beside it
-with its largest difference. With --keep, the arrays of a commit are kept, so that the next run trains the other alone.
+its own, in float32 on one thread (`trained_commit.py`). Exit code 1 when anything differs. What cannot be equal bit for
+bit on principle (PyTorch's decoding in other shapes, errors that grow over an episode) is reported beside it with its
+largest difference. With --keep, the arrays of a commit are kept, so that the next run trains the other alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.commits import ROOT, checkout
+from benchmarks.commits.checkouts import checkout, resolved
 
 CHILD = Path(__file__).with_name("trained_commit.py")
 DATA = ("hopper/medium", "walker2d/medium")
@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Compare two commits and print what differs."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.same_weights",
+        prog="python -m benchmarks.commits.same_weights",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -129,15 +129,6 @@ def found(stack: ExitStack, scratch: Path, kept: Path, which: str, steps: int, e
         place.with_suffix(".part").rename(place)
         print(f"{which}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     return {name: values for file in place.glob("*.npz") for name, values in np.load(file).items()}
-
-
-def resolved(commit: str) -> str:
-    """The hash of a commit."""
-    git = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"]
-    done = subprocess.run(git, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"no commit and no folder {commit} here")
-    return done.stdout.strip()
 
 
 def make(library: Path, kept: Path, out: Path, steps: int, episodes: int) -> None:

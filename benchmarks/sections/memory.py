@@ -5,7 +5,7 @@ Memory is counted twice, at full size: the peak of the bytes in tensors that one
 the moment when model and data are built and one window has gone forth and back (so that all kernels are loaded) to the
 end of two steps. The second includes what the allocator and the kernels need for themselves, holes in the heap most.
 
-python -m benchmarks.frozen LAYOUT PART,... THREADS prints the bytes of one case, always at full size.
+python -m benchmarks.sections.memory LAYOUT PART,... THREADS prints the bytes of one case, always at full size.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.measure import Row, interleave
-from benchmarks.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
+from benchmarks.measuring.measure import Row, interleave
+from benchmarks.measuring.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory
 
@@ -77,7 +77,14 @@ def _resident(layout: str) -> Row:
 
 def _start(layout: str, parts: tuple[str, ...]) -> subprocess.Popen[str]:
     """A fresh process that measures one case; two at a time do not change each other's memory."""
-    command = [sys.executable, "-m", "benchmarks.frozen", layout, ",".join(parts), str(torch.get_num_threads())]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.sections.memory",
+        layout,
+        ",".join(parts),
+        str(torch.get_num_threads()),
+    ]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=pipe, stderr=pipe, text=True)
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.measure import Row, Skip, interleave
-from benchmarks.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of, build, training_step
+from benchmarks.measuring.measure import Row, Skip, interleave
+from benchmarks.measuring.models import DEPTH, FULL, HEAD, LAYOUTS, WHOLE, Size, batch_of, build, training_step
 from transfer.data.batch import Batch
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory

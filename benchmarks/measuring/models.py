@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import Flops
+from benchmarks.measuring.measure import Flops
 from transfer import Episodes, TransferModel, Trunk, WindowSampler
 from transfer.adapters.build import build_adapter
 from transfer.data.batch import Batch

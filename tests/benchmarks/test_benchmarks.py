@@ -1,13 +1,11 @@
 """The benchmarks run at small sizes, count FLOPs as PyTorch does, and compare with a baseline that acts alike."""
 
 import csv
-import importlib.util
 import math
 import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,16 +16,7 @@ from transfer.decoding.planner import make_planner
 from transfer.models.acting import Step
 
 ROOT = Path(__file__).resolve().parent.parent
-SECTIONS = ("mfu", "frozen", "huggingface", "rollout", "decoding", "sampling", "scaling")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def suite() -> ModuleType:
-    """The package `benchmarks` of this checkout, which is not installed with the library."""
-    init = ROOT / "benchmarks" / "__init__.py"
-    spec = importlib.util.spec_from_file_location("benchmarks", init, submodule_search_locations=[str(init.parent)])
-    sys.modules["benchmarks"] = module = importlib.util.module_from_spec(spec)
-    return module
+SECTIONS = ("training", "memory", "huggingface", "environment_steps", "decoding", "sampling", "scaling")
 
 
 def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -75,15 +64,15 @@ def test_a_section_whose_library_is_missing_is_skipped_and_says_so(
 
 def test_an_unknown_section_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run(tmp_path, "--only", "mfu,speed")
-    assert stop.value.code == 2 and "no section speed; there are mfu" in capsys.readouterr().err
+        run(tmp_path, "--only", "training,speed")
+    assert stop.value.code == 2 and "no section speed; there are training" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def counted(depth: int, frozen: bool) -> int:
     """FLOPs of all products with weights in a forward and backward, as PyTorch counts them."""
-    from benchmarks.models import FROZEN, FULL, batch_of, build
-    from benchmarks.models import QUICK as size
+    from benchmarks.measuring.models import FROZEN, FULL, batch_of, build
+    from benchmarks.measuring.models import QUICK as size
     from transfer.models.freezing import train_only
 
     model = build("Hopper", size.width, depth=depth)
@@ -97,8 +86,8 @@ def counted(depth: int, frozen: bool) -> int:
 def test_products_with_weights_are_counted_as_pytorch_counts_them(
     frozen: bool, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.measure import Flops
-    from benchmarks.models import QUICK as size
+    from benchmarks.measuring.measure import Flops
+    from benchmarks.measuring.models import QUICK as size
 
     monkeypatch.setattr(
         "transfer.runtime.layers.linear._available", lambda: False
@@ -109,14 +98,14 @@ def test_products_with_weights_are_counted_as_pytorch_counts_them(
 
 
 def test_attention_is_counted_over_causal_pairs() -> None:
-    from benchmarks.measure import Flops
+    from benchmarks.measuring.measure import Flops
 
     pairs = [(query, key) for query in range(7) for key in range(query + 1)]
     assert Flops.of(batch=5, tokens=7, width=8, depth=2).attention == len(pairs) * 2 * 2 * 8 * 5 * 2
 
 
 def test_the_peak_counts_what_is_held_at_a_time() -> None:
-    from benchmarks.frozen import peak_of_tensors
+    from benchmarks.sections.memory import peak_of_tensors
 
     def work() -> None:
         for _ in range(3):
@@ -132,8 +121,8 @@ def test_the_peak_counts_what_is_held_at_a_time() -> None:
 @pytest.mark.parametrize("action", ["ActionTokenizedSpreadEmbedding", "ActionEmbedding"])
 def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> None:
     """Until the planner's window restarts; from then on it sees fewer steps than the sliding window."""
-    from benchmarks.models import build
-    from benchmarks.players import Recompute
+    from benchmarks.measuring.models import build
+    from benchmarks.measuring.players import Recompute
 
     context, rows = 4, 3
     model, generator = build("Hopper", 32, action, context=context), torch.Generator().manual_seed(0)
@@ -151,8 +140,8 @@ def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> N
 
 @pytest.mark.parametrize("context", [4, 5])
 def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.models import build
-    from benchmarks.players import Player
+    from benchmarks.measuring.models import build
+    from benchmarks.measuring.players import Player
 
     model, lengths = build("Hopper", 32, context=context), []
     planner = make_planner(model, 1)
@@ -165,8 +154,8 @@ def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest
 
 
 def test_keys_and_values_are_counted_one_forward_at_a_time() -> None:
-    from benchmarks.decoding import cache_bytes
-    from benchmarks.models import DEPTH, build
+    from benchmarks.measuring.models import DEPTH, build
+    from benchmarks.sections.decoding import cache_bytes
 
     model = build("Hopper", 32)  # K = 5, A = 3
     restart, steps = 2 * 5, [(2 * 5 + 2) + (2 * 5 + 3) + (2 * 5 + 4), (3 * 5 + 2) + (3 * 5 + 3) + (3 * 5 + 4)]
@@ -175,7 +164,7 @@ def test_keys_and_values_are_counted_one_forward_at_a_time() -> None:
 
 def test_two_commits_are_compared_pair_by_pair() -> None:
     """A machine that becomes ten times slower in the middle moves no ratio."""
-    from benchmarks.commits import table
+    from benchmarks.commits.times import table
 
     pairs = [(1.0, 1.01), (1.0, 1.02), (10.0, 10.3), (10.0, 10.4), (10.0, 10.5)]
     assert table({"act": pairs}, "abc", "def").splitlines() == [
@@ -186,7 +175,7 @@ def test_two_commits_are_compared_pair_by_pair() -> None:
 
 
 def test_two_commits_take_turns_and_the_first_round_is_thrown_away() -> None:
-    from benchmarks.commits import NAMES, take_turns
+    from benchmarks.commits.times import NAMES, take_turns
 
     asked: list[int] = []
 

@@ -10,9 +10,9 @@ import statistics
 
 import torch
 
-from benchmarks.measure import Row, interleave
-from benchmarks.models import FULL, Size, batch_of, build, flops_of, training_step
-from benchmarks.players import Player
+from benchmarks.measuring.measure import Row, interleave
+from benchmarks.measuring.models import FULL, Size, batch_of, build, flops_of, training_step
+from benchmarks.measuring.players import Player
 from transfer.decoding.planner import make_planner
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.measure import seconds
+from benchmarks.commits.checkouts import checkout
+from benchmarks.measuring.measure import seconds
 
-ROOT = Path(__file__).resolve().parent.parent
-CHILD = Path(__file__).with_name("commit_timing.py")
+CHILD = Path(__file__).with_name("timed_commit.py")
 HELP = "transfer --help"
 NAMES = ("training step, frozen", "training step, full", "act", "step of 100 environments", "step of 100 Hoppers", HELP)
 Pairs = list[tuple[float, float]]
@@ -106,21 +106,3 @@ def timer(folder: Path, commit: str) -> Iterator[Timer]:
             child.stdin.close()
             child.wait()
             child.stdout.close()
-
-
-@contextmanager
-def checkout(folder: Path, commit: str) -> Iterator[Path]:
-    """The files of a commit, in a temporary worktree of this repository."""
-    place = folder / f"{len(list(folder.iterdir()))}-{commit.replace('/', '-')}"
-    git = ["git", "-C", str(ROOT), "worktree"]
-    done = subprocess.run([*git, "add", "--quiet", "--detach", str(place), commit], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"no commit {commit} here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run([*git, "remove", "--force", str(place)], check=True)
-
-
-if __name__ == "__main__":
-    main()

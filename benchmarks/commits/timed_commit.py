@@ -1,6 +1,6 @@
 """The process behind `benchmarks.commits`: names of figures on stdin, seconds on stdout, with the library on the path.
 
-python benchmarks/commit_timing.py CHECKOUT
+python benchmarks/commits/timed_commit.py CHECKOUT
 
 Only names that every commit offers are used (`pretrain`, `adapt`, `policy`, `evaluate`), and no other file of the
 benchmarks, whose own commit may be another one.
@@ -25,7 +25,7 @@ from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 
 import transfer
 
-ENV_ID, HOPPER_ID, STATES, ACTIONS = "CommitTiming-v0", "CommitTimingHopper-v0", 11, 3
+ENV_ID, HOPPER_ID, STATES, ACTIONS = "TimedCommit-v0", "TimedCommitHopper-v0", 11, 3
 EPISODE, STEPS, ACTS, ENVS = 60, 12, 200, 100
 marks: list[float] = []
 
@@ -76,8 +76,8 @@ def main(checkout: str) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # what the library prints is no answer
     torch.set_num_threads(1)
     logging.getLogger("transfer").setLevel(logging.ERROR)  # `act` is timed beyond the end of an episode, on purpose
-    sys.modules["commit_timing"] = sys.modules[__name__]  # where Gymnasium looks for the environment
-    gymnasium.register(ENV_ID, "commit_timing:Timed", max_episode_steps=EPISODE)
+    sys.modules["timed_commit"] = sys.modules[__name__]  # where Gymnasium looks for the environment
+    gymnasium.register(ENV_ID, "timed_commit:Timed", max_episode_steps=EPISODE)
     figures = make_figures()
     for line in sys.stdin:
         print(figures[line.strip()](), file=answers, flush=True)
@@ -87,7 +87,7 @@ def make_figures() -> dict[str, Callable[[], float]]:
     """What can be asked for."""
     data = episodes()
     model = transfer.pretrain(data, config=transfer.TrainConfig(steps=1)).model
-    gymnasium.register(HOPPER_ID, "commit_timing:TimedHopper", max_episode_steps=EPISODE)
+    gymnasium.register(HOPPER_ID, "timed_commit:TimedHopper", max_episode_steps=EPISODE)
     hoppers = transfer.pretrain(episodes(env=HOPPER_ID), config=transfer.TrainConfig(steps=1)).model
     return {
         "training step, full": lambda: step_seconds(lambda **more: transfer.pretrain(data, **more)),

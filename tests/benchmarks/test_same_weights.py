@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import same_weights
+from benchmarks.commits import same_weights
 
 ARRAYS = {
     "ActionEmbedding: full, trunk.ln_in.weight": np.ones(3, np.float32),

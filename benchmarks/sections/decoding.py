@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.measure import Row, interleave, memory_read
-from benchmarks.models import SPREAD, WHOLE, Size, build
-from benchmarks.players import Player, Recompute
+from benchmarks.measuring.measure import Row, interleave, memory_read
+from benchmarks.measuring.models import SPREAD, WHOLE, Size, build
+from benchmarks.measuring.players import Player, Recompute
 from transfer import TransferModel
 from transfer.decoding.planner import make_planner
 

@@ -1,0 +1,1 @@
+"""Rates, models and made-up data that the sections measure with."""
