@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.measuring.measure import Skip
 from benchmarks.measuring.models import QUICK, Size
-from benchmarks.report import facts, measure, section_text, write
+from benchmarks.report import RatioLine, facts, measure, section_text, write
 from benchmarks.sections import SECTIONS
 
 
@@ -29,11 +30,19 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads < 1:
         parser.error(f"--threads {options.threads}: at least 1")
     torch.set_num_threads(options.threads)
-    about, done = facts(options.threads, options.quick), []
+    about = facts(options.threads, options.quick)
+    lines: list[RatioLine] = []
+    skipped: list[str] = []
     for name in names:
-        done.append(measure(name, QUICK if options.quick else Size()))
-        print(section_text(done[-1]), flush=True)
-        write(options.out, about, done)
+        try:
+            found = measure(name, QUICK if options.quick else Size(), about)
+        except Skip as reason:
+            skipped.append(f"## {name}\n\nSkipped: {reason}\n")
+            print(skipped[-1], flush=True)
+        else:
+            lines += found
+            print(section_text(name, found), flush=True)
+        write(options.out, about, lines, skipped)
     print(f"{options.out / 'table.md'}, ratios.csv and ratios.png are written")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.measuring.measure import Row, Skip
+from benchmarks.measuring.measure import Row
 from benchmarks.measuring.models import Size
 from benchmarks.sections import SECTIONS
 from transfer.recipes.reports.canvas import save_png
@@ -23,25 +23,6 @@ from transfer.recipes.reports.tables.csv_lines import dump_lines
 from transfer.recipes.runs.versions import versions
 from transfer.runtime.devices import best_precision, kernel_backend
 from transfer.storage.files import write_text
-
-
-@dataclass(frozen=True)
-class Section:
-    """What one section found.
-
-    Attributes:
-        name: of the section.
-        meaning: what its ratios are.
-        rows: empty when it was skipped.
-        skipped: why, or "".
-        seconds: how long it took.
-    """
-
-    name: str
-    meaning: str
-    rows: list[Row] = field(default_factory=list)
-    skipped: str = ""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,15 +55,16 @@ class RatioLine:
     versions: str
 
 
-def measure(name: str, size: Size) -> Section:
-    """Run one section."""
-    module, began = SECTIONS[name], time.perf_counter()
-    meaning = (module.__doc__ or "").strip().splitlines()[0]
-    try:
-        rows = module.rows(size)
-    except Skip as reason:
-        return Section(name, meaning, skipped=str(reason))
-    return Section(name, meaning, rows, seconds=time.perf_counter() - began)
+def measure(name: str, size: Size, about: dict[str, Any]) -> list[RatioLine]:
+    """Run one section. Raises `benchmarks.measuring.measure.Skip` where it cannot run."""
+    return [ratio_line(name, row, about) for row in SECTIONS[name].rows(size)]
+
+
+def ratio_line(section: str, row: Row, about: dict[str, Any]) -> RatioLine:
+    """The line of one case."""
+    values = "; ".join(f"{name} {value!r}" for name, value in row.values.items())
+    rounds = [" ".join(map(repr, one)) for one in (row.top, row.bottom)]
+    return RatioLine(section, row.name, row.ratio, *row.spread, values, row.scale, *rounds, **about)
 
 
 def facts(threads: int, quick: bool) -> dict[str, Any]:
@@ -124,21 +106,30 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def section_text(section: Section) -> str:
+def by_section(lines: Iterable[RatioLine]) -> dict[str, list[RatioLine]]:
+    """Lines by the name of their section, in the order of the sections."""
+    found = {name: [line for line in lines if line.section == name] for name in SECTIONS}
+    return {name: some for name, some in found.items() if some}
+
+
+def section_text(name: str, lines: Sequence[RatioLine], level: str = "##") -> str:
     """Markdown of one section: the ratio first, then the smallest and largest within a round, then absolute values."""
-    head = f"## {section.name}\n\n{section.meaning}\n\n"
-    if section.skipped:
-        return f"{head}Skipped: {section.skipped}\n"
-    columns = list(dict.fromkeys(key for row in section.rows for key in row.values))
-    lines = [
+    values = [dict(one.rpartition(" ")[::2] for one in line.values.split("; ")) for line in lines]
+    columns = list(dict.fromkeys(key for some in values for key in some))
+    table = [
         f"| case | ratio | range |{''.join(f' {key} |' for key in columns)}",
         f"|---|---:|---:|{'---:|' * len(columns)}",
     ]
-    for row in section.rows:
-        cells = [_number(row.values[key]) if key in row.values else "" for key in columns]
-        low, high = map(_number, row.spread)
-        lines.append(f"| {' | '.join([row.name, _number(row.ratio), f'{low} to {high}', *cells])} |")
-    return head + "\n".join(lines) + "\n"
+    for line, some in zip(lines, values, strict=True):
+        cells = [_number(float(some[key])) if key in some else "" for key in columns]
+        numbers = _number(line.ratio), f"{_number(line.low)} to {_number(line.high)}"
+        table.append(f"| {' | '.join([line.case, *numbers, *cells])} |")
+    return f"{level} {name}\n\n{meaning(name)}\n\n" + "\n".join(table) + "\n"
+
+
+def meaning(name: str) -> str:
+    """What the ratios of a section are."""
+    return (SECTIONS[name].__doc__ or "").strip().splitlines()[0]
 
 
 def _number(value: float) -> str:
@@ -146,41 +137,33 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def write(folder: Path, about: dict[str, Any], sections: list[Section]) -> None:
+def write(folder: Path, about: dict[str, Any], lines: Sequence[RatioLine], skipped: Sequence[str] = ()) -> None:
     """Write table.md, ratios.csv and ratios.png."""
     intro = f"{about['device']}, {about['threads']} thread(s), kernels in {about['kernels']}, commit {about['commit']}"
     note = "\n\nQuick sizes: that it runs, not how fast it is." if about["quick"] else ""
-    text = "\n".join(section_text(section) for section in sections)
+    text = "\n".join([*(section_text(name, some) for name, some in by_section(lines).items()), *skipped])
     write_text(folder / "table.md", f"# Benchmarks\n\n{intro}{note}\n\n{text}")
-    lines = [ratio_line(section.name, row, about) for section in sections for row in section.rows]
     write_text(folder / "ratios.csv", dump_lines(RatioLine, lines))
-    plot(folder / "ratios.png", [section for section in sections if section.rows], intro)
+    plot(folder / "ratios.png", by_section(lines), intro)
 
 
-def ratio_line(section: str, row: Row, about: dict[str, Any]) -> RatioLine:
-    """The line of one case."""
-    values = "; ".join(f"{name} {value!r}" for name, value in row.values.items())
-    rounds = [" ".join(map(repr, one)) for one in (row.top, row.bottom)]
-    return RatioLine(section, row.name, row.ratio, *row.spread, values, row.scale, *rounds, **about)
-
-
-def plot(file: Path, sections: list[Section], title: str) -> None:
+def plot(file: Path, sections: dict[str, list[RatioLine]], title: str) -> None:
     """A bar per ratio, a panel per section; the line through a bar goes from the smallest to the largest of a round."""
     if not sections:  # all were skipped
         return
-    counts = [len(section.rows) for section in sections]
+    counts = [len(lines) for lines in sections.values()]
     figure = Figure(figsize=(9, 1 + sum(0.7 + 0.28 * count for count in counts)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize="medium")
     panels = figure.subplots(len(sections), 1, squeeze=False, height_ratios=[count + 2 for count in counts])[:, 0]
-    for axes, section in zip(panels, sections, strict=True):
-        places = range(len(section.rows))
-        axes.barh(places, [row.ratio for row in section.rows], height=0.6, color=FROZEN, alpha=0.75)
-        for place, row in zip(places, section.rows, strict=True):
-            axes.plot(row.spread, [place, place], color="black", linewidth=1.5)
-        axes.set_yticks(places, [row.name for row in section.rows])
+    for axes, (name, lines) in zip(panels, sections.items(), strict=True):
+        places = range(len(lines))
+        axes.barh(places, [line.ratio for line in lines], height=0.6, color=FROZEN, alpha=0.75)
+        for place, line in zip(places, lines, strict=True):
+            axes.plot([line.low, line.high], [place, place], color="black", linewidth=1.5)
+        axes.set_yticks(places, [line.case for line in lines])
         axes.invert_yaxis()
         axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
-        axes.set_title(section.name, loc="left")
+        axes.set_title(name, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
     save_png(figure, file)

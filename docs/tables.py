@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import environments
+from benchmarks.report import RatioLine, by_section, section_text
 from transfer.recipes.reports.differences import Pair, pairs
 from transfer.recipes.reports.report import Report, report, table
+from transfer.recipes.reports.tables.csv_lines import read_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "RESULTS.md", ROOT / "docs" / "ENVIRONMENTS.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("RESULTS", "ENVIRONMENTS", "PERFORMANCE")))
 TABLE = re.compile(r"(<!-- table: (\S+) \(make tables\) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 # What the data of each run of docs/results/few are, and how its table calls the modes.
@@ -117,6 +119,13 @@ def changes() -> str:
     return markdown(head, text, "|---|---:|---|")
 
 
+def bench() -> str:
+    """Every ratio of `make bench`, section by section."""
+    again = "Write it again with: make bench, and copy runs/bench here."
+    lines = [line for _, line in read_lines(RatioLine, RESULTS / "bench" / "ratios.csv", again)]
+    return "\n".join(section_text(name, some, "###") for name, some in by_section(lines).items()).rstrip()
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "few-scores": few_scores,
     "few-differences": few_differences,
@@ -124,6 +133,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "longer": longer,
     "changes": changes,
     "hammer": lambda: table(measured("hammer").rows),
+    "bench": bench,
     "environments": lambda: environments.table(RESULTS / "environments"),
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -57,28 +59,42 @@ def _joined(window: Batch, newest: Batch, context: int) -> Batch:
     return Batch(*(torch.cat([old, new], 1)[:, -context:] for old, new in pairs))
 
 
+def made_up_states(model: TransferModel, envs: int) -> Tensor:
+    """States (E, S) for a `Player` without environments."""
+    return torch.randn(envs, model.env_spec.state_size, generator=torch.Generator().manual_seed(0))
+
+
 class Player:
-    """Acts on made-up states, one cycle of the planner's window at a time.
+    """Acts in E environments, one cycle of the planner's window at a time.
 
     A planner fills its context of T steps and goes on from the newest T/2, so after T steps each T - T/2 steps hold
     exactly one restart: that is a cycle. The constructor fills the context.
 
     Args:
         actor: what acts.
-        spec: of the environment, for its sizes.
-        envs: E.
+        states: (E, S), the first ones.
         context: T.
+        move: steps the environments, actions (E, A) -> states (E, S); where there are none, the states stay.
     """
 
-    def __init__(self, actor: Actor, spec: Any, envs: int, context: int) -> None:
-        self.actor, self.time, self.cycle = actor, 0, context - context // 2
-        self.states = torch.randn(envs, spec.state_size, generator=torch.Generator().manual_seed(0))
+    def __init__(
+        self, actor: Actor, states: Tensor, context: int, move: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.actor, self.states, self.move = actor, states, move
+        self.time, self.cycle = 0, context - context // 2
         self.play(context)
 
     @torch.inference_mode()
-    def play(self, steps: int | None = None) -> None:
-        """A cycle, or some steps."""
-        envs = len(self.states)
+    def play(self, steps: int | None = None) -> tuple[float, float]:
+        """A cycle, or some steps; returns the seconds of the actor and of the environments."""
+        acted, moved, envs = 0.0, 0.0, len(self.states)
         for _ in range(self.cycle if steps is None else steps):
-            self.actor.act(Step(self.states, torch.full((envs,), 1000.0), torch.full((envs,), self.time)))
+            began = time.perf_counter()
+            step = Step(self.states, torch.full((envs,), 1000.0), torch.full((envs,), self.time))
+            actions = self.actor.act(step)
+            between = time.perf_counter()
+            if self.move is not None:
+                self.states = self.move(actions)
+            acted, moved = acted + between - began, moved + time.perf_counter() - between
             self.time += 1
+        return acted, moved

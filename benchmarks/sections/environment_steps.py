@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,18 +20,19 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
+from torch import Tensor
 
 from benchmarks.measuring.measure import Row, rounds, seconds
 from benchmarks.measuring.models import SPREAD, WHOLE, Size, build, made_up
-from benchmarks.measuring.players import Actor, Recompute
+from benchmarks.measuring.players import Actor, Player, Recompute
 from transfer import TransferModel
 from transfer.decoding.planner import make_planner
 from transfer.evaluation.rollout import Settings, rollout
 from transfer.evaluation.slots import Slot, Task
-from transfer.models.acting import Step
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}
+RECOMPUTED = 0  # in the place of a number of environments
 
 
 def rows(size: Size) -> list[Row]:
@@ -53,83 +54,53 @@ def endless() -> EnvSpec:
 
 def _rows(kind: str, model: TransferModel, size: Size) -> list[Row]:
     context = size.context
-    players = {"recomputed": Rollout(Recompute(model, context), model, 1, context)}
-    for number in size.rows:
-        players[str(number)] = Rollout(make_planner(model, number), model, number, context)
-    ways: dict[str, Callable[[], tuple[float, ...]]] = {name: player.play for name, player in players.items()}
-    for number in size.rows:
-        ways[f"{number} evaluated"] = partial(evaluated, model, players[str(number)].envs, context)
-    try:
+    with ExitStack() as stack:
+        envs = {number: [stack.enter_context(model.env_spec.make()) for _ in range(number)] for number in size.rows}
+        alone = [stack.enter_context(model.env_spec.make())]
+        players = {number: player(make_planner(model, number), some, context) for number, some in envs.items()}
+        players[RECOMPUTED] = player(Recompute(model, context), alone, context)
+        ways: dict[str, Callable[[], tuple[float, ...]]] = {str(n): one.play for n, one in players.items()}
+        ways |= {f"{n} evaluated": partial(evaluated, model, some, context) for n, some in envs.items()}
         found = rounds(ways, size.repeats)
-    finally:
-        for player in players.values():
-            player.close()
-    # seconds of one environment step
-    each = {name: [sum(times) / players[name].steps for times in found[name]] for name in players}
-    return [_row(f"{kind}, E = {number}", number, found, each, players[str(number)]) for number in size.rows]
+    recomputed = [sum(times) / players[RECOMPUTED].cycle for times in found[str(RECOMPUTED)]]
+    return [_row(f"{kind}, E = {n}", n * players[n].cycle, found, n, recomputed) for n in size.rows]
 
 
-def _row(
-    name: str, number: int, found: dict[str, list[tuple[float, ...]]], each: dict[str, list[float]], player: Rollout
-) -> Row:
-    played = [spent / steps for spent, steps in found[f"{number} evaluated"]]
-    model, simulator = (statistics.median(part) for part in zip(*found[str(number)], strict=True))
+def _row(name: str, steps: int, found: dict[str, list[tuple[float, ...]]], number: int, recomputed: list[float]) -> Row:
+    """A case: `steps` environment steps in a cycle of its player."""
+    played = [spent / count for spent, count in found[f"{number} evaluated"]]
+    model, simulator = (statistics.median(part) / steps for part in zip(*found[str(number)], strict=True))
+    after_another = statistics.median(sum(times) / steps for times in found[str(number)])
     values = {
         "steps/s": 1 / statistics.median(played),
-        "one after the other, steps/s": 1 / statistics.median(each[str(number)]),
-        "model, ms per step": 1e3 * model / player.steps,
-        "simulator, ms per step": 1e3 * simulator / player.steps,
-        "recomputed, steps/s": 1 / statistics.median(each["recomputed"]),
+        "one after the other, steps/s": 1 / after_another,
+        "model, ms per step": 1e3 * model,
+        "simulator, ms per step": 1e3 * simulator,
+        "recomputed, steps/s": 1 / statistics.median(recomputed),
     }
-    return Row(name, each["recomputed"], played, values=values)
+    return Row(name, recomputed, played, values=values)
 
 
 def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[float, float]:
     """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
     task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
-
     slots = [Slot(env, task.env_spec, False) for env in envs]
     settings = Settings.of(len(envs), len(envs), "autoregressive", 0, None)
     play = partial(rollout, slots, task, partial(make_planner, model), model.device, settings)
     return seconds(play), 3.0 * context * len(envs)
 
 
-class Rollout:
-    """E environments and what acts in them; the context is filled at the start.
+def player(actor: Actor, envs: list[Any], context: int) -> Player:
+    """Acts in real environments."""
+    low, high = envs[0].action_space.low, envs[0].action_space.high
 
-    Args:
-        actor: what acts.
-        model: whose adapter makes the environments.
-        envs: E.
-        context: T.
-    """
+    def move(actions: Tensor) -> Tensor:
+        clipped = actions.numpy().clip(low, high)
+        return as_states([env.step(action)[0] for env, action in zip(envs, clipped, strict=True)])
 
-    def __init__(self, actor: Actor, model: TransferModel, envs: int, context: int) -> None:
-        self.actor, self.time, self.cycle = actor, 0, context - context // 2
-        self.steps = envs * self.cycle  # of environments in a cycle
-        self.envs = [model.env_spec.make() for _ in range(envs)]
-        self.states = np.stack([env.reset(seed=i)[0] for i, env in enumerate(self.envs)])
-        self.play(context)
+    return Player(actor, as_states([env.reset(seed=i)[0] for i, env in enumerate(envs)]), context, move)
 
-    @torch.inference_mode()
-    def play(self, steps: int | None = None) -> tuple[float, float]:
-        """A cycle, or some steps; returns the seconds of the model and of the simulator."""
-        spent, envs = [0.0, 0.0], len(self.envs)
-        low, high = self.envs[0].action_space.low, self.envs[0].action_space.high
-        for _ in range(self.cycle if steps is None else steps):
-            began = time.perf_counter()
-            states = torch.from_numpy(self.states.astype(np.float32))
-            step = Step(states, torch.full((envs,), 1000.0), torch.full((envs,), self.time))
-            actions = self.actor.act(step).numpy()
-            acted = time.perf_counter()
-            actions = actions.clip(low, high)
-            self.states = np.stack([env.step(action)[0] for env, action in zip(self.envs, actions, strict=True)])
-            spent[0] += acted - began
-            spent[1] += time.perf_counter() - acted
-            self.time += 1
-        return spent[0], spent[1]
 
-    def close(self) -> None:
-        """Close the environments."""
-        for env in self.envs:
-            env.close()
+def as_states(observations: list[Any]) -> Tensor:
+    """(E, S) float32."""
+    return torch.from_numpy(np.stack(observations).astype(np.float32))

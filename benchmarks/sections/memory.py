@@ -1,6 +1,6 @@
-"""A step that trains embeddings alone over a step that trains everything: time, and peak memory.
+"""Peak memory of a step that trains embeddings alone, over that of a step that trains everything.
 
-Memory is counted twice, at full size: the peak of the bytes in tensors that one step allocates, as
+It is counted twice, at full size: the peak of the bytes in tensors that one step allocates, as
 `torch.cuda.max_memory_allocated` counts them; and the growth of the peak resident set of a fresh process per case, from
 the moment when model and data are built and one window has gone forth and back (so that all kernels are loaded) to the
 end of two steps. The second includes what the allocator and the kernels need for themselves, holes in the heap most.
@@ -11,7 +11,6 @@ python -m benchmarks.sections.memory LAYOUT PART,... THREADS prints the bytes of
 from __future__ import annotations
 
 import resource
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,36 +20,22 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.measuring.measure import Row, interleave
-from benchmarks.measuring.models import FROZEN, FULL, Size, batch_of, build, flops_of, training_step
+from benchmarks.measuring.measure import Row
+from benchmarks.measuring.models import FROZEN, FULL, Size, batch_of, build, training_step
 from transfer.runtime.devices import best_precision
 from transfer.runtime.memory import kept_memory
 
 CPU = torch.device("cpu")
 
 
-@kept_memory()
 def rows(size: Size) -> list[Row]:
-    """Time in float32 and in the default precision, and memory in the default precision, of each layout."""
-    default = best_precision(CPU)
-    precisions = list(dict.fromkeys([torch.float32, default]))
-    times = [_time(layout, precision, size) for layout in size.layouts for precision in precisions]
-    return times + [row for layout in size.layouts for row in (_tensors(layout, default), _resident(layout))]
+    """Two per layout, in the default precision."""
+    return [row for layout in size.layouts for row in (_tensors(layout), _resident(layout))]
 
 
-def _time(layout: str, precision: torch.dtype, size: Size) -> Row:
-    batch = batch_of(layout, size)
-    models = {"frozen": build(layout, size.width), "full": build(layout, size.width)}
-    parts = {"frozen": FROZEN, "full": FULL}
-    times = interleave({k: training_step(models[k], batch, parts[k], precision) for k in parts}, size.repeats)
-    count = flops_of(models["full"], batch)
-    values = {f"{name}, ms": 1e3 * statistics.median(times[name]) for name in parts}
-    name = f"{layout}, time, {str(precision).removeprefix('torch.')}"
-    return Row(name, times["frozen"], times["full"], values={"limit by FLOPs": count.frozen / count.full, **values})
-
-
-def _tensors(layout: str, precision: torch.dtype) -> Row:
-    batch, found = batch_of(layout, Size()), {}
+@kept_memory()
+def _tensors(layout: str) -> Row:
+    batch, precision, found = batch_of(layout, Size()), best_precision(CPU), {}
     for name, parts in (("frozen", FROZEN), ("full", FULL)):
         step = training_step(build(layout, Size().width), batch, parts, precision)
         step()

@@ -4,7 +4,6 @@ import csv
 import math
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,29 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.__main__ import main
+from benchmarks.measuring.measure import Flops
+from benchmarks.measuring.models import DEPTH, FROZEN, FULL, batch_of, build
+from benchmarks.measuring.models import QUICK as size
+from benchmarks.measuring.players import Player, Recompute, made_up_states
+from benchmarks.sections import SECTIONS as known
+from benchmarks.sections.decoding import cache_bytes
+from benchmarks.sections.memory import peak_of_tensors
 from transfer.decoding.planner import make_planner
 from transfer.models.acting import Step
+from transfer.models.freezing import train_only
 
-ROOT = Path(__file__).resolve().parent.parent
-SECTIONS = ("training", "memory", "huggingface", "environment_steps", "decoding", "sampling", "scaling")
+SECTIONS = ("training", "memory", "huggingface", "environment_steps", "decoding", "sampling")
 
 
 def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     """The lines in ratios.csv of one run of the command, quick."""
-    from benchmarks.__main__ import main
-
     main(["--quick", "--out", str(folder), *arguments])
     with (folder / "ratios.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 def test_there_is_a_test_of_every_section() -> None:
-    from benchmarks.sections import SECTIONS as known
-
     assert tuple(known) == SECTIONS
 
 
@@ -71,10 +74,6 @@ def test_an_unknown_section_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
 
 def counted(depth: int, frozen: bool) -> int:
     """FLOPs of all products with weights in a forward and backward, as PyTorch counts them."""
-    from benchmarks.measuring.models import FROZEN, FULL, batch_of, build
-    from benchmarks.measuring.models import QUICK as size
-    from transfer.models.freezing import train_only
-
     model = build("Hopper", size.width, depth=depth)
     train_only(model, FROZEN if frozen else FULL)
     with FlopCounterMode(display=False) as counter:
@@ -86,9 +85,6 @@ def counted(depth: int, frozen: bool) -> int:
 def test_products_with_weights_are_counted_as_pytorch_counts_them(
     frozen: bool, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.measuring.measure import Flops
-    from benchmarks.measuring.models import QUICK as size
-
     monkeypatch.setattr(
         "transfer.runtime.layers.linear._available", lambda: False
     )  # its counter does not know oneDNN's
@@ -98,15 +94,11 @@ def test_products_with_weights_are_counted_as_pytorch_counts_them(
 
 
 def test_attention_is_counted_over_causal_pairs() -> None:
-    from benchmarks.measuring.measure import Flops
-
     pairs = [(query, key) for query in range(7) for key in range(query + 1)]
     assert Flops.of(batch=5, tokens=7, width=8, depth=2).attention == len(pairs) * 2 * 2 * 8 * 5 * 2
 
 
 def test_the_peak_counts_what_is_held_at_a_time() -> None:
-    from benchmarks.sections.memory import peak_of_tensors
-
     def work() -> None:
         for _ in range(3):
             one = torch.ones(1000)
@@ -121,9 +113,6 @@ def test_the_peak_counts_what_is_held_at_a_time() -> None:
 @pytest.mark.parametrize("action", ["ActionTokenizedSpreadEmbedding", "ActionEmbedding"])
 def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> None:
     """Until the planner's window restarts; from then on it sees fewer steps than the sliding window."""
-    from benchmarks.measuring.models import build
-    from benchmarks.measuring.players import Recompute
-
     context, rows = 4, 3
     model, generator = build("Hopper", 32, action, context=context), torch.Generator().manual_seed(0)
     baseline, planner = Recompute(model, context), make_planner(model, rows)
@@ -140,59 +129,17 @@ def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> N
 
 @pytest.mark.parametrize("context", [4, 5])
 def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.measuring.models import build
-    from benchmarks.measuring.players import Player
-
     model, lengths = build("Hopper", 32, context=context), []
     planner = make_planner(model, 1)
     tokens = type(model).tokens
     monkeypatch.setattr(type(model), "tokens", lambda *given: lengths.append(given[1].shape[1]) or tokens(*given))
-    player = Player(planner, model.env_spec, 1, context)
+    player = Player(planner, made_up_states(model, 1), context)
     for cycles in range(3):
         assert lengths == [context // 2] * cycles  # a restart reads the newest T/2 steps, by `model.tokens`
         player.play()
 
 
 def test_keys_and_values_are_counted_one_forward_at_a_time() -> None:
-    from benchmarks.measuring.models import DEPTH, build
-    from benchmarks.sections.decoding import cache_bytes
-
     model = build("Hopper", 32)  # K = 5, A = 3
     restart, steps = 2 * 5, [(2 * 5 + 2) + (2 * 5 + 3) + (2 * 5 + 4), (3 * 5 + 2) + (3 * 5 + 3) + (3 * 5 + 4)]
     assert cache_bytes(model, 4) == (restart + sum(steps)) * 2 * DEPTH * 32 * 4
-
-
-def test_two_commits_are_compared_pair_by_pair() -> None:
-    """A machine that becomes ten times slower in the middle moves no ratio."""
-    from benchmarks.commits.times import table
-
-    pairs = [(1.0, 1.01), (1.0, 1.02), (10.0, 10.3), (10.0, 10.4), (10.0, 10.5)]
-    assert table({"act": pairs}, "abc", "def").splitlines() == [
-        "| | abc, ms | def, ms | ratio | quartiles |",
-        "|---|---:|---:|---:|---:|",
-        "| act | 10000.000 | 10300.000 | 1.030 | 1.020 to 1.040 |",
-    ]
-
-
-def test_two_commits_take_turns_and_the_first_round_is_thrown_away() -> None:
-    from benchmarks.commits.times import NAMES, take_turns
-
-    asked: list[int] = []
-
-    def timer(which: int) -> Callable[[str], float]:
-        return lambda name: asked.append(which) or float(which + len(asked) / 1000)
-
-    found = take_turns([timer(0), timer(1)], rounds=2)
-    once = len(NAMES)
-    assert asked == [1, 0] * once + [0, 1] * once + [1, 0] * once
-    assert list(found) == list(NAMES)
-    assert all(len(pairs) == 2 and all(old < 1 < new for old, new in pairs) for pairs in found.values())
-
-
-def test_a_clone_is_compared_with_its_behaviour_at_any_bounds() -> None:
-    from benchmarks.clone import BOUNDS, clone, table
-    from transfer.training.train_config import TrainConfig
-
-    rows = [clone(BOUNDS[name], 1, 1, TrainConfig(steps=2, batch_size=2, context=4)) for name in ("unit", "pendulum")]
-    assert rows[0].behaviour == pytest.approx(rows[1].behaviour, abs=0.1)
-    assert "| 0 to 1 | " in table(rows) and "| -2 to 2 | " in table(rows)
