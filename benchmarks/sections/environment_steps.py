@@ -27,7 +27,7 @@ from benchmarks.measuring.models import SPREAD, WHOLE, Size, build, made_up
 from benchmarks.measuring.players import Actor, Player, Recompute
 from transfer import TransferModel
 from transfer.decoding.planner import make_planner
-from transfer.evaluation.rollout import Settings, rollout
+from transfer.evaluation.rollout import rollout
 from transfer.evaluation.slots import Slot, Task
 
 LAYOUT = "Walker2d"
@@ -85,8 +85,7 @@ def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[floa
     """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
     task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
     slots = [Slot(env, task.env_spec, False) for env in envs]
-    settings = Settings.of(len(envs), len(envs), "autoregressive", 0, None)
-    play = partial(rollout, slots, task, partial(make_planner, model), model.device, settings)
+    play = partial(rollout, slots, task, partial(make_planner, model), model.device, np.arange(len(envs)))
     return seconds(play), 3.0 * context * len(envs)
 
 

@@ -121,7 +121,7 @@ def listing(runs_dir: Path) -> str:
 
 def selection_table(title: str, selection: "Selection") -> str:
     """What trains, by part; last, what is frozen."""
-    frozen = selection.total - selection.numbers
+    frozen = selection.total - selection.parameters
     lines = [f"{title} trains", *_part_lines(selection.to_json(), selection.total)]
     lines += [f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}"] if frozen else []
     return "\n".join(lines)

@@ -30,7 +30,7 @@ from transfer.storage.fingerprints import fingerprint
 from transfer.storage.snapshot import lent, snapshot
 from transfer.training.fit import FitResult, OnLog
 from transfer.training.train_config import TrainConfig
-from transfer.training.updates import check_numbers
+from transfer.training.updates import check_weights
 
 INHERITED = ("none", "action")
 EXTRAS = ("conditioning", "ia3")  # optional parts of an adapter
@@ -168,7 +168,7 @@ def _sizes(trunk: Trunk | None, trunk_config: TrunkConfig | None) -> TrunkConfig
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     if trunk is None:
         return sizes
-    check_numbers(check_type(trunk, Trunk, "trunk", MAKE_TRUNK), "the trunk")
+    check_weights(check_type(trunk, Trunk, "trunk", MAKE_TRUNK), "the trunk")
     if trunk_config is not None and trunk_config != trunk.config:
         raise TransferError(f"trunk_config={trunk_config} is not that of the trunk, {trunk.config}. Leave it out.")
     return trunk.config
@@ -238,7 +238,7 @@ def _check_source(
     mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
 ) -> None:
     """Refuse a source adapter of another trunk, or one whose state embedding is for another body."""
-    check_numbers(source, "the source adapter")
+    check_weights(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
     if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:

@@ -85,7 +85,7 @@ class RunCell:
         self.board = Board(self.folder, done + 1 if done else 0)
         if not done:
             few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
-            self.board.scalars(0, {"params/trainable": selection.numbers})
+            self.board.scalars(0, {"params/trainable": selection.parameters})
             self.board.actions("actions/dataset", 0, few)
         self.progress = Progress(self.train.steps, self.title, "steps", start=done).__enter__()
 

@@ -199,4 +199,4 @@ def train_only(kit: Kit, model: Any = None, parts: Any = ("state", "action")) ->
     """How many parameters train."""
     from transfer import train_only
 
-    return train_only(kit.model if model is None else model, parts).numbers
+    return train_only(kit.model if model is None else model, parts).parameters

@@ -1,1 +1,1 @@
-"""Choosing actions: the past of some environments, decoders that read it, and planners on top."""
+"""Choosing actions: the window of the past, decoders that read it, and planners on top."""

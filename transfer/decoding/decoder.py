@@ -1,4 +1,4 @@
-"""What reads with a trunk a few tokens at a time, and who makes it."""
+"""The interface of decoders, which read a trunk's tokens a few at a time, and the choice among their makers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class Decoder(Protocol):
-    """Reads the tokens of E sequences, each once, and gives what `Trunk.forward` gives for the whole sequences.
+    """Reads the tokens of E sequences, each once; the hidden vectors are those of `Trunk.forward`.
 
     Attributes:
-        length: tokens that each sequence has.
+        length: tokens read of each sequence.
     """
 
     length: int
@@ -36,22 +36,22 @@ class Decoder(Protocol):
         ...
 
     def select(self, rows: Tensor) -> None:
-        """Go on with the sequences of some indices, (R,) int64 in any order; one may come several times."""
+        """Keep the sequences of some indices, (R,) int64 in any order; an index may come several times."""
         ...
 
 
 def make_decoder(trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int) -> Decoder:
-    """The fastest decoder that gives what a trunk gives. It may read with the trunk itself: hand it one of your own.
+    """The fastest decoder for a trunk. It may read with the trunk itself, so give it a copy.
 
     Args:
-        trunk: in eval mode. One that is not as the library makes it (a hook, a class of somebody's own) is read through
-            its own forward, slower, which is logged.
+        trunk: in eval mode. A changed one (a hook, another class) is read through its own forward; a warning says that
+            this is slower.
         gains: IA3 scales, (D) each.
         sequences: E.
-        capacity: tokens that a sequence may have.
+        capacity: most tokens of a sequence.
 
     Raises:
-        TransferError: gains of single rows.
+        TransferError: gains of single windows, (B, D).
     """
     if why := changed(trunk):
         warn_once(log, f"{why}, so actions are chosen through its own forward, slower.")

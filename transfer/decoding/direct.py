@@ -1,4 +1,4 @@
-"""The planner of a policy without memory."""
+"""The planner of `MLPPolicy`, which has no memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class DirectPlanner:
     """Actions of an `MLPPolicy`, from the step alone.
 
     Args:
-        model: acted with as it is now.
+        model: its weights are copied.
         envs: E; nothing depends on it.
-        decode: how action dimensions are chosen; they are predicted at once in every case.
+        decode: nothing depends on it; all action dimensions are predicted at once.
     """
 
     def __init__(self, model: MLPPolicy, envs: int, decode: str) -> None:
         self.model = snapshot(model)
-        self.range, self.scale = self.model.scales.action_range(), self.model.scales.return_scale()
+        self.range, self.means = self.model.scales.action_range(), self.model.scales.mean_returns()
 
     @inference_only
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A)."""
         dtype = self.model.out.weight.dtype
-        returns = self.scale.of(step.returns.to(dtype), step.times)
+        returns = self.model.scales.scale_returns(step.returns.to(dtype), step.times, self.means)
         return self.range.outward(self.model.predict(step.states.to(dtype), returns))
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some environments: there is no past to reorder."""
+        """Keep some environments; no state to reorder."""

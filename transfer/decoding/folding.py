@@ -1,4 +1,4 @@
-"""IA3 scales, multiplied into the weights of a trunk."""
+"""IA3 scales multiplied into the weights of a trunk."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from transfer.storage.snapshot import lent
 
 
 def folded(trunk: Trunk, gains: Sequence[Gains] | None) -> Trunk:
-    """A trunk that computes without gains what another one computes with them.
+    """A trunk without gains that computes what `trunk` computes with them.
 
-    It has weights of its own where gains scale them, and shares the others; without gains it is the same one.
+    It has new weights where gains scale them, and shares the others. Without gains it is `trunk`.
 
     Args:
-        trunk: as the library makes it; it stays as it is.
+        trunk: unchanged, see `transfer.decoding.untouched`; it is not written to.
         gains: (D) each; None scales nothing.
 
     Raises:
-        TransferError: gains of single rows, (B, D).
+        TransferError: gains of single windows, (B, D).
     """
     if gains is None:
         return trunk
@@ -35,7 +35,7 @@ def folded(trunk: Trunk, gains: Sequence[Gains] | None) -> Trunk:
 
 def _fold(block: Block, gains: Gains) -> None:
     if gains.keys.dim() != 1:
-        raise TransferError("a decoder takes one gain a feature, (D), not one a row, (B, D).")
+        raise TransferError("a decoder takes one gain a feature, (D), not one a window, (B, D).")
     attn, mlp = block.attn, block.mlp
     with isolated(), torch.no_grad():
         for layer, gain in ((attn.k, gains.keys), (attn.v, gains.values)):

@@ -1,4 +1,4 @@
-"""The past of E environments as one adapter's trunk reads it: which tokens of the window come next."""
+"""The window of the past of E environments, and its tokens in the order that the trunk reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer.models.scales import Scales
 from transfer.models.sequence_model import TransferModel
 from transfer.numbers import MOST_CONTEXT, whole
 
-# What decoding computes step by step in its own way. What it calls (embeddings, parts, readouts) may be anybody's.
+# Methods that decoding computes step by step in its own way. Embeddings, parts and readouts may be of any class.
 OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TransferModel, ("tokens", "hidden")),
     (Adapter, ("scale_actions", "scale_returns")),
@@ -21,24 +21,23 @@ OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
 
 
 class History:
-    """The steps in the window of E environments, and what of them the trunk has yet to read.
+    """The steps in the window of E environments, and their tokens that the trunk has not read.
 
         window:  step 0, 1, ... T-1, then again from the newest T/2 steps, read anew
 
-    So the trunk always sees a window as in training, and reads each token at most twice. A sliding window of keys and
-    values would combine steps that no training window ever held together.
+    The trunk always reads a window as in training, and each token at most twice. A sliding window of keys and values
+    would combine steps that no training window holds together.
 
     Args:
         model: trunk and adapter.
-        read: action dimensions whose tokens the trunk has read when a step ends; the others are read with the next one.
+        read: action dimensions whose tokens are read within their step; the others are read with the next step.
 
     Attributes:
         steps: in the dtype of the weights.
-        actions: of each step, (E, A) scaled. Whoever decodes adds those it has chosen.
+        actions: of each step, (E, A) scaled; the planner appends them.
 
     Raises:
-        TransferError: a model that computes its tokens or scales in another way in training than is done here, or NaN
-            in what the adapter knows of its data.
+        TransferError: a model with its own methods in place of `OWN_WAY`, or NaN in the adapter's buffers.
     """
 
     def __init__(self, model: TransferModel, read: int) -> None:
@@ -46,11 +45,11 @@ class History:
         _check_buffers(model.adapter)
         self.model, self.read = model, read
         self.context = whole(model.context, "context", least=1, most=MOST_CONTEXT)
-        self.scale, self.dtype = model.adapter.scales.return_scale(), model.trunk.ln_in.weight.dtype
+        self.means, self.dtype = model.adapter.scales.mean_returns(), model.trunk.ln_in.weight.dtype
         self.steps: list[Step] = []
         self.actions: list[Tensor] = []
         self.time: Tensor | None = None  # (E, 1, D), of the newest step
-        self.unread: list[Tensor] | None = None  # tokens (E, n, D) of its action, where they have been made
+        self.unread: list[Tensor] | None = None  # tokens (E, n, D) of its action, once made
 
     @property
     def full(self) -> bool:
@@ -60,17 +59,18 @@ class History:
     def ask(self, step: Step) -> tuple[Tensor, Tensor]:
         """Add a step; returns the tokens (E, n, D) to read before its action, and its time's vector (E, 1, D).
 
-        The state's token is the last. Where the window was full, the first tokens are those of its newest T/2 steps.
+        The state's token is the last. After a full window the tokens of its newest T/2 steps come first.
         """
         unread = self._restart() if self.full else self._newest_action()
         self.unread = None
         step = Step(step.states.to(self.dtype), step.returns.to(self.dtype), step.times)
         time = self.model.trunk.time(step.times[:, None])
-        returns = self.model.embed_return(self.scale.of(step.returns, step.times)[:, None])[:, 0]
+        returns = self.model.adapter.scales.scale_returns(step.returns, step.times, self.means)  # (E,)
+        to_go = self.model.embed_return(returns[:, None])[:, 0]
         state = self.model.adapter.embed_state(step.states[:, None])[:, 0]
         self.steps.append(step)
         self.time = time
-        return torch.cat([*unread, returns + time, state + time], 1), time
+        return torch.cat([*unread, to_go + time, state + time], 1), time
 
     def _newest_action(self) -> list[Tensor]:
         """The tokens (E, n, D) of the newest action that have not been read."""
@@ -85,14 +85,14 @@ class History:
         """Keep the newest T/2 steps; returns their tokens (E, n, D)."""
         gone = self.context - self.context // 2
         self.steps, self.actions = self.steps[gone:], self.actions[gone:]
-        if not self.steps:  # where the context is one step
+        if not self.steps:  # a context of one step
             return []
         states, returns, times = (torch.stack(column, 1) for column in zip(*self.steps, strict=True))
         return [self.model.tokens(states, torch.stack(self.actions, 1), returns, times)]
 
     def select(self, rows: Tensor) -> None:
-        """Go on with the environments of some indices, (R,) int64."""
-        # Its tokens are made for all environments first: the bits of a product depend on how many rows it has.
+        """Keep the environments of some indices, (R,) int64."""
+        # Tokens are made for all environments first: the bits of a product depend on the number of environments.
         self.unread = [tokens[rows] for tokens in self._newest_action()]
         self.steps = [Step(*(column[rows] for column in step)) for step in self.steps]
         self.actions = [chosen[rows] for chosen in self.actions]
@@ -100,24 +100,23 @@ class History:
 
 
 def _check_ways(model: TransferModel) -> None:
-    """Raise TransferError where a model has methods of its own in place of those that are not called here."""
+    """Raise TransferError where a model has its own methods in place of those of `OWN_WAY`."""
     for (kind, names), one in zip(OWN_WAY, (model, model.adapter, model.adapter.scales), strict=True):
         for name in names:
-            method = getattr(
-                vars(one).get(name), "_torchdynamo_orig_callable", getattr(one, name)
-            )  # compiled, or as is
+            # The original of a compiled method, else the method.
+            method = getattr(vars(one).get(name), "_torchdynamo_orig_callable", getattr(one, name))
             if getattr(method, "__func__", method) is not getattr(kind, name):
                 raise TransferError(
                     f"{type(one).__name__} has its own {name}, which trains and which acting does not call: it would "
-                    "act on other numbers. Change embed_state, embed_return or a part instead."
+                    "act on other inputs. Change embed_state, embed_return or a part instead."
                 )
 
 
 def _check_buffers(adapter: Adapter) -> None:
-    """Raise TransferError for NaN in edges of bins and scales: actions would be finite all the same, and wrong."""
+    """Raise TransferError for NaN in edges of bins and scales: actions would be finite and wrong."""
     for name, buffer in adapter.named_buffers():
         if buffer.isnan().any():
             raise TransferError(
-                f"the adapter's {name} holds NaN. Edges of bins that are not in use are infinite: where weights are "
-                "averaged (use_buffers=True), buffers are to be copied."
+                f"the adapter's {name} holds NaN. Edges of unused bins are infinite: where weights are averaged "
+                "(use_buffers=True), copy the buffers."
             )

@@ -16,7 +16,7 @@ from transfer.runtime.native.blocks import Blocks, Choices
 
 
 def in_kernels(trunk: Trunk) -> bool:
-    """Whether there are kernels for a trunk: float32 on a CPU, and heads of a size that they take."""
+    """Whether the kernels can read for a trunk: float32 on a CPU, and heads of a size that they take."""
     weight, config = trunk.ln_in.weight, trunk.config
     plain = weight.device.type == "cpu" and weight.dtype == torch.float32
     return plain and native.fits(config.width // config.heads)
@@ -24,12 +24,12 @@ def in_kernels(trunk: Trunk) -> bool:
 
 @torch.no_grad()
 def native_decoder(trunk: Trunk, sequences: int, capacity: int) -> Blocks:
-    """A `transfer.decoding.decoder.Decoder` with the weights of a trunk, laid out anew.
+    """A `transfer.decoding.decoder.Decoder` with copies of the weights of a trunk.
 
     Args:
-        trunk: `in_kernels`, and as the library makes it.
+        trunk: `in_kernels` and unchanged, see `transfer.decoding.untouched`.
         sequences: E.
-        capacity: tokens that a sequence may have.
+        capacity: most tokens of a sequence.
     """
     layers = [_layer(block) for block in trunk.blocks]  # type: ignore[arg-type]
     ends = *_norm(trunk.ln_in), *_norm(trunk.ln_out)
@@ -37,13 +37,12 @@ def native_decoder(trunk: Trunk, sequences: int, capacity: int) -> Blocks:
 
 
 def native_choice(decoder: object, action: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Chooses all dimensions of a spread action in one call of C; None where the decoder or the embedding cannot.
+    """A function that chooses all dimensions of a spread action in C; None where decoder or embedding cannot.
 
     Returns:
         tokens (E, n, D) to read and the time's vector (E, 1, D) -> actions (E, A), scaled.
     """
-    tables = tables_of(action) if isinstance(decoder, Blocks) else None
-    if tables is None or not isinstance(decoder, Blocks):
+    if not isinstance(decoder, Blocks) or (tables := tables_of(action)) is None:
         return None
     return partial(decoder.choose, choices=Choices(*tables))
 

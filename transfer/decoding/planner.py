@@ -1,4 +1,4 @@
-"""Choosing actions step by step, on top of whatever reads for the trunk."""
+"""Choosing actions step by step, on top of a decoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Choose = Callable[[Tensor, Tensor], Tensor]
 
 
 def check_decode(decode: object) -> str:
-    """The way to choose the dimensions of an action. Raises TransferError for an unknown one."""
+    """The decode, one of `DECODES`. Raises TransferError for an unknown one."""
     if not isinstance(decode, str) or decode not in DECODES:
         raise unknown("decode", decode, DECODES)
     return decode
@@ -32,21 +32,20 @@ def check_decode(decode: object) -> str:
 
 @inference_only
 def make_planner(model: PolicyModel, envs: int, decode: str = "autoregressive") -> Planner:
-    """The planner of a model for E environments, which begin an episode each.
+    """The planner of a model for E environments, each at the start of an episode.
 
-    It acts with copies of the weights as they are now; the model may train on, be swapped or change its mode.
+    The weights are copied: the model may train on, be swapped or change its mode.
 
     Args:
-        model: its `planner` names the class, which is called with the arguments of this function. One of your own is
-            made known with `transfer.registry.register("planner", kind, "module:Class")`.
+        model: its `planner` names the class, which is called with the arguments of this function. Register your own
+            with `transfer.registry.register("planner", kind, "module:Class")`.
         envs: E.
-        decode: "autoregressive", where each action dimension is chosen knowing those before it (eq. 5 of the
-            tokenized-action paper), or "parallel", where all are read at once behind tokens of the value 0, which is
-            what that paper's code does.
+        decode: "autoregressive": each action dimension depends on those before it (eq. 5 of the tokenized-action
+            paper); "parallel": all are read at once after tokens of the value 0, as in that paper's code.
 
     Raises:
-        TransferError: an unknown decode or kind of planner, a number of environments that is none, or a model that
-            cannot be decoded, see `transfer.decoding.history.History`.
+        TransferError: an unknown decode or kind of planner, an unsound number of environments, or a model that cannot
+            be decoded, see `transfer.decoding.history.History`.
     """
     check_decode(decode)
     kind = registry.resolve("planner", getattr(model, "planner", ""))
@@ -55,7 +54,7 @@ def make_planner(model: PolicyModel, envs: int, decode: str = "autoregressive") 
 
 
 class TokenPlanner:
-    """Plans with a trunk: reads the tokens of each step once, and chooses the action from what they come to.
+    """Chooses actions with a trunk, from the hidden vectors of each step's tokens.
 
     Args:
         model: trunk and adapter.
@@ -92,7 +91,7 @@ class TokenPlanner:
         return self.range.outward(actions)
 
     def _at_once(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """The whole action, which one token stands for."""
+        """The whole action from one token."""
         actions: Tensor = self.action.predict(self.decoder.read(tokens))
         return actions
 
@@ -105,7 +104,7 @@ class TokenPlanner:
         return torch.cat(values, 1)
 
     def _in_parallel(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """All dimensions at once, behind tokens of the value 0, which are not part of the past."""
+        """All dimensions at once, after tokens of the value 0, which are forgotten again."""
         hidden, others = self.decoder.read(tokens), self.action.action_size - 1
         if others:
             known, zeros = self.decoder.length, hidden.new_zeros(len(hidden), others)
@@ -116,6 +115,6 @@ class TokenPlanner:
 
     @inference_only
     def select(self, rows: Tensor) -> None:
-        """Go on with the environments of some indices, (R,) int64; one may come several times."""
+        """Keep the environments of some indices, (R,) int64; an index may come several times."""
         self.history.select(rows)
         self.decoder.select(rows)

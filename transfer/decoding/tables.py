@@ -1,4 +1,4 @@
-"""What choosing an action one dimension after another comes down to: tables, which a C kernel can read."""
+"""A spread action embedding and its readout as tables for a C kernel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 class ActionTables(NamedTuple):
-    """Tokens and values of a spread action embedding, whatever its kind.
+    """Tokens and values of a spread action embedding of any kind.
 
-        token of x in dimension i    rows[i, how many of edges[i] are <= x] + x * slope
+        token of x in dimension i    rows[i, number of edges[i] <= x] + x * slope
         value of dimension i from h  y = weights[i] @ h + biases[i], then tanh(y), or softmax(y) @ centers[i]
 
     All are float32.
@@ -35,6 +35,6 @@ class ActionTables(NamedTuple):
 
 @torch.no_grad()
 def tables_of(action: Any) -> ActionTables | None:
-    """Of a spread action embedding on a CPU, None for one that cannot say: see its `tables`."""
+    """The tables of a spread action embedding on a CPU; None where its `tables` gives none."""
     tables: ActionTables | None = action.tables() if hasattr(action, "tables") else None
     return tables if tables is not None and tables.rows.device.type == "cpu" else None

@@ -1,4 +1,4 @@
-"""Whether modules compute what their classes say, so that faster code may take their place."""
+"""Checks that modules compute what their classes define, so that faster code may replace them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_h
 
 
 class Original(NamedTuple):
-    """What a class was when it was looked at: its forward, and the names of all its methods."""
+    """The forward of a class and the names of its methods, at the time of the import."""
 
     forward: Callable[..., Any]
     methods: frozenset[str]
@@ -29,14 +29,14 @@ Originals = Mapping[type[nn.Module], Original]
 
 
 def originals(*kinds: type[nn.Module]) -> Originals:
-    """Classes as they are now, at the import of whoever asks."""
+    """Forward and methods of classes, read now."""
     return {
         kind: Original(kind.forward, frozenset(n for n in dir(kind) if callable(getattr(kind, n)))) for kind in kinds
     }
 
 
 def changes(part: nn.Module, known: Originals) -> Iterable[str]:
-    """What is not as the library made it, in words: another class, a hook, a replaced method."""
+    """Every change of a part, in words: another class, a hook, a replaced method."""
     for name, module in part.named_modules():
         where = f"'{name}'" if name else f"the {type(part).__name__} itself"
         original = known.get(type(module))
@@ -58,16 +58,13 @@ _TRUNK = originals(
 
 
 def changed(trunk: Trunk) -> str:
-    """Why a decoder cannot read in place of a trunk, in words; "" where it can.
-
-    It knows what the library's own modules compute, and nothing of what somebody hooked, wrapped or put in their place.
-    """
+    """Why faster code cannot replace a trunk (a hook, a wrapper, another class or shape), in words; "" where it can."""
     found = next(iter(changes(trunk, _TRUNK)), "") or _misshapen(trunk)
     return f"trunk: {found}" if found else ""
 
 
 def _misshapen(trunk: Trunk) -> str:
-    """What is of another shape, dtype or setting than the trunk's config says."""
+    """The first shape, dtype or setting that differs from the trunk's config, in words."""
     fresh = _shapes(trunk.config)
     found = {name: tuple(x.shape) for name, x in trunk.named_parameters()}
     names = [name for name in {**found, **fresh} if found.get(name) != fresh.get(name)]

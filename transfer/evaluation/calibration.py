@@ -1,8 +1,8 @@
-"""Target calibration: what a policy achieves for each of several targets, measured after its training.
+"""Target calibration: the return that a policy achieves for each of several targets, measured after its training.
 
 The largest target is not always the best one: some returns lie outside the data, and some adapters follow the target
-loosely. Each adapter therefore carries a small table of target and achieved returns, and its best row is the default
-target. The episodes behind the table have seeds of their own, apart from those of evaluations.
+loosely. Each adapter carries a small table of target and achieved returns; the best of them is the default target. The
+episodes behind the table have seeds of their own, apart from those of evaluations.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from transfer.data.calibration_table import Calibration
 from transfer.data.environment.answers import LARGEST
 from transfer.errors import TransferError
-from transfer.evaluation.evaluate import evaluate
+from transfer.evaluation.evaluate import counted_after, evaluate
 from transfer.evaluation.outcome import Evaluation
-from transfer.evaluation.rollout import Settings, counted_from
 from transfer.models.acting import PolicyModel, check_model
 from transfer.numbers import real, seen
 
@@ -35,11 +34,11 @@ def calibrate(
 ) -> Calibration:
     """Play a few episodes for each of several targets and store the outcome in the adapter.
 
-    Episode i has environment seed 20000 + i, so that no evaluation plays an episode that chose its target.
+    Episode i has environment seed 20000 + i, so no evaluation plays an episode that chose its target.
 
     Args:
         model: trunk and adapter; `model.statistics.calibration` is set.
-        targets: raw returns to ask for, equal ones once; default: the dataset's `TARGETS`.
+        targets: raw target returns, equal ones once; default: the dataset's `TARGETS`.
         num_episodes: per target.
         num_envs: environments at a time.
         decode: see `transfer.decoding.planner.make_planner`.
@@ -49,10 +48,9 @@ def calibrate(
     Raises:
         TransferError: no target, or what `transfer.evaluate` raises.
     """
-    settings = Settings.of(num_episodes, num_envs, decode, CALIBRATION_SEED, on_episode)
     check_model(model, PolicyModel, "calibrate")
-    played: list[Evaluation] = []
     asked = _returns(model, targets)
+    played: list[Evaluation] = []
     for target in asked:
         played.append(
             evaluate(
@@ -63,18 +61,18 @@ def calibrate(
                 decode=decode,
                 first_seed=CALIBRATION_SEED,
                 trust=trust,
-                on_episode=counted_from(len(played) * settings.num_episodes, on_episode),
+                on_episode=counted_after(played, on_episode),
             )
         )
     achieved, rates = tuple(float(one.returns.mean()) for one in played), [one.success_rate for one in played]
     success = None if rates.count(None) == len(rates) else tuple(rate or 0.0 for rate in rates)
-    calibration = Calibration(asked, achieved, success, settings.num_episodes)
+    calibration = Calibration(asked, achieved, success, len(played[0].returns))
     model.keep_calibration(calibration)
     return calibration
 
 
 def _returns(model: PolicyModel, targets: Sequence[float] | None) -> tuple[float, ...]:
-    """The returns to ask for, each once. Raises TransferError for none, and for what is no number."""
+    """The target returns, each once. Raises TransferError for none, and for what is no number."""
     if targets is None:
         targets = [value for name, value in model.statistics.return_quantiles.items() if name in TARGETS]
     if isinstance(targets, str) or not isinstance(targets, Iterable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,15 @@ from transfer import registry
 from transfer.data.environment.belonging import check_body
 from transfer.data.environment.observations import summary
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, check_scale
-from transfer.decoding.planner import make_planner
+from transfer.decoding.planner import check_decode, make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.outcome import Evaluation
-from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, Settings, counted_from, rollout
+from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, rollout
 from transfer.evaluation.slots import Task, opened
 from transfer.evaluation.targets import return_to_ask
-from transfer.evaluation.waves import Played
 from transfer.models.acting import PolicyModel, check_model
 from transfer.models.mixed_model import MixedModel
-from transfer.numbers import flag, seen
+from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
 
 log = logging.getLogger(__name__)
 
@@ -43,38 +42,45 @@ def evaluate(
     """Roll a policy out, one batched forward per step and action dimension.
 
     Episode i has seed first_seed + i and its own slot: nothing is reset until all episodes of a wave are over, so short
-    episodes are not favoured. Environments that are done cost nothing. The policy acts with the weights that the model
-    has at the beginning of a wave, over the context that it was trained with.
+    episodes are not favoured. Environments that are done cost nothing. The weights are copied at the beginning of a
+    wave. The context is the one that the model was trained with.
 
     Args:
         model: trunk and adapter.
-        env: where to play: an environment, a Gymnasium id or spec, or an `EnvironmentSpec`; default: the adapter's.
+        env: an environment, a Gymnasium id or spec, or an `EnvironmentSpec`; default: the adapter's.
         num_episodes: N.
-        target: score to ask for (100 = the reference expert).
-        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of the
-            adapter's dataset.
+        target: target score (100 = the reference expert).
+        target_return: raw target return instead; default: the calibration's best, else the dataset's 95th percentile.
         num_envs: environments at a time; fewer than N play in waves.
         decode: see `transfer.decoding.planner.make_planner`.
         first_seed: of the environments.
-        trust: build an environment that the adapter's file names although this process does not know it.
+        trust: build an environment that the adapter's file names and this process does not know.
         any_body: play another body than the adapter's, of the same sizes.
         on_episode: called with the number of finished episodes whenever it has grown.
 
     Raises:
         TransferError: a setting of a wrong type or size, an environment of another body or sizes, that cannot be built,
-            that fails, or that answers what is no finite number (with seed and step); a scale that is called after a
-            table that does not hold.
+            that fails, or that answers what is no finite number (with seed and step), or reference scores that are not
+            those of the table whose name they have.
     """
-    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
+    num_episodes = whole(num_episodes, "num_episodes", least=1, most=MOST_EPISODES)
+    num_envs = whole(num_envs, "num_envs", least=1, most=MOST_ENVS)
+    seeds = whole(first_seed, "first_seed", least=0, most=MOST_SEED - MOST_EPISODES) + np.arange(num_episodes)
+    check_decode(decode)
+    if on_episode is not None and not callable(on_episode):
+        raise TransferError(f"on_episode={seen(on_episode)}: a function of the finished episodes, or None.")
     check_model(model, PolicyModel, "evaluate")
     env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
     flag(trust, "trust")
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
     check_scale(env_spec)
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
-    with opened(task, min(settings.num_envs, settings.num_episodes)) as slots:
-        played = rollout(slots, task, lambda envs: make_planner(model, envs, decode), model.device, settings)
-    return _evaluation(model, task, played, settings)
+    with opened(task, min(num_envs, num_episodes)) as slots:
+        played = rollout(slots, task, lambda envs: make_planner(model, envs, decode), model.device, seeds, on_episode)
+    # Some environments report success only when there is one.
+    successes = played.successes > 0 if (played.successes >= 0).any() or _tells_success(model, env_spec) else None
+    asked, actions = task.target_return, played.actions
+    return Evaluation(played.returns, played.lengths, seeds, asked, decode, env_spec, actions, successes)
 
 
 def evaluate_together(
@@ -89,14 +95,13 @@ def evaluate_together(
     trust: bool = False,
     on_episode: OnEpisode | None = None,
 ) -> dict[str, Evaluation]:
-    """Roll the policies of all adapters out, one after another; a loop over `evaluate`.
+    """Roll the policies of all adapters out, one after another, each as `evaluate` does.
 
     Args:
         model: trunk and adapters.
         num_episodes: N for each adapter, in its own environment.
-        targets: scores to ask for, by name.
-        target_returns: raw returns to ask for, by name; default: the calibration's best, else the 95th percentile of
-            the adapter's dataset.
+        targets: target scores, by name.
+        target_returns: raw target returns, by name; default: as in `evaluate`.
         num_envs: environments at a time.
         decode: see `transfer.decoding.planner.make_planner`.
         first_seed: of the environments.
@@ -109,7 +114,6 @@ def evaluate_together(
     Raises:
         TransferError: a target for an unknown adapter, or what `evaluate` raises.
     """
-    settings = Settings.of(num_episodes, num_envs, decode, first_seed, on_episode)
     check_model(model, MixedModel, "evaluate_together")
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
     asked = {
@@ -126,13 +130,21 @@ def evaluate_together(
             decode=decode,
             first_seed=first_seed,
             trust=trust,
-            on_episode=counted_from(len(results) * settings.num_episodes, on_episode),
+            on_episode=counted_after(results.values(), on_episode),
         )
     return results
 
 
+def counted_after(played: Collection[Evaluation], on_episode: OnEpisode | None) -> OnEpisode | None:
+    """`on_episode` for one of several rollouts: the episodes already played count too."""
+    if on_episode is None or not played:  # the first rollout checks it
+        return on_episode
+    before = sum(len(one.returns) for one in played)
+    return lambda finished: on_episode(before + finished)
+
+
 def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[str, float]:
-    """Targets by the names of adapters. Raises TransferError for an unknown one."""
+    """Targets by the names of adapters. Raises TransferError for an unknown name."""
     if given is not None and not isinstance(given, Mapping):
         raise TransferError(f"targets={seen(given)}: a mapping from names to numbers is needed.")
     for name in given or {}:
@@ -140,23 +152,15 @@ def _by_name(model: MixedModel, given: Mapping[str, float] | None) -> Mapping[st
     return given or {}
 
 
-def _evaluation(model: PolicyModel, task: Task, played: Played, settings: Settings) -> Evaluation:
-    # Some environments tell of success only when there is one.
-    told = (played.successes >= 0).any() or _tells_success(model, task.env_spec)
-    seeds, successes = settings.first_seed + np.arange(len(played.returns)), played.successes > 0 if told else None
-    asked, actions = task.target_return, played.actions
-    return Evaluation(played.returns, played.lengths, seeds, asked, settings.decode, task.env_spec, actions, successes)
-
-
 def _tells_success(model: PolicyModel, env_spec: EnvironmentSpec) -> bool:
-    """Whether the environment is known to tell of success: by the table of environments, or by the calibration."""
+    """Whether the table of environments or the calibration says that the environment reports success."""
     known = registry.resolve("envs", "find")(env_spec.gym_id)
     calibration = model.statistics.calibration if env_spec.gym_id == model.env_spec.gym_id else None
     return bool(known and known.success) or (calibration is not None and calibration.success is not None)
 
 
 def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -> None:
-    """Raise TransferError unless an adapter's environment and the one to play are of one body and show the same."""
+    """Raise TransferError unless an adapter's environment and the one to play have one body and one observation."""
     if (mine.state_size, mine.action_size) != (other.state_size, other.action_size):
         raise TransferError(
             f"the adapter is for '{mine.name}' ({mine.state_size} states, {mine.action_size} actions), the environment "
@@ -173,7 +177,7 @@ def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -
 
 
 def _warn_of_bounds(mine: EnvironmentSpec, other: EnvironmentSpec) -> None:
-    """Say where the environment to play has other bounds of actions than the adapter's; infinite ones fit any."""
+    """Warn where the environment to play has other action bounds than the adapter's; infinite ones fit any."""
     have, wanted = (np.array([spec.action_low, spec.action_high]) for spec in (mine, other))  # (2, A)
     both = np.isfinite(have) & np.isfinite(wanted)
     if not np.allclose(have[both], wanted[both], rtol=1e-6, atol=1e-6):

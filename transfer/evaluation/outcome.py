@@ -1,4 +1,4 @@
-"""What a policy achieved in some episodes."""
+"""The outcome of an evaluation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from transfer.data.environment.spec import EnvironmentSpec
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What a policy achieved.
+    """Returns, lengths and successes of N episodes of a policy.
 
     Attributes:
         returns: (N,) undiscounted return of each episode, raw.
         lengths: (N,) steps of each episode.
         seeds: (N,) environment seed of each episode.
-        target_return: what was asked for, raw.
+        target_return: raw.
         decode: how action dimensions were chosen.
         env_spec: the environment and its table of reference scores.
         actions: (M, A) a sample of the actions taken, for histograms.
-        successes: (N,) whether the environment said so at least once, under a name of
-            `transfer.data.environment.answers.SUCCESS`; None where it never says anything of it.
+        successes: (N,) whether the environment reported success at least once, under a name of
+            `transfer.data.environment.answers.SUCCESS`; None where it never reports it.
     """
 
     returns: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Evaluation:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of the episodes that succeeded, None where the environment says nothing of it."""
+        """Share of the episodes that succeeded, None where the environment does not report it."""
         return None if self.successes is None else float(self.successes.mean())
 
     @property

@@ -1,4 +1,4 @@
-"""A policy for one environment, in anyone's own loop."""
+"""A policy for one environment in a loop of your own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Policy:
-    """Acts in one environment; `reset` before each episode, and for what the model has learned since.
+    """Acts in one environment; call `reset` before each episode.
 
         policy.reset()
         observation, _ = env.reset()
@@ -32,9 +32,8 @@ class Policy:
 
     Args:
         model: trunk and adapter.
-        target: score to ask for (100 = the reference expert).
-        target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile
-            of the adapter's dataset.
+        target: target score (100 = the reference expert).
+        target_return: raw target return instead; default: the calibration's best, else the dataset's 95th percentile.
         decode: see `transfer.decoding.planner.make_planner`.
 
     Raises:
@@ -53,7 +52,7 @@ class Policy:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the episode so far; act from here on as the model is now: its adapter, weights and best target."""
+        """Start an episode with the adapter, weights (copied) and best target that the model has now."""
         model, spec = self.model, self.model.env_spec
         self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
         self._target = return_to_ask(model, spec, *self._asked)
@@ -63,7 +62,7 @@ class Policy:
 
     @property
     def target_return(self) -> float:
-        """The raw return that this episode asks for."""
+        """The raw target return of this episode."""
         return self._target
 
     @property
@@ -72,7 +71,6 @@ class Policy:
         return self._time
 
     def __repr__(self) -> str:
-        """One line: the environment, the return asked for, and where the episode stands."""
         return f"Policy({self._spec.name}: target return {self._target:.4g}, {self.decode}, step {self._time})"
 
     def act(
@@ -102,6 +100,7 @@ class Policy:
         return np.clip(action, self._low, self._high)
 
     def _check_turn(self, reward: object) -> None:
+        """Raise TransferError for a call out of turn; warn of an episode that is too long."""
         if getattr(self.model, "adapter", None) is not self._adapter:
             raise TransferError("another adapter was plugged into the model: reset() opens an episode with it.")
         if (reward is None) != (self._time == 0):
@@ -131,7 +130,6 @@ class Policy:
         """The action (A,) in a state (S,), for a return to go."""
         device = self._device
         returns = torch.tensor([to_go], dtype=torch.float32, device=device)
-        times = torch.tensor([self._time], device=device)
-        chosen = self._planner.act(Step(torch.from_numpy(state)[None].to(device), returns, times))
-        action: NDArray[np.float32] = chosen[0].float().cpu().numpy()
+        step = Step(torch.from_numpy(state)[None].to(device), returns, torch.tensor([self._time], device=device))
+        action: NDArray[np.float32] = self._planner.act(step)[0].float().cpu().numpy()
         return action

@@ -1,6 +1,6 @@
-"""One environment, and the episode that is played in it.
+"""One environment and its current episode.
 
-An environment is other people's code: what goes wrong in it is told with the seed and the step.
+An environment is other people's code, so its errors are raised with the seed and the step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ALONE = "With num_envs=1 there is one environment at a time, in the calling thre
 
 
 class Task(NamedTuple):
-    """What is played: the environment, the raw return to ask for, and whether to build whatever the spec names."""
+    """The environment, the raw target return, and whether to build whatever environment the spec names."""
 
     env_spec: EnvironmentSpec
     target_return: float
@@ -39,12 +39,12 @@ class Task(NamedTuple):
 
 
 class Slot:
-    """An environment; its episodes are played one after another.
+    """An environment and its episodes, one after another.
 
     Args:
-        env: shows state vectors (S,).
-        env_spec: what it is said to be.
-        alone: whether there is no other one beside it.
+        env: observations are state vectors (S,).
+        env_spec: its sizes and name.
+        alone: whether it is the only environment of the rollout.
 
     Raises:
         TransferError: it takes actions of another size than `env_spec` says.
@@ -84,28 +84,24 @@ class Slot:
         self.time += 1
         try:
             answer = self.env.step(action)
-            if not isinstance(answer, (tuple, list)) or len(answer) != 5:
+            if not isinstance(answer, (tuple, list)) or len(answer) != 5 or not isinstance(answer[4], Mapping):
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
             observation, paid, terminated, truncated, info = answer
-            if type(info) is not dict and not isinstance(info, Mapping):
+            if isinstance(terminated, str) or isinstance(truncated, str):  # "no" would end the episode
                 raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
-            said = success(info) if info else -1
-            if not (terminated or truncated):
-                return self._copy(observation), reward(paid), said
-            if isinstance(terminated, str) or isinstance(truncated, str):  # "no" would end the episode as well
-                raise TransferError(f"step returned {seen(answer)}. {INTERFACE}")
-            return None, reward(paid), said
+            state = None if terminated or truncated else self._copy(observation)
+            return state, reward(paid), success(info) if info else -1
         except Exception as error:
             raise self.failed(error) from error
 
     def _copy(self, observation: Any) -> NDArray[Any]:
-        """What is usual is checked for all environments at once, see `transfer.evaluation.waves.Wave`."""
+        """The state (S,); arrays of floats are checked for all environments at once, in `Wave`."""
         if type(observation) is np.ndarray and observation.dtype.kind == "f":
             return observation.copy()
         return vector(observation, self.size)
 
     def failed(self, error: Exception | str) -> TransferError:
-        """An error with the place in the episode."""
+        """An error with the seed and the step."""
         what = str(error)
         if isinstance(error, Exception) and not isinstance(error, TransferError):
             said = " ".join(what.split())[:300].rstrip(".")
@@ -122,22 +118,17 @@ class Slot:
 
 @contextmanager
 def opened(task: Task, count: int) -> Iterator[list[Slot]]:
-    """Slots for so many episodes at a time, closed afterwards. Raises TransferError as `_opened`."""
+    """Slots for `count` episodes at a time, closed afterwards. Raises TransferError as `_opened`."""
     with ExitStack() as stack:
         yield [stack.enter_context(_opened(task, number, count == 1)) for number in range(count)]
 
 
 @contextmanager
 def _opened(task: Task, number: int, alone: bool) -> Iterator[Slot]:
-    """A slot with an environment of its own, closed afterwards: what goes wrong then is logged and costs nothing.
-
-    Args:
-        task: what is played in it.
-        number: of those that were built before.
-        alone: whether there is no other one beside it.
+    """A slot with a new environment, closed afterwards; an error of closing is logged.
 
     Raises:
-        TransferError: it cannot be built.
+        TransferError: it cannot be built; says `number`, how many were built before.
     """
     env_spec = task.env_spec
     try:

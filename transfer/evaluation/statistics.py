@@ -1,4 +1,4 @@
-"""What a set of returns says: mean per training seed, interquartile mean, bootstrap intervals.
+"""Statistics of returns: mean per training seed, interquartile mean, bootstrap intervals.
 
 Two levels vary: training runs (seeds) and the episodes each run plays. Episodes of one run are not independent runs,
 so the bootstrap draws seeds first and then episodes inside each drawn seed.
@@ -21,6 +21,10 @@ from transfer.errors import TransferError
 
 IQM_RUNS = 5
 """Least number of runs for an interquartile mean: with four, the middle half is two runs."""
+CONFIDENCE = 0.95
+"""Share of the bootstrap distribution inside an interval."""
+REPLICATES = 2000
+"""Bootstrap resamples."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,6 @@ class Summary:
         interval: bootstrap interval of `mean`; None for one run, which says nothing about other runs.
         iqm: interquartile mean of the run means; None below five runs.
         iqm_interval: bootstrap interval of `iqm`.
-        confidence: share of the bootstrap distribution inside the intervals, 0.95.
     """
 
     run_means: tuple[float, ...]
@@ -43,7 +46,6 @@ class Summary:
     interval: tuple[float, float] | None
     iqm: float | None
     iqm_interval: tuple[float, float] | None
-    confidence: float
 
     @property
     def runs(self) -> int:
@@ -100,32 +102,27 @@ def bootstrap_run_means(
 
 
 def summarise(
-    returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike],
-    replicates: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike], replicates: int = REPLICATES, seed: int = 0
 ) -> Summary:
     """Mean, interquartile mean and bootstrap intervals of the returns (or scores) of training runs.
 
     Args:
         returns_by_seed: returns of the episodes of each run, by training seed or in a fixed order.
         replicates: bootstrap resamples.
-        confidence: share inside an interval, between 0 and 1.
         seed: of the resampling; equal input and seed give equal output.
 
     Raises:
-        TransferError: no run, a run without episodes, a return that is not finite, or a confidence outside (0, 1).
+        TransferError: no run, a run without episodes, or a return that is not finite.
     """
     runs = _checked(returns_by_seed)
-    _check_confidence(confidence)
     means = np.array([run.mean() for run in runs])
     interval = iqm_interval = middle = None
     if len(runs) >= 2:
         resampled = bootstrap_run_means(runs, replicates, np.random.default_rng(seed))  # (R, S)
-        interval = _percentiles(resampled.mean(axis=1), confidence)
+        interval = _percentiles(resampled.mean(axis=1))
         if len(runs) >= IQM_RUNS:
             middle = float(iqm(means))
-            iqm_interval = _percentiles(iqm(resampled), confidence)
+            iqm_interval = _percentiles(iqm(resampled))
     return Summary(
         run_means=tuple(means.tolist()),
         episodes=sum(len(run) for run in runs),
@@ -133,20 +130,19 @@ def summarise(
         interval=interval,
         iqm=middle,
         iqm_interval=iqm_interval,
-        confidence=confidence,
     )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What one way of training gets more than another.
+    """Difference of the returns or scores of two ways of training.
 
     Attributes:
         seeds: training seeds that both were run with.
         mean: over seeds, of the difference of their run means.
         interval: bootstrap interval of it; with few seeds too narrow.
-        p: how often differences of this size come about when the sign of each seed's is a coin toss (Fisher 1935, "The
-            Design of Experiments", chapter 3), either way; n seeds cannot get below 2 ** (1 - n).
+        p: two-sided sign-flip test over seeds (Fisher 1935, "The Design of Experiments", chapter 3); n seeds cannot get
+            below 2 ** (1 - n).
     """
 
     seeds: int
@@ -155,9 +151,7 @@ class Difference:
     p: float
 
 
-def difference(
-    one: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], replicates: int = 2000, confidence: float = 0.95
-) -> Difference:
+def difference(one: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike]) -> Difference:
     """Compare two ways of training, seed by seed.
 
     Runs of one seed share what it decides (first weights, order of batches), so the bootstrap draws seeds in pairs,
@@ -166,21 +160,18 @@ def difference(
     Args:
         one: returns or scores of the episodes of each run, by training seed.
         other: those of the other way, of the same seeds.
-        replicates: bootstrap resamples.
-        confidence: share inside the interval, between 0 and 1.
 
     Raises:
         TransferError: other seeds, fewer than two, or what `summarise` raises.
     """
     if set(one) != set(other) or len(one) < 2:
         raise TransferError(f"a difference needs two seeds or more that both have, got {list(one)} and {list(other)}.")
-    _check_confidence(confidence)
     first, second = _checked(one), _checked(other)
     rng = np.random.default_rng(0)
-    seeds = rng.integers(len(first), size=(replicates, len(first)))  # (R, S)
-    apart = bootstrap_run_means(first, replicates, rng, seeds) - bootstrap_run_means(second, replicates, rng, seeds)
+    seeds = rng.integers(len(first), size=(REPLICATES, len(first)))  # (R, S)
+    apart = bootstrap_run_means(first, REPLICATES, rng, seeds) - bootstrap_run_means(second, REPLICATES, rng, seeds)
     each = np.array([mine.mean() - theirs.mean() for mine, theirs in zip(first, second, strict=True)])  # (S,)
-    interval = _percentiles(apart.mean(axis=1), confidence)
+    interval = _percentiles(apart.mean(axis=1))
     return Difference(len(each), float(each.mean()), interval, _sign_flips(each, rng))
 
 
@@ -214,13 +205,8 @@ def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> 
     return runs
 
 
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise TransferError(f"confidence is {confidence}; it must lie between 0 and 1")
-
-
-def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     """The central interval of a bootstrap distribution (R,)."""
-    tail = 50 * (1 - confidence)
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

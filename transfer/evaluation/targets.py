@@ -1,29 +1,25 @@
-"""The return to ask a policy for."""
+"""The target return of a policy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from transfer.data.environment.answers import LARGEST
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.errors import TransferError
+from transfer.models.acting import PolicyModel
 from transfer.numbers import real
-
-if TYPE_CHECKING:
-    from transfer.data.environment.spec import EnvironmentSpec
-    from transfer.models.acting import PolicyModel
 
 
 def return_to_ask(model: PolicyModel, env_spec: EnvironmentSpec, target: object, target_return: object) -> float:
     """The raw return of a score, or the one given, else the best one known for the model.
 
     Args:
-        model: knows the calibration's best, before that the 95th percentile of its dataset.
+        model: its default is the calibration's best, else the 95th percentile of its dataset.
         env_spec: the environment, whose reference scores fix the scale.
         target: a score (100 = the reference expert), or None.
         target_return: a raw return, or None.
 
     Raises:
-        TransferError: both are given, or one is no finite number below `LARGEST`; or none, and none is known.
+        TransferError: both are given, one is no finite number below `LARGEST`, or none is given and none is known.
     """
     if target is not None and target_return is not None:
         raise TransferError("give target (a score) or target_return (a raw return), not both.")

@@ -1,7 +1,7 @@
-"""One wave of episodes: an episode in each of some environments, stepped one after another.
+"""One wave of episodes: an episode in each of E environments, stepped one after another.
 
-Environments get actions of their own. What one answers is read before the next is asked, which may answer in the same
-array.
+Each environment gets an action array of its own. Its answer is copied before the next environment is stepped, which may
+answer in the same array.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from transfer.evaluation.slots import Slot, Task
 from transfer.models.acting import Planner, Step
 from transfer.runtime.process import inference_only, isolated
 
-SAMPLED = 10  # every so many steps the actions are kept
+SAMPLED = 10  # steps between kept actions
 
 
 class Played(NamedTuple):
-    """Of N episodes the returns, lengths, successes (1, 0, or -1 where the environment never said), each (N,).
+    """Returns, lengths and successes (1, 0, or -1 where never reported) of N episodes, each (N,).
 
-    `actions` are every tenth of those taken, (M, A).
+    `actions` are those of every tenth step, (M, A).
     """
 
     returns: NDArray[np.float64]
@@ -34,12 +34,12 @@ class Played(NamedTuple):
 
 
 class Wave:
-    """One episode in each of E environments, in lockstep; those that are over cost nothing.
+    """One episode in each of E environments, in lockstep; those that are over are not stepped.
 
     Args:
         slots: E of them.
         seeds: (E,) of their episodes.
-        task: what is played.
+        task: environment spec and target.
         planner: for the E environments.
         device: where observations go.
 
@@ -47,7 +47,7 @@ class Wave:
         going: indices of the episodes that are not over.
 
     Raises:
-        TransferError: an environment fails, does not speak Gymnasium's interface, or shows what is no state.
+        TransferError: an environment fails, breaks Gymnasium's interface, or gives an observation that is no state.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Wave:
     ) -> None:
         self.slots, self.task, self.planner, self.device, self.time = slots, task, planner, device, 0
         self.going = np.arange(len(slots))
-        self.left: NDArray[np.int64] | None = None  # indices into those that acted last, where some of them ended
+        self.left: NDArray[np.int64] | None = None  # of those that acted last, where some ended
         self.returns, self.lengths = np.zeros(len(slots)), np.zeros(len(slots), np.int64)
         self.successes = np.full(len(slots), -1, np.int8)
         self.sample: list[NDArray[np.float32]] = []
@@ -107,16 +107,16 @@ class Wave:
         for state, i in zip(states, self.going.tolist(), strict=True):
             if state.shape != (size,):
                 raise self.slots[i].failed(misshapen(state.shape, size))
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is told of
-            rows = np.array(states).reshape(-1, size).astype(np.float32)
-        self._check("the observation", rows)
-        return rows
+        with np.errstate(over="ignore"):  # too large for float32: infinite, refused below
+            gathered = np.array(states).reshape(-1, size).astype(np.float32)
+        self._check("the observation", gathered)
+        return gathered
 
-    def _check(self, what: str, rows: NDArray[np.float32]) -> None:
-        """Raise TransferError unless what the E episodes that go on take or show, (E, n), is finite."""
-        if not np.isfinite(rows).all():
-            row = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
-            raise self.slots[self.going[row]].failed(f"{what} is not finite: {first_infinite(rows[row])}.")
+    def _check(self, what: str, values: NDArray[np.float32]) -> None:
+        """Raise TransferError unless the actions or states (E, n) of the episodes that go on are finite."""
+        if not np.isfinite(values).all():
+            i = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+            raise self.slots[self.going[i]].failed(f"{what} is not finite: {first_infinite(values[i])}.")
 
     def played(self) -> Played:
         """Returns, lengths, successes and some actions of the E episodes."""

@@ -1,4 +1,4 @@
-"""What training, evaluation and policies need of a model, and what a model's planner offers them."""
+"""The interfaces of models and their planners for training, evaluation and policies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transfer.numbers import seen
 
 
 class Step(NamedTuple):
-    """What E environments show a policy.
+    """The inputs of a policy for one step of E environments.
 
     Attributes:
         states: (E, S), raw.
@@ -32,14 +32,14 @@ class Step(NamedTuple):
 
 
 class Planner(Protocol):
-    """Chooses actions for E environments, one step after another, and remembers their past."""
+    """Chooses actions for E environments, one step after another; it keeps their past."""
 
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A), in their own bounds."""
         ...
 
     def select(self, rows: Tensor) -> None:
-        """Go on with the environments of some indices, (R,) int64 in any order; one may come several times."""
+        """Keep the environments of some indices, (R,) int64 in any order; an index may come several times."""
         ...
 
 
@@ -47,15 +47,15 @@ class PolicyModel(nn.Module, ABC):
     """A return-conditioned policy for one environment: `TransferModel`, or a control without a trunk.
 
     Attributes:
-        planner: kind of its planner, under "planner" in `transfer.registry`.
+        planner: kind of its planner in `transfer.registry`.
     """
 
     planner: ClassVar[str]
 
     @property
-    @abstractmethod
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Of the weights."""
+        return next(self.parameters()).device
 
     @property
     @abstractmethod
@@ -65,21 +65,21 @@ class PolicyModel(nn.Module, ABC):
     @property
     @abstractmethod
     def statistics(self) -> Statistics:
-        """Of the dataset it learned from."""
+        """Of its dataset."""
 
     @property
     @abstractmethod
     def context(self) -> int:
-        """T, the steps of past that it was trained with and acts on."""
+        """T, steps that it is trained with and acts on."""
 
     @abstractmethod
     def keep_calibration(self, calibration: Calibration) -> None:
-        """Make target and achieved returns part of what is saved; see `transfer.evaluation.calibration`."""
+        """Store target and achieved returns with the statistics; see `transfer.evaluation.calibration`."""
 
     @property
     @abstractmethod
     def tokens_per_step(self) -> int:
-        """K, for counting."""
+        """K, for counting tokens per second."""
 
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:
@@ -90,7 +90,7 @@ class PolicyModel(nn.Module, ABC):
         """Sum of the loss over real tokens, and their count; padding contributes to neither."""
 
     def forward(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """`loss`, so that `model(batch)` and what wraps modules (compilers, data parallelism) train it."""
+        """`loss`, for `model(batch)` and for wrappers of modules (compilers, data parallelism)."""
         return self.loss(batch, precision)
 
     def policy(
@@ -99,17 +99,17 @@ class PolicyModel(nn.Module, ABC):
         """A policy for one environment in a loop of your own.
 
         Args:
-            target: score to ask for (100 = the reference expert).
-            target_return: raw return to ask for instead; default: the calibration's best, else the 95th percentile of
-                the dataset.
+            target: target score (100 = the reference expert).
+            target_return: raw target return instead; default: the calibration's best, else the dataset's 95th
+                percentile.
             decode: see `transfer.decoding.planner.make_planner`.
         """
-        # Looked up in the package's table of names: the one place where a model names what acts with it.
+        # Through the package's table of names: models may not import evaluation.
         return transfer.Policy(self, target, target_return, decode)
 
 
 def check_model(model: object, kind: type, caller: str) -> None:
-    """Raise TransferError unless a model is of the kind that a function takes."""
+    """Raise TransferError, which names the function `caller`, unless a model is of the kind that it takes."""
     if isinstance(model, kind):
         return
     advice = {

@@ -1,4 +1,4 @@
-"""The adapter: everything that knows one environment."""
+"""The adapter: the parts of a model that belong to one environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXTRAS = {"ia3", "conditioning"}
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What an adapter is made of.
+    """Kinds of the parts of an adapter.
 
     Args:
         state: state embedding, "linear" (the papers') or "mlp".
@@ -38,7 +38,7 @@ class AdapterConfig:
         bins: V, bins per action dimension.
         ranges: "per-dimension" (the paper's eq. 4), "shared" or "shared+index".
         readout: "regression" or, for spread embeddings, "categorical".
-        out_of_bounds: what becomes of the data's actions outside the environment's bounds: "clip" them, or "refuse".
+        out_of_bounds: "clip" the data's actions outside the environment's bounds, or "refuse" the data.
     """
 
     state: str = "mlp"
@@ -52,11 +52,7 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         for part in ("state", "action", "tokenizer"):
             registry.check(part, getattr(self, part))
-        for name, known in (
-            ("ranges", RANGES),
-            ("readout", READOUTS),
-            ("out_of_bounds", OUT_OF_BOUNDS),
-        ):
+        for name, known in (("ranges", RANGES), ("readout", READOUTS), ("out_of_bounds", OUT_OF_BOUNDS)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in known:
                 raise unknown(f"adapter.{name}", value, known)
@@ -76,13 +72,12 @@ class Adapter(nn.Module):
         width, depth: of the trunk it plugs into.
         ia3: with IA3 vectors.
         conditioning: with a return embedding of its own instead of the trunk's.
-        provenance: where it comes from, and the context that it is trained with and acts on; default: a context of
-            `CONTEXT` steps.
-        seed: of the weights; those of a part are a function of (seed, name of the part) alone.
+        provenance: where it comes from, and its context; default: a context of `CONTEXT` steps.
+        seed: of the weights; the weights of a part are a function of (seed, name of the part).
 
     Raises:
-        TransferError: statistics or a tokenizer of other sizes than the environment's or of another kind than the
-            config's, a provenance without a context, or an action part that does not keep its tokenizer.
+        TransferError: statistics or a tokenizer of other sizes than the environment's, a tokenizer of another kind than
+            the config's, a provenance without a context, or an action part that does not keep its tokenizer.
     """
 
     def __init__(
@@ -127,31 +122,31 @@ class Adapter(nn.Module):
         extras = [name for name in ("conditioning", "ia3") if name in self.parts()]
         sizes = f"{spec.name}: {spec.state_size} states, {spec.action_size} actions"
         kinds = ", ".join([f"state {config.state}", f"{config.action}{bins}", config.readout, *extras])
-        numbers = sum(p.numel() for p in self.parameters())
-        return f"Adapter({sizes}; {kinds}; context {self.context}; {numbers:,} numbers)"
+        parameters = sum(p.numel() for p in self.parameters())
+        return f"Adapter({sizes}; {kinds}; context {self.context}; {parameters:,} parameters)"
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts that can train, by name; scales have no parameters and are none."""
+        """The trainable parts by name; scales have no parameters."""
         return {name: module for name, module in self.named_children() if name != "scales"}
 
     def decides(self) -> dict[str, Any]:
-        """What decides its computation besides its tensors; counts in its fingerprint."""
+        """What decides its computation besides its tensors, for its fingerprint."""
         kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
         return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
 
     @property
     def context(self) -> int:
-        """T, steps of past that it is trained with and acts on. Its provenance is the only store."""
+        """T, steps that it is trained with and acts on, from its provenance."""
         return _context_of(self.provenance)
 
     @property
     def statistics(self) -> Statistics:
-        """Of the dataset, as the buffers of `scales` hold them."""
+        """Of the dataset, read from the buffers of `scales`."""
         return self.scales.statistics
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer, as the buffers of the action part hold it; None where that part needs none."""
+        """The tokenizer, read from the buffers of the action part; None where that part has none."""
         bins = getattr(self.action, "bins", None)
         return None if bins is None else bins.tokenizer(self.config.tokenizer)
 
@@ -180,7 +175,7 @@ class Adapter(nn.Module):
         return self.ia3.gains() if self.ia3 is not None else None
 
     def made_on(self, trunk: Trunk, **changes: Any) -> None:
-        """Set the trunk that it belongs to, and other fields of its provenance."""
+        """Record the trunk that it belongs to, and other fields of its provenance."""
         self.provenance = replace(self.provenance, trunk=fingerprint(trunk), **changes)
 
     def save(self, folder: str | Path) -> Path:
@@ -199,8 +194,8 @@ class Adapter(nn.Module):
 
         Args:
             folder: where `save` wrote it.
-            trunk: that it is going to be put on; its fingerprint is compared with the recorded one.
-            any_trunk: accept another trunk of the same shape, here and wherever the adapter is put on one.
+            trunk: its trunk; the fingerprint is compared with the recorded one.
+            any_trunk: accept another trunk of the same shape, here and later.
 
         Raises:
             TransferError: missing, truncated or edited files, a checkpoint of another kind, another trunk.
@@ -253,8 +248,8 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
     An adapter without a recorded trunk belongs to every trunk of its shape.
 
     Args:
-        trunk: that the adapter is going to be put on.
-        adapter: of any trunk.
+        trunk: the trunk.
+        adapter: the adapter.
         any_trunk: accept another trunk than the recorded one, of the same shape.
         name: of the adapter, for the message.
     """
@@ -273,7 +268,7 @@ def check_pair(trunk: Trunk, adapter: Adapter, any_trunk: bool = False, name: st
     if wanted != have:
         raise TransferError(
             f"{name} was made on the trunk {wanted}, this trunk is {have}. Use the trunk it belongs to, or pass "
-            "any_trunk=True (--any-trunk) if you want this one all the same."
+            "any_trunk=True (--any-trunk) to use this one."
         )
 
 
@@ -305,10 +300,7 @@ SAVED = Checkpoint(
     name="adapter",
     what="an adapter",
     source="adapt(...) makes one; a run keeps it in MODE/SEED/adapter.",
-    keys=(
-        *("config", "environment", "statistics", "tokenizer", "width", "depth", "context", "extras"),
-        *("trunk", "record"),
-    ),
+    keys=tuple("config environment statistics tokenizer width depth context extras trunk record".split()),
     content=Adapter.to_json,
     build=Adapter.from_json,
     current=without_targets,

@@ -1,9 +1,9 @@
-"""Choosing what trains, and proving that the rest did not move."""
+"""Selecting the parts that train, and freezing the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -14,48 +14,50 @@ from transfer.numbers import seen
 
 @dataclass(frozen=True)
 class PartCount:
-    """How much of a part trains."""
+    """Tensors, parameters and bytes of a part that trains."""
 
     tensors: int
-    numbers: int
+    parameters: int
     bytes: int
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What `train_only` selected: the names of the tensors, and counts by part."""
+    """What `train_only` selected.
+
+    Attributes:
+        names: of the tensors that train.
+        parts: counts by name of the part.
+        total: parameters of the model.
+    """
 
     names: tuple[str, ...]
     parts: dict[str, PartCount]
     total: int
 
     @property
-    def numbers(self) -> int:
-        """Numbers that train."""
-        return sum(part.numbers for part in self.parts.values())
-
-    @property
-    def share(self) -> float:
-        """Share of the model's numbers that train, 0 to 1."""
-        return self.numbers / self.total
+    def parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(part.parameters for part in self.parts.values())
 
     @property
     def bytes(self) -> int:
-        """Bytes of what trains."""
+        """Of the trainable parameters."""
         return sum(part.bytes for part in self.parts.values())
 
     def to_json(self) -> dict[str, Any]:
         """Counts for a results file."""
-        parts = {name: asdict(part) for name, part in self.parts.items()}
-        counts = {"numbers": self.numbers, "total": self.total, "share": self.share, "bytes": self.bytes}
-        return {**counts, "tensors": len(self.names), "parts": parts}
+        parts = {
+            name: {"tensors": p.tensors, "numbers": p.parameters, "bytes": p.bytes} for name, p in self.parts.items()
+        }
+        counts = {"numbers": self.parameters, "total": self.total, "share": self.parameters / self.total}
+        return {**counts, "bytes": self.bytes, "tensors": len(self.names), "parts": parts}
 
 
 def train_only(model: nn.Module, parts: Sequence[str]) -> Selection:
     """Let some parts of a model train and freeze all others.
 
-    Sets `requires_grad` on every parameter, and puts frozen parts in eval mode (no dropout), selected ones in training
-    mode.
+    Sets `requires_grad` on every parameter. Frozen parts are in eval mode (no dropout), selected ones in training mode.
 
     Args:
         model: with a method `parts()`.
@@ -86,5 +88,4 @@ def _select(name: str, part: nn.Module) -> PartCount:
     chosen = list(part.requires_grad_(True).train().parameters())
     if not chosen:
         raise TransferError(f"part '{name}' has no parameters to train.")
-    numbers = sum(p.numel() for p in chosen)
-    return PartCount(len(chosen), numbers, sum(p.numel() * p.element_size() for p in chosen))
+    return PartCount(len(chosen), sum(p.numel() for p in chosen), sum(p.nbytes for p in chosen))

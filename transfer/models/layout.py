@@ -1,4 +1,4 @@
-"""The order of the token groups inside a step, and which position predicts what."""
+"""The order of the token groups inside a step, and the positions that predict each group."""
 
 from __future__ import annotations
 

@@ -22,8 +22,7 @@ class MixedModel(nn.Module):
                                                                     > one (B1+B2, T*8, D) -> trunk -> read each
         walker2d  (B2, T*8, D)  R s a0 a1 a2 a3 a4 a5 | R s a0 ..  /
 
-    Sequences are padded on the right, behind their real tokens, where none of them looks. So each adapter gets what it
-    would get alone.
+    Sequences are padded behind their real tokens. Attention is causal, so padding changes no output of an adapter.
 
     Args:
         trunk: the shared transformer.
@@ -40,14 +39,14 @@ class MixedModel(nn.Module):
             raise TransferError("a mixed model needs at least one adapter: MixedModel(trunk, {'hopper': adapter}).")
         self.trunk = trunk
         self.adapters = nn.ModuleList()
-        # Not modules of this one: trunk and adapters are, once each, and these put them together.
+        # In a dict, which registers no modules: trunk and adapters are registered once each.
         self.models: dict[str, TransferModel] = {
             name: _Member(trunk, each, any_trunk, self.adapters) for name, each in adapters.items()
         }
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Of the weights."""
         return self.trunk.ln_in.weight.device
 
     def __getitem__(self, name: str) -> TransferModel:
@@ -63,7 +62,7 @@ class MixedModel(nn.Module):
         return {"trunk": self.trunk, **own}
 
     def hidden(self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """For each name what `TransferModel.hidden` gives, (B, T, n, D) float32, from one forward of the trunk.
+        """`TransferModel.hidden` for each name, (B, T, n, D) float32, from one forward of the trunk.
 
         Raises:
             TransferError: no batch, or one under an unknown name.
@@ -84,7 +83,7 @@ class MixedModel(nn.Module):
     def loss(
         self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """For each name the sum of the readout's loss over real tokens, and how many there were.
+        """Sum of the readout's loss over real tokens, and their count, for each name.
 
         Args:
             batches: windows by the name of their adapter; sizes and lengths may differ.
@@ -101,9 +100,9 @@ class MixedModel(nn.Module):
         }
 
     def gains(self, windows: Mapping[str, int]) -> Sequence[Gains] | None:
-        """IA3 scales for B windows, so many of each adapter, one after another: (B, D) and (B, 4D) a layer.
+        """IA3 scales for the windows of each adapter, one after another: (B, D) and (B, 4D) a layer.
 
-        Windows whose adapter has no IA3 are scaled by one; None when no adapter here has it.
+        Windows whose adapter has no IA3 are scaled by one. None when no adapter has it.
         """
         own = [(self[name].adapter.gains(), count) for name, count in windows.items()]
         if all(gains is None for gains, _ in own):
@@ -119,10 +118,10 @@ class MixedModel(nn.Module):
 
 
 class _Member(TransferModel):
-    """The policy of one adapter in a mixed model: what it swaps in, the mixed model has too."""
+    """The policy of one adapter in a mixed model; swapping an adapter changes both."""
 
     def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool, adapters: nn.ModuleList) -> None:
-        self._place = adapters, len(adapters)  # in a tuple, so that the list is no module of this one
+        self._place = adapters, len(adapters)  # in a tuple, which registers no module
         super().__init__(trunk, adapter, any_trunk)
 
     def swap(self, adapter: Adapter, any_trunk: bool = False) -> None:

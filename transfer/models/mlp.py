@@ -1,4 +1,4 @@
-"""The control without a trunk: a policy that sees one step."""
+"""The control without a trunk: a policy with a context of one step."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from transfer.storage.checkpoints import Checkpoint
 class MLPPolicy(PolicyModel):
     """Two hidden layers with GELU from (normalised state, scaled return to go) to the scaled action; squared error.
 
-    It gets the same number of trainable parameters as another mode, so that the two differ in the trunk and not in
-    size. Training and evaluation treat it as a `TransferModel`.
+    It has about as many trainable parameters as the mode it is compared with, so the two differ in the trunk alone.
+    Training and evaluation treat it as a `TransferModel`.
 
     Args:
         env_spec: the environment.
@@ -38,6 +38,8 @@ class MLPPolicy(PolicyModel):
     """
 
     planner = "direct"
+    context = 1  # it trains on windows of any length
+    tokens_per_step = 1
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class MLPPolicy(PolicyModel):
 
     @staticmethod
     def hidden_for(env_spec: EnvironmentSpec, parameters: int) -> int:
-        """The hidden width with which the policy has about as many parameters as asked for.
+        """The hidden width for a number of parameters.
 
         h (S + 1) + h + h^2 + h + h A + A = parameters, solved for h.
         """
@@ -60,45 +62,30 @@ class MLPPolicy(PolicyModel):
         return max(1, round(exact))
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.out.weight.device
-
-    @property
     def env_spec(self) -> EnvironmentSpec:
-        """The environment it acts in."""
+        """The environment."""
         return self._env_spec
 
     @property
     def statistics(self) -> Statistics:
-        """Of the dataset it learned from."""
+        """Of its dataset."""
         return self.scales.statistics
-
-    @property
-    def context(self) -> int:
-        """One: it acts on one step at a time, and learns from windows of any length."""
-        return 1
 
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store it with the statistics."""
         self.scales.keep_calibration(calibration)
 
-    @property
-    def tokens_per_step(self) -> int:
-        """One: a step is one input."""
-        return 1
-
     def decides(self) -> dict[str, Any]:
-        """What decides its computation besides its tensors; counts in its fingerprint."""
+        """What decides its computation besides its tensors, for its fingerprint."""
         return {"slices": [asdict(one) for one in self.env_spec.slices]}
 
     def parts(self) -> dict[str, nn.Module]:
         """One part, `mlp`."""
         return {"mlp": self}
 
-    def predict(self, states: Tensor, wanted: Tensor) -> Tensor:
+    def predict(self, states: Tensor, returns: Tensor) -> Tensor:
         """States (..., S) and scaled returns to go (...) -> scaled actions (..., A), -1 to 1."""
-        x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), wanted[..., None]], -1)))
+        x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), returns[..., None]], -1)))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,17 +10,17 @@ from transfer.errors import TransferError
 from transfer.numbers import MOST_CONTEXT, seen, whole
 
 CONTEXT = 20
-"""T of a new adapter, unless another one is asked for."""
+"""Default T of a new adapter."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where weights come from. What is not known is None; `dataclasses.replace` makes a changed one.
+    """Where weights come from; None where it is not known.
 
     Attributes:
         trunk: fingerprint of the trunk that an adapter was made on.
-        context: T, steps of past that an adapter is trained with and acts on. Every other place reads it here.
-        seed: from which the first weights of a trunk were drawn.
+        context: T, steps that an adapter is trained with and acts on.
+        seed: of the first weights of a trunk.
         start: fingerprint of these first weights.
         shuffled: {"seed": ...} of a trunk whose weights were permuted.
         datasets: ids of the data that the weights were trained on.
@@ -29,7 +29,7 @@ class Provenance:
         inherited: tensors of an adapter that were copied from the source adapter.
         adapter: the `AdapterConfig` that a trunk was last trained with, as JSON.
         before: provenance of a trunk before its last training, with its fingerprint as `trunk`.
-        more: entries of a user's own, plain values; saved and loaded as they are.
+        more: entries of your own, plain values; saved and loaded unchanged.
 
     Raises:
         TransferError: a value of a wrong type, or an entry in `more` with the name of a field.
@@ -53,20 +53,16 @@ class Provenance:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, convert(value, f"record.{name}"))
-        if self.before is not None and not isinstance(self.before, Provenance):
-            raise TransferError(f"record.before is {seen(self.before)}; a Provenance is needed.")
         taken = sorted({"from", *_FIELDS} & {*_mapping(self.more, "record.more")})
         if taken:
             raise TransferError(f"record.more has {', '.join(taken)}: fields of a Provenance have these names.")
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that is known, as plain values where `more` holds such; `from_json` restores an equal object."""
-        known = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) is not None}
+        """Everything that is known, as plain values; `from_json` restores an equal object."""
+        values = {name: getattr(self, name) for name in _FIELDS}
+        known = {name: list(x) if isinstance(x, tuple) else x for name, x in values.items() if x is not None}
         before = {} if self.before is None else {"from": self.before.to_json()}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in known.items()} | {
-            **before,
-            **self.more,
-        }
+        return {**known, **before, **self.more}
 
     @classmethod
     def from_json(cls, data: Any) -> Provenance:
@@ -79,37 +75,38 @@ class Provenance:
         before = given.pop("from", None)
         known = {name: given.pop(name) for name in _FIELDS if name in given}
         for name, value in known.items():
-            if value is None or (name in _WANTED and not isinstance(value, list)):
-                raise TransferError(f"record.{name} is {seen(value)}; {_WANTED.get(name, 'a value')} is needed.")
+            if value is None:
+                raise TransferError(f"record.{name} is None; a value is needed.")
         return cls(**known, before=None if before is None else cls.from_json(before), more=given)
 
 
-_WANTED = dict.fromkeys(("datasets", "inherited"), "a list")  # tuples once loaded
 _FIELDS = tuple(one.name for one in fields(Provenance) if one.name not in ("before", "more"))
 
 
-def _text(value: object, name: str) -> str:
-    if isinstance(value, str):
+def _need(value: object, name: str, kind: Any, needed: str) -> Any:
+    if isinstance(value, kind):
         return value
-    raise TransferError(f"{name} is {seen(value)}; text is needed.")
+    raise TransferError(f"{name} is {seen(value)}; {needed} is needed.")
+
+
+def _text(value: object, name: str) -> Any:
+    return _need(value, name, str, "text")
 
 
 def _texts(value: object, name: str) -> tuple[str, ...]:
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return tuple(_text(one, f"{name}[{i}]") for i, one in enumerate(value))
-    raise TransferError(f"{name} is {seen(value)}; a list of texts is needed.")
+    texts = _need(value, name, (list, tuple), "a list of texts")
+    return tuple(_text(one, f"{name}[{i}]") for i, one in enumerate(texts))
 
 
 def _mapping(value: object, name: str) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TransferError(f"{name} is {seen(value)}; names with values are needed.")
+    return dict(_need(value, name, Mapping, "an object of names and values"))
 
 
 _CONVERT: dict[str, Callable[[Any, str], Any]] = {
     **dict.fromkeys(("trunk", "start", "content_hash"), _text),
     **dict.fromkeys(("datasets", "inherited"), _texts),
     **dict.fromkeys(("shuffled", "training", "more"), _mapping),
+    "before": lambda value, name: _need(value, name, Provenance, "a Provenance"),
     "seed": lambda value, name: whole(value, name, 0),
     "context": lambda value, name: whole(value, "context", 1, MOST_CONTEXT),
 }

@@ -13,14 +13,11 @@ from transfer.data.calibration_table import Calibration
 from transfer.data.dataset_statistics import NUMERIC, Statistics
 
 FARTHEST = 10.0
-"""Normalised states are clipped to this many deviations: beyond it there are no data."""
+"""Normalised states are clipped to this many standard deviations."""
 
 
 class ActionRange(NamedTuple):
-    """Bounds of actions, (A,) each, and what lies half way and from there to either end.
-
-    Bounds of -1 and 1 change nothing, to the bit.
-    """
+    """Bounds of actions, their middle and half their width, (A,) each; bounds of -1 and 1 leave actions as they are."""
 
     low: Tensor
     high: Tensor
@@ -36,24 +33,11 @@ class ActionRange(NamedTuple):
         return torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
 
 
-class ReturnScale(NamedTuple):
-    """What is subtracted from the return to go at each step, (L,) or None, and what the rest is divided by."""
-
-    means: Tensor | None
-    span: Tensor
-
-    def of(self, returns: Tensor, times: Tensor) -> Tensor:
-        """What `Scales.scale_returns` gives."""
-        if self.means is not None:
-            returns = returns - self.means.take(times.clamp(max=len(self.means) - 1))
-        return returns / self.span
-
-
 class Scales(nn.Module):
     """`Statistics` as buffers, on the device of the model, and the scales made of them.
 
-    The buffers decide actions as weights do: they are saved with the weights and count in the fingerprint. They are the
-    only store; `statistics` reads them.
+    They decide actions as weights do: they are saved with the weights and count in the fingerprint. `statistics` reads
+    them.
 
     Args:
         statistics: of the dataset.
@@ -76,15 +60,15 @@ class Scales(nn.Module):
     @property
     def statistics(self) -> Statistics:
         """The statistics that the buffers hold now."""
-        numbers = {name: getattr(self, name).tolist() for name in NUMERIC}
-        return Statistics(**numbers, return_quantiles=self._quantiles, calibration=self._calibration)
+        values = {name: getattr(self, name).tolist() for name in NUMERIC}
+        return Statistics(**values, return_quantiles=self._quantiles, calibration=self._calibration)
 
     def keep_calibration(self, calibration: Calibration) -> None:
         """Store target and achieved returns with the statistics."""
         self._calibration = calibration
 
     def get_extra_state(self) -> Tensor:
-        """What decides the default target, as JSON in a tensor of bytes: `state_dict` holds tensors only."""
+        """Quantiles and calibration as JSON in a tensor of bytes: `state_dict` holds tensors only."""
         calibration = None if self._calibration is None else asdict(self._calibration)
         text = json.dumps({"return_quantiles": self._quantiles, "calibration": calibration})
         return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
@@ -92,8 +76,8 @@ class Scales(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """The inverse of `get_extra_state`."""
         stored = json.loads(bytes(state.tolist()))
-        said = Statistics.from_json({**asdict(replace(self.statistics, calibration=None)), **stored})
-        self._quantiles, self._calibration = said.return_quantiles, said.calibration
+        found = Statistics.from_json({**asdict(replace(self.statistics, calibration=None)), **stored})
+        self._quantiles, self._calibration = found.return_quantiles, found.calibration
 
     def scale_states(self, states: Tensor) -> Tensor:
         """Raw states (..., S) -> standard deviations from the mean, at most `FARTHEST`."""
@@ -109,21 +93,24 @@ class Scales(nn.Module):
         """The environment's actions (..., A) -> -1 to 1."""
         return self.action_range().inward(actions)
 
-    def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
-        """Raw returns to go and their steps, both (...) -> returns less the data's mean where kept, over the span."""
+    def scale_returns(self, returns: Tensor, times: Tensor, means: Tensor | None = None) -> Tensor:
+        """Raw returns to go and their steps, both (...) -> returns less the data's mean where kept, over the span.
+
+        `means`, from `mean_returns`, makes it faster for few returns, many times.
+        """
         if self.return_means.numel():
-            returns = returns - self._expected(times)
+            returns = returns - (self._mean(times) if means is None else means.take(times.clamp(max=len(means) - 1)))
         return returns / self.return_span
 
-    def return_scale(self) -> ReturnScale:
-        """The scale of returns now, with the mean of every step worked out: faster for few returns, many times."""
-        steps = round(float(self.return_every) * (len(self.return_means) - 1)) + 1
+    def mean_returns(self) -> Tensor | None:
+        """The data's mean return to go at every step (L,); None where none is kept."""
         if not self.return_means.numel():
-            return ReturnScale(None, self.return_span)
-        return ReturnScale(self._expected(torch.arange(steps, device=self.return_span.device)), self.return_span)
+            return None
+        steps = round(float(self.return_every) * (len(self.return_means) - 1)) + 1
+        return self._mean(torch.arange(steps, device=self.return_span.device))
 
-    def _expected(self, times: Tensor) -> Tensor:
-        """The mean return-to-go at steps (...), linear between those that are kept."""
+    def _mean(self, times: Tensor) -> Tensor:
+        """The mean return to go at steps (...), linear between those that are kept."""
         last = len(self.return_means) - 1
         place = (times / self.return_every).clamp(0, last)
         before = place.long().clamp(max=last - 1)

@@ -49,27 +49,22 @@ class TransferModel(PolicyModel):
         self.layout = Layout((("return", 1), ("state", adapter.state.tokens), ("action", adapter.action.tokens)))
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.trunk.ln_in.weight.device
-
-    @property
     def env_spec(self) -> EnvironmentSpec:
         """The adapter's environment."""
         return self.adapter.env_spec
 
     @property
     def statistics(self) -> Statistics:
-        """Of the adapter's dataset."""
+        """Of the adapter."""
         return self.adapter.statistics
 
     @property
     def context(self) -> int:
-        """T, the steps of past that the adapter was trained with."""
+        """T of the adapter."""
         return self.adapter.context
 
     def keep_calibration(self, calibration: Calibration) -> None:
-        """Store it in the adapter."""
+        """Store target and achieved returns in the adapter."""
         self.adapter.scales.keep_calibration(calibration)
 
     @property
@@ -106,7 +101,7 @@ class TransferModel(PolicyModel):
     def hidden(self, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
         """Hidden vectors at the positions that predict the action tokens, (B, T, n, D) float32.
 
-        Padding stands behind the real steps, where no real step looks, so attention needs no padding mask.
+        Padding comes after the real steps, so causal attention needs no padding mask.
         """
         actions = self.adapter.scale_actions(batch.actions)
         tokens = self.tokens(batch.states, actions, batch.returns, batch.times)
@@ -119,7 +114,7 @@ class TransferModel(PolicyModel):
         return self.layout.read(x, "action").flatten(1, 2)
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Sum of the readout's loss over real tokens, and how many there were.
+        """Sum of the readout's loss over real tokens, and their count.
 
         Args:
             batch: windows; padding contributes to neither.

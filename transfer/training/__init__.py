@@ -1,1 +1,1 @@
-"""Training: the loop, one step of it, and how a run goes on."""
+"""Training: the loop, one update, its settings, and resuming."""

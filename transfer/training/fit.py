@@ -1,4 +1,4 @@
-"""One training loop, for pretraining and for adapting."""
+"""The training loop, for pretraining and for adapting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -26,7 +25,7 @@ from transfer.storage.files import as_path
 from transfer.storage.fingerprints import fingerprint
 from transfer.training.resume import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.training.train_config import TrainConfig
-from transfer.training.updates import Clock, Meter, check_numbers, make_optimizer, noise_seed, update
+from transfer.training.updates import Clock, Meter, check_weights, make_optimizer, noise_seed, update
 
 OnLog = Callable[[int, dict[str, float]], None]
 OnStep = Callable[[int], None]
@@ -34,7 +33,7 @@ OnStep = Callable[[int], None]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training run leaves behind besides the weights."""
+    """The outcome of a training besides the weights."""
 
     selection: Selection
     final_loss: float
@@ -43,8 +42,8 @@ class FitResult:
 
     def __str__(self) -> str:
         """As "12,345 of 678,910 parameters trained, loss 0.0123, 45 s"."""
-        trained, whole = self.selection.numbers, self.selection.total
-        return f"{trained:,} of {whole:,} parameters trained, loss {self.final_loss:.4g}, {duration(self.seconds)}"
+        trained, total = self.selection.parameters, self.selection.total
+        return f"{trained:,} of {total:,} parameters trained, loss {self.final_loss:.4g}, {duration(self.seconds)}"
 
 
 @kept_memory()
@@ -65,29 +64,28 @@ def fit(
 ) -> FitResult:
     """Train some parts of a model; everything else stays as it is, bit for bit.
 
-    Dropout noise is a function of (seed, step), windows of (seed, step, row): a run that was killed and resumes from
-    its checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
+    Dropout noise is a function of (seed, step), each window of (seed, step, its index): a run that resumes from its
+    checkpoint ends in the same bytes as an unbroken one (same device and number of threads).
 
     In several connected processes (see `transfer.runtime.distributed`) each takes its block of the windows of every
     batch, sums and gradients are added up, and all end with the same weights. Only rank 0 calls back and saves.
 
-    While it runs, the process keeps memory that was freed, see `transfer.runtime.memory`.
-
-    What is not finite is never saved: loss, weights and moments are looked at before each save and at the end.
+    The process keeps freed memory during the training, see `transfer.runtime.memory`. Loss, weights and moments are
+    checked before each save and at the end, so only finite values are saved.
 
     Args:
-        model: what trains.
-        sampler: where the windows come from; its batch size and seed count.
-        config: how.
+        model: the model.
+        sampler: of the windows; its batch size and seed count.
+        config: settings.
         parts: names of the parts that train, see `transfer.models.freezing.train_only`.
         precision: of the trunk's products: "float32", "bfloat16" or the dtype; None or "auto" chooses the faster one.
-        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step. Its
-            noise is drawn from a fork of torch's own generators.
-        checkpoint: folder for the state of the run, the last one too; one that is there already is resumed.
-        any_context: train a model on windows of another number of steps than it acts on.
-        on_start: called before the first step with what trains and the number of steps already done.
+        compile: run forward and backward through `torch.compile`, which takes a minute or more at the first step. The
+            noise comes from a fork of torch's own generators.
+        checkpoint: folder for the states of the run, the last one too; a state that is there is resumed.
+        any_context: accept windows of another number of steps than the model's context.
+        on_start: called before the first step with the selection and the number of steps already done.
         on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
-        on_step: called after every step with its number, 1 for the first. The seconds of callbacks are not counted.
+        on_step: called after every step with its number, from 1. The seconds of callbacks are not counted.
 
     Raises:
         TransferError: windows of another length than the model's context, nothing selected, weights that are not
@@ -96,12 +94,12 @@ def fit(
     """
     check_shares(sampler.batch_size)
     _check_context(model, sampler, any_context)
-    check_numbers(model, "the model")
+    check_weights(model, "the model")
     selection = train_only(model, parts)
     dtype = find_precision(precision, model.device)
     folder = as_path(checkpoint, "checkpoint") if checkpoint is not None else None
     optimizer = make_optimizer(model, config)
-    optimizer.zero_grad(set_to_none=True)  # whatever the caller computed with the model before
+    optimizer.zero_grad(set_to_none=True)  # gradients of the caller's own computations
     loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
     settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
     identity = identity_of(model, sampler, settings)
@@ -114,7 +112,7 @@ def fit(
         on_start(selection, first)
     own = partial(step_noise, everything=draws_by_itself(model))
     noise_of = partial(forked_noise, device=model.device) if compile else own
-    clock, tokens, kept = Clock(), 0, _Kept(folder, first)
+    clock, tokens, saved = Clock(), 0, first
     meter = Meter(clock)
     for step in range(first, config.steps):
         batch, done = sampler.batch(step, rank(), size()), step + 1
@@ -126,17 +124,17 @@ def fit(
             values = meter.read(config.rate(step))
             final_loss = values["train/loss"]
             if not math.isfinite(final_loss):
-                raise kept.error(f"the loss is {final_loss}", done, config)
+                raise _diverged(f"the loss is {final_loss}", done, config, folder, saved)
             if on_log:
                 with clock.paused():
                     on_log(done, values)
-        # The last state too: whoever plays the model next and fails goes on from there without training again.
+        # The last state too: a run whose evaluation fails resumes from it without training again.
         if done % config.save_every == 0 or done == config.steps:
             if name := first_not_finite(state_of(model, optimizer)):
-                raise kept.error(f"{name} holds NaN or infinity", done, config)
+                raise _diverged(f"{name} holds NaN or infinity", done, config, folder, saved)
             if folder and rank() == 0:
                 save_progress(folder, model, optimizer, identity, done, final_loss)
-                kept = _Kept(folder, done)
+                saved = done
         if on_step:
             with clock.paused():
                 on_step(done)
@@ -146,7 +144,7 @@ def fit(
 
 
 def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool) -> None:
-    """Raise TransferError where a model acts on another number of steps than the windows that it learns from have."""
+    """Raise TransferError where the windows have another number of steps than the model's context."""
     if flag(any_context, "any_context") or model.context in (1, sampler.context):  # one step is part of every window
         return
     raise TransferError(
@@ -156,16 +154,10 @@ def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool
     )
 
 
-class _Kept(NamedTuple):
-    """The last state that was saved, for the message that ends a training."""
-
-    folder: Path | None
-    step: int
-
-    def error(self, what: str, done: int, config: TrainConfig) -> TransferError:
-        """Training cannot go on after `done` steps."""
-        kept = f" The state of step {self.step} stays in {self.folder}." if self.folder and self.step else ""
-        return TransferError(
-            f"{what} at step {done}.{kept} Going on from a saved state takes the same steps again: train anew with a "
-            f"lower learning rate (lr={config.lr:g}) or clip={config.clip:g}, or look for extreme values in the data."
-        )
+def _diverged(what: str, done: int, config: TrainConfig, folder: Path | None, saved: int) -> TransferError:
+    """The error of a training with values that are not finite after `done` steps; `saved` is the last saved step."""
+    kept = f" The state of step {saved} stays in {folder}." if folder and saved else ""
+    return TransferError(
+        f"{what} at step {done}.{kept} Resuming a saved state takes the same steps again: train anew with a "
+        f"lower learning rate (lr={config.lr:g}) or clip={config.clip:g}, or look for extreme values in the data."
+    )

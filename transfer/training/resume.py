@@ -1,4 +1,4 @@
-"""The state of an unfinished training run: weights that train, optimizer moments, and where it stands."""
+"""The state of an unfinished training: trainable weights, optimizer moments, step and identity."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from transfer.storage.fingerprints import fingerprint
 from transfer.storage.pairs import load_pair, save_pair
 from transfer.storage.tensors import Header
 
-Identity = dict[str, Any]  # what one training is, as JSON: settings, seed, data, model, first weights
+Identity = dict[str, Any]  # of a training, as JSON: settings, seed, data, model, first weights
 HEAD = {"step": int, "loss": float, "identity": dict}
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 SHOWN = 4  # differences between two trainings that a message names
 
 
 def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[str, Any]) -> Identity:
-    """What a saved state must agree on; a training that differs in any of it would go on as another one.
+    """What a saved state and the training that resumes it must have in common.
 
     Args:
         model: before its first step.
         sampler: of its windows.
-        settings: how it is trained.
+        settings: of the training.
     """
     spec = model.env_spec
     environment = {"name": spec.name, "sizes": [spec.state_size, spec.action_size], "scale": spec.reference.to_json()}
     bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
-    configs = {name: m.config for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
+    configured = {name: m for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
     identity = {
         **settings,
         "seed": sampler.seed,
         "data": sampler.content_hash,
-        **{name: asdict(config) for name, config in configs.items()},
+        **{name: asdict(module.config) for name, module in configured.items()},
         "environment": {**environment, "bounds": bounds},
         "buffers": {name: _digest(buffer) for name, buffer in model.named_buffers()},
         "weights": fingerprint(model),
     }
-    whole: Identity = json.loads(json.dumps(identity, default=repr))  # as it looks after writing: lists for tuples
+    whole: Identity = json.loads(json.dumps(identity, default=repr))  # lists for tuples, as it is read again
     return whole
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors of a state by name: the weights that train and, where they got a gradient, their moments."""
+    """The tensors of a state by name: trainable weights and, where they had a gradient, their moments."""
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     moments = ((key, name, p) for key in MOMENTS for name, p in trained if p in optimizer.state)
     weights = {f"weights.{name}": p.detach() for name, p in trained}
@@ -62,7 +62,7 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
-    """The name of the first tensor that holds NaN or infinity, "" for none; a device is waited for once."""
+    """The name of the first tensor that holds NaN or infinity, "" for none; synchronises a device once."""
     if not tensors:
         return ""
     first = next(iter(tensors.values()))
@@ -73,10 +73,7 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
 def save_progress(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, step: int, loss: float
 ) -> None:
-    """Write the state after `step` updates; the state before it stays until this one is whole.
-
-    Random numbers need no state: windows and noise are functions of (seed, step).
-    """
+    """Replace the saved state by the one after `step` updates. Windows and noise are functions of (seed, step)."""
     save_pair(folder, "state", {"step": step, "loss": loss, "identity": identity}, state_of(model, optimizer))
 
 
@@ -87,17 +84,16 @@ def load_progress(
 
     Args:
         folder: where `save_progress` wrote it.
-        model: in the state before its first step.
-        optimizer: of what trains.
-        identity: of the training that wants to go on.
-        steps: of that training in all.
+        model: before its first step.
+        optimizer: of its trainable parameters.
+        identity: of the training that resumes it.
+        steps: of that training.
 
     Returns:
         (updates done, last reported loss); (0, nan) when nothing was saved.
 
     Raises:
-        TransferError: the state is damaged, edited, or of a run with other settings or another model; the folder cannot
-            be written.
+        TransferError: the state is damaged, edited, or of another training; the folder cannot be written.
     """
     _check_writable(folder)
     if not any((folder / name).exists() for name in ("state.json", "state.safetensors")):
@@ -112,21 +108,21 @@ def load_progress(
     try:
         head, tensors = load_pair(folder, "state", tuple(HEAD), check)
     except TransferError as error:
-        advice = "" if _again(folder) in str(error) else f" To do without that state, {_again(folder)}"
+        advice = "" if _again(folder) in str(error) else f" Else {_again(folder)}"
         raise TransferError(f"{error}{advice}") from error
     _check_tensors(folder, head["step"], tensors)
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(tensors[f"weights.{name}"])
     for name, p in trained.items():
-        if f"step.{name}" not in tensors:  # took no part in the loss, so it has no gradient and no moments
+        if f"step.{name}" not in tensors:  # no part of the loss: no gradient, no moments
             continue
         optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
     return head["step"], head["loss"]
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise TransferError unless a state can be saved there, which is better known before the first step."""
+    """Raise TransferError unless a state can be saved there."""
     try:
         near = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         reason = "" if os.access(near, os.W_OK | os.X_OK) else f"no permission to write into {near}"
@@ -138,21 +134,21 @@ def _check_writable(folder: Path) -> None:
 
 
 def _check_head(folder: Path, head: dict[str, Any], identity: Identity, steps: int) -> None:
-    """Raise TransferError, which names the settings, unless a state belongs to the training that wants to go on."""
+    """Raise TransferError, which names the settings that differ, unless a state belongs to this training."""
     if any(type(head[key]) is not kind for key, kind in HEAD.items()) or not math.isfinite(head["loss"]):
         raise TransferError(f"{folder / 'state.json'} was edited; {_again(folder)}")
     if other := list(_differences(head["identity"], identity)):
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         raise TransferError(
-            f"{folder} belongs to another training: {'; '.join(other[:SHOWN])}{more}. Go on with the settings it was "
-            f"begun with, or {_again(folder)}"
+            f"{folder} belongs to another training: {'; '.join(other[:SHOWN])}{more}. Resume with the first "
+            f"settings, or {_again(folder)}"
         )
     if not 0 < head["step"] <= steps:
         raise TransferError(f"{folder / 'state.json'}: step {head['step']} of {steps} was edited; {_again(folder)}")
 
 
 def _check_tensors(folder: Path, step: int, tensors: dict[str, Tensor]) -> None:
-    """Raise TransferError unless the tensors are finite and as many updates old as their JSON says."""
+    """Raise TransferError unless the tensors are finite and of the step that their JSON says."""
     counts = [float(tensor) for name, tensor in tensors.items() if name.startswith("step.")]
     if name := first_not_finite(tensors):
         raise TransferError(f"{folder / 'state.safetensors'}: {name} holds NaN or infinity; {_again(folder)}")
@@ -161,7 +157,7 @@ def _check_tensors(folder: Path, step: int, tensors: dict[str, Tensor]) -> None:
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    """What differs between two identities, one line for each value."""
+    """The differences between two identities, one text for each value."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in {**now, **before}:
             yield from _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
@@ -170,7 +166,7 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
 
 
 def _shapes(trained: dict[str, nn.Parameter], tensors: Header) -> dict[str, Any]:
-    """The shapes and dtypes a state must have; a tensor that took no part in the loss has weights and no moments."""
+    """The shapes and dtypes a state must have; a parameter without a gradient has no moments."""
     wanted: dict[str, Any] = {f"weights.{name}": (tuple(p.shape), "F32") for name, p in trained.items()}
     for name, p in trained.items():
         if any(f"{key}.{name}" in tensors for key in MOMENTS):

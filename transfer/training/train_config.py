@@ -1,4 +1,4 @@
-"""How a model is trained: the settings of `transfer.training.fit.fit`, and the learning rate of each step."""
+"""The settings of `transfer.training.fit.fit`, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from transfer.errors import TransferError
 from transfer.models.provenance import CONTEXT
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_STEPS, real, whole
 
-SIZES = {  # the whole numbers of a `TrainConfig`, each at least 1, with the largest allowed
-    "steps": MOST_STEPS,
-    "batch_size": MOST_BATCH,
-    "context": MOST_CONTEXT,
-    "log_every": MOST_STEPS,
-    "save_every": MOST_STEPS,
-}
-
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.
+    """Settings of a training.
 
     Args:
         steps: updates.
         batch_size: B, windows per update, of all processes together.
         lr: highest learning rate.
         warmup: share of the steps over which the rate rises linearly from zero.
-        final_lr: share of `lr` that is left at the end of the cosine decay; 1 keeps it constant.
+        final_lr: share of `lr` at the end of the cosine decay; 1 keeps it constant.
         weight_decay: AdamW's, on tensors of two or more dimensions.
-        state_noise: standard deviation of Gaussian noise on the states of every window, in those of the dataset.
+        state_noise: standard deviation of Gaussian noise on states, in standard deviations of the dataset.
         clip: largest norm of the gradient.
         context: T, steps per window.
         log_every: steps between reports.
@@ -51,7 +43,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)
-        for name, most in SIZES.items():
+        for name in ("steps", "log_every", "save_every"):
+            keep(name, whole(getattr(self, name), name, 1, MOST_STEPS))
+        for name, most in (("batch_size", MOST_BATCH), ("context", MOST_CONTEXT)):
             keep(name, whole(getattr(self, name), name, 1, most))
         for name in ("lr", "clip"):
             keep(name, real(getattr(self, name), name, above=0))

@@ -1,4 +1,4 @@
-"""One step of an optimizer, and what is measured on the way."""
+"""One update of the weights, and its measurements."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ Loss = Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]]
 
 
 class Clock:
-    """Seconds of training, without those of the callbacks."""
+    """Seconds of training, without the callbacks."""
 
     def __init__(self) -> None:
         self._since, self._paused = time.perf_counter(), 0.0
 
     def seconds(self) -> float:
-        """Since it was made, less the pauses."""
+        """Since the start, without pauses."""
         return time.perf_counter() - self._since - self._paused
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Inside, it stands still."""
+        """Stop the clock inside."""
         began = time.perf_counter()
         yield
         self._paused += time.perf_counter() - began
 
 
 class Meter:
-    """Sums since the last report, kept on the device so that no step waits for the host."""
+    """Sums since the last report, on the device: no step waits for the host."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class Meter:
         self.steps, self.tokens, self.since = 0, 0, self._clock.seconds()
 
     def add(self, loss: Tensor, count: Tensor, norm: Tensor, tokens: int) -> None:
-        """What `update` returned, and how many tokens the batch had."""
+        """Add what `update` returned, and the tokens of the batch."""
         self.loss, self.count, self.norm = self.loss + loss, self.count + count, self.norm + norm
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
 
@@ -67,18 +67,18 @@ class Meter:
         return values
 
 
-def check_numbers(module: nn.Module, what: str) -> None:
-    """Raise TransferError, with the name of the tensor, unless a module begins with finite float32 numbers."""
-    numbers = dict(module.named_parameters())
-    for name, p in numbers.items():
+def check_weights(module: nn.Module, what: str) -> None:
+    """Raise TransferError, with the name of the tensor, unless all weights are float32 and finite."""
+    weights = dict(module.named_parameters())
+    for name, p in weights.items():
         if p.dtype != torch.float32:
             raise TransferError(f"{name} of {what} is {p.dtype}; training takes float32. Call .float() on {what}.")
-    if name := first_not_finite(numbers):
+    if name := first_not_finite(weights):
         raise TransferError(f"{name} of {what} holds NaN or infinity before the first step. Load {what} again.")
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over what requires a gradient; tensors below two dimensions (biases, LayerNorms, IA3) are not decayed."""
+    """AdamW over the trainable parameters; those below two dimensions (biases, LayerNorms, IA3) are not decayed."""
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
@@ -97,12 +97,12 @@ def update(
     noise: AbstractContextManager[None],
     precision: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the optimizer; returns sum and count of the loss, and the norm of the gradient before clipping.
+    """Update the weights once; returns sum and count of the loss, and the norm of the gradient before clipping.
 
-    All three are of the whole batch, and so is the gradient: each process divides by the real tokens of all of them.
+    All three and the gradient are of the whole batch: each process divides by the real tokens of all processes.
     `noise` is of this step, see `transfer.runtime.seeding.step_noise`.
     """
-    torch.clear_autocast_cache()  # inside an autocast of the caller's, it would still hold the weights of the last step
+    torch.clear_autocast_cache()  # in a caller's autocast it holds the weights of the last step
     with noise:
         loss, count = loss_of(noisy(batch, model, config.state_noise), precision)
     add_up([count])
@@ -118,16 +118,16 @@ def update(
 
 
 def noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
-    """The batch with noise on its states, that of this process's rows of the whole batch."""
+    """The batch with noise on its states; noise is drawn for the windows of all processes, each takes its own."""
     if not amount:
         return batch
-    rows = len(batch.states)
-    shape, device = (size() * rows, *batch.states.shape[1:]), batch.states.device
+    windows = len(batch.states)
+    shape, device = (size() * windows, *batch.states.shape[1:]), batch.states.device
     noise = torch.randn(shape, dtype=torch.float32, device=device, generator=generator(device))
     deviation = torch.tensor(model.statistics.state_std, dtype=torch.float32, device=device)  # (S,)
-    return replace(batch, states=batch.states + amount * deviation * noise[rank() * rows : (rank() + 1) * rows])
+    return replace(batch, states=batch.states + amount * deviation * noise[rank() * windows :][:windows])
 
 
 def noise_seed(seed: int, step: int) -> int:
-    """One 63-bit number for (seed, step)."""
+    """A 63-bit seed for (seed, step)."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63

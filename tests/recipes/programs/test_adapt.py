@@ -160,8 +160,8 @@ def test_a_name_that_stands_for_two_modes_is_refused(walker: Episodes) -> None:
 def test_the_mlp_is_as_large_as_what_embeddings_and_ia3_train(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
     result = run(source, walker, "mlp")
     assert isinstance(result.model, MLPPolicy) and (result.before, result.after) == (None, None)
-    wanted = run(source, walker, "embeddings+ia3").fit.selection.numbers
-    assert result.fit.selection.numbers == pytest.approx(wanted, rel=0.01)
+    wanted = run(source, walker, "embeddings+ia3").fit.selection.parameters
+    assert result.fit.selection.parameters == pytest.approx(wanted, rel=0.01)
     with pytest.raises(TransferError, match="without trunk and adapter"):
         _ = result.adapter
 

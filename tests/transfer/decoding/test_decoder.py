@@ -89,7 +89,7 @@ def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Tru
 
 
 def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
-    with pytest.raises(TransferError, match=r"\(D\), not one a row"):
+    with pytest.raises(TransferError, match=r"\(D\), not one a window"):
         make_decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)
 
 

@@ -42,11 +42,11 @@ def test_frozen_parts_are_in_eval_mode_and_selected_ones_are_not(make_model: Mak
 def test_the_selection_counts_what_trains(make_model: MakeModel) -> None:
     model = make_model(ia3=True, state="linear")
     selection = train_only(model, ["state", "ia3", "state"])
-    assert selection.parts["state"].numbers == 16 * (11 + 1)
-    assert (selection.parts["ia3"].tensors, selection.parts["ia3"].numbers) == (6, 2 * 6 * 16)
-    assert selection.numbers == 16 * 12 + 192 and selection.bytes == 4 * selection.numbers
-    assert selection.share == selection.numbers / sum(p.numel() for p in model.parameters())
+    assert selection.parts["state"].parameters == 16 * (11 + 1)
+    assert (selection.parts["ia3"].tensors, selection.parts["ia3"].parameters) == (6, 2 * 6 * 16)
+    assert selection.parameters == 16 * 12 + 192 and selection.bytes == 4 * selection.parameters
     json = selection.to_json()
+    assert json["share"] == selection.parameters / sum(p.numel() for p in model.parameters())
     assert json["tensors"] == 8 and json["parts"]["ia3"] == {"tensors": 6, "numbers": 192, "bytes": 768}
 
 

@@ -123,8 +123,8 @@ def test_the_mean_return_to_go_is_subtracted_at_every_step_linear_between_those_
     times = torch.tensor([[0, 1, 2, 3, 4, 5, 900]])
     wanted = 7 - torch.tensor([[100.0, 75.0, 50.0, 45.0, 40.0, 40.0, 40.0]])
     torch.testing.assert_close(scales.scale_returns(torch.full((1, 7), 7.0), times), wanted / 10)
-    for scale in (scales.scale_returns, scales.return_scale().of):
-        torch.testing.assert_close(scale(torch.full((7,), 7.0), times[0]), wanted[0] / 10)
+    for means in (None, scales.mean_returns()):
+        torch.testing.assert_close(scales.scale_returns(torch.full((7,), 7.0), times[0], means), wanted[0] / 10)
 
 
 def test_means_of_steps_without_end_are_refused() -> None:
@@ -257,6 +257,6 @@ def test_an_adapter_says_in_one_line_what_it_is(make_adapter: Callable[..., Adap
     numbers = sum(p.numel() for p in adapter.parameters())
     assert repr(adapter) == (
         "Adapter(hopper: 11 states, 3 actions; state mlp, ActionTokenizedSpreadEmbedding over 8 quantile bins, "
-        f"regression, conditioning, ia3; context 20; {numbers:,} numbers)"
+        f"regression, conditioning, ia3; context 20; {numbers:,} parameters)"
     )
     assert "bins" not in repr(make_adapter(action="ActionEmbedding"))
