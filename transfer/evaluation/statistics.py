@@ -188,14 +188,13 @@ def _sign_flips(differences: NDArray[np.float64], rng: np.random.Generator) -> f
 
 def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
     """The runs as float64 arrays (n_i,), in the order of their seeds."""
-    if isinstance(returns_by_seed, Mapping):
-        items = sorted(returns_by_seed.items())
-    else:
-        items = list(enumerate(returns_by_seed))
+    items = (
+        sorted(returns_by_seed.items()) if isinstance(returns_by_seed, Mapping) else list(enumerate(returns_by_seed))
+    )
     if not items:
         raise TransferError("no runs to summarise")
     runs = []
-    for name, returns in items:
+    for name, returns in sorted(named.items()):
         run = np.asarray(returns, dtype=np.float64).reshape(-1)
         if not len(run):
             raise TransferError(f"run {name} has no episodes")

@@ -75,10 +75,13 @@ class MixedModel(nn.Module):
             for model, batch in zip(models, batches.values(), strict=True)
         ]
         gains = self.gains({name: len(batch.mask) for name, batch in batches.items()})
+        longest = max(x.shape[1] for x in sequences)
+        stack = torch.cat([F.pad(x, (0, 0, 0, longest - x.shape[1])) for x in sequences])  # (sum B_i, max L_i, D)
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
-            hidden, _ = self.trunk(stacked(sequences), gains)
-        parts = zip(batches, models, unstacked(hidden.float(), sequences), strict=True)
-        return {name: model.layout.read(part, "action") for name, model, part in parts}
+            hidden, _ = self.trunk(stack, gains)
+        parts = hidden.float().split([len(x) for x in sequences])  # (B_i, max L_i, D) each
+        each = zip(batches, models, parts, sequences, strict=True)
+        return {name: model.layout.read(part[:, : x.shape[1]], "action") for name, model, part, x in each}
 
     def loss(
         self, batches: Mapping[str, Batch], precision: torch.dtype = torch.float32
@@ -132,15 +135,3 @@ class _Member(TransferModel):
             adapters[position] = self.adapter
         else:
             adapters.append(self.adapter)
-
-
-def stacked(sequences: Sequence[Tensor]) -> Tensor:
-    """Sequences (B_i, L_i, D) -> one (sum B_i, max L_i, D), with zeros behind the shorter ones."""
-    longest = max(x.shape[1] for x in sequences)
-    return torch.cat([F.pad(x, (0, 0, 0, longest - x.shape[1])) for x in sequences])
-
-
-def unstacked(stack: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """The inverse of `stacked`: (sum B_i, max L_i, D) -> the parts of the shapes (B_i, L_i, D) of `like`."""
-    parts = stack.split([len(x) for x in like])
-    return [part[:, : x.shape[1]] for part, x in zip(parts, like, strict=True)]

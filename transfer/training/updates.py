@@ -18,8 +18,6 @@ from transfer.runtime.seeding import generator
 from transfer.training.resume import first_not_finite
 from transfer.training.train_config import TrainConfig
 
-Loss = Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]]
-
 
 class Clock:
     """Seconds of training, without the callbacks."""
@@ -89,7 +87,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 def update(
     model: PolicyModel,
-    loss_of: Loss,
+    loss_of: Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]],
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
