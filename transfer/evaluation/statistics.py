@@ -188,10 +188,8 @@ def _sign_flips(differences: NDArray[np.float64], rng: np.random.Generator) -> f
 
 def _checked(returns_by_seed: Mapping[int, ArrayLike] | Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
     """The runs as float64 arrays (n_i,), in the order of their seeds."""
-    items = (
-        sorted(returns_by_seed.items()) if isinstance(returns_by_seed, Mapping) else list(enumerate(returns_by_seed))
-    )
-    if not items:
+    named = returns_by_seed if isinstance(returns_by_seed, Mapping) else dict(enumerate(returns_by_seed))
+    if not named:
         raise TransferError("no runs to summarise")
     runs = []
     for name, returns in sorted(named.items()):
