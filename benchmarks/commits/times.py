@@ -92,7 +92,7 @@ def timer(folder: Path, commit: str) -> Iterator[Timer]:
 
         def ask(name: str) -> float:
             if name == HELP:
-                command = [sys.executable, "-m", "transfer.recipes.cli.commands", "--help"]
+                command = [sys.executable, "-m", "transfer.recipes", "--help"]
                 return seconds(lambda: subprocess.run(command, cwd=place, env=env, check=True, capture_output=True))
             print(name, file=child.stdin, flush=True)
             answer = child.stdout.readline()

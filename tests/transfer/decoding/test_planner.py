@@ -220,7 +220,9 @@ class Constant:
         self.actions = self.actions[rows]
 
 
-def test_a_model_of_ones_own_brings_its_own_planner(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_ones_own_brings_its_own_planner(
+    make_model: MakeModel, countdowns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model()
     monkeypatch.setattr(type(model), "planner", "constant")
     with pytest.raises(TransferError, match="unknown planner kind 'constant'.*Known: tokens, direct"):
