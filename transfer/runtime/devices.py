@@ -51,11 +51,7 @@ def best_precision(device: torch.device) -> torch.dtype:
 
 
 def find_precision(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype of a trunk's products by its name: "auto" (or None), "float32", "bfloat16", or a dtype.
-
-    Raises:
-        TransferError: another name or dtype.
-    """
+    """The dtype of a trunk's products: "auto" (or None), "float32", "bfloat16" or a dtype. Raises TransferError."""
     wanted = "auto" if name is None else str(name).removeprefix("torch.") if isinstance(name, torch.dtype) else name
     if not isinstance(wanted, str) or wanted not in PRECISIONS:
         raise unknown("precision", wanted, PRECISIONS)

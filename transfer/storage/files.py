@@ -80,11 +80,11 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+def writing(path: Path) -> Iterator[BinaryIO]:
     """A stream into a new file, which replaces `path` when the block succeeds and is removed when it fails.
 
     Until then the file has a random name beside `path`. A link at `path` is replaced, not followed. Temporary files of
-    killed processes in the folder are removed. `mode` is limited by the umask.
+    killed processes in the folder are removed.
 
     Raises:
         TransferError: the file cannot be written, or `path` exists and is not a file.
@@ -93,7 +93,7 @@ def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode) and not path.is_symlink():
             raise TransferError(f"{path} cannot be written: it exists and is not a file.")
         sweep(path.parent)
-        temporary, stream = _temporary(path, mode)
+        temporary, stream = _temporary(path)
         try:
             with stream:  # holds the lock until the file is renamed
                 yield stream
@@ -106,12 +106,12 @@ def writing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         sync(path.parent)
 
 
-def _temporary(path: Path, mode: int) -> tuple[Path, BinaryIO]:
+def _temporary(path: Path) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, locked, so that `sweep` of other processes spares it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
         temporary = path.with_name(f".{path.name[:50].lstrip('.')}.{secrets.token_hex(8)}.new")
-        stream = os.fdopen(os.open(temporary, flags, mode), "wb")
+        stream = os.fdopen(os.open(temporary, flags, 0o666), "wb")
         lock(stream.fileno())
         if temporary.exists():  # else it was swept before it was locked
             return temporary, stream
@@ -137,9 +137,9 @@ def sync(folder: Path) -> None:
             os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file as `writing` does."""
-    with writing(path, mode) as stream:
+    with writing(path) as stream:
         stream.write(content)
 
 
@@ -153,19 +153,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write readable JSON as `writing` does.
-
-    Raises:
-        TransferError: as `writing`, or a value that JSON cannot hold, as NaN.
-    """
+    """Write readable JSON as `writing` does. Raises TransferError also for a value that JSON cannot hold, as NaN."""
     write_text(path, json.dumps(as_json(content, str(path)), indent=1) + "\n")
 
 
 def as_json(content: Any, what: str) -> Any:
     """Content as reading the written file returns it: lists for tuples and arrays, text for keys.
 
-    Raises:
-        TransferError: a value that JSON cannot hold, as NaN; `what` names the file.
+    Raises TransferError for a value that JSON cannot hold, as NaN; `what` names the file.
     """
     try:
         plain = json.loads(json.dumps(content, allow_nan=False, default=_plain))
@@ -216,13 +211,13 @@ def read_text(path: Path, limit: int = JSON_LIMIT, encoding: str = "utf-8") -> s
         raise TransferError(f"{path} is not UTF-8 text ({error}); it was damaged or has another encoding.") from error
 
 
-def read_json(path: Path, limit: int = JSON_LIMIT) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from an untrusted file.
 
     Raises:
         TransferError: no such file, not a JSON object, a key twice, or values that `check_plain` refuses.
     """
-    return parse_json(read_text(path, limit), str(path))
+    return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str | bytes, what: str) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def stop_write(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, error: Base
 
     original, left = transfer.storage.files._temporary, [nth]
 
-    def temporary(path: Path, mode: int) -> tuple[Path, Any]:
-        made, stream = original(path, mode)
+    def temporary(path: Path) -> tuple[Path, Any]:
+        made, stream = original(path)
         called = re.sub(r"^\.(\w+)\.\w{16}(\.safetensors)$", r"\1\2", path.name)  # the first name of tensors
         left[0] -= called == name
         return made, Half(stream, error) if called == name and left[0] == 0 else stream

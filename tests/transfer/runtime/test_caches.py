@@ -1,4 +1,4 @@
-"""Where caches lie, for users with a home folder and without, and who may write there."""
+"""The cache folder with and without a home folder, and who may write to it."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Two processes train as one does: same losses, same weights, whatever each of them holds."""
+"""Two processes train as one does: with the same losses and weights."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="module")
 def together_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes left; `stopped` was begun by one, `resumed` is its continuation by two."""
+    """Output of two processes; `stopped` is by one process, and two resume it as `resumed`."""
     out = tmp_path_factory.mktemp("two")
     two.stop(out / "stopped")
     done = subprocess.run(
@@ -34,7 +34,7 @@ def together_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process left."""
+    """Output of one process."""
     out = tmp_path_factory.mktemp("one")
     for kind in ("pretraining", "frozen", "mlp"):
         two.train(kind, out / kind)
@@ -42,7 +42,7 @@ def alone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_processes_hold_unequal_numbers_of_real_steps() -> None:
-    """Else dividing by one's own count would be right by chance."""
+    """With equal numbers, dividing by the count of one process would be right by chance."""
     sampler = WindowSampler(two.episodes(), two.CONFIG.context, two.CONFIG.batch_size, 0)
     steps = range(two.CONFIG.steps)
     counts = [[int(sampler.batch(step, block, 2).mask.sum()) for block in range(2)] for step in steps]

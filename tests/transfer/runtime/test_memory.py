@@ -1,4 +1,4 @@
-"""Freed memory that stays, and goes back afterwards."""
+"""Freed memory is kept inside the block and returned afterwards."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Whatever the caller's process is set to, the library computes what it does in a fresh one, and changes nothing."""
+"""The library computes the same under any settings of the caller's process, and changes none."""
 
 import copy
 import os
@@ -74,7 +74,7 @@ def episodes() -> dict[str, Episodes]:
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=str)
 def fresh(request: pytest.FixtureRequest, episodes: dict[str, Episodes]) -> tuple[torch.dtype, Outcome]:
-    """What comes out where nothing was set."""
+    """The outcome under default settings."""
     return request.param, train(episodes, precision=request.param)
 
 
@@ -143,7 +143,7 @@ def moved_generators() -> Iterator[None]:
 
 @contextmanager
 def poisoned_autocast() -> Iterator[None]:
-    """An autocast that was used before, so that its cache of weights is not empty."""
+    """An autocast whose cache of weights is not empty."""
     with torch.autocast("cpu", torch.bfloat16):
         nn.Linear(4, 4)(torch.ones(4))
         yield
@@ -177,7 +177,7 @@ PROCESSES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 
 
 def settings() -> list[Any]:
-    """What a caller would notice if it were changed, in this thread."""
+    """The settings of torch, NumPy and Python in this thread."""
     generators = [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]
     modes = [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")]
     kinds = [torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads(), sys.stderr]
@@ -232,7 +232,7 @@ def models(request: pytest.FixtureRequest) -> Iterator[dict[str, PolicyModel]]:
 
 
 def play(models: dict[str, PolicyModel], episodes: int = 9) -> Outcome:
-    """What all that acts comes to: evaluations in halves and together, calibrations, and loops of one's own."""
+    """Outcomes of evaluations alone and together, calibrations, and loops over `Policy.act`."""
     results = {name: evaluate(model, num_episodes=episodes, target_return=-3) for name, model in models.items()}
     adapters = {name: model.adapter for name, model in models.items() if isinstance(model, TransferModel)}
     mixed = MixedModel(next(m.trunk for m in models.values() if isinstance(m, TransferModel)), adapters)
@@ -288,7 +288,7 @@ def test_the_number_of_threads_may_change_in_an_episode(models: dict[str, Policy
 
 
 def test_threads_adapt_around_one_trunk(episodes: dict[str, Episodes]) -> None:
-    """Whoever ends first must not unfreeze the trunk for the others."""
+    """The first to end must not unfreeze the trunk for the others."""
     trunk = pretrain(episodes["hopper"], config=CONFIG, trunk_config=TRUNK, adapter_config=ADAPTER).trunk.train()
     steps = (3, 40, 41)
     start = threading.Barrier(len(steps))

@@ -1,4 +1,4 @@
-"""Random numbers of our own: what torch would draw from the same seed, and nothing of anybody else's."""
+"""The library's generators draw what torch draws from the same seed, and leave torch's own alone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,7 +37,7 @@ DRAWS: dict[str, Callable[[], Tensor]] = {
 
 @pytest.fixture
 def make_model(make_model: Callable[..., TransferModel]) -> Callable[..., TransferModel]:
-    """Models that act on windows as these tests train on, of 5 steps."""
+    """Models with windows of 5 steps."""
     return partial(make_model, context=5)
 
 
@@ -66,7 +66,7 @@ def test_weights_are_the_same_float32_under_another_default_dtype(name: str) -> 
 
 
 class Calls(TorchDispatchMode):
-    """Names of what reaches torch."""
+    """Records the names of torch's calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Calls(TorchDispatchMode):
 
 
 def test_shapes_alone_draw_no_numbers() -> None:
-    """For a draw on the device "meta" torch imports its compiler, so loading took a second more."""
+    """A draw on the device "meta" would import torch's compiler, which takes a second."""
     with Calls() as calls, shapes_alone(), seeded(0, "shapes"):
         made = nn.init.normal_(torch.empty(3, 2))
     assert made.is_meta and made.shape == (3, 2)
@@ -94,7 +94,7 @@ def test_noise_ends_with_its_step() -> None:
 
 
 class Noisy(nn.Module):
-    """A part of a user's own that draws as any module of torch does."""
+    """A user's own part with a dropout of torch."""
 
     tokens = 1
 

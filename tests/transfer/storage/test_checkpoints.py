@@ -1,4 +1,4 @@
-"""Trunks and adapters on disk: exact, small, strict, and never half written."""
+"""Trunks and adapters on disk: exact and small, and an adapter is bound to its trunk."""
 
 import json
 from collections.abc import Callable

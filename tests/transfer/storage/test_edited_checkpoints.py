@@ -64,7 +64,7 @@ def test_a_damaged_file_is_named(one: SavedModel, name: str, damage: str) -> Non
         load(folder)
 
 
-UNSEALED = "was edited after it was saved"  # what nothing but the checksum can tell
+UNSEALED = "was edited after it was saved"  # edits that only the checksum reveals
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "a missing key": ({"statistics": None}, "lacks statistics"),
     "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
@@ -162,7 +162,7 @@ def test_edited_tensors_are_refused(one: SavedModel, name: str, change: str) -> 
 
 @pytest.fixture
 def saved(make_model: Callable[..., TransferModel], make_episodes: Callable[..., Episodes], tmp_path: Path) -> Path:
-    """A folder with a trunk, an adapter with every option, and a policy without a trunk."""
+    """A folder with a trunk, an adapter with every option, and an MLP."""
     model = make_model(readout="categorical", ia3=True, conditioning=True)
     model.keep_calibration(Calibration((1.0, 2.0), (1.5, 1.0), (0.5, 0.25), 3))
     known = {"training": {"steps": 3}, "inherited": (), "datasets": ("a",), "content_hash": "0"}
@@ -174,7 +174,7 @@ def saved(make_model: Callable[..., TransferModel], make_episodes: Callable[...,
 
 
 def wrong(name: Any, value: Any) -> Iterator[Any]:
-    """Values that must not stand where a value stands that is called `name`."""
+    """Wrong replacements of a value called `name`."""
     yield from (None, {"a": 1}, [value], json.loads("[" * 60 + "]" * 60), DEEP)
     if isinstance(value, bool):
         yield from (1, 0, "true")
@@ -191,7 +191,7 @@ def wrong(name: Any, value: Any) -> Iterator[Any]:
 
 
 def edits(content: Any, path: tuple[Any, ...] = ()) -> Iterator[Edit]:
-    """Every place in parsed JSON, with what may not stand there."""
+    """Every place in parsed JSON, with wrong values for it."""
     name = next((key for key in reversed(path) if isinstance(key, str)), "")
     if path and content is not None and path[:1] != ("checksum",) and not (path[0] == "record" and len(path) > 2):
         for value in wrong(name, content):
@@ -215,7 +215,7 @@ def edits(content: Any, path: tuple[Any, ...] = ()) -> Iterator[Edit]:
 
 
 def called(path: tuple[Any, ...]) -> Iterator[str]:
-    """What a message may call a place: by one of its names, as the tensor that holds it too, or that it is too deep."""
+    """Words for a place in a message: one of its names, the tensor that holds it, or the depth."""
     for name in filter(lambda name: isinstance(name, str), path):
         yield from (name, name.replace("_", " ").removesuffix("s"))
     yield from ("scales._extra_state", "maximum recursion depth", "action 0 of")

@@ -23,7 +23,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) -> N
     """The write of the tensors or of the JSON ends in an error after a few bytes."""
     original = transfer.storage.files.write_bytes
 
-    def write(path: Path, content: bytes, mode: int = 0o666) -> None:
+    def write(path: Path, content: bytes) -> None:
         if (path.suffix == ".json") == (where == "json"):
             with transfer.storage.files.writing(path) as stream:
                 stream.write(content[:50])

@@ -1,4 +1,4 @@
-"""Paths as typed, files written whole, and what is read from strangers."""
+"""Paths as typed, files written whole, and untrusted files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A checkpoint of one kind in the place of another is named, with what is needed instead."""
+"""A checkpoint of another kind is refused: the message names its kind and the one needed."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Saving into a folder: others' files are not touched, and whoever is killed or reads meanwhile finds a whole pair."""
+"""Pairs of JSON and tensors: other files stay, and after a kill or beside a writer a whole pair is found."""
 
 import io
 import os
@@ -25,7 +25,7 @@ def save(folder: Path, value: int) -> None:
 
 
 def load(folder: Path) -> int:
-    """The value of a pair whose two files belong together."""
+    """The value of a pair, whose JSON and tensors must agree."""
     content, tensors = load_pair(folder, "state", ("value",), lambda content, header: None)
     assert tensors["x"].tolist() == [content["value"]] * 5
     return int(content["value"])
@@ -104,7 +104,7 @@ def test_a_place_that_cannot_be_written_to_is_named(
 
 
 def child(work: Callable[[], None]) -> int:
-    """Another process, as this one is now, that does some work and ends; its number."""
+    """Do some work in a forked process; returns its number."""
     number = os.fork()
     if number == 0:
         code = 1
@@ -117,7 +117,7 @@ def child(work: Callable[[], None]) -> int:
 
 
 def code(number: int) -> int:
-    """Wait for a child, and what it ended with."""
+    """The exit code of a child, waiting for it."""
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
@@ -134,7 +134,7 @@ def test_a_limit_on_the_size_of_files_is_named_and_leaves_the_old_pair(tmp_path:
 
 @pytest.fixture
 def read_only() -> Iterator[Path]:
-    """A folder that this process may not write to; administrators may write everywhere, so they become nobody."""
+    """A folder without permission to write; an administrator may write everywhere, so becomes another user."""
     before, folder = os.geteuid(), Path(tempfile.mkdtemp())
     folder.chmod(0o555)
     if before == 0:
@@ -152,7 +152,7 @@ def test_a_folder_without_permission_is_named(read_only: Path, inner: str) -> No
 
 
 def killed_at(nth: int, folder: Path) -> bool:
-    """Save the value 2 in a child process that ends before its nth step in the file system; False: it had fewer."""
+    """Save the value 2 in a process killed before its nth call of the file system; False when it has fewer calls."""
 
     def dying() -> None:
         left = [nth]
@@ -183,7 +183,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_pair(before: int, tmp_pa
         killed = killed_at(nth, folder)
         there = names(folder) if folder.exists() else []
         found.append(load(folder) if "state.json" in there else 0)
-        assert (names(folder) if folder.exists() else []) == there  # who reads changes nothing
+        assert (names(folder) if folder.exists() else []) == there  # reading changes nothing
         save(folder, 3)
         assert load(folder) == 3 and names(folder) == NAMES
         if not killed:
@@ -237,7 +237,7 @@ def test_an_edit_of_either_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_sizes_are_checked_before_anything_of_them_is_read(tmp_path: Path) -> None:
-    """A file of a tebibyte, of which the disk holds a few bytes."""
+    """With a sparse file of a tebibyte."""
     save(tmp_path, 1)
     file = tmp_path / "state.safetensors"
     head = b'{"x":{"dtype":"F32","shape":[%d],"data_offsets":[0,%d]}}' % (2**38, 2**40)

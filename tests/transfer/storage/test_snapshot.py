@@ -1,4 +1,4 @@
-"""What acts has copies of its own: training, swapping and modes go on beside it, and copies of it act alike."""
+"""Policies act with copies of modules, which training and modes of the originals do not reach."""
 
 import copy
 import pickle
@@ -77,7 +77,7 @@ def test_training_does_not_reach_a_planner(action: str, make_model: MakeModel, m
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
 def test_copies_of_policies_planners_and_models_act_alike(copied: Any, action: str, make_model: MakeModel) -> None:
-    """Also in mid-episode; and neither is moved by what the other does."""
+    """Also within an episode, where the copy and the original go on independently."""
     model, rng = make_model(action=action, width=32, ia3=True, context=4), np.random.default_rng(0)
     policy, shown = model.policy(target_return=100.0), rng.normal(size=(8, 11))
     for t in range(3):

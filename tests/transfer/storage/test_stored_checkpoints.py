@@ -1,4 +1,4 @@
-"""Checkpoints of every format that is read, as they were once written, still act as they did."""
+"""Stored checkpoints of every supported format act as when they were written."""
 
 import json
 import os
@@ -62,7 +62,7 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
 
 
 def test_loading_imports_no_compiler() -> None:
-    """It would take longer than the rest of a command."""
+    """The import takes longer than the rest of a command."""
     env = {**os.environ, "PYTHONPATH": str(FIXTURES.parents[1])}
     command = [sys.executable, "-c", LOADED, str(FIXTURES / f"format{FORMAT}")]
     done = subprocess.run(command, env=env, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The key/value cache: a value that can be continued, branched and cut to some rows."""
+"""The cache of keys and values: continued, branched, and selected to some environments."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ def test_the_share_of_zeros_and_the_scale_of_the_rest() -> None:
 
 
 def test_neighbours_are_independent() -> None:
-    """Four numbers share one draw."""
+    """Four elements share one draw."""
     torch.manual_seed(0)
     zero = (Dropout(0.5)(torch.ones(100_000, 4)) == 0).float()
     assert torch.corrcoef(zero.T).fill_diagonal_(0).abs().max() < 0.02

@@ -1,9 +1,9 @@
-/* Every kernel over many sizes, in buffers with no room to spare: for the compiler's sanitizers to watch. */
+/* Every kernel over many sizes in buffers of exact sizes, for the compiler's sanitizers. */
 #include <stdio.h>
 
 #include "kernels.c"
 
-static float *numbers(long n) { /* small ones */
+static float *numbers(long n) { /* small random ones */
     float *x = malloc(n * sizeof(float));
     for (long i = 0; i < n; i++) x[i] = (float)rand() / RAND_MAX * 0.2f - 0.1f;
     return x;
@@ -28,7 +28,7 @@ static void windows(long length, long size, int half) {
     free(logs);
 }
 
-/* Whether all dimensions of an action are numbers, chosen behind n tokens. */
+/* Whether no dimension of an action chosen behind n tokens is NaN. */
 static int action(Model m, long n, long bins, long outputs) {
     enum { SIZE = 3 };
     long width = m.heads * m.size, s = m.sequences;
@@ -41,7 +41,7 @@ static int action(Model m, long n, long bins, long outputs) {
     return fine;
 }
 
-/* Returns whether what was read is numbers. */
+/* Whether no hidden vector has NaN. */
 static int stream(long sequences, long capacity) {
     static const long pieces[] = {5, 1, 1, 2, 3, 1, 4, 7, 1};
     enum { DEPTH = 2, HEADS = 2, SIZE = LANES, W = HEADS * SIZE };

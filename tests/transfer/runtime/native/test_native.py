@@ -1,4 +1,4 @@
-"""Building the C kernels: once for each processor, for narrow vectors too, and what happens without a compiler."""
+"""The C kernels: built once a processor, also for narrow vectors, and replaced by PyTorch without a compiler."""
 
 import hashlib
 import logging
@@ -65,7 +65,7 @@ print(native.ctypes.c_int.in_dll(native.kernels(), "lanes").value)
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """As in a new process that has built nothing yet; the folder where it will."""
+    """As in a new process with an empty cache; returns the cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(native.SWITCH, raising=False)
     native.library.cache_clear()
@@ -90,7 +90,7 @@ def library(kernels: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def compilations(library: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Where a library would have been compiled to; it is copied there instead."""
+    """The libraries compiled in a test; a compilation is a copy of `library`."""
     made: list[Path] = []
 
     def copy(compiler: list[str], scratch: Path) -> Path:
@@ -102,7 +102,7 @@ def compilations(library: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def kept(folder: Path) -> Path:
-    """The one library in a cache folder, kept by a process before this one."""
+    """The one library in a cache folder, left by an earlier process."""
     assert native.library() is not None
     native.library.cache_clear()
     (built,) = folder.glob("*.so")
@@ -110,7 +110,7 @@ def kept(folder: Path) -> Path:
 
 
 def replaced(library: Path, content: bytes) -> None:
-    """A new file under the old name: this process still has the old one loaded, and would die of a change in it."""
+    """A new file under the old name: changing the loaded file in place would crash this process."""
     library.unlink()
     library.write_bytes(content)
 
@@ -204,7 +204,10 @@ def test_no_kernel_reads_or_writes_beyond_its_memory(flags: list[str], tmp_path:
     if "cannot find" in built.stderr:
         pytest.skip("a compiler without sanitizers")
     assert built.returncode == 0, built.stderr
-    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # it frees little: what is watched is reading and writing
+    env = {
+        **os.environ,
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }  # the program frees little
     done = subprocess.run([program], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "clean\n", done.stderr
 

@@ -1,4 +1,4 @@
-"""Parts of a kernel's work: on PyTorch's own threads, or on some of ours."""
+"""A kernel on PyTorch's own threads, or on the library's."""
 
 import os
 import signal
