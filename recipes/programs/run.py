@@ -29,12 +29,12 @@ from transfer.recipes.reports.report import write_report
 from transfer.recipes.runs.cell import RunCell, finished
 from transfer.recipes.runs.cells import mode_folder
 from transfer.recipes.runs.checks import load_source
-from transfer.recipes.runs.facts import Origin, precision_of, tokenizer_error
 from transfer.recipes.runs.folder import held
 from transfer.recipes.runs.prepare import Job, Say, prepare
-from transfer.recipes.runs.results import TrunkFate
+from transfer.recipes.runs.results import Origin, TrunkFate
 from transfer.recipes.settings.config import RunConfig, training
 from transfer.recipes.settings.pretrained import find_trunk
+from transfer.runtime.devices import find_precision
 from transfer.runtime.distributed import rank, rank_0_first, wait
 from transfer.storage.fingerprints import fingerprint
 
@@ -94,7 +94,7 @@ def _settings(job: Job, cell: RunCell, seed: int) -> dict[str, Any]:
         "adapter_config": job.config.adapter,
         "seed": seed,
         "device": str(job.device),
-        "precision": precision_of(job.config, job.device),
+        "precision": find_precision(job.config.run.precision, job.device),
         "compile": job.config.run.compile,
         "checkpoint": cell.folder / "checkpoint",
         "on_start": cell.on_start,
@@ -115,7 +115,7 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
             log_tokenizer(cell, result.model)
             start, after = str(result.trunk.provenance.start), fingerprint(result.trunk)
             fate = TrunkFate(frozen=False, pretrained=after, before=start, after=after, unchanged=None)
-            cell.finish(result.model, result.fit, Origin("pretrain", seed, "none", None, fate))
+            cell.finish(result.model, result.fit, Origin(mode="pretrain", seed=seed, inherit="none", trunk=fate))
     wait()
 
 
@@ -137,8 +137,9 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
             log_tokenizer(cell, result.model)
             if mode.trunk == "pretrained":
                 check_saved(trunk_home(job, seed), str(result.after))
-            fate = trunk_fate(mode, trunk, result)
-            cell.finish(result.model, result.fit, Origin(mode.name, seed, inherit, result.inherited, fate))
+            fate, inherited = trunk_fate(mode, trunk, result), result.inherited
+            origin = Origin(mode=mode.name, seed=seed, inherit=inherit, inherited=inherited, trunk=fate)
+            cell.finish(result.model, result.fit, origin)
     wait()
 
 
@@ -158,9 +159,12 @@ def check_saved(home: Path, after: str) -> None:
 
 
 def log_tokenizer(cell: RunCell, model: TransferModel | MLPPolicy) -> None:
-    """Log the error of tokenizing the dataset's actions, where the model has a tokenizer."""
-    if isinstance(model, TransferModel) and model.adapter.tokenizer is not None and cell.board is not None:
-        cell.board.scalars(0, {"tokenizer/max_error": tokenizer_error(model.adapter, cell.episodes)})
+    """Log the largest distance of a dataset action from the value of its token, where the model has a tokenizer."""
+    if isinstance(model, TransferModel) and model.adapter.tokenizer is not None:
+        scale = model.adapter.scales.action_range()
+        tokenizer = model.adapter.tokenizer.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
+        worst = max(tokenizer.report(cell.episodes.actions)["max_error"])
+        cell.board.scalars(0, {"tokenizer/max_error": worst})
 
 
 def trunk_fate(mode: Mode, trunk: Trunk | None, result: AdaptResult) -> TrunkFate:

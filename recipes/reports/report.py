@@ -15,7 +15,7 @@ from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.records import read_records
 from transfer.recipes.reports.trouble import plot_or_warn
 from transfer.recipes.runs.cells import configured, is_results_folder
-from transfer.recipes.runs.used import used_in
+from transfer.recipes.runs.used import read_used
 from transfer.storage.files import write_text
 
 FLIPS = (
@@ -161,7 +161,7 @@ def replaced(record: RunRecord) -> list[str]:
     return [
         f"{markdown(record.label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the "
         f"fallback was used: {markdown(', '.join(one.data))}."
-        for section, one in used_in(record.config).items()
+        for section, one in read_used(record.config).items()
         if (asked := [str(name) for name in configured(record.config, f"{section}.data")]) and asked != list(one.data)
     ]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,24 +20,25 @@ from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection
 from transfer.recipes.cli.text import selection_table
-from transfer.recipes.runs.facts import Origin, outcome, timing
+from transfer.recipes.runs.facts import outcome, timing
 from transfer.recipes.runs.folder import check_links, resume_command
-from transfer.recipes.runs.results import Probe, Probes, Results
+from transfer.recipes.runs.results import Origin, Probe, Probes, read_file
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import from_data
 from transfer.recipes.watching.boards import Board
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.distributed import rank
-from transfer.storage.files import read_json, sweep, write_json
+from transfer.storage.files import sweep, write_json
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 
 PARTIAL = "probes.json"
+HPARAMS = ("mode", "seed", "environment", "steps", "batch_size", "lr")
 
 
 @dataclass
 class RunCell:
-    """What the callbacks of one training run share.
+    """The callbacks of one training run on rank 0, and the evaluation after it.
 
     Attributes:
         folder: MODE/SEED.
@@ -46,6 +47,9 @@ class RunCell:
         train: of this training.
         episodes: its data.
         say: takes lines for people.
+        board, progress: the log, and the bar of the training; opened by `on_start`.
+        probes: the evaluations during the training.
+        resumed_at: the step from which the training goes on.
     """
 
     folder: Path
@@ -54,52 +58,50 @@ class RunCell:
     train: TrainConfig
     episodes: Episodes
     say: Callable[[str], None]
+    board: Board = field(init=False)
+    progress: Progress = field(init=False)
+    probes: list[Probe] = field(init=False)
+    resumed_at: int = field(init=False)
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
+    _bar: ExitStack = field(default_factory=ExitStack, init=False)
 
-    def __enter__(self) -> RunCell:
-        """Open the log; nothing is written before the first step."""
-        self.board: Board | None = None
-        self.progress: Progress | None = None
-        self.probes: list[Probe] = []
-        self.resumed_at = 0
+    def __enter__(self) -> Self:
+        """Nothing is opened or written before `on_start`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Close the bar and the log, after an error too."""
-        self._end_training(kind, error, trace)
-        if self.board is not None:
-            self.board.close()
+        self._open.__exit__(*error)
 
     def on_start(self, selection: Selection, done: int) -> None:
-        """Show what trains, then open the bar and the log where the training stands."""
+        """Show what trains, then open the bar and the log at the step where the training goes on."""
         whole = done == self.train.steps
         self.say(f"{self.title}: trained before, goes on" if whole else selection_table(self.title, selection))
         self.resumed_at = done
         check_links(self.folder.parents[1])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.probes = read_probes(self.folder / PARTIAL, done)
-        if not done:  # what a run logged that was stopped before its first state
+        if not done:  # the log of a run that was stopped before its first checkpoint
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()
-        self.board = Board(self.folder, done + 1 if done else 0)
+        self.board = self._open.enter_context(Board(self.folder, done + 1 if done else 0))
         if not done:
             few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
             self.board.scalars(0, {"params/trainable": selection.parameters})
             self.board.actions("actions/dataset", 0, few)
-        self.progress = Progress(self.train.steps, self.title, "steps", start=done).__enter__()
+        self._open.push(self._bar)
+        self.progress = self._bar.enter_context(Progress(self.train.steps, self.title, "steps", start=done))
 
     def on_log(self, step: int, values: dict[str, float]) -> None:
         """Pass values on to the log and the bar."""
-        assert self.board is not None and self.progress is not None  # on_start opened both
         self.board.scalars(step, values)
-        self.board.flush()  # the state of this step may be saved next, and what it follows is not logged again
+        self.board.flush()  # a checkpoint of this step is saved next, and a resumed run logs only later steps
         self.progress.update(
             step, loss=f"{values['train/loss']:.4f}", tokens_per_s=f"{values['train/tokens_per_second']:.0f}"
         )
 
     def on_step(self, step: int, model: PolicyModel) -> None:
-        """Play a few episodes now and then, where the config asks for it."""
+        """Play a few episodes every `eval.probe_every` steps."""
         every = self.config.eval.probe_every
         if not every or step % every or step == self.train.steps or any(p.step == step for p in self.probes):
             return
@@ -108,14 +110,13 @@ class RunCell:
         self._log_evaluation(step, result)
         score = float(result.scores.mean())
         self.probes.append(Probe(step=step, mean_score=score, episodes=len(result.returns)))
-        write_json(
-            self.folder / PARTIAL, Probes(probes=tuple(self.probes)).to_json()
-        )  # last: what is in there is not logged again
+        probes = Probes(probes=tuple(self.probes))
+        write_json(self.folder / PARTIAL, probes.to_json())  # last: a probe in the file is not logged again
 
     def play(
         self, model: PolicyModel, target: str, episodes: int, on_episode: Callable[[int], None] | None = None
     ) -> Evaluation:
-        """Evaluate as the config says."""
+        """Evaluate with the settings of the run."""
         settings = self.config.eval
         return evaluate(
             model,
@@ -128,7 +129,7 @@ class RunCell:
 
     @contextmanager
     def kept(self, what: str = "what was trained") -> Iterator[None]:
-        """Inside, where episodes are played, an error also says what is kept of the training, and how to go on."""
+        """Add to an error of the episodes inside what is kept of the training, and the command that goes on."""
         try:
             yield
         except TransferError as error:
@@ -138,8 +139,8 @@ class RunCell:
             ) from error
 
     def trained(self, model: PolicyModel, save: Callable[[], object]) -> None:
-        """Save what was trained before anything is played, then again with its calibration where there is one."""
-        self._end_training()
+        """Save the trained weights before anything is played, then again with the calibration."""
+        self._bar.close()
         save()
         if self.config.eval.calibrate:
             with self.kept():
@@ -147,7 +148,7 @@ class RunCell:
             save()
 
     def calibrate(self, model: PolicyModel) -> None:
-        """Measure asked against achieved returns; see `transfer.evaluation.calibration.calibrate`."""
+        """Measure target and achieved returns; see `transfer.evaluation.calibration.calibrate`."""
         settings = self.config.eval
         targets = [from_data(name, self.episodes, model.statistics) for name in TARGETS]
         with Progress(settings.calibrate * len(TARGETS), f"{self.title}, calibration", "episodes") as progress:
@@ -160,13 +161,12 @@ class RunCell:
                 on_episode=progress.update,
             )
         self.say(f"{self.title}, asked -> achieved: {result}")
-        assert self.board is not None  # on_start opened it
         for row, pair in enumerate(zip(result.asked, result.achieved, strict=True)):
             asked, achieved = map(float, self.episodes.env_spec.reference.score(np.array(pair)))
             self.board.scalars(row, {"calibration/asked": asked, "calibration/score": achieved})
 
     def play_all(self, model: PolicyModel) -> list[Evaluation]:
-        """The evaluation that counts: every target, with a bar and a line each."""
+        """The evaluation of results.json: every target, with a bar and a line each."""
         played, episodes = [], self.config.eval.episodes
         for target in self.config.eval.targets:
             with Progress(episodes, f"{self.title}, target {target}", "episodes") as progress:
@@ -175,59 +175,39 @@ class RunCell:
         return played
 
     def finish(self, model: PolicyModel, fit: FitResult, origin: Origin) -> None:
-        """Evaluate, write results.json and timing.json, and drop the state of the unfinished run."""
+        """Evaluate, write results.json and timing.json, and remove the files of the unfinished run."""
         began = time.perf_counter()
         with self.kept():
             played = self.play_all(model)
         seconds = time.perf_counter() - began
-        for result in reversed(played):  # the first target is the one that counts, and is logged last
+        for result in reversed(played):  # the first target is the one of hparams, and is logged last
             self._log_evaluation(self.train.steps, result)
         calibration = model.statistics.calibration
         results = outcome(origin, self.config, self.train, self.episodes, fit, played, self.probes, calibration)
-        self._log_settings(results, float(played[0].scores.mean()))
+        settings = {key: getattr(results, key) for key in HPARAMS}
+        settings |= {f"adapter/{key}": value for key, value in results.adapter.items()}
+        self.board.hparams(settings, float(played[0].scores.mean()))
         took = timing(self.config, fit, self.resumed_at, seconds, model.device)
         write_json(self.folder / "timing.json", took.to_json())
         write_json(self.folder / "results.json", results.to_json())
         clean(self.folder)
 
-    def _end_training(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        """Close the bar of the training, once."""
-        if self.progress is not None:
-            self.progress.__exit__(kind, error, trace)
-        self.progress = None
-
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
-        assert self.board is not None  # on_start opened it
         self.board.evaluation(step, result)
         self.board.actions("actions/policy", step, result.actions)
         self.board.flush()
-
-    def _log_settings(self, results: Results, score: float) -> None:
-        assert self.board is not None  # on_start opened it
-        keys = ("mode", "seed", "environment", "steps", "batch_size", "lr")
-        settings = {key: getattr(results, key) for key in keys}
-        settings |= {f"adapter/{key}": value for key, value in results.adapter.items()}
-        self.board.hparams(settings, score)
 
 
 def read_probes(file: Path, done: int) -> list[Probe]:
     """The probes of a training that was stopped, up to the step from which it goes on."""
     if not file.exists():
         return []
-    try:
-        probes = Probes.from_json(read_json(file), str(file)).probes
-    except TransferError as error:
-        raise TransferError(f"{error} Remove {file.parent} to start this training again.") from error
-    return [probe for probe in probes if probe.step <= done]
+    found = read_file(Probes, file, f"Remove {file.parent} to start this training again.")
+    return [probe for probe in found.probes if probe.step <= done]
 
 
 def finished(home: Path) -> bool:
-    """Whether MODE/SEED has its results; what a kill right after writing them left over is removed then."""
+    """Whether MODE/SEED has its results; removes the rest of a run that was killed right after writing them."""
     done = (home / "results.json").is_file()
     if done and rank() == 0:
         clean(home)
@@ -235,7 +215,7 @@ def finished(home: Path) -> bool:
 
 
 def clean(home: Path) -> None:
-    """Remove what only an unfinished MODE/SEED needs, and what an interrupted write left behind."""
+    """Remove the files of an unfinished MODE/SEED, and those of an interrupted write."""
     (home / PARTIAL).unlink(missing_ok=True)
     shutil.rmtree(home / "checkpoint", ignore_errors=True)
     sweep(home)

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a run before anything is made, downloaded, trained or written."""
+"""Checks of a run before anything is made, downloaded, trained or written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
-from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import build_model
 from transfer.recipes.programs.modes import Mode, new_trunk
 from transfer.recipes.settings.config import RunConfig
@@ -25,7 +25,7 @@ THREADS_A_CORE = 16
 
 
 def use_threads(count: int) -> None:
-    """Let PyTorch use so many CPU threads; 0 leaves the number alone.
+    """Let PyTorch use `count` CPU threads; 0 leaves their number alone.
 
     Raises:
         TransferError: far more than this machine has cores: starting them would end the process.
@@ -71,60 +71,48 @@ def check_parts(
 
     Args:
         config: of the run.
-        modes: that it is going to train.
+        modes: to be trained.
         folder: of the run, which may hold trunks already.
         target: environment of the adaptation.
-        source: environment of the pretraining, where there is one to come.
+        source: environment of the pretraining, where nothing is pretrained yet.
 
     Raises:
-        TransferError: parts that do not go together, parts that would be taken over and cannot, a trunk that is
+        TransferError: parts that do not go together, parts that would be inherited and cannot, a trunk that is
             missing, damaged or, under `pretrain.from`, of another size.
     """
-    origins: list[tuple[Trunk | None, Adapter | None]] = [miniature(config, source)] if source is not None else []
+    small = replace(config.trunk, width=2 * config.trunk.heads, depth=1)  # widths play no part in what fits what
+    origins: list[tuple[Trunk | None, Adapter | None]] = []
+    if source is not None:
+        origins.append((new_trunk(small, 0), build_adapter(stand_in(source), small, config.adapter)))
     if any(mode.needs_pretraining for mode in modes):
-        origins += [origin_of(config, seed) for seed in config.run.seeds if config.pretrain.from_]
-        homes = [folder / "trunk" / str(seed) for seed in config.run.seeds if not config.pretrain.from_]
-        origins += [own_source(home) for home in homes if (home / "results.json").is_file()]
+        origins += [origin for seed in config.run.seeds if (origin := load_origin(config, folder, seed)) is not None]
     episodes = stand_in(target)
     for trunk, adapter in origins or [(None, None)]:
-        sizes = trunk.config if trunk is not None else smallest(config.trunk)
+        sizes = trunk.config if trunk is not None else small
         for mode in modes:
             build_model(mode, trunk, episodes, sizes, config.adapter, adapter, config.adapt.inherit, 0)
 
 
-def origin_of(config: RunConfig, seed: int) -> tuple[Trunk, Adapter]:
-    """Trunk and source adapter under `pretrain.from`, whose sizes must be those of `[trunk]`."""
-    home = find_trunk(Path(config.pretrain.from_), seed)
-    trunk, adapter = load_source(home)
-    wanted, have = asdict(config.trunk), asdict(trunk.config)
-    changes = [f"--set trunk.{key}={have[key]}" for key in have if have[key] != wanted[key]]
-    if changes:
-        raise TransferError(f"the trunk in {home} has other sizes than [trunk] says. Add {' '.join(changes)}")
-    return trunk, adapter
-
-
-def own_source(home: Path) -> tuple[Trunk, Adapter]:
-    """What this run has pretrained before."""
+def load_origin(config: RunConfig, folder: Path, seed: int) -> tuple[Trunk, Adapter] | None:
+    """Trunk and source adapter of a seed: under `pretrain.from`, or pretrained by this run; None where it has not."""
+    if config.pretrain.from_:
+        home = find_trunk(Path(config.pretrain.from_), seed)
+        trunk, adapter = load_source(home)
+        wanted, have = asdict(config.trunk), asdict(trunk.config)
+        changes = [f"--set trunk.{key}={have[key]}" for key in have if have[key] != wanted[key]]
+        if changes:
+            raise TransferError(f"the trunk in {home} has other sizes than [trunk] says. Add {' '.join(changes)}")
+        return trunk, adapter
+    home = folder / "trunk" / str(seed)
     try:
-        return load_source(home)
+        return load_source(home) if (home / "results.json").is_file() else None
     except TransferError as error:
         raise TransferError(f"{error} Remove {home} to pretrain again with --resume.") from error
 
 
-def miniature(config: RunConfig, source: EnvironmentSpec) -> tuple[Trunk, Adapter]:
-    """What pretraining would leave behind, as small as it can be: widths play no part in what fits what."""
-    trunk = new_trunk(smallest(config.trunk), 0)
-    return trunk, build_adapter(stand_in(source), trunk.config, config.adapter)
-
-
-def smallest(config: TrunkConfig) -> TrunkConfig:
-    """The smallest trunk with as many heads."""
-    return replace(config, width=2 * config.heads, depth=1)
-
-
 def stand_in(spec: EnvironmentSpec) -> Episodes:
-    """Two steps of an environment's sizes, all zero, as the state vectors that its observations become."""
+    """One episode of two steps, all zero, with the state vectors and actions of an environment."""
     states, actions, rewards = (
-        np.zeros((2, *size), np.float32) for size in ((spec.state_size,), (spec.action_size,), ())
+        np.zeros((2, *size), np.float32) for size in ([spec.state_size], [spec.action_size], [])
     )
     return Episodes(states, actions, rewards, np.array([0, 2]), spec, (f"a stand-in for {spec.name}",))

@@ -1,8 +1,8 @@
-"""The data of a run: which datasets a section of its config means here, what environment they are of, getting them."""
+"""The data of a run: the datasets that a section of its config means, their environment, getting and loading them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
@@ -21,27 +21,27 @@ Say = Callable[[str], None]
 
 
 def named(data: DataConfig) -> tuple[str, ...]:
-    """What a section asks for: its data, or its fallback where it names none. Nothing is looked for.
+    """The names in a section: its data, or its fallback where it has none. Nothing is looked for.
 
     Raises:
         TransferError: a name that is neither bundled nor a Minari id, in `fallback` too.
     """
     if data.fallback:
-        resolve(data.fallback)  # a typing error in it does not wait for the day it is needed
+        resolve(data.fallback)  # a typing error in it is refused even when it is not needed
     names = data.data or ((data.fallback,) if data.fallback else ())
     return names if not names or resolve(names) else ()
 
 
 def obtain(section: str, data: DataConfig, before: Used | None, say: Say) -> tuple[str, ...]:
-    """The names of the data that a section means here; afterwards all but unmade bundled ones lie on this machine.
+    """The names of the data of a section; afterwards all but unmade bundled ones lie on this machine.
 
-    What is at hand is used, else it is downloaded. Where that fails, the fallback is used if it is of the same
-    environment, and a line says so.
+    Missing data are downloaded. Where that fails, the fallback is used if it is of the same environment, and a line
+    says so.
 
     Args:
         section: "source" or "target", for messages.
         data: the section.
-        before: what the run used until now, when it goes on: the same again.
+        before: the data of a run that goes on, which are used again.
         say: takes lines for people.
 
     Raises:
@@ -53,23 +53,18 @@ def obtain(section: str, data: DataConfig, before: Used | None, say: Say) -> tup
         if absent := away(names):
             say(f"{', '.join(absent)}: not on this machine, so asked for at Minari")
             fetch(absent)
+        return names
     except TransferError as error:
         if before is not None or not data.fallback:
             raise
-        check_same(data, error)
+        wanted, other = environment_of(data.data).name, environment_of((data.fallback,)).name
+        if wanted != other:
+            raise TransferError(
+                f"{error}\nThe fallback {data.fallback} is of {other}, not of {wanted}, so it is not used."
+            ) from error
         reason = str(error).partition(". ")[0]
         say(f"[{section}] {reason}. The fallback of the same environment is used instead: {data.fallback}")
         return (data.fallback,)
-    return names
-
-
-def check_same(data: DataConfig, error: TransferError) -> None:
-    """Raise TransferError, with the error that came first, unless the fallback is of the environment asked for."""
-    wanted, other = environment_of(data.data).name, environment_of((data.fallback,)).name
-    if wanted != other:
-        raise TransferError(
-            f"{error}\nThe fallback {data.fallback} is of {other}, not of {wanted}, so it is not used."
-        ) from error
 
 
 def away(names: Sequence[str]) -> list[str]:
@@ -108,10 +103,10 @@ def make(names: Sequence[str], say: Say) -> None:
 
 
 def load(section: str, names: Sequence[str], before: Used | None, say: Say, env: str = "") -> Episodes:
-    """Episodes of a section, with a line that says what they are.
+    """Episodes of a section, with a line about their number and score.
 
     Raises:
-        TransferError: see `transfer.envs.loading.load_episodes`; episodes that are not those that the run began with.
+        TransferError: see `transfer.envs.loading.load_episodes`; other episodes than those that the run began with.
     """
     episodes = load_episodes(names, env or None)
     if before is not None and before.content != episodes.content_hash:
@@ -126,16 +121,3 @@ def load(section: str, names: Sequence[str], before: Used | None, say: Say, env:
         f"{reference.table} score {reference.score(float(episodes.returns.mean())):.1f}"
     )
     return episodes
-
-
-def check_playable(episodes: Mapping[str, Episodes]) -> None:
-    """Build the environment of each section once, so that none of them turns out missing after all training.
-
-    Raises:
-        TransferError: why it cannot be built.
-    """
-    for section, one in episodes.items():
-        try:
-            one.env_spec.make().close()
-        except TransferError as error:
-            raise TransferError(f"[{section}] the run could not play what it trains: {error}") from error

@@ -1,37 +1,24 @@
-"""What results.json and timing.json say about one MODE/SEED, and what the words of a config mean."""
+"""Fills in results.json and timing.json of one MODE/SEED."""
 
 from __future__ import annotations
 
 import platform
 import resource
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import numpy as np
 import torch
 
 from transfer.data.calibration_table import Calibration
 from transfer.data.episodes import Episodes
 from transfer.evaluation.outcome import Evaluation
-from transfer.models.adapter import Adapter
-from transfer.recipes.runs.results import FORMAT, Played, Probe, Results, Timing, Trained, TrunkFate
+from transfer.recipes.runs.results import Origin, Played, Probe, Results, Timing, Trained
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import size
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a run knows of a training besides its settings: see `transfer.recipes.runs.results.Results`."""
-
-    mode: str
-    seed: int
-    inherit: str
-    inherited: tuple[str, ...] | None
-    trunk: TrunkFate
 
 
 def outcome(
@@ -44,16 +31,11 @@ def outcome(
     probes: Sequence[Probe],
     calibration: Calibration | None,
 ) -> Results:
-    """Everything in results.json: the same bytes whenever the same thing was run."""
+    """Everything in results.json: equal bytes for equal runs."""
     last = {"checkpoint": "last", "step": train.steps}
     named = zip(config.eval.targets, played, strict=True)
     return Results(
-        format=FORMAT,
-        mode=origin.mode,
-        seed=origin.seed,
-        inherit=origin.inherit,
-        inherited=origin.inherited,
-        trunk=origin.trunk,
+        **vars(origin),
         environment=episodes.env_spec.name,
         dataset_ids=episodes.dataset_ids,
         content_hash=episodes.content_hash,
@@ -75,7 +57,7 @@ def outcome(
 
 
 def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: float, device: torch.device) -> Timing:
-    """timing.json: what differs from one time to the next."""
+    """Everything in timing.json."""
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     return Timing(
         train_seconds=fit.seconds,
@@ -87,18 +69,6 @@ def timing(config: RunConfig, fit: FitResult, resumed_at: int, eval_seconds: flo
         device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
         threads=torch.get_num_threads(),
         processes=size(),
-        precision=str(precision_of(config, device)).removeprefix("torch."),
+        precision=str(find_precision(config.run.precision, device)).removeprefix("torch."),
         kernels=kernel_backend(),
     )
-
-
-def tokenizer_error(adapter: Adapter, episodes: Episodes) -> float:
-    """Largest distance of a dataset action from what its token decodes to."""
-    scale = adapter.scales.action_range()
-    tokenizer = adapter.tokenizer.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
-    return float(np.max(tokenizer.report(episodes.actions)["max_error"]))
-
-
-def precision_of(config: RunConfig, device: torch.device) -> torch.dtype:
-    """The dtype that "auto", "float32" or "bfloat16" means on a device."""
-    return find_precision(config.run.precision, device)

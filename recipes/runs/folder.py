@@ -1,9 +1,9 @@
-"""The folder of a run: whose it is, what may change when a run goes on, and its config.toml."""
+"""The folder of a run: whether a run may write there, and the settings that may change when it goes on."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,12 @@ from transfer.errors import TransferError
 from transfer.recipes.programs.modes import find_modes
 from transfer.recipes.runs.cells import is_results_folder, next_command
 from transfer.recipes.runs.results import read_results
-from transfer.recipes.runs.used import Used, dump_used
-from transfer.recipes.settings.config import RunConfig, config_table, dump_config, load_config
+from transfer.recipes.settings.config import RunConfig, config_table, load_config
 from transfer.recipes.settings.own_modules import named_modules, resuming
 from transfer.recipes.settings.presets import find_config
 from transfer.recipes.settings.toml import parse_toml
 from transfer.recipes.settings.typed import dotted_keys, flatten
-from transfer.storage.files import sweep, write_text
+from transfer.storage.files import sweep
 
 # What may differ between the beginning of a run and its continuation.
 FREE = ("adapt.modes", "run.seeds", "run.device")
@@ -39,7 +38,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         raise TransferError(f"{folder} holds no run to go on with. {next_command(folder)}")
     if not path.is_file():
         if folder.is_dir():
-            sweep(folder)  # all that there is of a run that was killed in its first moment
+            sweep(folder)  # of a run that was killed before its config.toml was written
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
         return config
@@ -48,8 +47,10 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     check_links(folder)
     check_whole(path)
     before = load_config(str(path))
-    changed = differences(before, config)
-    if changed:
+    old, new = flatten(config_table(before)), flatten(config_table(config))
+    differing = [key for key in old if key not in FREE and old[key] != new[key]]
+    if differing:
+        changed = [f"{key} is {old[key]!r} there and {new[key]!r} here" for key in differing]
         raise TransferError(
             f"{folder} holds a run with other settings: {'; '.join(changed)}. --resume goes on with the same settings "
             f"only. {resume_command(folder)} takes them from the folder; else choose another --name."
@@ -61,9 +62,9 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
 
 
 def check_whole(path: Path) -> None:
-    """Raise TransferError when a run's config.toml lacks keys: what was cut off would be a default without a word."""
-    said = flatten(parse_toml(find_config(str(path)).text, str(path)))
-    missing = [key for key in dotted_keys(RunConfig) if key not in said]
+    """Raise TransferError when a run's config.toml lacks keys: defaults would replace them without a word."""
+    there = flatten(parse_toml(find_config(str(path)).text, str(path)))
+    missing = [key for key in dotted_keys(RunConfig) if key not in there]
     if missing:
         some = ", ".join(missing[:5]) + (" and more" if len(missing) > 5 else "")
         raise TransferError(
@@ -73,7 +74,7 @@ def check_whole(path: Path) -> None:
 
 
 def check_name(folder: Path) -> None:
-    """Raise TransferError for a path of bytes that are no UTF-8, in which TensorBoard cannot write."""
+    """Raise TransferError for a path that is not UTF-8: TensorBoard cannot write there."""
     try:
         str(folder).encode()
     except UnicodeEncodeError as error:
@@ -84,9 +85,9 @@ def check_name(folder: Path) -> None:
 
 
 def check_links(folder: Path) -> None:
-    """Raise TransferError for a link anywhere in a run folder: what a run writes would come to lie elsewhere.
+    """Raise TransferError for a link inside a run folder, which would lead writes elsewhere.
 
-    The folder itself may be one, which its user made.
+    The folder itself may be a link of its user.
     """
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in sorted([*folders, *files])):
@@ -99,7 +100,7 @@ def check_links(folder: Path) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Inside, no other process can hold the folder. The system lets go of it when this process ends, however it ends.
+    """Hold a lock on the folder; the system releases it when this process ends, however it ends.
 
     Does nothing where the system or the file system has no such locks.
 
@@ -133,20 +134,7 @@ def with_cells(config: RunConfig, modes: Iterable[str], seeds: Iterable[int]) ->
     return replace(config, adapt=adapting, run=replace(config.run, seeds=tuple(dict.fromkeys(seeds))))
 
 
-def differences(before: RunConfig, now: RunConfig) -> list[str]:
-    """The settings that differ and must not, each with both values."""
-    old, new = flatten(config_table(before)), flatten(config_table(now))
-    return [
-        f"{key} is {old[key]!r} there and {new[key]!r} here" for key in old if key not in FREE and old[key] != new[key]
-    ]
-
-
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in a folder, in backquotes."""
     modules = named_modules(load_config(str(folder))) if (folder / "config.toml").is_file() else []
     return f"`{resuming(modules, str(folder))}`"
-
-
-def claim(folder: Path, config: RunConfig, used: Mapping[str, Used]) -> None:
-    """Write config.toml. When that fails, a folder that was not there before is not there afterwards."""
-    write_text(folder / "config.toml", dump_config(config) + dump_used(used))

@@ -1,8 +1,7 @@
-"""What comes before the first step of a run: checks, data, and the claim on its folder."""
+"""The steps before the first update of a run: checks, data, and config.toml in its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,31 +10,31 @@ import torch
 from transfer.data.environment.building.importing import import_from_here
 from transfer.data.episodes import Episodes
 from transfer.data.windows import check_context
+from transfer.errors import TransferError
 from transfer.recipes.programs.modes import Mode, find_modes
 from transfer.recipes.runs.checks import check_parts, missing_trunks, use_threads
-from transfer.recipes.runs.datasets import check_playable, environment_of, load, make, named, obtain
-from transfer.recipes.runs.folder import claim, settle, with_cells
-from transfer.recipes.runs.used import SECTIONS, Used, read_used
-from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.runs.datasets import Say, environment_of, load, make, named, obtain
+from transfer.recipes.runs.folder import settle, with_cells
+from transfer.recipes.runs.used import SECTIONS, Used, dump_used, read_used
+from transfer.recipes.settings.config import RunConfig, dump_config
 from transfer.recipes.settings.own_modules import named_modules
 from transfer.runtime.devices import find_device
 from transfer.runtime.distributed import check_shares, own_device, rank
-from transfer.storage.files import as_path
+from transfer.storage.files import as_path, write_text
 
-Say = Callable[[str], None]
-TRAINING = {"source": "pretrain", "target": "adapt"}  # what a section's data are for
+TRAINING = {"source": "pretrain", "target": "adapt"}
+"""Section of the data -> section of the training on them."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all cells of a run share.
+    """A run that is ready to begin.
 
     Attributes:
-        config: of the run.
-        folder: of the run.
-        device: where models compute.
+        config, folder: of the run.
+        device: of the models.
         say: takes lines for people.
-        modes: what is trained.
+        modes: to be trained.
         source: episodes of the pretraining; None when nothing is pretrained.
         target: episodes of the adaptation.
     """
@@ -50,7 +49,7 @@ class Job:
 
 
 def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
-    """Check everything, have the data at hand and claim the folder.
+    """Check everything, have the data at hand and write config.toml.
 
     Raises:
         TransferError: as `transfer.recipes.programs.run.run`. Nothing is written then.
@@ -60,31 +59,35 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     device = find_device(own_device(config.run.device))
     config = with_cells(with_whole_origin(config), [mode.name for mode in modes], config.run.seeds)
     whole = settle(folder, config, resume)
-    before = read_used(folder)
+    before = read_used(folder / "config.toml")
     pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
     sections = SECTIONS if pretrains else ("target",)
     for section in sections:
         key = TRAINING[section]
         check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
-    meant = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
+    data = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
     envs = {name: getattr(config, name).env for name in SECTIONS}
-    check_parts(config, modes, folder, *(environment_of(meant[name], envs[name]) for name in reversed(sections)))
+    check_parts(config, modes, folder, *(environment_of(data[name], envs[name]) for name in reversed(sections)))
     use_threads(config.run.threads)
+    for section in sections:
+        data[section] = obtain(section, getattr(config, section), before.get(section), say)
+        make(data[section], say)
     episodes: dict[str, Episodes] = {}
     for section in sections:
-        meant[section] = obtain(section, getattr(config, section), before.get(section), say)
-        make(meant[section], say)
-    for section in sections:
-        episodes[section] = load(section, meant[section], before.get(section), say, envs[section])
+        episodes[section] = load(section, data[section], before.get(section), say, envs[section])
         check_context(episodes[section], getattr(config, TRAINING[section]).context, f"{TRAINING[section]}.context")
-    check_playable(episodes)
+    for section in sections:
+        try:  # built once now, so that a missing environment does not cost the whole training
+            episodes[section].env_spec.make().close()
+        except TransferError as error:
+            raise TransferError(f"[{section}] the run could not play what it trains: {error}") from error
     if rank() == 0:
-        used = {name: Used(meant[name], one.content_hash) for name, one in episodes.items()}
-        claim(folder, whole, before | used)
+        used = {name: Used(data[name], one.content_hash) for name, one in episodes.items()}
+        write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
     return Job(config, folder, device, say, modes, episodes.get("source"), episodes["target"])
 
 
 def with_whole_origin(config: RunConfig) -> RunConfig:
-    """The config with the whole path of `pretrain.from`: the run may go on from another working folder."""
+    """The config with `pretrain.from` as an absolute path: a run may go on from another working folder."""
     origin = str(as_path(config.pretrain.from_, "pretrain.from").absolute()) if config.pretrain.from_ else ""
     return replace(config, pretrain=replace(config.pretrain, from_=origin))

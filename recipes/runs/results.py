@@ -1,11 +1,11 @@
-"""The schema of results.json and timing.json, which every MODE/SEED of a run holds."""
+"""The schemas of results.json and timing.json, which every MODE/SEED of a run holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from transfer.data.calibration_table import Calibration
 from transfer.data.environment.spec import ReferenceScores
@@ -14,6 +14,7 @@ from transfer.recipes.settings.schema import Names, Returns, Schema, Share
 from transfer.storage.files import read_json
 
 FORMAT = 1
+File = TypeVar("File", bound=Schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,26 @@ class TrunkFate(Schema):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin(Schema):
+    """The keys of results.json about the training, besides its settings.
+
+    Attributes:
+        mode: `pretrain` for the source environment.
+        inherit, inherited: what the config inherits from the source adapter, and the names of these tensors; the key
+            `inherited` is left out after a pretraining.
+    """
+
+    format: int = FORMAT
+    mode: str
+    seed: int
+    inherit: str
+    inherited: tuple[str, ...] | None = None
+    trunk: TrunkFate
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedPart(Schema):
-    """What trained of one part."""
+    """Counts of the tensors of one part that trained; `numbers` are parameters."""
 
     tensors: int
     numbers: int
@@ -60,13 +79,13 @@ class Played(Schema):
     """One evaluation.
 
     Attributes:
-        checkpoint: which weights acted; `last` counts.
+        checkpoint: the weights that acted; reports show `last`.
         step: of the training.
         target: as the config names it; "" in files of older versions.
-        target_return, target_score: what was asked for.
+        target_return, target_score: of the target, raw and as a score.
         decode: how action dimensions were chosen.
-        returns, lengths, seeds, successes: an entry per episode; successes None where the environment tells none.
-        mean_return, mean_score, mean_length, success_rate: of them.
+        returns, lengths, seeds, successes: an entry per episode; successes None where the environment reports none.
+        mean_return, mean_score, mean_length, success_rate: over the episodes.
     """
 
     checkpoint: str
@@ -104,20 +123,16 @@ class Probe(Schema):
 
 @dataclass(frozen=True, kw_only=True)
 class Probes(Schema):
-    """probes.json: what is kept of them until the training has ended."""
+    """probes.json: the probes until results.json is written."""
 
     probes: tuple[Probe, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results(Schema):
-    """results.json: the same bytes whenever the same thing was run.
+class Results(Origin):
+    """results.json: equal bytes for equal runs.
 
     Attributes:
-        format: `FORMAT`.
-        mode: `pretrain` for the source environment.
-        inherit, inherited: what was asked to be taken over from the source adapter, and which tensors were; the key
-            `inherited` is left out after a pretraining.
         content_hash: of the data.
         adapter, training: the settings.
         steps, batch_size, lr: the most used of them.
@@ -126,12 +141,6 @@ class Results(Schema):
         calibration: target and achieved return; None where nothing was calibrated.
     """
 
-    format: int
-    mode: str
-    seed: int
-    inherit: str
-    inherited: tuple[str, ...] | None = None
-    trunk: TrunkFate
     environment: str
     dataset_ids: Names
     content_hash: str
@@ -153,6 +162,13 @@ class Results(Schema):
         if not self.evaluations:
             raise TransferError("no evaluation.")
 
+    @classmethod
+    def from_json(cls, values: Any, what: str) -> Self:
+        """As of every `Schema`; a file of another format is named as such."""
+        if isinstance(values, dict) and values.get("format") != FORMAT:
+            raise TransferError(f"{what} has format {values.get('format')!r:.40}; this version reads format {FORMAT}.")
+        return super().from_json(values, what)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` restores an equal object."""
         return {key: value for key, value in super().to_json().items() if key != "inherited" or value is not None}
@@ -160,7 +176,7 @@ class Results(Schema):
 
 @dataclass(frozen=True, kw_only=True)
 class Timing(Schema):
-    """timing.json: what differs from one time to the next. Every key may be missing.
+    """timing.json: the values that differ when a run is repeated. Every key may be missing.
 
     Attributes:
         resumed_at_step: the step from which `train_seconds` counts.
@@ -179,26 +195,19 @@ class Timing(Schema):
     kernels: str | None = None
 
 
+def read_file(kind: type[File], file: Path, way_out: str) -> File:
+    """One JSON file; `way_out` ends the message of a TransferError where it is damaged or edited."""
+    try:
+        return kind.from_json(read_json(file), str(file))
+    except TransferError as error:
+        raise TransferError(f"{error} {way_out}") from error
+
+
 def read_results(file: Path) -> Results:
     """One results.json. Raises TransferError when it is damaged, edited, of another format or lacks a key."""
-    again = f"Remove {file.parent} and run again with --resume."
-    try:
-        values = read_json(file)
-    except TransferError as error:
-        raise TransferError(f"{error} {again}") from error
-    if values.get("format") != FORMAT:
-        raise TransferError(f"{file} has format {values.get('format')!r:.40}; this version reads format {FORMAT}.")
-    try:
-        return Results.from_json(values, str(file))
-    except TransferError as error:
-        raise TransferError(f"{error} {again}") from error
+    return read_file(Results, file, f"Remove {file.parent} and run again with --resume.")
 
 
 def read_timing(file: Path) -> Timing:
     """One timing.json, empty when there is none. Raises TransferError when it is damaged or edited."""
-    if not file.exists():
-        return Timing()
-    try:
-        return Timing.from_json(read_json(file), str(file))
-    except TransferError as error:
-        raise TransferError(f"{error} It is no part of the result: remove it.") from error
+    return read_file(Timing, file, "It is no part of the result: remove it.") if file.exists() else Timing()

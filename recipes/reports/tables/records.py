@@ -10,7 +10,7 @@ from transfer.errors import TransferError
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, check_scales, in_order
 from transfer.recipes.reports.tables.result_lines import calibration_lines, cell_line, episode_lines, probe_lines
 from transfer.recipes.reports.tables.results_folder import read_results_folder
-from transfer.recipes.runs.cells import configured_modes, is_results_folder, next_command, unfinished
+from transfer.recipes.runs.cells import configured, is_results_folder, next_command, unfinished
 from transfer.recipes.runs.results import read_results, read_timing
 
 
@@ -51,7 +51,7 @@ def read_run(run: Path) -> RunRecord:
         raise TransferError(f"{run} holds no results yet. {next_command(run)}")
     check_run(cells)
     config = run / "config.toml"
-    return RunRecord(run, config, in_order(cells, configured_modes(config)), tuple(unfinished(run)))
+    return RunRecord(run, config, in_order(cells, configured(config, "adapt.modes")), tuple(unfinished(run)))
 
 
 def read_cell(file: Path, run: str) -> CellResult:

@@ -19,7 +19,7 @@ from transfer.recipes.reports.escaping import plain
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, in_order
 from transfer.recipes.reports.tables.csv_lines import read_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, Key
-from transfer.recipes.runs.cells import TABLES, configured_modes, planned
+from transfer.recipes.runs.cells import TABLES, configured, planned
 
 FILES = dict(zip(TABLES, (CellLine, EpisodeLine, CurveLine, CalibrationLine), strict=True))
 Numbered = Sequence[tuple[int, Any]]
@@ -107,7 +107,7 @@ def kept_record(place: Path, config: Path, cells: Sequence[CellResult]) -> RunRe
     """The record of a run without its folder: cells are missing that its config names."""
     there = {(cell.line.mode, cell.line.seed) for cell in cells}
     missing = tuple(name for cell, name in planned(config).items() if cell not in there)
-    return RunRecord(place, config, in_order(cells, configured_modes(config)), missing)
+    return RunRecord(place, config, in_order(cells, configured(config, "adapt.modes")), missing)
 
 
 def config_name(run: str, several: bool) -> str:

@@ -62,7 +62,7 @@ def test_the_config_is_resolved_and_can_be_loaded_again(run: Path) -> None:
     assert config == load_config(str(run / "config.toml"))
     # the Minari ids cannot be had here: what was asked for is kept beside what was used; modes are single ones
     assert (config.source, config.target) == (load_config(MAIN).source, load_config(MAIN).target)
-    used = {section: one.data for section, one in read_used(run).items()}
+    used = {section: one.data for section, one in read_used(run / "config.toml").items()}
     assert used == {"source": ("hopper/medium-expert",), "target": ("walker2d/medium-expert",)}
     assert set(config.adapt.modes) == set(MODES) and config.trunk.width == 16
     assert set(tomllib.loads((run / "config.toml").read_text())["pretrain"]) >= {"from", "steps", "lr"}

@@ -97,7 +97,7 @@ def test_data_that_minari_offers_are_downloaded_although_there_is_a_fallback(
     assert f"{', '.join(ASKED)}: not on this machine, so asked for at Minari" in result.stderr
     assert "fallback" not in result.output
     run = tmp_path / "runs" / MAIN
-    assert read_used(run)["target"].data == ASKED
+    assert read_used(run / "config.toml")["target"].data == ASKED
     assert json.loads((run / "embeddings/0/results.json").read_text())["dataset_ids"] == list(ASKED)
 
 
@@ -122,7 +122,7 @@ def test_a_fallback_of_the_same_environment_is_said_and_kept_beside_what_was_ask
     assert again.exit_code == 0, again.output
     assert json.loads((run / "mlp/0/results.json").read_text())["dataset_ids"][0] == "bundled/walker2d/medium-v0"
     fresh = transfer("run", run, "--name", "fresh", "--runs-dir", tmp_path / "runs")  # another run looks for itself
-    assert fresh.exit_code == 0 and read_used(tmp_path / "runs" / "fresh")["target"].data == ASKED
+    assert fresh.exit_code == 0 and read_used(tmp_path / "runs/fresh/config.toml")["target"].data == ASKED
 
 
 @pytest.mark.parametrize(("section", "fallback"), [("target", "hopper/medium"), ("source", "walker2d/medium")])
@@ -150,7 +150,7 @@ def test_a_run_does_not_go_on_with_other_data(
     options = ["run", MAIN, *tiny, "--runs-dir", tmp_path / "runs"]
     assert transfer(*options, "--modes", "embeddings").exit_code == 0
     run = tmp_path / "runs" / MAIN
-    kept, before = (run / "config.toml").read_bytes(), read_used(run)["target"].content
+    kept, before = (run / "config.toml").read_bytes(), read_used(run / "config.toml")["target"].content
     make_dataset("walker2d/medium-expert", steps=300, seed=7, overwrite=True)
     result = transfer(*options, "--modes", "embeddings,full", "--resume")
     refused(result, "the data of [target], walker2d/medium-expert, changed", before[:12], "--name")
@@ -164,7 +164,7 @@ def test_a_run_does_not_go_on_with_other_data(
 def test_an_edited_record_of_the_data_is_refused(table: str, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(table)
     with pytest.raises(TransferError, match="was edited"):
-        read_used(tmp_path)
+        read_used(tmp_path / "config.toml")
 
 
 @pytest.mark.parametrize("name", presets())
