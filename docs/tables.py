@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks import environments
 from benchmarks.report import RatioLine, by_section, section_text
-from transfer.recipes.reports.differences import Pair, pairs
 from transfer.recipes.reports.report import Report, report, table
+from transfer.recipes.reports.rows import Pair, pairs
 from transfer.recipes.reports.tables.csv_lines import read_lines
 
 ROOT = Path(__file__).resolve().parent.parent

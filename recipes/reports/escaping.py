@@ -15,12 +15,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain(text: object, kept: str = "") -> str:
-    """Text for a terminal or a log, on one line.
-
-    Args:
-        text: to be shown.
-        kept: invisible characters that stay as they are, as line breaks in a message.
-    """
+    """Text for a terminal or a log, on one line; `kept` are invisible characters that stay, as line breaks may."""
     return "".join(
         one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in str(text)
     )

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.numbers import duration
-from transfer.recipes.reports.differences import Pair, pairs
 from transfer.recipes.reports.escaping import csv_field, markdown
 from transfer.recipes.reports.markdown_tables import Column, lay_out, number, span
-from transfer.recipes.reports.rows import Row, make_rows
+from transfer.recipes.reports.rows import Pair, Row, make_rows, pairs
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.records import read_records
 from transfer.recipes.reports.trouble import plot_or_warn
@@ -60,12 +59,7 @@ def make_report(records: Sequence[RunRecord]) -> Report:
 def write_report(folder: Path, result: Report | None = None) -> Path:
     """Write report.md, report.csv and report.png into a run folder; no report.csv into a results folder.
 
-    Args:
-        folder: of the run.
-        result: the report; by default that of the run in `folder`.
-
-    Returns:
-        The path of report.md.
+    `result` is by default the report of the run in `folder`. Returns the path of report.md.
     """
     written = report([folder]) if result is None else result
 
@@ -82,12 +76,7 @@ def write_report(folder: Path, result: Report | None = None) -> Path:
 
 
 def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
-    """A Markdown table.
-
-    Args:
-        rows: its lines.
-        without: heads of columns to leave out, besides those that are empty or alike in every row.
-    """
+    """A Markdown table without columns that are empty or alike in every row, and without those of these heads."""
     columns: list[Column[Row]] = [
         ("run", lambda row: row.run, len({row.run for row in rows}) > 1),
         ("environment", lambda row: row.environment, True),

@@ -1,11 +1,11 @@
-"""From cells to table rows: one row per run, mode, decoding and target return, over all training seeds."""
+"""Rows of a report, one per run, mode, decoding and target return over all training seeds, and their differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transfer.evaluation.statistics import Summary, summarise
+from transfer.evaluation.statistics import Difference, Summary, difference, summarise
 from transfer.recipes.reports.tables.cell_results import CellResult, PlayedEpisodes
 from transfer.recipes.reports.tables.result_lines import CellLine
 from transfer.recipes.settings.target_names import BY_CALIBRATION
@@ -14,6 +14,8 @@ Key = tuple[str, str, str, str, str]
 """Run, environment, mode, decoding and target of a row."""
 Members = Sequence[tuple[CellResult, PlayedEpisodes]]
 """The cells of a row, one for each seed, each with the evaluation that belongs to the row."""
+CONTROLS = ("random-trunk:{}", "shuffled-trunk:{}", "full", "scratch-adapt", "scratch-total", "mlp")
+LEAST = 3  # seeds that both modes have
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,26 @@ def trunk_word(line: CellLine) -> str:
 def combine(words: Sequence[str]) -> str:
     """One word for all seeds; a single changed trunk is not averaged away."""
     return "NO" if "NO" in words else "/".join(dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Scores of `row` less those of `other`, `by` how much: over the training seeds that both have."""
+
+    row: Row
+    other: Row
+    by: Difference
+
+
+def pairs(rows: Sequence[Row]) -> list[Pair]:
+    """Every mode on a frozen trunk against each control under the same conditions, where enough seeds have both."""
+    known = {row.key: row for row in rows}
+    found = []
+    for row in [row for row in rows if row.trunk == "yes" and ":" not in row.mode]:
+        keys = [with_mode(row.key, control.format(row.mode)) for control in CONTROLS]
+        for other in [known[key] for key in keys if key in known]:
+            shared = shared_seeds(row, other)
+            if len(shared) >= LEAST:
+                mine, theirs = ({seed: one.by_seed[seed] for seed in shared} for one in (row, other))
+                found.append(Pair(row, other, difference(mine, theirs)))
+    return found

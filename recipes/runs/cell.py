@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
@@ -20,14 +23,15 @@ from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection
 from transfer.recipes.cli.text import selection_table
-from transfer.recipes.runs.facts import outcome, timing
 from transfer.recipes.runs.folder import check_links, resume_command
-from transfer.recipes.runs.results import Origin, Probe, Probes, read_file
+from transfer.recipes.runs.results import Origin, Played, Probe, Probes, Results, Timing, Trained, read_file
+from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import from_data
 from transfer.recipes.watching.boards import Board
 from transfer.recipes.watching.progress import Progress
-from transfer.runtime.distributed import rank
+from transfer.runtime.devices import find_precision, kernel_backend
+from transfer.runtime.distributed import rank, size
 from transfer.storage.files import sweep, write_json
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
@@ -42,14 +46,10 @@ class RunCell:
 
     Attributes:
         folder: MODE/SEED.
-        title: for the progress bar.
-        config: of the run.
-        train: of this training.
-        episodes: its data.
+        title: of bars and lines.
+        train, episodes: of this training; `config` is that of the run.
         say: takes lines for people.
-        board, progress: the log, and the bar of the training; opened by `on_start`.
-        probes: the evaluations during the training.
-        resumed_at: the step from which the training goes on.
+        board, progress, probes, resumed_at: set by `on_start`, the last to the step where the training goes on.
     """
 
     folder: Path
@@ -84,7 +84,8 @@ class RunCell:
         if not done:  # the log of a run that was stopped before its first checkpoint
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()
-        self.board = self._open.enter_context(Board(self.folder, done + 1 if done else 0))
+        self.board = Board(self.folder, done + 1 if done else 0)
+        self._open.callback(self.board.close)
         if not done:
             few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
             self.board.scalars(0, {"params/trainable": selection.parameters})
@@ -182,15 +183,56 @@ class RunCell:
         seconds = time.perf_counter() - began
         for result in reversed(played):  # the first target is the one of hparams, and is logged last
             self._log_evaluation(self.train.steps, result)
-        calibration = model.statistics.calibration
-        results = outcome(origin, self.config, self.train, self.episodes, fit, played, self.probes, calibration)
+        results = self._results(model, fit, origin, played)
         settings = {key: getattr(results, key) for key in HPARAMS}
         settings |= {f"adapter/{key}": value for key, value in results.adapter.items()}
         self.board.hparams(settings, float(played[0].scores.mean()))
-        took = timing(self.config, fit, self.resumed_at, seconds, model.device)
-        write_json(self.folder / "timing.json", took.to_json())
+        write_json(self.folder / "timing.json", self._timing(fit, seconds, model.device).to_json())
         write_json(self.folder / "results.json", results.to_json())
         clean(self.folder)
+
+    def _results(self, model: PolicyModel, fit: FitResult, origin: Origin, played: list[Evaluation]) -> Results:
+        """Everything in results.json: equal bytes for equal runs."""
+        episodes, train = self.episodes, self.train
+        last = {"checkpoint": "last", "step": train.steps}
+        named = zip(self.config.eval.targets, played, strict=True)
+        return Results(
+            **vars(origin),
+            environment=episodes.env_spec.name,
+            dataset_ids=episodes.dataset_ids,
+            content_hash=episodes.content_hash,
+            reference=episodes.env_spec.reference,
+            adapter=asdict(self.config.adapter),
+            training=asdict(train),
+            steps=train.steps,
+            batch_size=train.batch_size,
+            lr=train.lr,
+            trained=Trained.from_json(fit.selection.to_json(), "results.json"),
+            final_loss=fit.final_loss,
+            evaluations=tuple(
+                Played.from_json({**last, "target": target, **one.to_json()}, "results.json") for target, one in named
+            ),
+            calibration=model.statistics.calibration,
+            probes=tuple(self.probes),
+            versions=versions(),
+        )
+
+    def _timing(self, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:
+        """Everything in timing.json."""
+        gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+        return Timing(
+            train_seconds=fit.seconds,
+            resumed_at_step=self.resumed_at,  # the seconds before it are not known
+            eval_seconds=eval_seconds,
+            tokens_per_second=fit.tokens_per_second,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_gpu_bytes=gpu,
+            device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
+            threads=torch.get_num_threads(),
+            processes=size(),
+            precision=str(find_precision(self.config.run.precision, device)).removeprefix("torch."),
+            kernels=kernel_backend(),
+        )
 
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
         self.board.evaluation(step, result)

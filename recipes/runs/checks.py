@@ -69,12 +69,7 @@ def check_parts(
 ) -> None:
     """Build the model of every mode once, on stand-ins for the data, so that none of them fails hours later.
 
-    Args:
-        config: of the run.
-        modes: to be trained.
-        folder: of the run, which may hold trunks already.
-        target: environment of the adaptation.
-        source: environment of the pretraining, where nothing is pretrained yet.
+    `source` is the environment of a pretraining to come; `folder` is that of the run, which may hold trunks already.
 
     Raises:
         TransferError: parts that do not go together, parts that would be inherited and cannot, a trunk that is

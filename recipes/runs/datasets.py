@@ -36,13 +36,7 @@ def obtain(section: str, data: DataConfig, before: Used | None, say: Say) -> tup
     """The names of the data of a section; afterwards all but unmade bundled ones lie on this machine.
 
     Missing data are downloaded. Where that fails, the fallback is used if it is of the same environment, and a line
-    says so.
-
-    Args:
-        section: "source" or "target", for messages.
-        data: the section.
-        before: the data of a run that goes on, which are used again.
-        say: takes lines for people.
+    says so. A run that goes on uses the data of `before` again.
 
     Raises:
         TransferError: an id that is neither here nor known, or data that cannot be had, without a fitting fallback.

@@ -18,6 +18,7 @@ from transfer.recipes.settings.presets import find_config
 from transfer.recipes.settings.toml import parse_toml
 from transfer.recipes.settings.typed import dotted_keys, flatten
 from transfer.storage.files import sweep
+from transfer.storage.locks import lock
 
 # What may differ between the beginning of a run and its continuation.
 FREE = ("adapt.modes", "run.seeds", "run.device")
@@ -100,29 +101,17 @@ def check_links(folder: Path) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a lock on the folder; the system releases it when this process ends, however it ends.
-
-    Does nothing where the system or the file system has no such locks.
+    """Hold a lock on the folder, where the file system has locks; the system releases it when this process ends.
 
     Raises:
         TransferError: another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        yield
-        return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise TransferError(
-            f"{folder} is in use: another process is at work on this run. Wait for it, or choose another --name."
-        ) from error
-    except OSError:
-        pass  # a file system without locks
-    try:
+        if lock(handle) is False:
+            raise TransferError(
+                f"{folder} is in use: another process is at work on this run. Wait for it, or choose another --name."
+            )
         yield
     finally:
         os.close(handle)

@@ -28,16 +28,7 @@ TRAINING = {"source": "pretrain", "target": "adapt"}
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to begin.
-
-    Attributes:
-        config, folder: of the run.
-        device: of the models.
-        say: takes lines for people.
-        modes: to be trained.
-        source: episodes of the pretraining; None when nothing is pretrained.
-        target: episodes of the adaptation.
-    """
+    """A run that is ready to begin; `source` is None when nothing is pretrained, `say` takes lines for people."""
 
     config: RunConfig
     folder: Path

@@ -22,12 +22,7 @@ COMMENT = "# The data that this run trains on and their content, written by the 
 
 @dataclass(frozen=True)
 class Used(Schema):
-    """The data of a section.
-
-    Attributes:
-        data: names of the datasets.
-        content: hash of the episodes, see `transfer.data.episodes.Episodes.content_hash`.
-    """
+    """Names of the datasets of a section, and `transfer.data.episodes.Episodes.content_hash` of their episodes."""
 
     data: Names
     content: str

@@ -24,18 +24,15 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
     if not paths:
         raise TransferError("no run to report on. Make one with: transfer run hopper-to-walker2d")
     labels(paths)  # raises where a folder is named twice
-    found = [record for path in paths for record in read_folder(path)]
+    found: list[RunRecord] = []
+    for path in paths:
+        if not path.is_dir():
+            raise TransferError(f"no run folder {path}. What is at hand: transfer ls")
+        found += read_results_folder(path) if is_results_folder(path) else [read_run(path)]
     named = zip(found, labels([record.place for record in found]), strict=True)
     records = [replace(one, cells=tuple(cell.of_run(label) for cell in one.cells)) for one, label in named]
     check_scales(cell for record in records for cell in record.cells)
     return records
-
-
-def read_folder(path: Path) -> list[RunRecord]:
-    """The runs of one folder. Raises TransferError as `read_records`."""
-    if not path.is_dir():
-        raise TransferError(f"no run folder {path}. What is at hand: transfer ls")
-    return read_results_folder(path) if is_results_folder(path) else [read_run(path)]
 
 
 def read_run(run: Path) -> RunRecord:

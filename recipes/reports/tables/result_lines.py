@@ -91,11 +91,8 @@ class EpisodeLine(Line):
     Attributes:
         checkpoint: the weights that acted; a report shows those of `last`.
         decode: how action dimensions were chosen.
-        target: as the config names it, as p95 or calibrated.
-        target_return: its raw return.
-        episode_seed: of the environment.
+        target, target_return: the name in the config, as p95 or calibrated, and its raw return.
         return_: undiscounted.
-        length: steps.
         success: None where the environment does not report it.
     """
 
@@ -111,13 +108,7 @@ class EpisodeLine(Line):
 
 @dataclass(frozen=True)
 class CurveLine(Line):
-    """A line of curves.csv.
-
-    Attributes:
-        step: of the training.
-        name: `train/loss` as TensorBoard shows it, `probe/score` and `probe/episodes` of episodes during the training.
-        value: of it.
-    """
+    """A line of curves.csv: `train/loss` of TensorBoard, `probe/score` or `probe/episodes` at a training step."""
 
     step: int
     name: str
@@ -126,12 +117,9 @@ class CurveLine(Line):
 
 @dataclass(frozen=True)
 class CalibrationLine(Line):
-    """A line of calibration.csv: the mean return achieved for a target.
+    """A line of calibration.csv: mean of the returns that a number of episodes achieved for a target, all raw.
 
-    Attributes:
-        target_return, achieved_return: raw.
-        success: share of the episodes that succeeded; None where the environment does not report it.
-        episodes: their number.
+    `success` is the share of episodes that succeeded; None where the environment does not report it.
     """
 
     target_return: float
