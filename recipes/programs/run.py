@@ -29,8 +29,9 @@ from transfer.recipes.reports.report import write_report
 from transfer.recipes.runs.cell import RunCell, finished
 from transfer.recipes.runs.cells import mode_folder
 from transfer.recipes.runs.checks import load_source
+from transfer.recipes.runs.datasets import Say
 from transfer.recipes.runs.folder import held
-from transfer.recipes.runs.prepare import Job, Say, prepare
+from transfer.recipes.runs.prepare import Job, prepare
 from transfer.recipes.runs.results import Origin, TrunkFate
 from transfer.recipes.settings.config import RunConfig, training
 from transfer.recipes.settings.pretrained import find_trunk

@@ -67,7 +67,6 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     for section in sections:
         episodes[section] = load(section, data[section], before.get(section), say, envs[section])
         check_context(episodes[section], getattr(config, TRAINING[section]).context, f"{TRAINING[section]}.context")
-    for section in sections:
         try:  # built once now, so that a missing environment does not cost the whole training
             episodes[section].env_spec.make().close()
         except TransferError as error:

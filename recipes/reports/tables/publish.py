@@ -9,8 +9,8 @@ from transfer.errors import TransferError
 from transfer.recipes.reports.report import Report, make_report, write_report
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.csv_lines import dump_lines
-from transfer.recipes.reports.tables.result_lines import CurveLine
-from transfer.recipes.reports.tables.results_folder import FILES, config_name, kept_record
+from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
+from transfer.recipes.reports.tables.results_folder import config_name, kept_record
 from transfer.recipes.runs.cells import is_results_folder
 from transfer.recipes.settings.toml import read_toml
 from transfer.storage.files import read_text, write_text
@@ -49,13 +49,12 @@ def settings(records: Sequence[RunRecord]) -> dict[str, str]:
 
 def tables(cells: Sequence[CellResult]) -> dict[str, str]:
     """The CSV files."""
-    lines = (
-        [cell.line for cell in cells],
-        [line for cell in cells for line in cell.episodes],
-        [line for cell in cells for line in (*logged(cell), *cell.curve)],
-        [line for cell in cells for line in cell.calibration],
-    )
-    return {name: dump_lines(kind, own) for (name, kind), own in zip(FILES.items(), lines, strict=True)}
+    return {
+        "cells.csv": dump_lines(CellLine, [cell.line for cell in cells]),
+        "episodes.csv": dump_lines(EpisodeLine, [line for cell in cells for line in cell.episodes]),
+        "curves.csv": dump_lines(CurveLine, [line for cell in cells for line in (*logged(cell), *cell.curve)]),
+        "calibration.csv": dump_lines(CalibrationLine, [line for cell in cells for line in cell.calibration]),
+    }
 
 
 def logged(cell: CellResult) -> list[CurveLine]:

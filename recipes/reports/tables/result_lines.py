@@ -166,14 +166,13 @@ def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
 
 def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:
     """The episodes of a cell, evaluation by evaluation."""
-    cell = (run, results.mode, results.seed)
-    return tuple(
-        EpisodeLine(*cell, played.checkpoint, played.decode, played.target, played.target_return, *episode)
-        for played in results.evaluations
-        for episode in zip(
-            played.seeds, played.returns, played.lengths, played.successes or [None] * len(played.seeds), strict=True
-        )
-    )
+    lines = []
+    for one in results.evaluations:
+        begin = (run, results.mode, results.seed, one.checkpoint, one.decode, one.target, one.target_return)
+        successes = one.successes or [None] * len(one.seeds)
+        for seed, value, length, success in zip(one.seeds, one.returns, one.lengths, successes, strict=True):
+            lines.append(EpisodeLine(*begin, seed, value, length, success))
+    return tuple(lines)
 
 
 def probe_lines(run: str, results: Results) -> tuple[CurveLine, ...]:

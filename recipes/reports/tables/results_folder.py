@@ -63,9 +63,9 @@ def join(folder: Path, lines: Mapping[str, Numbered]) -> list[CellResult]:
         where = f"{folder / 'cells.csv'}, line {number}"
         if line.key not in episodes:
             raise TransferError(f"{where}: {called(line.key)} has no episodes in {folder / 'episodes.csv'}.")
-        mine = (tuple(found.get(line.key, ())) for found in (episodes, curves, tables))
+        played, curve, table = (tuple(found.get(line.key, ())) for found in (episodes, curves, tables))
         try:
-            cells.append(CellResult(line, *mine, where))
+            cells.append(CellResult(line, played, curve, table, where))
         except TransferError as error:
             raise TransferError(
                 f"{where}, or one of its lines in {folder / 'episodes.csv'}, was edited: {error}"
