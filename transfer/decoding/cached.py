@@ -1,43 +1,47 @@
-"""The maker of decoders in PyTorch, for every device: the trunk itself, behind a cache."""
+"""The maker of decoders in PyTorch, for every device: `Trunk.forward` behind a cache."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from transfer.decoding.folding import Affine, ends, folded
 from transfer.errors import TransferError
-from transfer.models.trunk import Gains, Trunk
+from transfer.models.trunk import Attention, Block, FeedForward, Gains, Trunk
 from transfer.runtime.process import inference_only
 
 PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
 
 
 class CachedDecoder:
-    """A `transfer.decoding.decoder.Decoder` that reads through `Trunk.forward`.
+    """A `transfer.decoding.decoder.Decoder` that reads through `Trunk.forward`, with a cache laid out once.
 
-    Keys and values are kept in memory that is laid out once. A part of somebody's own may know nothing of caches: where
-    one makes a difference, the whole sequence is read each time.
+    The weights of an unchanged trunk are copied, with IA3 scales multiplied in. A changed trunk is called itself, with
+    its hooks and replaced parts. Where a part computes something else behind a cache, the whole sequence is read each
+    time.
 
     Args:
         trunk: in eval mode.
-        gains: IA3 scales.
+        gains: IA3 scales, (D) each.
         sequences: E.
-        capacity: tokens that a sequence may have.
-        plain: whether the trunk is as the library makes it: a cache serves, and the last block computes what is wanted
-            alone.
+        capacity: most tokens of a sequence.
+        plain: whether the trunk is unchanged, see `transfer.decoding.untouched`.
     """
 
     def __init__(
         self, trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int, plain: bool = True
     ) -> None:
-        self.trunk, self.gains, self.plain, self.capacity = trunk, gains, plain, capacity
-        weight = trunk.ln_in.weight
-        cached = plain or self._cacheable()
+        self.plain, self.capacity, self.length = plain, capacity, 0
+        self.trunk: Any = _bare_trunk(trunk, gains) if plain else trunk
+        self.gains = None if plain else gains
+        cached, weight = plain or self._cacheable(), trunk.ln_in.weight
         self.cache = trunk.empty_cache(sequences, capacity, weight.dtype) if cached else None
         self.tokens = weight.new_empty(sequences, 0 if cached else capacity, len(weight))
-        self.length = 0
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
@@ -52,11 +56,11 @@ class CachedDecoder:
             self.tokens[:, self.length : end] = tokens
             hidden, _ = self.trunk(self.tokens[:, :end], self.gains)
         elif self.plain:
-            hidden, self.cache = self.trunk(tokens, None, None, self.cache, lambda x: x[:, x.shape[1] - wanted :])
+            hidden, self.cache = self.trunk(tokens, None, None, self.cache, partial(_last, wanted))
         else:
             hidden, self.cache = self.trunk(tokens, self.gains, None, self.cache)
         self.length = end
-        return hidden[:, hidden.shape[1] - wanted :]
+        return _last(wanted, hidden)
 
     def forget(self, length: int) -> None:
         """Go back to the first `length` tokens."""
@@ -65,7 +69,7 @@ class CachedDecoder:
             self.cache = self.cache.cut(self.length)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with the sequences of some indices, (R,) int64; one may come several times."""
+        """Keep the sequences of some indices, (R,) int64; an index may come several times."""
         self.tokens = self.tokens[rows]
         self.cache = None if self.cache is None else self.cache.select(rows)
 
@@ -84,3 +88,51 @@ class CachedDecoder:
             return torch.allclose(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
         except Exception:  # whatever a part of somebody's own does with what it does not expect
             return False
+
+
+class _Bare:
+    """A module's forward over parts that are plain functions: calling a module costs as much as one token's product."""
+
+    def __init__(self, forward: Callable[..., Any], **parts: Any) -> None:
+        self._forward = forward
+        vars(self).update(parts)
+
+    def __call__(self, *given: Any) -> Any:
+        return self._forward(self, *given)
+
+
+def _bare_trunk(trunk: Trunk, gains: Sequence[Gains] | None) -> Any:
+    eps, heads = trunk.ln_in.eps, trunk.config.heads
+    ln_in, ln_out = (_norm(affine, eps) for affine in ends(trunk))
+    blocks = [_bare_block(block, gains[i] if gains else None, heads, eps) for i, block in enumerate(trunk.blocks)]  # type: ignore[arg-type]
+    return _Bare(Trunk.forward, ln_in=ln_in, drop=_same, blocks=blocks, ln_out=ln_out)
+
+
+def _bare_block(block: Block, gains: Gains | None, heads: int, eps: float) -> _Bare:
+    w = folded(block, gains)
+    attn = _Bare(Attention.forward, project=partial(_project, heads, _product(w.qkv)), o=_product(w.out))
+    mlp = _Bare(FeedForward.forward, fc=_product(w.fc), proj=_product(w.proj))
+    return _Bare(Block.forward, ln_1=_norm(w.ln_1, eps), attn=attn, ln_2=_norm(w.ln_2, eps), mlp=mlp, drop=_same)
+
+
+def _project(heads: int, qkv: Callable[[Tensor], Tensor], x: Tensor, gains: None) -> tuple[Tensor, ...]:
+    """`Attention.project` in one product."""
+    return qkv(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
+def _product(affine: Affine) -> Callable[[Tensor], Tensor]:
+    return partial(F.linear, weight=affine[0].t(), bias=affine[1])
+
+
+def _norm(affine: Affine, eps: float) -> Callable[[Tensor], Tensor]:
+    weight, bias = affine
+    return partial(F.layer_norm, normalized_shape=weight.shape, weight=weight, bias=bias, eps=eps)
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+def _last(wanted: int, x: Tensor) -> Tensor:
+    """(E, n, D) -> (E, wanted, D)."""
+    return x[:, x.shape[1] - wanted :]

@@ -9,7 +9,6 @@ from typing import Protocol
 from torch import Tensor
 
 from transfer.decoding.cached import CachedDecoder
-from transfer.decoding.folding import folded
 from transfer.decoding.native import in_kernels, native_decoder
 from transfer.decoding.untouched import changed
 from transfer.models.trunk import Gains, Trunk
@@ -41,11 +40,11 @@ class Decoder(Protocol):
 
 
 def make_decoder(trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int) -> Decoder:
-    """The fastest decoder for a trunk. It may read with the trunk itself, so give it a copy.
+    """The fastest decoder for a trunk.
 
     Args:
-        trunk: in eval mode. A changed one (a hook, another class) is read through its own forward; a warning says that
-            this is slower.
+        trunk: its weights are copied. A changed one (a hook, another class) is read through its own forward, so give a
+            copy in eval mode; a warning says that this is slower.
         gains: IA3 scales, (D) each.
         sequences: E.
         capacity: most tokens of a sequence.
@@ -56,7 +55,4 @@ def make_decoder(trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, ca
     if why := changed(trunk):
         warn_once(log, f"{why}, so actions are chosen through its own forward, slower.")
         return CachedDecoder(trunk, gains, sequences, capacity, plain=False)
-    trunk = folded(trunk, gains)
-    if in_kernels(trunk):
-        return native_decoder(trunk, sequences, capacity)
-    return CachedDecoder(trunk, None, sequences, capacity)
+    return (native_decoder if in_kernels(trunk) else CachedDecoder)(trunk, gains, sequences, capacity)

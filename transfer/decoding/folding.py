@@ -1,47 +1,70 @@
-"""IA3 scales multiplied into the weights of a trunk."""
+"""Copies of the weights of a block as decoders read them, with IA3 scales multiplied in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from transfer.errors import TransferError
 from transfer.models.trunk import Block, Gains, Trunk
-from transfer.runtime.process import isolated
-from transfer.storage.snapshot import lent
+
+Affine = tuple[Tensor, Tensor]
+"""Weight and bias: (in, out) and (out) of a product, (D) and (D) of a LayerNorm."""
 
 
-def folded(trunk: Trunk, gains: Sequence[Gains] | None) -> Trunk:
-    """A trunk without gains that computes what `trunk` computes with them.
+class Folded(NamedTuple):
+    """A block: one product for queries, keys and values, (D, 3D), and IA3 scales multiplied in."""
 
-    It has new weights where gains scale them, and shares the others. Without gains it is `trunk`.
+    ln_1: Affine
+    qkv: Affine
+    out: Affine
+    ln_2: Affine
+    fc: Affine
+    proj: Affine
+
+
+@torch.no_grad()
+def folded(block: Block, gains: Gains | None, scale: float = 1.0) -> Folded:
+    """The weights of a block.
 
     Args:
-        trunk: unchanged, see `transfer.decoding.untouched`; it is not written to.
-        gains: (D) each; None scales nothing.
+        block: unchanged, see `transfer.decoding.untouched`; it is not written to.
+        gains: (D) and (4D); None scales nothing.
+        scale: what queries are multiplied by.
 
     Raises:
         TransferError: gains of single windows, (B, D).
     """
-    if gains is None:
-        return trunk
-    twin = lent(trunk)
-    for block, own in zip(twin.blocks, gains, strict=True):
-        _fold(block, own)  # type: ignore[arg-type]
-    return twin
+    attn, proj = block.attn, block.mlp.proj.weight
+    weights = [attn.q.weight * scale, attn.k.weight, attn.v.weight]
+    biases = [attn.q.bias * scale, attn.k.bias, attn.v.bias]
+    if gains is not None:
+        if gains.keys.dim() != 1:
+            raise TransferError("a decoder takes one gain a feature, (D), not one a window, (B, D).")
+        weights[1:] = [weights[1] * gains.keys[:, None], weights[2] * gains.values[:, None]]
+        biases[1:] = [biases[1] * gains.keys, biases[2] * gains.values]
+        proj = proj * gains.feed_forward
+    return Folded(
+        _norm(block.ln_1),
+        (_turned(torch.cat(weights)), torch.cat(biases)),
+        (_turned(attn.o.weight), attn.o.bias.clone()),
+        _norm(block.ln_2),
+        (_turned(block.mlp.fc.weight), block.mlp.fc.bias.clone()),
+        (_turned(proj), block.mlp.proj.bias.clone()),
+    )
 
 
-def _fold(block: Block, gains: Gains) -> None:
-    if gains.keys.dim() != 1:
-        raise TransferError("a decoder takes one gain a feature, (D), not one a window, (B, D).")
-    attn, mlp = block.attn, block.mlp
-    with isolated(), torch.no_grad():
-        for layer, gain in ((attn.k, gains.keys), (attn.v, gains.values)):
-            layer.weight, layer.bias = _own(layer.weight * gain[:, None]), _own(layer.bias * gain)
-        mlp.proj.weight = _own(mlp.proj.weight * gains.feed_forward)
+@torch.no_grad()
+def ends(trunk: Trunk) -> tuple[Affine, Affine]:
+    """The LayerNorm before the blocks, and the one behind them."""
+    return _norm(trunk.ln_in), _norm(trunk.ln_out)
 
 
-def _own(x: Tensor) -> nn.Parameter:
-    return nn.Parameter(x, requires_grad=False)
+def _norm(norm: nn.LayerNorm) -> Affine:
+    return norm.weight.clone(), norm.bias.clone()
+
+
+def _turned(weight: Tensor) -> Tensor:
+    return weight.t().clone(memory_format=torch.contiguous_format)

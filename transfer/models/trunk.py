@@ -81,9 +81,7 @@ class Attention(nn.Module):
         self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
     ) -> Tensor:
         """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
-        q = self._split(self.q(x))  # (B, H, L, D/H)
-        k = self._split(scale(self.k(x), gains and gains.keys))
-        v = self._split(scale(self.v(x), gains and gains.values))
+        q, k, v = self.project(x, gains)
         past = 0 if cache is None else cache.length
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, past + L, D/H)
@@ -94,6 +92,12 @@ class Attention(nn.Module):
                 mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
             y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
         return self.o(pick(y.transpose(1, 2).flatten(2)))  # (B, L, D)
+
+    def project(self, x: Tensor, gains: Gains | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, L, D) -> queries, keys and values, (B, H, L, D/H) each."""
+        q = self._split(self.q(x))
+        k = self._split(scale(self.k(x), gains and gains.keys))
+        return q, k, self._split(scale(self.v(x), gains and gains.values))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D/H)

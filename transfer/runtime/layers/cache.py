@@ -57,9 +57,10 @@ class Cache:
         Call `reserve` before the first layer and `advanced` after the last.
         """
         end = self.length + keys.shape[2]
-        self.storage.keys[layer, :, :, self.length : end] = keys
-        self.storage.values[layer, :, :, self.length : end] = values
-        return self.storage.keys[layer, :, :, :end], self.storage.values[layer, :, :, :end]
+        all_keys, all_values = self.storage.keys[layer], self.storage.values[layer]
+        all_keys.narrow(2, self.length, keys.shape[2]).copy_(keys)  # slicing would take longer than the copy
+        all_values.narrow(2, self.length, keys.shape[2]).copy_(values)
+        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
     def advanced(self, tokens: int) -> Cache:
         """The cache after `tokens` appended positions."""
