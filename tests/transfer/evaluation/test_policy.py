@@ -116,7 +116,7 @@ def test_an_observation_of_another_size_is_refused_and_changes_nothing(make_mode
         ({"observation": np.zeros(11)}, "a flat vector wanted"),
         (None, "an observation, or the state vector"),
         ("state", "observation"),
-        (np.zeros(11, complex), "complex numbers"),
+        (np.zeros(11, complex), "complex128"),
         (np.ma.masked_array(np.zeros(11), [True] + [False] * 10), "masked"),
         (np.array([None] * 11), "Python objects"),
     ],
