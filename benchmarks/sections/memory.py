@@ -71,7 +71,7 @@ def _start(layout: str, parts: tuple[str, ...]) -> subprocess.Popen[str]:
         str(torch.get_num_threads()),
     ]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=pipe, stderr=pipe, text=True)
 
 
 def _bytes(process: subprocess.Popen[str]) -> float:
