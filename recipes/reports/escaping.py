@@ -27,12 +27,17 @@ def markdown(text: object) -> str:
     return quoted.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def csv_field(value: object) -> object:
-    """A field of a CSV file: no text begins as a formula of a spreadsheet does. Numbers stay as they are."""
+def csv_field(value: object, also: tuple[str, ...] = ()) -> object:
+    """A field of a CSV file: no text begins as a formula of a spreadsheet does. Numbers stay as they are.
+
+    Args:
+        value: of the field.
+        also: beginnings of text that get an apostrophe in front, too.
+    """
     if not isinstance(value, str):
         return value
     text = plain(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith((*FORMULA, *also)) else text
 
 
 def drawn(text: object) -> str:

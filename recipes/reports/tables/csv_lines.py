@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
-from transfer.recipes.reports.escaping import FORMULA, plain
+from transfer.recipes.reports.escaping import csv_field, plain
 from transfer.recipes.settings.schema import FILES, hints, read, words
 from transfer.storage.files import read_text
 
@@ -44,10 +44,8 @@ def field(value: object) -> object:
     """A value as it is written; `value_of` reads it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, str):
-        return value  # csv writes the repr of a float, from which the very number is read again
-    text = plain(value)
-    return f"'{text}" if text.startswith((*FORMULA, "'")) else text
+    # csv writes the repr of a float, from which the very number is read again
+    return csv_field(value, also=("'",))
 
 
 def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line]]:

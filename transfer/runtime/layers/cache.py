@@ -1,7 +1,8 @@
 """Keys and values of the tokens that a trunk has read.
 
-A `Cache` is immutable: a forward returns a new one and the old one stays usable. Tokens are appended in place to shared
-storage, so appending to the newest cache copies nothing; appending to an older one copies the storage.
+A forward returns a new `Cache` and the old one stays usable. Tokens are appended in place to shared storage, so
+appending to the newest cache copies nothing; appending to an older one copies the storage. The exception is
+`Cache.cut`: what is appended to its result overwrites the tokens of longer caches.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Cache:
         return Cache(self.storage, self.length + tokens)
 
     def cut(self, length: int) -> Cache:
-        """The cache of the first `length` tokens, in the same storage; later tokens are overwritten."""
+        """The cache of the first `length` tokens, in the same storage; what is appended overwrites later tokens."""
         self.storage.filled = length
         return Cache(self.storage, length)
 
