@@ -107,12 +107,14 @@ def fork(work: Callable[[], Any], seconds: float) -> tuple[Any, int | None]:
     sys.stdout.flush()
     child = os.fork()
     if not child:
+        status = 1
         try:
             os.close(reader)
             os.setsid()
             os.write(writer, json.dumps(work()).encode())
+            status = 0
         finally:  # nothing may go on in here as if this were the campaign
-            os._exit(0)
+            os._exit(status)
     os.close(writer)
     answer, ended = _read(reader, time.monotonic() + seconds)
     os.close(reader)
