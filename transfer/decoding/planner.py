@@ -11,6 +11,7 @@ from transfer import registry
 from transfer.decoding.decoder import make_decoder
 from transfer.decoding.history import History
 from transfer.decoding.native import native_choice
+from transfer.decoding.untouched import changed
 from transfer.errors import unknown
 from transfer.models.acting import Planner, PolicyModel, Step
 from transfer.models.sequence_model import TransferModel
@@ -69,7 +70,7 @@ class TokenPlanner:
         self.history, self.range = History(mine, known), mine.adapter.scales.action_range()
         room = mine.context * mine.tokens_per_step
         self.decoder = make_decoder(mine.trunk, mine.adapter.gains(), envs, room)
-        if getattr(self.decoder, "trunk", None) is not mine.trunk:
+        if not changed(mine.trunk):
             mine.trunk.blocks = nn.ModuleList()  # the decoder has weights of its own
         self.choose = self._way(decode)
 

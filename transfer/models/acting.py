@@ -48,9 +48,11 @@ class PolicyModel(nn.Module, ABC):
 
     Attributes:
         planner: kind of its planner in `transfer.registry`.
+        stepwise: whether its loss is a sum over single steps, so that windows of any length train the same policy.
     """
 
     planner: ClassVar[str]
+    stepwise: ClassVar[bool] = False
 
     @property
     def device(self) -> torch.device:

@@ -38,7 +38,8 @@ class MLPPolicy(PolicyModel):
     """
 
     planner = "direct"
-    context = 1  # it trains on windows of any length
+    stepwise = True
+    context = 1
     tokens_per_step = 1
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:

@@ -145,7 +145,7 @@ def fit(
 
 def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool) -> None:
     """Raise TransferError where the windows have another number of steps than the model's context."""
-    if flag(any_context, "any_context") or model.context in (1, sampler.context):  # one step is part of every window
+    if flag(any_context, "any_context") or model.stepwise or model.context == sampler.context:
         return
     raise TransferError(
         f"the windows have {sampler.context} steps, the model acts on {model.context}: it would act on other contexts "

@@ -16,6 +16,7 @@ from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.freezing import train_only
+from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.training.fit import fit
 from transfer.training.train_config import TrainConfig
@@ -107,8 +108,16 @@ def test_windows_of_another_length_than_the_context_are_asked_for(
         train(make_model(context=4), sampler_of(make_episodes))
     with pytest.raises(TransferError, match="any_context='no' is text"):
         train(make_model(), sampler_of(make_episodes), any_context="no")
-    for model, options in ((make_model(context=4), {"any_context": True}), (make_model(context=1), {})):
-        assert train(model, sampler_of(make_episodes), **options).final_loss > 0
+    with pytest.raises(TransferError, match="have 5 steps, the model acts on 1: "):  # an adapter of one step too
+        train(make_model(context=1), sampler_of(make_episodes))
+    assert train(make_model(context=4), sampler_of(make_episodes), any_context=True).final_loss > 0
+
+
+def test_an_mlp_trains_on_windows_of_any_length(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    data = make_model()
+    model = MLPPolicy(data.env_spec, data.statistics, hidden=8)
+    assert model.context == 1
+    assert fit(model, sampler_of(make_episodes), QUICK, ["mlp"]).final_loss > 0
 
 
 def test_callbacks_tell_what_trains_and_every_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
