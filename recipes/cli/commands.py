@@ -68,7 +68,7 @@ def run(
     runs_dir: Path,
     **options: Any,
 ) -> None:
-    """Pretrain, adapt, evaluate and report, as a preset or TOML file says."""
+    """Pretrain, adapt, evaluate and report, as a preset or file says."""
     from transfer.recipes.programs.run import run as run_recipe
     from transfer.recipes.settings.config import load_config
     from transfer.recipes.settings.own_modules import import_named
@@ -111,7 +111,7 @@ def cp(preset: str, file: Path) -> None:
 @click.argument("path", type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(path: Path, as_json: bool) -> None:
-    """Show what a trunk, adapter or run folder holds: sizes, fingerprint, what is trainable."""
+    """Show what a trunk, adapter or run holds: sizes and fingerprints."""
     from transfer.recipes.cli.text import summary_text
     from transfer.recipes.programs.show import summary
 
@@ -152,7 +152,10 @@ def evaluate(
     threads: int,
     **options: Any,
 ) -> None:
-    """Play episodes with a run, one of its MODE/SEED folders, or an adapter; with --together, of several."""
+    """Play episodes with a run, a MODE/SEED folder of it, or an adapter.
+
+    With --together, two or more adapters of one trunk are played one after another.
+    """
     from transfer.recipes.settings.config import EvalConfig
 
     counts = {key: options.pop(key) for key in ("episodes", "envs", "decode")}

@@ -12,7 +12,7 @@ from transfer.recipes.cli.own_code import environment, importing, trusting
 
 @click.group()
 def data() -> None:
-    """Datasets: list, make, import and check them, and measure what tokenizing their actions costs."""
+    """Datasets: list, make, import, check, and what tokens cost on them."""
 
 
 @data.command("ls")
@@ -29,7 +29,10 @@ def list_data() -> None:
 @click.option("--seed", default=0, type=click.IntRange(0, 2**63 - 1), help="Seed of environments and noise.")
 @click.option("--overwrite", is_flag=True, help="Replace datasets that exist.")
 def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
-    """Make a bundled dataset by playing its policies, as in: transfer data make hopper/medium-expert."""
+    """Make a bundled dataset by playing its policies.
+
+    As in: transfer data make hopper/medium-expert.
+    """
     from transfer.envs.bundled.making import make_dataset
     from transfer.recipes.watching.progress import Progress
 
@@ -44,10 +47,15 @@ def make(name: str, steps: int, seed: int, overwrite: bool) -> None:
 @data.command("import")
 @click.argument("file", type=Place())
 @click.option("--env", required=True, help="Environment of the file, as hopper, pen or antmaze-umaze.")
-@click.option("--id", "dataset_id", default="", help="Minari id of the result.  [default: imported/NAME-vN]")
+@click.option(
+    "--id", "dataset_id", default="", show_default=False, help="Minari id of the result.  [default: imported/NAME-vN]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that has this id.")
 def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
-    """Turn one of D4RL's own HDF5 files into a Minari dataset; needs neither d4rl nor the old gym."""
+    """Turn one of D4RL's own HDF5 files into a Minari dataset.
+
+    Needs neither d4rl nor the old gym.
+    """
     from transfer.envs.d4rl.importer import import_d4rl
     from transfer.recipes.watching.progress import Progress
 
@@ -65,7 +73,10 @@ def import_file(file: Path, env: str, dataset_id: str, overwrite: bool) -> None:
 @importing
 @trusting
 def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> None:
-    """Look for known faults before training; exit code 1 when one of them would make results wrong."""
+    """Look for known faults of a dataset before training.
+
+    The exit code is 1 when one of them would make results wrong.
+    """
     from transfer.envs.checks.doctor import as_text, check_dataset
 
     found = check_dataset(dataset, env)
@@ -86,7 +97,10 @@ def check(ctx: click.Context, dataset: str, as_json: bool, env: str | None) -> N
 def ceiling(
     dataset: str, bins: str, tokenizers: str, episodes: int, out: Path | None, as_json: bool, env: str | None
 ) -> None:
-    """Replay actions after encoding and decoding them: the return that tokens cost, before any training."""
+    """Replay encoded and decoded actions: the return that tokens cost.
+
+    Nothing is trained for it.
+    """
     from transfer.recipes.ceiling.ceiling import ceiling as measure
     from transfer.recipes.ceiling.ceiling_text import page, write
     from transfer.recipes.watching.progress import Progress

@@ -6,6 +6,7 @@ import time
 import types
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -66,6 +67,26 @@ def test_defaults_are_shown() -> None:
     text = " ".join(call("eval", "-h").stdout.split())
     for shown in ("[default: 100", "[default: best]", "[default: autoregressive]", "[default: auto]"):
         assert shown in text
+
+
+@pytest.mark.parametrize("group", [[], ["data"]])
+def test_lists_of_commands_hold_whole_sentences(group: list[str]) -> None:
+    lines = call(*group, "-h").stdout.partition("Commands:\n")[2].splitlines()
+    assert len(lines) > 4
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+
+
+def commands(group: click.Group) -> list[click.Command]:
+    return [
+        one for each in group.commands.values() for one in (commands(each) if hasattr(each, "commands") else [each])
+    ]
+
+
+@pytest.mark.parametrize("command", commands(cli), ids=lambda command: str(command.name))
+def test_an_option_shows_one_default(command: click.Command) -> None:
+    with click.Context(cli, show_default=True) as ctx:
+        shown = [record for one in command.params if (record := one.get_help_record(ctx)) is not None]
+    assert [text for text in shown if text[1].count("[default: ") > 1] == []
 
 
 def test_version() -> None:
