@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transfer.decoding.folding import Affine, ends, folded
-from transfer.errors import TransferError
 from transfer.models.trunk import Attention, Block, FeedForward, Gains, Trunk
+from transfer.runtime.layers.cache import length_after
 from transfer.runtime.process import inference_only
 
 PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
@@ -47,11 +47,10 @@ class CachedDecoder:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
 
         Raises:
-            TransferError: more tokens than there is room for.
+            TransferError: as `transfer.runtime.layers.cache.length_after`.
         """
-        end = self.length + tokens.shape[1]
-        if end > self.capacity:
-            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
+        sequences, _, width = self.tokens.shape
+        end = length_after(self.length, tokens, sequences, width, self.capacity)
         if self.cache is None:
             self.tokens[:, self.length : end] = tokens
             hidden, _ = self.trunk(self.tokens[:, :end], self.gains)

@@ -86,6 +86,17 @@ def test_more_tokens_than_room_are_refused_before_anything_is_written(trunk: Tru
     torch.testing.assert_close(decoder.read(tokens[:, 3:]), trunk(tokens)[0][:, -1:], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 32), (4, 2, 32), (3, 2, 64), (3, 2, 1)])
+def test_tokens_of_other_sequences_or_widths_are_refused(trunk: Trunk, shape: tuple[int, ...]) -> None:
+    """C would write beyond its memory; PyTorch would spread one environment's tokens over all."""
+    tokens = torch.randn(3, 4, 32)
+    decoder = make_decoder(trunk, None, 5, 4)
+    decoder.select(torch.tensor([0, 2, 4]))
+    with pytest.raises(TransferError, match=f"tokens of {shape[0]} environments and width {shape[2]} .* of 3 and 32"):
+        decoder.read(torch.randn(shape))
+    torch.testing.assert_close(decoder.read(tokens, 4), trunk(tokens)[0], atol=1e-5, rtol=1e-5)
+
+
 def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
     with pytest.raises(TransferError, match=r"\(D\), not one a window"):
         make_decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)

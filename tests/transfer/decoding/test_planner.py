@@ -207,6 +207,16 @@ def test_what_is_no_number_of_environments_is_refused(envs: Any, make_model: Mak
         make_planner(make_model(), envs)
 
 
+@pytest.mark.parametrize("shown_to", [1, 2, 4])
+def test_steps_of_other_numbers_of_environments_are_refused(
+    shown_to: int, action: str, make_model: MakeModel, make_batch: MakeBatch
+) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, rows=4)
+    with pytest.raises(TransferError, match=f"tokens of {shown_to} environments .* of 3 "):
+        plan(model, 3, 6).act(shown(batch, 0, torch.arange(shown_to)))
+
+
 class Constant:
     """A planner of somebody's own."""
 

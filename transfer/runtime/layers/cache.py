@@ -12,6 +12,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transfer.errors import TransferError
+
+
+def length_after(length: int, tokens: Tensor, sequences: int, width: int, capacity: int, more: int = 0) -> int:
+    """Tokens of each of E sequences after `length` of them, the new ones (E, n, D), and `more`.
+
+    Raises:
+        TransferError: tokens of another number of sequences or another width, or more than there is room for.
+    """
+    if (len(tokens), tokens.shape[2]) != (sequences, width):
+        raise TransferError(
+            f"tokens of {len(tokens)} environments and width {tokens.shape[2]} for a decoder of {sequences} and "
+            f"{width}."
+        )
+    end = length + tokens.shape[1] + more
+    if end > capacity:
+        raise TransferError(f"{end} tokens for a decoder with room for {capacity}.")
+    return end
+
 
 class _Storage:
     """Keys and values, (depth, E, H, capacity, D/H) each, of which the first `filled` positions are written."""

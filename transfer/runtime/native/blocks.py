@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.errors import TransferError
+from transfer.runtime.layers.cache import length_after
 from transfer.runtime.native import address, kernels, members, room
 from transfer.runtime.native.threads import in_parts
 
@@ -97,9 +97,9 @@ class Blocks(_Addressed):
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
 
         Raises:
-            TransferError: more tokens than there is room for.
+            TransferError: as `transfer.runtime.layers.cache.length_after`; C would write beyond its memory.
         """
-        end, tokens = self._end(tokens.shape[1]), tokens.float().contiguous()  # bfloat16 where made under autocast
+        end, tokens = self._end(tokens), tokens.float().contiguous()  # bfloat16 where made under autocast
         hidden = tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
         counts = map(ctypes.c_long, (self.length, tokens.shape[1], wanted))
         least = max(1, WORTH_A_THREAD // tokens.shape[1])
@@ -122,9 +122,9 @@ class Blocks(_Addressed):
             actions (E, A).
 
         Raises:
-            TransferError: more tokens than there is room for.
+            TransferError: as `read`.
         """
-        end = self._end(tokens.shape[1] + choices.size - 1)
+        end = self._end(tokens, choices.size - 1)
         tokens, time = tokens.float().contiguous(), time.float().contiguous()
         actions = tokens.new_empty(len(tokens), choices.size)
         counts = map(ctypes.c_long, (self.length, tokens.shape[1]))
@@ -142,12 +142,8 @@ class Blocks(_Addressed):
         """Keep the sequences of some indices, (R,) int64, which may repeat."""
         self.past = self.past.index_select(1, sequences)
 
-    def _end(self, tokens: int) -> int:
-        """The length after `tokens` more."""
-        end = self.length + tokens
-        if end > self.capacity:
-            raise TransferError(f"{end} tokens for a decoder with room for {self.capacity}.")
-        return end
+    def _end(self, tokens: Tensor, more: int = 0) -> int:
+        return length_after(self.length, tokens, self.past.shape[1], len(self.kept[-1][0]), self.capacity, more)
 
     def _model(self) -> _Model:
         ends = (x.data_ptr() for x in self.kept[-1])
