@@ -12,7 +12,7 @@ class LinearState(nn.Module):
 
     tokens = 1
 
-    def __init__(self, state_size: int, width: int, hidden: int = 0) -> None:
+    def __init__(self, state_size: int, width: int) -> None:
         super().__init__()
         self.linear = small_linear(state_size, width)
 

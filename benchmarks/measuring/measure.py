@@ -12,7 +12,8 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
-LEAST = 3  # rounds, before a budget of seconds may end the measuring
+LEAST = 3  # rounds, before `BUDGET` may end the measuring
+BUDGET = 12.0  # seconds
 
 
 class Skip(Exception):
@@ -48,27 +49,27 @@ class Row:
         return min(ratios), max(ratios)
 
 
-def rounds(ways: dict[str, Callable[[], Result]], repeats: int, budget: float = 12.0) -> dict[str, list[Result]]:
+def rounds(ways: dict[str, Callable[[], Result]], repeats: int) -> dict[str, list[Result]]:
     """What each way returns, called in turn (A B C A B C ...), so that a noisy machine hits all of them alike.
 
-    A first round is thrown away. Ends after `repeats` rounds, or earlier when `budget` seconds are used up, but not
-    before `LEAST` rounds.
+    A first round is thrown away. Ends after `repeats` rounds, or earlier when `BUDGET` is used up, but not before
+    `LEAST` rounds.
     """
     found: dict[str, list[Result]] = {name: [] for name in ways}
     for way in ways.values():
         way()
     began = time.perf_counter()
     for done in range(repeats):
-        if done >= LEAST and time.perf_counter() - began > budget:
+        if done >= LEAST and time.perf_counter() - began > BUDGET:
             break
         for name, way in ways.items():
             found[name].append(way())
     return found
 
 
-def interleave(ways: dict[str, Callable[[], object]], repeats: int, budget: float = 12.0) -> dict[str, list[float]]:
+def interleave(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each way, in turns; see `rounds`."""
-    return rounds({name: partial(seconds, way) for name, way in ways.items()}, repeats, budget)
+    return rounds({name: partial(seconds, way) for name, way in ways.items()}, repeats)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -23,6 +23,7 @@ from transfer.training.updates import make_optimizer, update
 
 SPREAD, WHOLE = "ActionTokenizedSpreadEmbedding", "ActionEmbedding"
 FULL, FROZEN = ("trunk", "state", "action"), ("state", "action")
+STEPS = 200  # of a made-up episode
 DEPTH, HEAD = 3, 32  # blocks, and numbers per attention head
 # name: Gymnasium id, S, A; spread models have K = 2 + A tokens a step, whole ones 3.
 LAYOUTS = {
@@ -92,12 +93,12 @@ def episodes(layout: str, count: int = 20) -> Episodes:
     return made_up(layout, LAYOUTS[layout][0], count)
 
 
-def made_up(layout: str, env: Any, count: int = 20, length: int = 200) -> Episodes:
-    """Made-up episodes, in an environment of your own with the sizes of a layout."""
+def made_up(layout: str, env: Any, count: int = 20) -> Episodes:
+    """Made-up episodes of 200 steps, in an environment of your own with the sizes of a layout."""
     _, state_size, action_size = LAYOUTS[layout]
-    rng, steps = np.random.default_rng(0), count * length
+    rng, steps = np.random.default_rng(0), count * STEPS
     states, actions = rng.standard_normal((steps, state_size)), rng.uniform(-1, 1, (steps, action_size))
-    return Episodes.from_arrays(states, actions, rng.random(steps), [length] * count, env)
+    return Episodes.from_arrays(states, actions, rng.random(steps), [STEPS] * count, env)
 
 
 def build(

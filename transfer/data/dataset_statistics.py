@@ -86,7 +86,9 @@ class Statistics:
         if self.calibration is not None:
             return self.calibration.best
         if "p95" not in self.return_quantiles:
-            raise TransferError("the statistics name no return to ask for: give one as target_return.")
+            raise TransferError(
+                "the statistics hold no return to ask for: give target (a score) or target_return (a raw return)."
+            )
         return self.return_quantiles["p95"]
 
     @classmethod

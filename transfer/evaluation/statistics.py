@@ -53,17 +53,9 @@ class Summary:
         return len(self.run_means)
 
 
-def iqm(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """Interquartile mean: the mean after floor(n / 4) values are dropped at either end, as in rliable.
-
-    Args:
-        values: (..., n, ...) with n along `axis`.
-        axis: the axis that is reduced.
-
-    Returns:
-        (..., ...) without `axis`.
-    """
-    ordered = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
+def iqm(values: ArrayLike) -> NDArray[np.float64]:
+    """Interquartile means (...) of values (..., n): without floor(n / 4) values at either end, as in rliable."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
     n = ordered.shape[-1]
     return np.asarray(ordered[..., n // 4 : n - n // 4].mean(axis=-1))
 

@@ -28,9 +28,4 @@ def return_to_ask(model: PolicyModel, env_spec: EnvironmentSpec, target: object,
         return real(raw, f"target={target} is a return that", least=-LARGEST, most=LARGEST)
     if target_return is not None:
         return real(target_return, "target_return", least=-LARGEST, most=LARGEST)
-    try:
-        return model.statistics.best_target
-    except KeyError as error:
-        raise TransferError(
-            f"the statistics of '{env_spec.name}' hold no returns to choose from: give target or target_return."
-        ) from error
+    return model.statistics.best_target

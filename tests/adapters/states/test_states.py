@@ -22,11 +22,11 @@ def test_the_linear_embedding_is_one_linear_map() -> None:
 
 
 def test_the_mlp_is_not_linear_and_has_two_hidden_layers() -> None:
-    embedding, states = MLPState(11, 16, hidden=32), torch.randn(2, 5, 11)
+    embedding, states = MLPState(11, 16), torch.randn(2, 5, 11)
     inner = F.gelu(states @ embedding.fc_1.weight.T + embedding.fc_1.bias)
     hidden = F.gelu(inner @ embedding.fc_2.weight.T + embedding.fc_2.bias)
     torch.testing.assert_close(embedding(states)[:, :, 0], hidden @ embedding.proj.weight.T + embedding.proj.bias)
-    assert [tuple(p.shape) for p in embedding.parameters() if p.dim() == 2] == [(32, 11), (32, 32), (16, 32)]
+    assert [tuple(p.shape) for p in embedding.parameters() if p.dim() == 2] == [(256, 11), (256, 256), (16, 256)]
 
 
 @pytest.mark.parametrize("kind", [LinearState, MLPState])

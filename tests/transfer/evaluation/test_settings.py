@@ -57,6 +57,17 @@ def test_another_body_of_the_same_sizes_is_played_on_purpose_only(make_model: Ma
         evaluate(walker, other, 1)
 
 
+def test_where_no_return_is_known_the_ways_to_give_one_are_named(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    monkeypatch.setattr(model.adapter.scales, "_quantiles", {})
+    for play in (partial(evaluate, model, num_episodes=1), model.policy):
+        with pytest.raises(TransferError, match=r"no return to ask for: give target \(a score\) or target_return"):
+            play()
+    assert model.policy(target_return=5.0).target_return == 5.0
+
+
 def test_other_bounds_of_actions_are_said(make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     model = make_model()
     evaluate(model, "Hopper-v4", 1)

@@ -16,10 +16,9 @@ def test_iqm_drops_a_quarter_at_either_end_like_scipy(n: int) -> None:
     assert iqm(values) == pytest.approx(np.mean(trimmed))
 
 
-def test_iqm_ignores_outliers_and_works_along_an_axis() -> None:
+def test_iqm_ignores_outliers_and_works_along_the_last_axis() -> None:
     values = np.array([[1.0, 2, 3, 4, 1e9, -1e9, 2, 3], [5.0] * 8])
     assert iqm(values) == pytest.approx([2.5, 5.0])
-    assert iqm(values.T, axis=0) == pytest.approx([2.5, 5.0])
 
 
 def test_runs_weigh_the_same_however_many_episodes_they_have() -> None:

@@ -75,7 +75,7 @@ def test_numbers_of_numpy_and_torch_are_taken() -> None:
 
 def test_the_return_to_ask_for_is_the_calibration_s_or_the_data_s() -> None:
     assert GOOD.best_target == 2.0 and replace(GOOD, calibration=CALIBRATION).best_target == 1.0
-    with pytest.raises(TransferError, match="give one as target_return"):
+    with pytest.raises(TransferError, match="give target .a score. or target_return"):
         _ = replace(GOOD, return_quantiles={}).best_target
 
 

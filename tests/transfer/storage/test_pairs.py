@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from transfer.errors import TransferError
 from transfer.storage.pairs import load_pair, save_pair
 from transfer.storage.tensors import declared, read_header
 
-Pair = tuple[dict[str, Any], dict[str, Tensor]]
 NAMES = ["state.json", "state.safetensors"]
 
 

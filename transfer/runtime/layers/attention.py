@@ -13,13 +13,10 @@ from transfer.runtime import native
 from transfer.runtime.native.attention import Attention
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Attention of every token to itself and earlier ones: (B, H, L, D/H) of one dtype each -> the same.
-
-    `scale` multiplies the scores; None is one over the root of D/H.
-    """
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of every token to itself and earlier ones: (B, H, L, D/H) of one dtype each -> the same."""
     ours = q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16) and not torch.compiler.is_compiling()
     if not ours or not native.fits(q.shape[3]):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    out: Tensor = Attention.apply(q, k, v, q.shape[-1] ** -0.5 if scale is None else scale)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    out: Tensor = Attention.apply(q, k, v, q.shape[-1] ** -0.5)
     return out
