@@ -47,7 +47,8 @@ def _cell(path: Path) -> dict[str, Any]:
         found["next"] = f"Trained, and stopped before its evaluation. {next_command(path)}"
     if not found:
         raise TransferError(f"{path} holds no trunk.json, adapter.json or config.toml. {next_command(path)}")
-    return next(iter(found.values())) if len(found) == 1 else {"kind": "cell", "path": str(path), **found}
+    alone = len(found) == 1 and "results" not in found
+    return next(iter(found.values())) if alone else {"kind": "cell", "path": str(path), **found}
 
 
 def _trunk(folder: Path) -> dict[str, Any]:

@@ -92,3 +92,10 @@ def test_damage_and_strangers_are_errors(saved, tmp_path: Path) -> None:
         (tmp_path / "trunk.safetensors").write_bytes(damaged)
         with pytest.raises(TransferError, match="damaged"):
             summary(tmp_path)
+
+
+def test_a_training_whose_weights_are_gone(run: Path, tmp_path: Path) -> None:
+    for name in ("results.json", "timing.json"):
+        (tmp_path / name).write_bytes((run / "embeddings/0" / name).read_bytes())
+    shown = CliRunner().invoke(cli, ["show", str(tmp_path)])
+    assert shown.exit_code == 0 and shown.stdout.startswith("result       walker2d score"), shown.output
