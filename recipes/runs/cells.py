@@ -22,14 +22,18 @@ TABLES = ("cells.csv", "episodes.csv", "curves.csv", "calibration.csv")
 
 
 def is_results_folder(folder: Path) -> bool:
-    """Whether a folder holds a CSV file of a results folder."""
-    return any((folder / name).exists() for name in TABLES)
+    """Whether a folder holds a CSV file of a results folder, and no MODE/SEED of a run."""
+    return any((folder / name).exists() for name in TABLES) and not begun(folder)
+
+
+def begun(run: Path) -> list[str]:
+    """MODE/SEED of every folder of a training in a run, finished or not."""
+    return [f"{one.parent.name}/{one.name}" for one in sorted(run.glob("*/*")) if one.is_dir() and one.name.isdigit()]
 
 
 def unfinished(run: Path) -> list[str]:
     """MODE/SEED of a run without results: begun ones, then those that its config names."""
-    begun = [f"{one.parent.name}/{one.name}" for one in sorted(run.glob("*/*")) if one.is_dir() and one.name.isdigit()]
-    names = dict.fromkeys([*begun, *planned(run / "config.toml").values()])
+    names = dict.fromkeys([*begun(run), *planned(run / "config.toml").values()])
     return [name for name in names if not (run / name / "results.json").is_file()]
 
 

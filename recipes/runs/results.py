@@ -158,9 +158,9 @@ class Results(Origin):
     versions: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        """Raises TransferError when nothing was played."""
-        if not self.evaluations:
-            raise TransferError("no evaluation.")
+        """Raises TransferError when nothing was played with the last weights, which reports show."""
+        if not any(one.checkpoint == "last" for one in self.evaluations):
+            raise TransferError("no evaluation of checkpoint 'last'.")
 
     @classmethod
     def from_json(cls, values: Any, what: str) -> Self:

@@ -56,7 +56,7 @@ class CellResult:
         home: the folder MODE/SEED; None in a results folder.
 
     Raises:
-        TransferError: as `PlayedEpisodes` and `ReferenceScores`.
+        TransferError: as `PlayedEpisodes` and `ReferenceScores`; no episode of the last checkpoint.
     """
 
     line: CellLine
@@ -67,7 +67,9 @@ class CellResult:
     home: Path | None = None
 
     def __post_init__(self) -> None:
-        _ = self.reference, self.evaluations
+        _ = self.reference
+        if not any(one.first.checkpoint == "last" for one in self.evaluations):
+            raise TransferError("no episode of checkpoint 'last', which reports show.")
 
     @cached_property
     def evaluations(self) -> tuple[PlayedEpisodes, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from transfer.errors import TransferError
@@ -10,8 +13,8 @@ from transfer.recipes.reports.report import Report, make_report, write_report
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.csv_lines import dump_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
-from transfer.recipes.reports.tables.results_folder import config_name, kept_record
-from transfer.recipes.runs.cells import is_results_folder
+from transfer.recipes.reports.tables.results_folder import called, config_name, kept_record, read_results_folder
+from transfer.recipes.runs.cells import begun, is_results_folder, policy_file
 from transfer.recipes.settings.toml import read_toml
 from transfer.storage.files import read_text, write_text
 
@@ -22,17 +25,16 @@ def publish(folder: Path, report: Report) -> Path:
     """Write a results folder of the runs of a report; returns the path of its report.md.
 
     Raises:
-        TransferError: two runs whose TOML would have one name, or a folder in which a file
-            of that name holds something else. Nothing is written then.
+        TransferError: two runs whose TOML would have one name, or a folder that holds something which would be lost.
+            Nothing is written then.
     """
     files = settings(report.records) | tables([cell for record in report.records for cell in record.cells])
-    check_free(folder, files)
     result = make_report([kept_record(folder / one.label, one.config, one.cells) for one in report.records])
+    before = replaced(folder, files | {"report.md": result.markdown}, report.records)
     for name, text in files.items():
         write_text(folder / name, text)
-    for config in {record.config for record in report.records}:
-        if config.parent.resolve() == folder.resolve() and config.name not in files:
-            config.unlink()  # one run became several, or the other way round
+    for config in {record.config for record in before if record.config.name not in files}:
+        config.unlink()  # one run became several, or the other way round
     return write_report(folder, result)
 
 
@@ -58,20 +60,71 @@ def tables(cells: Sequence[CellResult]) -> dict[str, str]:
 
 
 def logged(cell: CellResult) -> list[CurveLine]:
-    """The training loss in the event files of MODE/SEED; none in a results folder, whose curves have it already."""
+    """The training loss in the event files of MODE/SEED; none in a results folder, whose curves have it already.
+
+    Of a step that was logged twice the last value is kept, and only finite values are: others could not be read again.
+    """
     if cell.home is None or not any(cell.home.glob("events.out.tfevents.*")):
         return []
     from transfer.recipes.watching.boards import read_scalars
 
-    return [CurveLine(*cell.line.key, step, "train/loss", loss) for step, loss in read_scalars(cell.home, "train/loss")]
+    losses = dict(read_scalars(cell.home, "train/loss"))
+    return [CurveLine(*cell.line.key, step, "train/loss", loss) for step, loss in losses.items() if math.isfinite(loss)]
 
 
-def check_free(folder: Path, files: dict[str, str]) -> None:
-    """Raise TransferError where writing would take the place of a file that is no part of a results folder."""
-    if any(folder.glob("*/*/results.json")):
-        raise TransferError(f"{folder} is a run folder. Name another folder with --out, as docs/results/{folder.name}.")
-    if is_results_folder(folder):
-        return
-    for name, text in files.items():
-        if (folder / name).exists() and read_text(folder / name) != text:
-            raise TransferError(f"{folder / name} exists and holds something else. Name another folder with --out.")
+def replaced(folder: Path, files: Mapping[str, str], records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that a results folder holds until `files` are written there; none where there is no such folder yet.
+
+    Raises:
+        TransferError: the folder belongs to a run, holds results that `records` lack, or a file that is no part of a
+            results folder and would be written over.
+    """
+    other = f"Name another folder with --out, as docs/results/{folder.name}."
+    if begun(folder) or (folder / "results.json").exists() or policy_file(folder) is not None:
+        raise TransferError(f"{folder} is a run folder or part of one. {other}")
+    if not is_results_folder(folder) or (before := readable(folder)) is None:
+        check_free(folder, files)
+        return []
+    new = [cell for record in records for cell in record.cells]
+    known = {cell.line.key for cell in new} | {content(cell) for cell in new}
+    lost = [cell for record in before for cell in record.cells if not {cell.line.key, content(cell)} & known]
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise TransferError(
+            f"{folder} holds results that would be lost: {called(lost[0].line.key)}{more}. To add to them, name that "
+            f"folder among the runs too: {shlex.join(['transfer', 'report', str(folder), 'RUN', '--out', str(folder)])}"
+        )
+    return before
+
+
+def readable(folder: Path) -> list[RunRecord] | None:
+    """The runs of a results folder; None where it is damaged or not one of ours."""
+    try:
+        return read_results_folder(folder)
+    except TransferError:
+        return None
+
+
+def content(cell: CellResult) -> tuple[object, ...]:
+    """What a cell holds under whatever name of its run."""
+    unnamed = cell.of_run("")
+    return unnamed.line, unnamed.episodes
+
+
+def check_free(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise TransferError where one of the files, or report.png, would take the place of something else."""
+    taken = [name for name, text in files.items() if os.path.lexists(folder / name) and not same(folder / name, text)]
+    if not (folder / "report.md").exists() and os.path.lexists(folder / "report.png"):
+        taken.append("report.png")
+    if taken:
+        raise TransferError(
+            f"{folder / taken[0]} exists and holds something else. Name another folder with --out, or remove it."
+        )
+
+
+def same(file: Path, text: str) -> bool:
+    """Whether a file holds this text."""
+    try:
+        return read_text(file) == text
+    except TransferError:
+        return False

@@ -10,7 +10,7 @@ from transfer.errors import TransferError
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, check_scales, in_order
 from transfer.recipes.reports.tables.result_lines import calibration_lines, cell_line, episode_lines, probe_lines
 from transfer.recipes.reports.tables.results_folder import read_results_folder
-from transfer.recipes.runs.cells import configured, is_results_folder, next_command, unfinished
+from transfer.recipes.runs.cells import TABLES, begun, configured, is_results_folder, next_command, unfinished
 from transfer.recipes.runs.results import read_results, read_timing
 
 
@@ -18,8 +18,9 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
     """The runs in folders, each called by the shortest end of its path that tells it apart.
 
     Raises:
-        TransferError: a folder that is missing or holds no results (with the next command), a file that is damaged,
-            edited or of another format, a run named twice, or results that do not belong in one table.
+        TransferError: a folder that is missing or holds no results (with the next command) or both kinds of results, a
+            file that is damaged, edited or of another format, a run named twice, or results that do not belong in one
+            table.
     """
     if not paths:
         raise TransferError("no run to report on. Make one with: transfer run hopper-to-walker2d")
@@ -28,6 +29,11 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
     for path in paths:
         if not path.is_dir():
             raise TransferError(f"no run folder {path}. What is at hand: transfer ls")
+        if begun(path) and (path / TABLES[0]).exists():
+            raise TransferError(
+                f"{path} holds a run and the tables of a results folder, so it does not say which results are meant. "
+                f"Move {', '.join(TABLES)} to a folder of their own."
+            )
         found += read_results_folder(path) if is_results_folder(path) else [read_run(path)]
     named = zip(found, labels([record.place for record in found]), strict=True)
     records = [replace(one, cells=tuple(cell.of_run(label) for cell in one.cells)) for one, label in named]

@@ -81,7 +81,8 @@ class CellLine(Timing, ResultsColumns):
     @property
     def packages(self) -> dict[str, str]:
         """The versions by package."""
-        return {name: version for name, _, version in (one.partition(" ") for one in self.versions.split(", "))}
+        listed = self.versions.split(", ") if self.versions else []
+        return {name: version for name, _, version in (one.partition(" ") for one in listed)}
 
 
 @dataclass(frozen=True)

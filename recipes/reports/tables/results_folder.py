@@ -41,7 +41,7 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
             the folder back.
     """
     command = shlex.join(["transfer", "report", "RUN", "--out", str(folder)])
-    again = f"Bring it back from a copy (git checkout), or make the folder again from the runs: {command}"
+    again = f"Bring it back from a copy (git checkout), or remove the folder and make it from the runs: {command}"
     lines: dict[str, Numbered] = {name: read_lines(kind, folder / name, again) for name, kind in FILES.items()}
     try:
         runs: dict[str, list[CellResult]] = {}

@@ -133,6 +133,10 @@ def test_conditions_are_named(make_cell) -> None:
         assert words in text
 
 
+def test_versions_that_nobody_noted_have_no_line(make_cell) -> None:
+    assert "Versions" not in report([make_cell("full", 0, [1.0], versions={})]).markdown
+
+
 def test_unfinished_cells_are_named(make_cell) -> None:
     run = make_cell("full", 0, [1.0])
     (run / "embeddings" / "0").mkdir(parents=True)

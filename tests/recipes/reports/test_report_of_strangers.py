@@ -106,6 +106,7 @@ DAMAGES: list[tuple[Damage, str]] = [
     (lambda c: c["trunk"].pop("unchanged"), "no trunk.unchanged"),
     (lambda c: c.update(evaluations={}), "evaluations is"),
     (lambda c: c.update(evaluations=[[]]), r"evaluations\[0\] is \[\]"),
+    (lambda c: c["evaluations"][0].update(checkpoint="lst"), "no evaluation of checkpoint 'last'"),
     (lambda c: c["evaluations"][0].update(returns=[]), r"evaluations\[0\].returns is \[\]"),
     (lambda c: c["evaluations"][0].update(returns=["1"]), r"returns\[0\] is"),
     (lambda c: c["evaluations"][0].update(returns=[[1.0]]), r"returns\[0\] is"),

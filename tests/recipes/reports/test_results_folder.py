@@ -239,6 +239,7 @@ EDITS: dict[str, tuple[str, Edit, tuple[str, ...]]] = {
     "a target of no cell": ("calibration.csv", lambda t: t.replace("one,", "three,"), ("of run 'three'",)),
     "a cell without episodes": ("episodes.csv", lambda t: drop(t, "two,mlp,1"), ("cell 'mlp' seed 1", "no episodes")),
     "half of the successes": ("episodes.csv", lambda t: t.replace(",true", ",", 1), ("for all of them or for none",)),
+    "no last weights": ("episodes.csv", lambda t: t.replace("two,mlp,1,last", "two,mlp,1,all"), ("checkpoint 'last'",)),
     "a cell twice": ("cells.csv", lambda t: t + t.splitlines()[1] + "\n", ("line 2 and", "line 14 both hold")),
     "an episode twice": ("episodes.csv", lambda t: t + t.splitlines()[-1] + "\n", ("are of the same thing",)),
     "a point twice": ("curves.csv", lambda t: t + t.splitlines()[-1] + "\n", ("are of the same thing",)),
