@@ -22,7 +22,7 @@ from transfer.numbers import seen
 from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import seeded
 from transfer.storage.files import as_json, as_path, read_json
-from transfer.storage.fingerprints import fingerprint
+from transfer.storage.fingerprints import check_values, fingerprint
 from transfer.storage.pairs import ADDED, Check, load_pair, save_pair
 from transfer.storage.tensors import Header, check_header, declared
 
@@ -155,9 +155,13 @@ def config_of(kind: type[Config], values: Any) -> Config:
 
 
 def check_finite(module: nn.Module, what: str) -> None:
-    """Raise TransferError for parameters that are not finite, and for NaN in buffers, which may hold infinite bins."""
+    """Raise TransferError for parameters that are not finite and for NaN in buffers, which may hold infinite bins.
+
+    Also for tensors on the device "meta".
+    """
     finite = {name for name, _ in module.named_parameters()}
     for name, tensor in module.state_dict().items():
+        check_values(f"{what}: {name}", tensor)
         bad = ~tensor.isfinite() if name in finite else tensor.isnan()
         if bad.any():
             raise TransferError(f"{what}: {name} holds {tensor[bad].flatten()[0].item()}. Its training has diverged.")

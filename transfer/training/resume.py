@@ -18,7 +18,7 @@ from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.acting import PolicyModel
 from transfer.numbers import seen
-from transfer.storage.fingerprints import fingerprint
+from transfer.storage.fingerprints import check_values, fingerprint
 from transfer.storage.pairs import load_pair, save_pair
 from transfer.storage.tensors import Header
 
@@ -62,9 +62,14 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
-    """The name of the first tensor that holds NaN or infinity, "" for none; synchronises a device once."""
+    """The name of the first tensor that holds NaN or infinity, "" for none; synchronises a device once.
+
+    Raises TransferError for a tensor on the device "meta".
+    """
     if not tensors:
         return ""
+    for name, tensor in tensors.items():
+        check_values(name, tensor)
     first = next(iter(tensors.values()))
     bad = torch.stack([(~tensor.isfinite()).any().to(first.device) for tensor in tensors.values()]).nonzero()
     return list(tensors)[int(bad[0])] if len(bad) else ""

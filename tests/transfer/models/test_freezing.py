@@ -125,3 +125,10 @@ def test_fingerprints_take_any_dtype_and_layout() -> None:
 
 def test_names_of_parts_may_come_from_a_generator(make_model: MakeModel) -> None:
     assert set(train_only(make_model(), (name for name in ("state", "action"))).parts) == {"state", "action"}  # type: ignore[arg-type]
+
+
+def test_what_has_no_values_has_no_fingerprint(make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="blocks.0.attn.k.bias is on the device 'meta'"):
+        fingerprint(make_model().trunk.to("meta"))
+    with pytest.raises(TransferError, match="module is of type str; Module is needed"):
+        fingerprint("trunk")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """A save that fails, or that would write an unsound checkpoint, leaves the old one."""
 
+import copy
 import errno
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,15 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
         getattr(model, part).save(folder / part)
     with pytest.raises(TransferError, match=rf"{part}.safetensors is damaged: .* holds {value}"):
         load(folder)
+
+
+@pytest.mark.parametrize("part", ["trunk", "adapter"])
+def test_what_has_no_values_is_not_saved(one: SavedModel, part: str) -> None:
+    model, folder = one
+    expected = act(model)
+    with pytest.raises(TransferError, match=f"{part} is not written: .* is on the device 'meta'"):
+        copy.deepcopy(getattr(model, part)).to("meta").save(folder / part)
+    np.testing.assert_array_equal(act(load(folder)), expected)
 
 
 def half(module: torch.nn.Module) -> None:

@@ -5,6 +5,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from tests.forcing import plan, shown
 from transfer.data.batch import Batch
 from transfer.decoding.planner import make_planner
+from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate, evaluate_together
 from transfer.models.acting import Step
 from transfer.models.freezing import train_only
@@ -22,7 +24,7 @@ from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.storage.fingerprints import fingerprint
-from transfer.storage.snapshot import snapshot
+from transfer.storage.snapshot import lent, snapshot
 
 MakeModel = Callable[..., TransferModel]
 MakeBatch = Callable[..., Batch]
@@ -58,6 +60,50 @@ def test_what_modules_keep_in_lists_is_copied_with_them() -> None:
         for parameter in (*layer.parameters(), *layer.hidden[0].parameters()):
             parameter.zero_()
     assert torch.equal(twin(x)[0], wanted[0]) and torch.equal(twin.hidden[0](torch.ones(4)), wanted[1])
+
+
+class Outer(nn.Module):
+    """Its method takes the place of a layer's `forward`."""
+
+    def __init__(self, inner: nn.Linear) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, self.inner.weight, self.inner.bias)
+
+
+def changed(way: str) -> nn.Module:
+    """A layer in a module that somebody has worked on."""
+    both = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    if way == "shortened":
+        del both[1]
+    elif way == "compiled":
+        both.compile(backend="eager")
+    elif way == "own forward":
+        both[0].forward = MethodType(nn.Linear.forward, both[0])  # type: ignore[method-assign]
+    else:
+        both[0].forward = Outer(both[0]).forward  # type: ignore[arg-type, method-assign]
+    return both
+
+
+@pytest.mark.parametrize("copied", [snapshot, lent])
+@pytest.mark.parametrize("way", ["shortened", "compiled", "own forward", "wrapped"])
+def test_twins_of_modules_that_were_changed_use_weights_of_their_own(
+    way: str, copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    both = changed(way)
+    twin = copied(both)
+    assert not set(both.parameters()) & set(twin.parameters())
+    torch.testing.assert_close(twin(torch.ones(2)), both(torch.ones(2)))
+    twin.requires_grad_(True)
+    twin(torch.ones(2)).sum().backward()
+    assert all(p.grad is not None for p in twin.parameters()) and all(p.grad is None for p in both.parameters())
+
+
+def test_a_module_without_values_has_no_copy(make_model: MakeModel) -> None:
+    with pytest.raises(TransferError, match="device 'meta'"):
+        snapshot(make_model().to("meta"))
 
 
 @pytest.mark.usefixtures("way")
