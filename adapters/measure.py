@@ -55,9 +55,9 @@ def measure(episodes: Episodes) -> Statistics:
 
 def blocks(values: Float32) -> Iterator[Float32]:
     """Yields values (N, ...) in blocks of a few megabytes."""
-    rows = max(1, BLOCK * len(values) // max(1, values.nbytes))
-    for start in range(0, len(values), rows):
-        yield values[start : start + rows]
+    steps = max(1, BLOCK * len(values) // max(1, values.nbytes))
+    for start in range(0, len(values), steps):
+        yield values[start : start + steps]
 
 
 def _moments(states: Float32) -> tuple[Float32, Float32]:

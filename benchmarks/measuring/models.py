@@ -44,8 +44,8 @@ class Size:
         repeats: rounds at most; see `measure.rounds`.
         matrix: rows of the square matrices that give the matrix rate.
         memory: numbers in the tensor that gives the memory bandwidth.
-        rows: environments in lockstep, each number a case.
-        scaling_rows: environments in lockstep where the context is varied.
+        envs: environments in lockstep, each number a case.
+        scaling_envs: environments in lockstep where the context is varied.
         contexts: T, each a case; the first is what the others are compared with.
         scaling_batch: B where the width is varied.
         widths: D, each a case; the first is what the others are compared with.
@@ -60,8 +60,8 @@ class Size:
     repeats: int = 9
     matrix: int = 2048
     memory: int = 2**26
-    rows: tuple[int, ...] = (1, 16, 100)
-    scaling_rows: int = 16
+    envs: tuple[int, ...] = (1, 16, 100)
+    scaling_envs: int = 16
     contexts: tuple[int, ...] = (20, 5, 50, 100)
     scaling_batch: int = 4
     widths: tuple[int, ...] = (128, 256, 512, 1024)
@@ -77,8 +77,8 @@ QUICK = Size(
     repeats=2,
     matrix=64,
     memory=2**16,
-    rows=(1, 2),
-    scaling_rows=2,
+    envs=(1, 2),
+    scaling_envs=2,
     contexts=(4, 3),
     scaling_batch=2,
     widths=(32, 64),
@@ -118,9 +118,9 @@ def build(
     return TransferModel(trunk, adapter).eval()
 
 
-def batch_of(layout: str, size: Size, rows: int | None = None) -> Batch:
+def batch_of(layout: str, size: Size, windows: int | None = None) -> Batch:
     """The windows that every step of a measurement trains on."""
-    return WindowSampler(episodes(layout), size.context, rows or size.batch).batch(0)
+    return WindowSampler(episodes(layout), size.context, windows or size.batch).batch(0)
 
 
 def training_step(
@@ -136,5 +136,5 @@ def training_step(
 def flops_of(model: TransferModel, batch: Batch) -> Flops:
     """Of one forward of the model over the batch."""
     config = model.trunk.config
-    rows, steps = batch.mask.shape
-    return Flops.of(rows, steps * model.tokens_per_step, config.width, config.depth)
+    windows, steps = batch.mask.shape
+    return Flops.of(windows, steps * model.tokens_per_step, config.width, config.depth)

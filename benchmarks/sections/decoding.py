@@ -25,7 +25,7 @@ def rows(size: Size) -> list[Row]:
     layout = "Hammer" if "Hammer" in size.layouts else size.layouts[0]
     spread, whole = (build(layout, size.width, kind, context=size.context) for kind in (SPREAD, WHOLE))
     layouts = [one for one in CONTEXTS_OF if one in size.layouts] or size.layouts
-    found = [row for number in size.rows for row in _rows(spread, whole, number, size)]
+    found = [row for number in size.envs for row in _rows(spread, whole, number, size)]
     return found + [row for one in layouts for row in _contexts(one, size)]
 
 
@@ -58,7 +58,7 @@ def _rows(spread: TransferModel, whole: TransferModel, number: int, size: Size) 
 
 def _contexts(layout: str, size: Size) -> list[Row]:
     """The planner's step at each context over that at the first."""
-    number, players = size.scaling_rows, {}
+    number, players = size.scaling_envs, {}
     for context in size.contexts:
         model = build(layout, size.width, context=context)
         players[context] = Player(make_planner(model, number), made_up_states(model, number), context)

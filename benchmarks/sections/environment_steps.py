@@ -55,7 +55,7 @@ def endless() -> EnvSpec:
 def _rows(kind: str, model: TransferModel, size: Size) -> list[Row]:
     context = size.context
     with ExitStack() as stack:
-        envs = {number: [stack.enter_context(model.env_spec.make()) for _ in range(number)] for number in size.rows}
+        envs = {number: [stack.enter_context(model.env_spec.make()) for _ in range(number)] for number in size.envs}
         alone = [stack.enter_context(model.env_spec.make())]
         players = {number: player(make_planner(model, number), some, context) for number, some in envs.items()}
         players[RECOMPUTED] = player(Recompute(model, context), alone, context)
@@ -63,7 +63,7 @@ def _rows(kind: str, model: TransferModel, size: Size) -> list[Row]:
         ways |= {f"{n} evaluated": partial(evaluated, model, some, context) for n, some in envs.items()}
         found = rounds(ways, size.repeats)
     recomputed = [sum(times) / players[RECOMPUTED].cycle for times in found[str(RECOMPUTED)]]
-    return [_row(f"{kind}, E = {n}", n * players[n].cycle, found, n, recomputed) for n in size.rows]
+    return [_row(f"{kind}, E = {n}", n * players[n].cycle, found, n, recomputed) for n in size.envs]
 
 
 def _row(name: str, steps: int, found: dict[str, list[tuple[float, ...]]], number: int, recomputed: list[float]) -> Row:

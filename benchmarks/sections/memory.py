@@ -89,7 +89,7 @@ def main(layout: str, parts: str, threads: str) -> None:
     model = build(layout, size.width)
     windows = batch_of(layout, size)
     step = training_step(model, windows, tuple(parts.split(",")), precision)
-    loss, count = model.loss(batch_of(layout, size, rows=1), precision)
+    loss, count = model.loss(batch_of(layout, size, windows=1), precision)
     (loss / count).backward()
     model.zero_grad(set_to_none=True)
     before = _forget_peak()

@@ -68,7 +68,7 @@ def distances(way: Array) -> Array:
     return np.linalg.norm(way[:, :2] - way[:, 2:], axis=1)
 
 
-def measure(name: str, arrays: CheckedArrays, layout: EpisodeLayout) -> Measured:
+def measure_episode(name: str, arrays: CheckedArrays, layout: EpisodeLayout) -> Measured:
     """Measures one episode of an open HDF5 file.
 
     Raises:

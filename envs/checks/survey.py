@@ -15,7 +15,7 @@ from transfer.data.environment.building.make import Spaces, spaces_at_hand, spac
 from transfer.data.environment.observations import Slices, ant_hint, slices_of_space, summary, vector_size
 from transfer.data.environment.spec import EnvironmentSpec, as_spec, spec_of_data
 from transfer.envs.catalog import KnownEnvironment, find
-from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure
+from transfer.envs.checks.measured import Array, EpisodeLayout, Measured, distances, measure_episode
 from transfer.envs.dataset_ids import check_known, command_for, data_path, is_local, resolve
 from transfer.envs.minari.hdf5 import CheckedArrays, again, episode_names, opened
 from transfer.envs.minari.metadata import DatasetMetadata, read_metadata
@@ -111,7 +111,7 @@ def survey(source: str, env: Any = None, trust: bool = False) -> Data:
     layout, unsupported = _layout(metadata, spaces)
     with opened(dataset_id, file) as groups:
         arrays, (names, odd) = CheckedArrays(groups, file), episode_names(groups)
-        episodes = tuple(measure(name, arrays, layout) for name in names)
+        episodes = tuple(measure_episode(name, arrays, layout) for name in names)
     data = Data(
         dataset_id, dict(metadata.content), json.loads(metadata.collected_in or "{}"), json.loads(played or "{}"),
         layout, unsupported, problem, mismatch, spaces, None, episodes, tuple(odd),

@@ -34,7 +34,7 @@ class D4RLArrays:
         return (*array.shape, 1)[:2] if array.ndim == 1 else tuple(array.shape)
 
     def check(self) -> None:
-        """Raises TransferError unless all have N > 0 rows and the expected number of columns."""
+        """Raises TransferError unless all have N > 0 steps and the expected number of columns."""
         (steps, size), (_, actions) = ((*self.shape(key), 0, 0)[:2] for key in ("observations", "actions"))
         if not steps:
             raise TransferError(f"{self.file} has no observations (N, size). Download it again.")
@@ -47,21 +47,21 @@ class D4RLArrays:
                     f"{steps} observations of {size} numbers. Is it one of D4RL's files?"
                 )
 
-    def rows(self, key: str, rows: slice) -> NDArray[Any]:
+    def read(self, key: str, steps: slice) -> NDArray[Any]:
         """Reads some steps of an array. Raises TransferError if a value is not finite or cannot be read."""
         with read_errors(self.file):
-            values: NDArray[Any] = self.of[key][rows]
+            values: NDArray[Any] = self.of[key][steps]
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             raise TransferError(
-                f"{self.file}: {key} is {values[tuple(bad[0])]} at step {(rows.start or 0) + bad[0][0]}. Download it "
+                f"{self.file}: {key} is {values[tuple(bad[0])]} at step {(steps.start or 0) + bad[0][0]}. Download it "
                 "again; what is not finite cannot be learned from."
             )
         return values
 
     def flags(self, key: str) -> NDArray[np.bool_]:
         """Reads terminals or timeouts (N,)."""
-        return self.rows(key, slice(None)).reshape(-1).astype(bool)
+        return self.read(key, slice(None)).reshape(-1).astype(bool)
 
 
 @contextlib.contextmanager
@@ -88,15 +88,15 @@ def opened(file: Path, goals: bool) -> Iterator[D4RLArrays]:
         yield arrays
 
 
-def observations(arrays: D4RLArrays, rows: slice) -> Any:
+def observations(arrays: D4RLArrays, steps: slice) -> Any:
     """Returns observations (T + 1, S). The last one is repeated if the file has none after the last action.
 
     An ant's (T + 1, 29) in a maze become a Dict of x and y, 27 other values and the goal, as in gymnasium_robotics.
     """
-    last, after = slice(rows.stop - 1, rows.stop), "next_observations"
-    final = arrays.rows(after if after in arrays.of else "observations", last)
-    values = np.concatenate([arrays.rows("observations", rows), final])
+    last, after = slice(steps.stop - 1, steps.stop), "next_observations"
+    final = arrays.read(after if after in arrays.of else "observations", last)
+    values = np.concatenate([arrays.read("observations", steps), final])
     if GOAL not in arrays.of:
         return values
-    goals = np.concatenate([arrays.rows(GOAL, rows), arrays.rows(GOAL, last)])
+    goals = np.concatenate([arrays.read(GOAL, steps), arrays.read(GOAL, last)])
     return {"observation": values[:, 2:], "achieved_goal": values[:, :2], "desired_goal": goals}

@@ -171,9 +171,9 @@ def _episodes(
 ) -> Iterator[WholeEpisode]:
     """Yields one episode at a time, reading its steps only then."""
     for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        rows = slice(start, end)
-        actions, rewards = arrays.rows("actions", rows), arrays.rows("rewards", rows).reshape(-1)
-        yield WholeEpisode(observations(arrays, rows), actions, rewards, bool(terminals[end - 1]))
+        steps = slice(start, end)
+        actions, rewards = arrays.read("actions", steps), arrays.read("rewards", steps).reshape(-1)
+        yield WholeEpisode(observations(arrays, steps), actions, rewards, bool(terminals[end - 1]))
         on_progress(end, len(terminals))
 
 

@@ -2,7 +2,7 @@
 
 An entry is a folder with the four arrays of some datasets and `index.json`. It is used only if
 
-- this user owns folder and files, and nobody else may write to them (`transfer.runtime.caches`),
+- this user owns folder and files, and nobody else may write to them (`transfer.runtime.cache_folder`),
 - the arrays are unchanged: a CRC-32 of each is computed at every opening (12 ms for 57 MiB),
 - the data files are unchanged. A file is if its inode, size, mtime and ctime are the same, because every write sets the
   ctime. Otherwise its sha256 decides. It also decides if the file was written less than two seconds before it was read,
@@ -33,7 +33,7 @@ from transfer.data.environment.observations import Slices
 from transfer.data.packed import ARRAYS
 from transfer.envs.minari.located import Located
 from transfer.errors import TransferError
-from transfer.runtime.caches import cache_root, distrust
+from transfer.runtime.cache_folder import cache_root, distrust
 from transfer.storage.files import read_json
 
 INDEX = "index.json"

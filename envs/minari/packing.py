@@ -28,7 +28,7 @@ from transfer.envs.minari.located import Located
 from transfer.envs.minari.reading import Source, blocks_of, scan
 from transfer.envs.writing.staging import recover, staged
 from transfer.errors import TransferError
-from transfer.runtime.caches import own_folder
+from transfer.runtime.cache_folder import own_folder
 from transfer.runtime.logs import warn_once
 
 logger = logging.getLogger(__name__)

@@ -71,14 +71,14 @@ def blocks_of(source: Source) -> Iterator[Packed]:
     Raises:
         TransferError: a value is not finite, or the file cannot be read to its end.
     """
-    rows = max(1, _BLOCK // (8 * source.spec.state_size))
+    most = max(1, _BLOCK // (8 * source.spec.state_size))
     paths = (*_observation_sizes(source.spec), "actions", "rewards")
     with opened(source.dataset_id, source.file) as groups:
         arrays = CheckedArrays(groups, source.file)
         for index, (name, steps) in enumerate(source.lengths.items()):
             found = {path: arrays.get(f"{name}/{path}") for path in paths}
-            for start in range(0, steps, rows):
-                block = _read(found, source.spec, slice(start, min(start + rows, steps)))
+            for start in range(0, steps, most):
+                block = _read(found, source.spec, slice(start, min(start + most, steps)))
                 for key, values in block.items():
                     _check_finite(values, f"{source.dataset_id}: {key} of episode {index}", start)
                 yield block
@@ -144,11 +144,11 @@ def _observation_sizes(spec: EnvironmentSpec) -> dict[str, int]:
     return {f"observations/{key}".rstrip("/"): size for key, size in keys.items()}
 
 
-def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, rows: slice) -> Packed:
+def _read(arrays: Mapping[str, Any], spec: EnvironmentSpec, steps: slice) -> Packed:
     """Reads some steps of an episode that `scan` has checked, from its arrays by path."""
-    shown = {path.partition("/")[2]: array[rows] for path, array in arrays.items() if path.startswith("observations")}
+    shown = {path.partition("/")[2]: array[steps] for path, array in arrays.items() if path.startswith("observations")}
     with np.errstate(over="ignore"):  # a float32 overflow becomes infinite, which is reported
-        actions, rewards = (arrays[key][rows].astype(np.float32) for key in ("actions", "rewards"))
+        actions, rewards = (arrays[key][steps].astype(np.float32) for key in ("actions", "rewards"))
     return {"states": spec.to_state(shown.get("", shown)), "actions": actions, "rewards": rewards}
 
 

@@ -71,7 +71,7 @@ def run(
     """Pretrain, adapt, evaluate and report, as a preset or file says."""
     from transfer.recipes.programs.run import run as run_recipe
     from transfer.recipes.settings.config import load_config
-    from transfer.recipes.settings.own_modules import import_named
+    from transfer.recipes.settings.own_modules import import_modules_of
     from transfer.recipes.settings.presets import run_folder
     from transfer.runtime.distributed import connected, rank, rank_0_first
 
@@ -82,7 +82,7 @@ def run(
     with connected():
         with rank_0_first():  # rank 0 alone reports a mistake
             config = load_config(preset_or_toml, [*sets, *given], quick)
-            import_named(config, preset_or_toml)
+            import_modules_of(config, preset_or_toml)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
         first = rank() == 0
         report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)

@@ -24,7 +24,7 @@ from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection
 from transfer.recipes.cli.text import selection_table
 from transfer.recipes.runs.folder import check_links, resume_command
-from transfer.recipes.runs.results import Origin, Played, Probe, Probes, Results, Timing, Trained, read_file
+from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Probes, Results, Timing, Trained, read_file
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import from_data
@@ -210,7 +210,8 @@ class RunCell:
             trained=Trained.from_json(fit.selection.to_json(), "results.json"),
             final_loss=fit.final_loss,
             evaluations=tuple(
-                Played.from_json({**last, "target": target, **one.to_json()}, "results.json") for target, one in named
+                EvaluationEntry.from_json({**last, "target": target, **one.to_json()}, "results.json")
+                for target, one in named
             ),
             calibration=model.statistics.calibration,
             probes=tuple(self.probes),

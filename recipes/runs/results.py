@@ -75,8 +75,8 @@ class Trained(Schema):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Played(Schema):
-    """One evaluation.
+class EvaluationEntry(Schema):
+    """One entry of `evaluations`.
 
     Attributes:
         checkpoint: the weights that acted; reports show `last`.
@@ -152,7 +152,7 @@ class Results(Origin):
     lr: float
     trained: Trained
     final_loss: float
-    evaluations: tuple[Played, ...]
+    evaluations: tuple[EvaluationEntry, ...]
     calibration: Calibration | None = None
     probes: tuple[Probe, ...]
     versions: Mapping[str, str]

@@ -20,7 +20,7 @@ def named_modules(config: RunConfig) -> list[str]:
     return list(dict.fromkeys(filter(None, each)))
 
 
-def import_named(config: RunConfig, name_or_path: str) -> None:
+def import_modules_of(config: RunConfig, name_or_path: str) -> None:
     """Import the modules that a file of settings names; those of a run folder have to be on the command line as well.
 
     Raises:

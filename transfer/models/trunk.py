@@ -221,10 +221,10 @@ class Trunk(nn.Module):
             x = block(x, scales, mask, cache, layer, pick if layer == last else _all)
         return self.ln_out(x), cache.advanced(tokens) if cache is not None else None
 
-    def empty_cache(self, rows: int, capacity: int, dtype: torch.dtype = torch.float32) -> Cache:
-        """A cache for `rows` sequences of up to `capacity` tokens (it grows when more come)."""
+    def empty_cache(self, sequences: int, capacity: int, dtype: torch.dtype = torch.float32) -> Cache:
+        """A cache for `sequences` sequences of up to `capacity` tokens (it grows when more come)."""
         c = self.config
-        return Cache.empty(c.depth, rows, c.heads, c.width // c.heads, capacity, self.ln_in.weight, dtype)
+        return Cache.empty(c.depth, sequences, c.heads, c.width // c.heads, capacity, self.ln_in.weight, dtype)
 
     def save(self, folder: str | Path) -> Path:
         """Write `trunk.json` and `trunk.safetensors` into a folder, whose other files stay."""

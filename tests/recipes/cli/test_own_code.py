@@ -22,7 +22,7 @@ from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.ceiling.ceiling import ceiling
 from transfer.recipes.cli.commands import cli
 from transfer.recipes.settings.config import load_config
-from transfer.recipes.settings.own_modules import import_named, resuming
+from transfer.recipes.settings.own_modules import import_modules_of, resuming
 
 EVIL = """
 from pathlib import Path
@@ -267,7 +267,7 @@ def test_a_run_imports_what_its_file_names_and_what_its_folder_names_only_when_t
 
 
 def test_a_preset_names_nothing_to_import() -> None:
-    import_named(load_config("hopper-to-walker2d"), "hopper-to-walker2d")
+    import_modules_of(load_config("hopper-to-walker2d"), "hopper-to-walker2d")
     assert resuming([], "runs/a") == "transfer run runs/a --resume"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import TransferError
-from transfer.recipes.runs.results import Played, Results, Timing, read_results, read_timing
+from transfer.recipes.runs.results import EvaluationEntry, Results, Timing, read_results, read_timing
 
 
 @pytest.mark.parametrize("home", ["trunk/0", "embeddings/0"])
@@ -49,6 +49,6 @@ def test_lists_of_an_evaluation_belong_together(run: Path) -> None:
     content = json.loads((run / "embeddings/0/results.json").read_text())["evaluations"][0]
     for changes in ({"lengths": [1]}, {"seeds": []}, {"successes": [True]}):
         with pytest.raises(TransferError, match="differ in length"):
-            Played.from_json(content | changes, "it")
+            EvaluationEntry.from_json(content | changes, "it")
     with pytest.raises(TransferError, match="only one of"):
-        Played.from_json(content | {"success_rate": 0.5}, "it")
+        EvaluationEntry.from_json(content | {"success_rate": 0.5}, "it")

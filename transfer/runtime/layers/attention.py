@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transfer.runtime import native
-from transfer.runtime.native.attention import Attention
+from transfer.runtime.native.attention import CausalAttention
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -18,5 +18,5 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     ours = q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16) and not torch.compiler.is_compiling()
     if not ours or not native.fits(q.shape[3]):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    out: Tensor = Attention.apply(q, k, v, q.shape[-1] ** -0.5)
+    out: Tensor = CausalAttention.apply(q, k, v, q.shape[-1] ** -0.5)
     return out

@@ -15,7 +15,7 @@ from transfer.runtime.native.threads import in_parts
 WORTH_A_THREAD = 16  # heads of windows
 
 
-class Attention(torch.autograd.Function):
+class CausalAttention(torch.autograd.Function):
     """Computes `transfer.runtime.layers.attention.causal_attention`; saves the log of each query's sum."""
 
     @staticmethod

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from transfer.runtime.caches import cache_root, distrust, own_folder
+from transfer.runtime.cache_folder import cache_root, distrust, own_folder
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-shared", "-fPIC")

@@ -22,7 +22,7 @@ def test_values_and_gradients_are_those_of_pytorch(length: int, size: int) -> No
     parts = inputs(length, size)
     weight = torch.linspace(-1, 1, parts[0].numel()).view_as(parts[0])
     ours, theirs = causal_attention(*parts), F.scaled_dot_product_attention(*parts, is_causal=True)
-    assert ours.grad_fn is not None and ours.grad_fn.name() == "AttentionBackward"
+    assert ours.grad_fn is not None and ours.grad_fn.name() == "CausalAttentionBackward"
     assert torch.allclose(ours, theirs, atol=1e-5)
     mine, other = (torch.autograd.grad((out * weight).sum(), parts) for out in (ours, theirs))
     for a, b in zip(mine, other, strict=True):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transfer.runtime import caches
-from transfer.runtime.caches import cache_root, distrust, own_folder
+from transfer.runtime import cache_folder
+from transfer.runtime.cache_folder import cache_root, distrust, own_folder
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_a_user_without_one_is_told_once(
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    monkeypatch.setattr(caches.tempfile, "tempdir", str(tmp_path))
-    caches._homeless.cache_clear()
+    monkeypatch.setattr(cache_folder.tempfile, "tempdir", str(tmp_path))
+    cache_folder._homeless.cache_clear()
     with caplog.at_level(logging.WARNING, "transfer"):
         root = cache_root()
         assert root.parent == tmp_path and cache_root() == root
     assert len(caplog.records) == 1 and "Set HOME or XDG_CACHE_HOME" in caplog.text
     assert own_folder(root) == "" and root.stat().st_mode & 0o777 == 0o700
-    caches._homeless.cache_clear()
+    cache_folder._homeless.cache_clear()
 
 
 def test_who_may_write_there_decides_whether_a_folder_is_ones_own(tmp_path: Path) -> None:
