@@ -15,7 +15,7 @@ from transfer.models.trunk import Attention, Block, FeedForward, Gains, Trunk
 from transfer.runtime.layers.cache import length_after
 from transfer.runtime.process import inference_only
 
-PIECES = (3, 1, 2, 1)  # tokens of the sequence by which a cache is tried
+PIECES = (3, 1, 2, 1)  # tokens in which the beginning of a sequence is read to try a cache
 
 
 class CachedDecoder:
@@ -74,14 +74,17 @@ class CachedDecoder:
 
     @inference_only
     def _cacheable(self) -> bool:
-        """Whether a short sequence comes out the same in pieces, each behind a cache, as in one."""
-        weight = self.trunk.ln_in.weight
-        angles = torch.arange(sum(PIECES) * len(weight), dtype=weight.dtype, device=weight.device)
+        """Whether as many tokens as there is room for come out the same in pieces, each behind a cache, as in one.
+
+        Some parts differ behind many tokens alone, as attention that looks at the newest hundred.
+        """
+        weight, size = self.trunk.ln_in.weight, max(self.capacity, sum(PIECES) + 2)
+        angles = torch.arange(size * len(weight), dtype=weight.dtype, device=weight.device)
         tokens = angles.sin().view(1, -1, len(weight))
-        cache, parts = self.trunk.empty_cache(1, sum(PIECES), weight.dtype), []
+        cache, parts = self.trunk.empty_cache(1, size, weight.dtype), []
         try:
             whole, _ = self.trunk(tokens, self.gains)
-            for piece in tokens.split(PIECES, 1):
+            for piece in tokens.split([*PIECES, size - sum(PIECES) - 1, 1], 1):
                 hidden, cache = self.trunk(piece, self.gains, None, cache)
                 parts.append(hidden)
             return torch.allclose(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from types import FunctionType
+from typing import NamedTuple
 
 import torch.nn.modules.module as torch_module
 from torch import nn
@@ -19,20 +20,26 @@ HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_h
 
 
 class Original(NamedTuple):
-    """The forward of a class and the names of its methods, at the time of the import."""
+    """The names of all methods of a class, and its own ones besides those of `nn.Module`, at the time of the import."""
 
-    forward: Callable[..., Any]
-    methods: frozenset[str]
+    names: frozenset[str]
+    own: Mapping[str, FunctionType]
+
+    @classmethod
+    def of(cls, kind: type[nn.Module]) -> Original:
+        """Those of a class, read now."""
+        methods = {name: getattr(kind, name) for name in dir(kind) if callable(getattr(kind, name))}
+        functions = {name: one for name, one in methods.items() if isinstance(one, FunctionType)}
+        own = {name: one for name, one in functions.items() if one is not getattr(nn.Module, name, None)}
+        return cls(frozenset(methods), {name: one for name, one in own.items() if not name.startswith("__")})
 
 
 Originals = Mapping[type[nn.Module], Original]
 
 
 def originals(*kinds: type[nn.Module]) -> Originals:
-    """Forward and methods of classes, read now."""
-    return {
-        kind: Original(kind.forward, frozenset(n for n in dir(kind) if callable(getattr(kind, n)))) for kind in kinds
-    }
+    """Methods of classes, read now."""
+    return {kind: Original.of(kind) for kind in kinds}
 
 
 def changes(part: nn.Module, known: Originals) -> Iterable[str]:
@@ -44,10 +51,11 @@ def changes(part: nn.Module, known: Originals) -> Iterable[str]:
             yield f"{where} is a {type(module).__name__}"
         elif any(getattr(module, f"_{hooks}") for hooks in HOOKS):
             yield f"{where} has a hook"
-        elif not original.methods.isdisjoint(vars(module)):
+        elif not original.names.isdisjoint(vars(module)):
             yield f"{where} has a method of its own"
-        elif type(module).forward is not original.forward:
-            yield f"the class of {where} has another forward"
+        else:
+            replaced = [name for name, one in original.own.items() if getattr(type(module), name, None) is not one]
+            yield from (f"the class of {where} has another {name}" for name in replaced)
     if any(getattr(torch_module, f"_global_{hooks}") for hooks in HOOKS):
         yield "PyTorch calls a hook for every module"
 

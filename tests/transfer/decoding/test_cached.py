@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from tests.forcing import check_forced, close, decode, plan, shown
+from transfer.adapters.readouts.regression import SpreadRegression
 from transfer.data.batch import Batch
 from transfer.decoding.cached import CachedDecoder
 from transfer.models.sequence_model import TransferModel
@@ -53,6 +54,15 @@ class Narrow(Attention):
         return self.o(
             causal_attention(*(self._split(part(x)) for part in (self.q, self.k, self.v))).transpose(1, 2).flatten(2)
         )
+
+
+class Near(Attention):
+    """Looks at the newest nine tokens without a cache, at all of them behind one."""
+
+    def forward(self, x: Tensor, gains: Any, mask: Any, cache: Any, *rest: Any) -> Tensor:
+        if cache is None or not cache.length:
+            mask = x.new_ones(x.shape[1], x.shape[1], dtype=torch.bool).tril().triu(-8)
+        return super().forward(x, gains, mask, cache, *rest)
 
 
 class Doubled(Block):
@@ -121,6 +131,7 @@ CHANGES: dict[str, Change] = {
     "attention of a class": lambda m: as_kind(m.trunk.blocks[1].attn, Halved),
     "attention without a cache": lambda m: as_kind(m.trunk.blocks[0].attn, Forgetful),
     "attention that refuses a cache": lambda m: as_kind(m.trunk.blocks[0].attn, Narrow),
+    "attention that differs behind many tokens": lambda m: as_kind(m.trunk.blocks[0].attn, Near),
     "block of a class": lambda m: as_kind(m.trunk.blocks[0], Doubled),
     "norm of a class": lambda m: as_kind(m.trunk.ln_out, Bent),
     "linear of a class": lambda m: as_kind(m.trunk.blocks[1].attn.v, Shifted),
@@ -234,13 +245,21 @@ def test_hooks_on_all_modules_count(make_model: MakeModel, make_batch: MakeBatch
     assert torch.equal(decode(model, batch, 6, "autoregressive"), plain)
 
 
-def test_a_forward_replaced_for_a_whole_class_counts(
-    make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+WHOLE_CLASSES = {
+    "forward": (nn.LayerNorm, lambda plain: lambda self, x: plain(self, x).tanh()),
+    "project": (Attention, lambda plain: lambda self, *given: tuple(2 * one for one in plain(self, *given))),
+    "predict": (SpreadRegression, lambda plain: lambda self, *given: plain(self, *given) / 2),
+}
+
+
+@pytest.mark.parametrize("way", ["kernels", "PyTorch"], indirect=True)
+@pytest.mark.parametrize("name", WHOLE_CLASSES)
+def test_a_method_replaced_for_a_whole_class_counts(
+    name: str, make_model: MakeModel, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = make_model(width=32)
+    model, (kind, change) = make_model(width=32), WHOLE_CLASSES[name]
     batch = make_batch(model, steps=8)
-    plain = nn.LayerNorm.forward
-    monkeypatch.setattr(nn.LayerNorm, "forward", lambda self, x: plain(self, x).tanh())
+    monkeypatch.setattr(kind, name, change(getattr(kind, name)))
     check_forced(model, batch, decode(model, batch, 6, "autoregressive"), 6)
 
 
