@@ -12,7 +12,7 @@ import torch
 
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
-from transfer.errors import TransferError, check_type
+from transfer.errors import check_type
 from transfer.models.freezing import Selection
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
@@ -22,7 +22,7 @@ from transfer.runtime.devices import find_device, find_precision
 from transfer.runtime.distributed import size
 from transfer.runtime.memory import check_room
 from transfer.storage.files import as_path
-from transfer.training.fit import FitResult, OnLog, fit
+from transfer.training.fit import FitResult, OnLog, check_hooks, fit
 from transfer.training.train_config import TrainConfig
 
 Model = TransferModel | MLPPolicy
@@ -56,9 +56,7 @@ class Training:
         if steps is not None:
             self.config = replace(self.config, steps=whole(steps, "steps", 1, MOST_STEPS))
         self.device = find_device(device)
-        for name, hook in {"on_start": on_start, "on_log": on_log, "on_step": on_step}.items():
-            if hook is not None and not callable(hook):
-                raise TransferError(f"{name} is of type {type(hook).__name__}; something to call is needed.")
+        check_hooks(on_start=on_start, on_log=on_log, on_step=on_step)
         self.on_start, self.on_log, self.on_step = on_start, on_log, on_step
         self.seed = whole(seed, "seed", 0, MOST_SEED)
         self.precision = find_precision(precision, self.device)

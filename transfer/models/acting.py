@@ -124,4 +124,5 @@ def check_model(model: object, kind: type, caller: str) -> None:
         "DataParallel": "its attribute module is one",
         "DistributedDataParallel": "its attribute module is one",
     }.get(type(model).__name__, "adapt() and TransferModel(trunk, adapter) make one")
-    raise TransferError(f"{caller} takes a {kind.__name__}, got {seen(model)} ({type(model).__name__}): {advice}.")
+    given = type(model).__name__ if isinstance(model, nn.Module) else f"{seen(model)} ({type(model).__name__})"
+    raise TransferError(f"{caller} takes a {kind.__name__}, got {given}: {advice}.")

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from transfer.data.windows import WindowSampler
-from transfer.errors import TransferError
-from transfer.models.acting import PolicyModel
+from transfer.errors import TransferError, check_type
+from transfer.models.acting import PolicyModel, check_model
 from transfer.models.freezing import Selection, train_only
 from transfer.numbers import duration, flag
 from transfer.runtime.devices import find_precision
@@ -88,10 +88,16 @@ def fit(
         on_step: called after every step with its number, from 1. The seconds of callbacks are not counted.
 
     Raises:
-        TransferError: windows of another length than the model's context, nothing selected, weights that are not
-            float32, a loss or weights that are not finite, a checkpoint of another run, a batch that the processes
-            cannot share equally, processes that train different things.
+        TransferError: an argument of a wrong type, windows of another length than the model's context, nothing
+            selected, weights that are not float32, a loss or weights that are not finite, a callback that exchanges or
+            unfreezes parts, a checkpoint of another run, a batch that the processes cannot share equally, processes
+            that train different things.
     """
+    check_model(getattr(model, "_orig_mod", model), PolicyModel, "fit")  # of torch.compile, which shares its weights
+    check_type(sampler, WindowSampler, "sampler", "Make one with WindowSampler(episodes, context, batch_size).")
+    check_type(config, TrainConfig, "config")
+    check_hooks(on_start=on_start, on_log=on_log, on_step=on_step)
+    compile = flag(compile, "compile")
     check_shares(sampler.batch_size)
     _check_context(model, sampler, any_context)
     check_weights(model, "the model")
@@ -141,6 +147,13 @@ def fit(
     check_same("the weights after training", fingerprint(model) if size() > 1 else "")
     seconds = clock.seconds()
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
+
+
+def check_hooks(**hooks: object) -> None:
+    """Raise TransferError, with its name, for a callback that cannot be called; None is no callback."""
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise TransferError(f"{name} is of type {type(hook).__name__}; something to call is needed.")
 
 
 def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool) -> None:

@@ -99,13 +99,17 @@ def update(
 
     All three and the gradient are of the whole batch: each process divides by the real tokens of all processes.
     `noise` is of this step, see `transfer.runtime.seeding.step_noise`.
+
+    Raises:
+        TransferError: what trains is not what the optimizer has.
     """
+    trained = _trained(model, optimizer, step)
     torch.clear_autocast_cache()  # in a caller's autocast it holds the weights of the last step
     with noise:
         loss, count = loss_of(noisy(batch, model, config.state_noise), precision)
     add_up([count])
     (loss / count).backward()
-    loss, trained = loss.detach(), [p for p in model.parameters() if p.requires_grad]
+    loss = loss.detach()
     add_up([loss, *(p.grad for p in trained if p.grad is not None)])
     norm = nn.utils.clip_grad_norm_(trained, config.clip)
     for group in optimizer.param_groups:
@@ -113,6 +117,18 @@ def update(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss, count, norm
+
+
+def _trained(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> list[nn.Parameter]:
+    """The parameters that train. Raises TransferError for none, or one that the optimizer does not have."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if strange := next((name for name, p in trained.items() if id(p) not in known), "" if trained else "nothing"):
+        raise TransferError(
+            f"{strange} trains before step {step + 1}, which was not so at the start: a callback exchanged, froze or "
+            "unfroze parts of the model. Call fit again for another adapter or other parts."
+        )
+    return list(trained.values())
 
 
 def noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
