@@ -6,16 +6,19 @@ import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transfer.errors import TransferError
 from transfer.recipes.reports.report import Report, make_report, write_report
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
-from transfer.recipes.reports.tables.csv_lines import dump_lines
+from transfer.recipes.reports.tables.checksums import checksum
+from transfer.recipes.reports.tables.csv_lines import LARGEST_FILE, dump_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
 from transfer.recipes.reports.tables.results_folder import called, config_name, kept_record, read_results_folder
 from transfer.recipes.runs.cells import begun, is_results_folder, policy_file
-from transfer.recipes.settings.toml import read_toml
+from transfer.recipes.settings.toml import parse_toml, read_toml
 from transfer.storage.files import read_text, write_text
 
 UNKNOWN = "# The folder of this run had no config.toml.\n"
@@ -25,10 +28,17 @@ def publish(folder: Path, report: Report) -> Path:
     """Write a results folder of the runs of a report; returns the path of its report.md.
 
     Raises:
-        TransferError: two runs whose TOML would have one name, or a folder that holds something which would be lost.
-            Nothing is written then.
+        TransferError: two runs whose TOML would have one name, a file that would be too large to be read, or a folder
+            that holds something which would be lost. Nothing is written then.
     """
-    files = settings(report.records) | tables([cell for record in report.records for cell in record.cells])
+    files = settings(report.records)
+    cells = [
+        kept
+        for record, text in zip(report.records, files.values(), strict=True)
+        for kept in with_checksums(record.cells, parse_toml(text, str(record.config)))
+    ]
+    files |= tables(cells)
+    check_sizes(files)
     result = make_report([kept_record(folder / one.label, one.config, one.cells) for one in report.records])
     before = replaced(folder, files | {"report.md": result.markdown}, report.records)
     for name, text in files.items():
@@ -49,14 +59,30 @@ def settings(records: Sequence[RunRecord]) -> dict[str, str]:
     return found
 
 
+def with_checksums(cells: Sequence[CellResult], config: dict[str, Any]) -> list[CellResult]:
+    """The cells of a run with the loss that was logged, and their checksums."""
+    whole = [replace(cell, curve=(*logged(cell), *cell.curve)) for cell in cells]
+    return [replace(cell, line=replace(cell.line, checksum=checksum(cell, config))) for cell in whole]
+
+
 def tables(cells: Sequence[CellResult]) -> dict[str, str]:
     """The CSV files."""
     return {
         "cells.csv": dump_lines(CellLine, [cell.line for cell in cells]),
         "episodes.csv": dump_lines(EpisodeLine, [line for cell in cells for line in cell.episodes]),
-        "curves.csv": dump_lines(CurveLine, [line for cell in cells for line in (*logged(cell), *cell.curve)]),
+        "curves.csv": dump_lines(CurveLine, [line for cell in cells for line in cell.curve]),
         "calibration.csv": dump_lines(CalibrationLine, [line for cell in cells for line in cell.calibration]),
     }
+
+
+def check_sizes(files: Mapping[str, str]) -> None:
+    """Raise TransferError for a file that would be too large to be read again."""
+    for name, text in files.items():
+        if (size := len(text.encode())) > LARGEST_FILE:
+            raise TransferError(
+                f"{name} would have {size:,} bytes; no more than {LARGEST_FILE:,} are read again. Keep the runs in "
+                "several folders."
+            )
 
 
 def logged(cell: CellResult) -> list[CurveLine]:
@@ -108,7 +134,7 @@ def readable(folder: Path) -> list[RunRecord] | None:
 def content(cell: CellResult) -> tuple[object, ...]:
     """What a cell holds under whatever name of its run."""
     unnamed = cell.of_run("")
-    return unnamed.line, unnamed.episodes
+    return replace(unnamed.line, checksum=""), unnamed.episodes
 
 
 def check_free(folder: Path, files: Mapping[str, str]) -> None:

@@ -74,9 +74,13 @@ class CellLine(Timing, ResultsColumns):
     """A line of cells.csv: one value each of results.json, then timing.json, then the versions of packages.
 
     Settings of the training are in the run's TOML.
+
+    Attributes:
+        checksum: see `transfer.recipes.reports.tables.checksums`; "" until the line is written.
     """
 
     versions: str
+    checksum: str = ""
 
     @property
     def packages(self) -> dict[str, str]:

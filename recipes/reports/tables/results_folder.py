@@ -17,9 +17,11 @@ from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.recipes.reports.escaping import plain
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, in_order
+from transfer.recipes.reports.tables.checksums import checksum
 from transfer.recipes.reports.tables.csv_lines import read_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, Key
 from transfer.recipes.runs.cells import TABLES, configured, planned
+from transfer.recipes.settings.toml import parse_toml, read_toml
 
 FILES = dict(zip(TABLES, (CellLine, EpisodeLine, CurveLine, CalibrationLine), strict=True))
 Numbered = Sequence[tuple[int, Any]]
@@ -37,8 +39,8 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
 
     Raises:
         TransferError: a file is missing, or was edited: see `reports.tables.csv_lines.read_lines`; a line that is
-            there twice or belongs to no cell of cells.csv, a cell without episodes. The message ends with how to get
-            the folder back.
+            there twice or belongs to no cell of cells.csv, a cell without episodes, a checksum that does not match. The
+            message ends with how to get the folder back.
     """
     command = shlex.join(["transfer", "report", "RUN", "--out", str(folder)])
     again = f"Bring it back from a copy (git checkout), or remove the folder and make it from the runs: {command}"
@@ -49,7 +51,7 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
             runs.setdefault(cell.line.run, []).append(cell)
         return [read_record(folder, run, cells, len(runs) > 1) for run, cells in runs.items()]
     except TransferError as error:
-        raise TransferError(f"{error} {again}") from error
+        raise TransferError(f"{str(error).rstrip('.')}. {again}") from error
 
 
 def join(folder: Path, lines: Mapping[str, Numbered]) -> list[CellResult]:
@@ -100,6 +102,13 @@ def read_record(folder: Path, run: str, cells: Sequence[CellResult], several: bo
     config = folder / config_name(run, several)
     if not config.is_file():
         raise TransferError(f"{config} is missing: it holds the settings of the run {run}.")
+    settings = parse_toml(read_toml(config), str(config))
+    for cell in cells:
+        if cell.line.checksum != checksum(cell, settings):
+            raise TransferError(
+                f"{cell.where}: the checksum of {called(cell.line.key)} does not match; one of its lines in "
+                f"{', '.join(TABLES)}, or {config.name}, was edited or is gone."
+            )
     return kept_record(folder / run, config, cells)
 
 
