@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ def trained_last(
         content_hash=episodes.content_hash,
         training=training,
         adapter=asdict(kinds),
-        before=replace(old, trunk=start) if start and start != old.start else None,
+        before=old.as_before(start) if start and start != old.start else None,
     )
 
 
@@ -153,7 +153,7 @@ def _at_start(pretrained: Trunk) -> Trunk:
 def shuffle(pretrained: Trunk, seed: int) -> Trunk:
     """A copy with the values of each tensor in random order: same statistics, nothing learned."""
     trunk = snapshot(pretrained)
-    before = replace(pretrained.provenance, trunk=fingerprint(pretrained))
+    before = pretrained.provenance.as_before(fingerprint(pretrained))
     trunk.provenance = Provenance(shuffled={"seed": seed}, before=before)
     with seeded(seed, "shuffled-trunk"), torch.no_grad():
         for parameter in trunk.parameters():

@@ -97,7 +97,6 @@ class Adapter(nn.Module):
         self.config = check_type(config, AdapterConfig, "config")
         self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
         self.provenance = Provenance(context=CONTEXT) if provenance is None else provenance
-        _context_of(self.provenance)  # raises where there is none
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
         ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
         self.any_trunk = False  # whether any trunk of its shape is accepted
@@ -133,6 +132,16 @@ class Adapter(nn.Module):
         """What decides its computation besides its tensors, for its fingerprint."""
         kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
         return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it comes from, and its context. Setting anything else, or one without context, raises TransferError."""
+        return self._provenance
+
+    @provenance.setter
+    def provenance(self, value: Provenance) -> None:
+        _context_of(value)
+        self._provenance = value
 
     @property
     def context(self) -> int:
@@ -176,7 +185,7 @@ class Adapter(nn.Module):
 
     def made_on(self, trunk: Trunk, **changes: Any) -> None:
         """Record the trunk that it belongs to, and other fields of its provenance."""
-        self.provenance = replace(self.provenance, trunk=fingerprint(trunk), **changes)
+        self.provenance = replace(self.provenance, trunk=fingerprint(check_type(trunk, Trunk, "trunk")), **changes)
 
     def save(self, folder: str | Path) -> Path:
         """Write `adapter.json` and `adapter.safetensors` into a folder, whose other files stay.

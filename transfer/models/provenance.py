@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from transfer.errors import TransferError
@@ -11,6 +11,8 @@ from transfer.numbers import MOST_CONTEXT, seen, whole
 
 CONTEXT = 20
 """Default T of a new adapter."""
+GENERATIONS = 50
+"""Trainings before the last one that the provenance of a trunk keeps; JSON files have 100 levels at most."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Provenance:
         training: mode, seed and steps of the last training, of a trunk its context too.
         inherited: tensors of an adapter that were copied from the source adapter.
         adapter: the `AdapterConfig` that a trunk was last trained with, as JSON.
-        before: provenance of a trunk before its last training, with its fingerprint as `trunk`.
+        before: provenance of a trunk before its last training, with its fingerprint as `trunk`; see `as_before`.
         more: entries of your own, plain values; saved and loaded unchanged.
 
     Raises:
@@ -56,6 +58,19 @@ class Provenance:
         taken = sorted({"from", *_FIELDS} & {*_mapping(self.more, "record.more")})
         if taken:
             raise TransferError(f"record.more has {', '.join(taken)}: fields of a Provenance have these names.")
+
+    def as_before(self, trunk: str) -> Provenance:
+        """This provenance as the `before` of the next one, with the fingerprint of its trunk.
+
+        Of what was before it, the newest are kept, `GENERATIONS` in all.
+        """
+        chain = [self]
+        while chain[-1].before is not None and len(chain) < GENERATIONS:
+            chain.append(chain[-1].before)
+        kept = None
+        for one in reversed(chain):
+            kept = replace(one, before=kept)
+        return replace(self, trunk=trunk, before=None if kept is None else kept.before)
 
     def to_json(self) -> dict[str, Any]:
         """Everything that is known, as plain values; `from_json` restores an equal object."""

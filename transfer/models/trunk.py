@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.models.provenance import Provenance
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
 from transfer.runtime.layers.attention import causal_attention
@@ -186,6 +186,15 @@ class Trunk(nn.Module):
         self.ln_out = nn.LayerNorm(config.width)
         self.apply(_initialise)
         nn.init.normal_(self.time.linear.weight, std=0.02 / 8)  # else time would drown the other embeddings at start
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where its weights come from. Setting anything else raises TransferError."""
+        return self._provenance
+
+    @provenance.setter
+    def provenance(self, value: Provenance) -> None:
+        self._provenance = check_type(value, Provenance, "provenance", "transfer.models.provenance has its fields.")
 
     def decides(self) -> dict[str, Any]:
         """What decides its computation besides its tensors; counts in its fingerprint."""

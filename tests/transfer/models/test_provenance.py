@@ -15,12 +15,13 @@ import torch
 from transfer.adapters.inherit import inherit
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.models.adapter import Adapter
+from transfer.models.adapter import Adapter, AdapterConfig
 from transfer.models.mixed_model import MixedModel
-from transfer.models.provenance import Provenance
+from transfer.models.provenance import GENERATIONS, Provenance
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import adapt
+from transfer.recipes.programs.modes import shuffle, trained_last
 from transfer.storage.fingerprints import fingerprint
 from transfer.training.train_config import TrainConfig
 
@@ -104,6 +105,42 @@ def test_a_record_of_wrong_types_is_refused(wrong: Any) -> None:
         Provenance.from_json(wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"trunk": "ab", "context": 3}, None, "ab"])
+def test_a_trunk_and_an_adapter_take_no_other_provenance(
+    wrong: Any, trunks: tuple[Trunk, Trunk], adapter: Adapter, tmp_path: Path
+) -> None:
+    for module in (trunks[0], adapter):
+        before = module.provenance
+        with pytest.raises(TransferError, match=f"provenance is of type {type(wrong).__name__}; Provenance is needed"):
+            module.provenance = wrong
+        assert module.provenance is before
+    with pytest.raises(TransferError, match="provenance.context is None"):
+        adapter.provenance = Provenance(trunk="ab")
+    with pytest.raises(TransferError, match="trunk is of type TransferModel; Trunk is needed"):
+        adapter.made_on(TransferModel(trunks[0], adapter))  # type: ignore[arg-type]
+    assert Adapter.load(adapter.save(tmp_path)).provenance == adapter.provenance
+
+
+def test_a_trunk_that_was_trained_a_hundred_times_is_saved_with_the_newest_of_them(
+    trunks: tuple[Trunk, Trunk], make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    trunk, episodes = trunks[0], make_episodes()
+    first = trunk.provenance
+    for step in range(100):
+        facts = {"steps": step}
+        trunk.provenance = trained_last(trunk.provenance, episodes, AdapterConfig(), facts, f"trunk {step}")
+    loaded = Trunk.load(trunk.save(tmp_path))
+    assert loaded.provenance == replace(trunk.provenance, seed=first.seed, start=first.start)
+    one, told = loaded.provenance, []
+    while one.before is not None:
+        one = one.before
+        told.append((one.trunk, one.training))
+    assert told == [(f"trunk {step}", {"steps": step - 1}) for step in range(99, 99 - GENERATIONS, -1)]
+    before = shuffle(loaded, 0).provenance.before
+    assert before is not None and (before.trunk, before.training) == (fingerprint(loaded), {"steps": 99})
+    shuffle(loaded, 0).save(tmp_path / "shuffled")
+
+
 def test_the_context_has_one_store(trunks: tuple[Trunk, Trunk], adapter: Adapter, tmp_path: Path) -> None:
     model = TransferModel(trunks[0], adapter)
     adapter.provenance = replace(adapter.provenance, context=3)
@@ -112,9 +149,9 @@ def test_the_context_has_one_store(trunks: tuple[Trunk, Trunk], adapter: Adapter
     assert "context" not in json.loads((tmp_path / "adapter.json").read_text())["record"]
     with pytest.raises(AttributeError):
         adapter.context = 4  # type: ignore[misc]
-    adapter.provenance = Provenance()
     with pytest.raises(TransferError, match="context is None"):
-        _ = model.context
+        adapter.provenance = Provenance()
+    assert model.context == 3
 
 
 class Given(NamedTuple):
