@@ -20,6 +20,7 @@ from transfer.numbers import MOST_BINS, MOST_DEPTH, MOST_WIDTH, flag, seen, whol
 from transfer.runtime.seeding import seeded
 from transfer.storage.checkpoints import Checkpoint, config_of
 from transfer.storage.fingerprints import fingerprint
+from transfer.storage.tensors import Header
 
 RANGES = ("per-dimension", "shared", "shared+index")
 READOUTS = ("regression", "categorical")
@@ -305,6 +306,14 @@ def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: Environmen
         raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")
 
 
+def _check_tables(content: Mapping[str, Any], header: Header) -> None:
+    """Raise TransferError unless the tensors have tables of the tokenizer's size, which are built from the JSON."""
+    shape = header["action.bins.edges"].shape if "action.bins.edges" in header else None
+    match content["tokenizer"]:
+        case {"bins": int() | float() as bins, "edges": list() as edges} if shape != (len(edges), bins - 1):
+            raise TransferError(f"tokenizer has {bins} bins for {len(edges)} action numbers, its tensor is {shape}.")
+
+
 SAVED = Checkpoint(
     name="adapter",
     what="an adapter",
@@ -312,5 +321,6 @@ SAVED = Checkpoint(
     keys=tuple("config environment statistics tokenizer width depth context extras trunk record".split()),
     content=Adapter.to_json,
     build=Adapter.from_json,
+    check=_check_tables,
     current=without_targets,
 )

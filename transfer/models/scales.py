@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from transfer.data.calibration_table import Calibration
 from transfer.data.dataset_statistics import NUMERIC, Statistics
+from transfer.errors import TransferError, check_type
+from transfer.storage.files import parse_json
 
 FARTHEST = 10.0
 """Normalised states are clipped to this many standard deviations."""
@@ -74,8 +76,11 @@ class Scales(nn.Module):
         return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        """The inverse of `get_extra_state`."""
-        stored = json.loads(bytes(state.tolist()))
+        """The inverse of `get_extra_state`. Raises TransferError for anything else."""
+        what = "the extra state of scales"
+        if check_type(state, Tensor, what).dtype != torch.uint8 or state.dim() != 1 or state.is_meta:
+            raise TransferError(f"{what} is a tensor of {state.dtype} {tuple(state.shape)}; bytes of JSON are needed.")
+        stored = parse_json(bytes(state.tolist()), what)
         found = Statistics.from_json({**asdict(replace(self.statistics, calibration=None)), **stored})
         self._quantiles, self._calibration = found.return_quantiles, found.calibration
 

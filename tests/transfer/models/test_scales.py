@@ -200,6 +200,26 @@ def test_so_does_that_of_an_mlp(make_episodes: Callable[..., Episodes]) -> None:
     np.testing.assert_array_equal(acted(one), acted(other))
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("{}", "the extra state of scales is of type str"),
+        (torch.tensor(10**12), r"is a tensor of torch.int64 \(\)"),
+        (torch.tensor([123.0, 125.0]), "is a tensor of torch.float32"),
+        (torch.tensor([123], dtype=torch.uint8), "the extra state of scales is not valid JSON"),
+        (torch.tensor(list(b'{"mean": 1}'), dtype=torch.uint8), "unknown key in the statistics 'mean'"),
+    ],
+)
+def test_a_state_dict_with_another_extra_state_is_refused(
+    state: Any, message: str, make_adapter: Callable[..., Adapter]
+) -> None:
+    adapter = make_adapter()
+    before = adapter.statistics
+    with pytest.raises(TransferError, match=message):
+        adapter.load_state_dict(adapter.state_dict() | {"scales._extra_state": state})
+    assert adapter.statistics == before
+
+
 def test_the_tables_of_another_number_of_bins_are_refused_by_name(make_adapter: Callable[..., Adapter]) -> None:
     with pytest.raises(RuntimeError, match=r"action\.bins\.edges"):
         make_adapter(bins=8).load_state_dict(make_adapter(bins=9).state_dict())

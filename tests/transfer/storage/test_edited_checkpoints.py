@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.transfer.storage.saved_model import SavedModel, load
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.data.calibration_table import Calibration
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
@@ -115,6 +116,19 @@ def test_edited_bin_edges_are_refused(one: SavedModel) -> None:
     edges[1][2] = float(np.nextafter(np.float32(edges[1][2]), np.float32(9)))
     edit_json(folder / "adapter" / "adapter.json", False, tokenizer__edges=edges)
     with pytest.raises(TransferError, match=UNSEALED):
+        load(folder)
+
+
+def test_tables_of_a_tokenizer_are_as_large_as_the_tensors_before_they_are_built(
+    one: SavedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32,768 bins for 16,384 action numbers would take 17 GB."""
+    _, folder = one
+    stored = {"kind": "quantile", "bins": 2**15, "edges": [[]] * 2**14, "centers": [[0.0]] * 2**14}
+    edit_json(folder / "adapter" / "adapter.json", True, tokenizer=stored)
+    monkeypatch.setattr(Tokenizer, "_store", lambda *given: pytest.fail("the tables are built"))
+    message = r"adapter.json was edited: tokenizer has 32768 bins for 16384 action numbers, its tensor is \(3, 7\)"
+    with pytest.raises(TransferError, match=message):
         load(folder)
 
 
