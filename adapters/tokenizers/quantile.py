@@ -10,10 +10,9 @@ class QuantileTokenizer(Tokenizer):
     """Bins of equal mass. A value that holds more than 1/bins of the data (an atom) gets its own bin.
 
     Plain quantile bins fail on ties: saturated actions fill many quantiles with one value, duplicate edges collapse,
-    and
-    -1 and 1 decode to other values. Here the atoms get their bins first, and the other bins are quantiles of the rest.
-    An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges equal those of
-    scikit-learn's KBinsDiscretizer (the oracle in the tests).
+    and the values -1 and 1 decode to others. Here the atoms get their bins first, and the other bins are quantiles of
+    the rest. An id decodes to the mean of its data, so an atom decodes to itself. Without atoms the edges equal those
+    of scikit-learn's KBinsDiscretizer (the oracle in the tests).
 
     An edge beside an atom lies half way to the neighbouring value in the data. Bins without data are left out, so
     every id below `n_used_` occurs in the data.

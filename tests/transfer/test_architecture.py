@@ -12,6 +12,8 @@ import pytest
 
 import transfer
 from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
+from transfer.data.windows import WindowSampler
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.sequence_model import TransferModel
 from transfer.runtime import native
@@ -53,21 +55,38 @@ def test_one_evaluation_walks_as_the_page_says(
 ) -> None:
     steps = re.findall(r"(?m)^\d\. `([\w/]+\.py)`, `([\w.]+)`", section("What one evaluation does"))
     assert len(steps) <= MOST
-    model = make_model()
+    model = make_model(width=32)  # heads of 16, which kernels for vectors of 4, 8 and 16 floats take
     if native.library() is None:
         pytest.skip("without kernels the sixth function is another one")
+    spec = short("hopper", 3)
+    seen = walked(steps, lambda: evaluate(model, spec, num_episodes=1, num_envs=1, target_return=1.0))
+    assert seen[: len(steps)] == steps
+
+
+def test_an_action_becomes_tokens_as_the_page_says(
+    make_model: Callable[..., TransferModel], make_episodes: Callable[..., Episodes]
+) -> None:
+    steps = re.findall(r"(?m)^\d\. `([\w/]+\.py)`, `([\w.]+)`", section("How an action becomes tokens"))
+    assert len(steps) == 5
+    model, batch = make_model(), WindowSampler(make_episodes(), 4, 2).batch(0)
+    assert walked(steps, lambda: model.loss(batch)) == steps
+
+
+def walked(steps: list[tuple[str, str]], work: Callable[[], object]) -> list[tuple[str, str]]:
+    """The steps in the order in which some work calls them; a class stands for its methods."""
     seen: list[tuple[str, str]] = []
     core = str(Path(str(transfer.__file__)).parent.parent)
 
     def record(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        step = (code.co_filename.removeprefix(core)[1:], code.co_qualname)
-        if event == "call" and step in steps and (not seen or seen[-1] != step):
-            seen.append(step)
+        file, (owner, *_rest) = code.co_filename.removeprefix(core)[1:], code.co_qualname.split(".")
+        for step in {(file, code.co_qualname), (file, owner)} & set(steps) if event == "call" else ():
+            if step not in seen:
+                seen.append(step)
 
     sys.setprofile(record)
     try:
-        evaluate(model, short("hopper", 3), num_episodes=1, num_envs=1, target_return=1.0)
+        work()
     finally:
         sys.setprofile(None)
-    assert seen[: len(steps)] == steps
+    return seen

@@ -46,7 +46,9 @@ class Provenance:
     content_hash: str | None = None
     training: Mapping[str, Any] | None = None
     inherited: tuple[str, ...] | None = None
-    adapter: Mapping[str, Any] | None = None  # not checked here: `recipes.kinds` says what is wrong with it
+    adapter: Mapping[str, Any] | None = (
+        None  # not checked here: `transfer.recipes.programs.kinds` says what is wrong with it
+    )
     before: Provenance | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 

@@ -38,9 +38,9 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
     """The runs of a results folder, in the order of cells.csv.
 
     Raises:
-        TransferError: a file is missing, or was edited: see `reports.tables.csv_lines.read_lines`; a line that is
-            there twice or belongs to no cell of cells.csv, a cell without episodes, a checksum that does not match. The
-            message ends with how to get the folder back.
+        TransferError: a file is missing, or was edited: see `transfer.recipes.reports.tables.csv_lines.read_lines`; a
+            line that is there twice or belongs to no cell of cells.csv, a cell without episodes, a checksum that does
+            not match. The message ends with how to get the folder back.
     """
     command = shlex.join(["transfer", "report", "RUN", "--out", str(folder)])
     again = f"Bring it back from a copy (git checkout), or remove the folder and make it from the runs: {command}"
