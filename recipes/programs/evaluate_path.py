@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer.data.environment.spec import as_spec
+from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.errors import TransferError
-from transfer.evaluation.evaluate import evaluate
+from transfer.evaluation.evaluate import check_playable, evaluate
 from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
@@ -38,7 +38,7 @@ def evaluate_paths(
     any_trunk: bool = False,
     env: str | None = None,
 ) -> dict[str, Any]:
-    """Play episodes with every policy, one after another.
+    """Play episodes with every policy, one after another, after all have been loaded and their environments built once.
 
     Args:
         paths: run folders (all finished cells), MODE/SEED or trunk/SEED folders, folders of adapters or MLPs.
@@ -57,18 +57,40 @@ def evaluate_paths(
         TransferError: nothing to play at a path, no trunk for an adapter, an unknown target, no rendering; `together`,
             fewer than two adapters, or adapters of several trunks.
     """
-    policies: Iterator[Saved] = (one for path in paths for one in find_policies(path, device, trunk, any_trunk))
+
+    def policies() -> Iterator[Saved]:  # one at a time, for memory
+        return (one for path in paths for one in find_policies(path, device, trunk, any_trunk))
+
+    _check_all(policies(), config, env)
     if together:
-        policies = iter(_of_one_trunk(list(policies)))
+        _check_one_trunk(policies())
     entries: list[list[dict[str, Any]]] = []
-    for home, model in policies:
-        targets = [from_adapter(target, model.statistics) for target in config.targets]
+    for home, model in policies():
+        targets = _targets(model, config)
         if video is not None and not entries:
-            spec = model.env_spec if env is None else as_spec(env, like=model.env_spec)
-            render(model, targets[0], config.decode, video, spec)
+            render(model, targets[0], config.decode, video, _environment(model, env))
         entries.append([_play(home, model, target, config, env) for target in targets])
     in_order = zip(*entries, strict=True) if together else entries
     return {"evaluations": [entry for some in in_order for entry in some]}
+
+
+def _targets(model: PolicyModel, config: EvalConfig) -> list[float]:
+    return [from_adapter(target, model.statistics) for target in config.targets]
+
+
+def _environment(model: PolicyModel, env: str | None) -> EnvironmentSpec:
+    return model.env_spec if env is None else as_spec(env, like=model.env_spec)
+
+
+def _check_all(policies: Iterable[Saved], config: EvalConfig, env: str | None) -> None:
+    """Raise TransferError, before any has played, for a policy whose target or environment is not to be had."""
+    checked = set[tuple[EnvironmentSpec, EnvironmentSpec]]()
+    for _, model in policies:
+        _targets(model, config)
+        pair = model.env_spec, _environment(model, env)
+        if pair not in checked:
+            check_playable(model, pair[1])
+        checked.add(pair)
 
 
 def _play(home: Path, model: PolicyModel, target: float, config: EvalConfig, env: str | None) -> dict[str, Any]:
@@ -85,20 +107,20 @@ def _play(home: Path, model: PolicyModel, target: float, config: EvalConfig, env
     return {"path": str(home), "checkpoint": "last", **result.to_json()}
 
 
-def _of_one_trunk(policies: list[Saved]) -> list[Saved]:
-    """The policies. Raises TransferError unless they are two or more different adapters of one trunk."""
-    if len({home.resolve() for home, _ in policies}) < max(2, len(policies)):
-        named = ", ".join(str(home) for home, _ in policies)
+def _check_one_trunk(policies: Iterable[Saved]) -> None:
+    """Raise TransferError unless the policies are two or more different adapters of one trunk."""
+    found = list(policies)
+    if len({home.resolve() for home, _ in found}) < max(2, len(found)):
+        named = ", ".join(str(home) for home, _ in found)
         raise TransferError(f"--together wants two or more different adapters, got {named}.")
     prints = {}
-    for home, model in policies:
+    for home, model in found:
         if not isinstance(model, TransferModel):
             raise TransferError(f"{home} holds a policy without a trunk, which cannot be played --together.")
         prints[home] = fingerprint(model.trunk)
     if len(set(prints.values())) > 1:
         listed = "; ".join(f"{home}: {value}" for home, value in prints.items())
         raise TransferError(f"--together wants adapters of one trunk; the trunks differ: {listed}.")
-    return policies
 
 
 def find_policies(path: Path, device: str, trunk: Path | None = None, any_trunk: bool = False) -> Iterator[Saved]:

@@ -73,6 +73,7 @@ def evaluate(
     env_spec = model.env_spec if env is None else as_spec(env, like=model.env_spec, trust=trust)
     flag(trust, "trust")
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
+    _warn_of_bounds(model.env_spec, env_spec)
     check_scale(env_spec)
     task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
     with opened(task, min(num_envs, num_episodes)) as slots:
@@ -120,6 +121,8 @@ def evaluate_together(
         name: return_to_ask(one, one.env_spec, scores.get(name), returns.get(name))
         for name, one in model.models.items()
     }
+    for one in model.models.values():
+        check_playable(one, one.env_spec, trust)
     results: dict[str, Evaluation] = {}
     for name, one in model.models.items():
         results[name] = evaluate(
@@ -133,6 +136,17 @@ def evaluate_together(
             on_episode=counted_after(results.values(), on_episode),
         )
     return results
+
+
+def check_playable(model: PolicyModel, env_spec: EnvironmentSpec, trust: bool = False) -> None:
+    """Raise TransferError, before other policies have played, for an environment that does not fit or cannot be built.
+
+    It is built once, and closed.
+    """
+    _check_fits(model.env_spec, env_spec, any_body=False)
+    check_scale(env_spec)
+    with opened(Task(env_spec, 0.0, flag(trust, "trust")), 1):
+        pass
 
 
 def counted_after(played: Collection[Evaluation], on_episode: OnEpisode | None) -> OnEpisode | None:
@@ -173,7 +187,6 @@ def _check_fits(mine: EnvironmentSpec, other: EnvironmentSpec, any_body: bool) -
             f"the adapter reads {summary(mine.slices)}, the environment shows {summary(other.slices)}: other numbers, "
             "or in another order. To play all the same: any_body=True."
         )
-    _warn_of_bounds(mine, other)
 
 
 def _warn_of_bounds(mine: EnvironmentSpec, other: EnvironmentSpec) -> None:

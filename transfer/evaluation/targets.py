@@ -25,7 +25,7 @@ def return_to_ask(model: PolicyModel, env_spec: EnvironmentSpec, target: object,
         raise TransferError("give target (a score) or target_return (a raw return), not both.")
     if target is not None:
         raw = float(env_spec.reference.returns(real(target, "target")))
-        return real(raw, f"target={target} is a return that", least=-LARGEST, most=LARGEST)
+        return real(raw, f"target={target}: its return", least=-LARGEST, most=LARGEST)
     if target_return is not None:
         return real(target_return, "target_return", least=-LARGEST, most=LARGEST)
     return model.statistics.best_target

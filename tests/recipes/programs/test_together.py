@@ -1,11 +1,15 @@
 """`transfer eval PATH PATH --together`: adapters of one trunk, played one after another."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from transfer.models.adapter import Adapter
 
 Transfer = Callable[..., Result]
 Refused = Callable[..., None]
@@ -77,3 +81,24 @@ def test_adapters_trained_with_other_contexts_play_what_they_play_alone(
     for entry in json.loads(transfer("eval", *homes, "--together", "--json", *OPTIONS).stdout)["evaluations"]:
         (alone,) = json.loads(transfer("eval", entry["path"], "--json", *OPTIONS).stdout)["evaluations"]
         assert entry["returns"] == pytest.approx(alone["returns"], abs=1e-3)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_cannot_be_played_is_refused_before_another_has_played(
+    together: bool, run: Path, refused: Refused, transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the two adapters the first could play for minutes, and nothing would be printed of it."""
+    own = tmp_path / "own"
+    shutil.copytree(run, own)
+    last = own / "trunk" / "0"
+    paths = [own / "embeddings" / "0", last, "--together"] if together else [own]
+    monkeypatch.setattr("transfer.recipes.programs.evaluate_path.evaluate", lambda *given, **options: pytest.fail())
+    adapter = Adapter.load(last / "adapter")
+    adapter.scales._calibration = None
+    adapter.save(last / "adapter")
+    refused(transfer("eval", *paths, "--targets", "calibrated", *OPTIONS), "this adapter was not calibrated")
+    adapter.env_spec = replace(adapter.env_spec, gym_spec=adapter.env_spec.gym_spec.replace("Hopper-v5", "Missing-v0"))
+    adapter.save(last / "adapter")
+    refused(transfer("eval", *paths, *OPTIONS), "no environment 'Missing-v0' is registered")
+    if not together:
+        refused(transfer("eval", *paths, "--env", "Walker2d-v5", *OPTIONS), "the environment is 'walker2d'")

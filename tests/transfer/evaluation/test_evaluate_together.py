@@ -1,6 +1,7 @@
 """Evaluating several adapters plays the episodes that each plays alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,11 @@ def test_waves_seeds_and_counts(make_trunk: MakeTrunk, make_adapter: MakeAdapter
     model = MixedModel(trunk, {name: make_adapter("Hopper-v5", i, trunk) for i, name in enumerate("ab")}).eval()
     counts: list[int] = []
     result = evaluate_together(model, 7, num_envs=3, on_episode=counts.append)
-    assert [env.seeds for env in countdowns] == [[10_000, 10_003, 10_006], [10_001, 10_004], [10_002, 10_005]] * 2
+    assert [env.seeds for env in countdowns if env.seeds] == [
+        [10_000, 10_003, 10_006],
+        [10_001, 10_004],
+        [10_002, 10_005],
+    ] * 2
     assert all(one.lengths.tolist() == [2, 3, 4, 5, 6, 2, 3] for one in result.values())
     assert all(one.seeds.tolist() == list(range(10_000, 10_007)) for one in result.values())
     assert counts == list(range(1, 15))
@@ -96,6 +101,14 @@ def test_the_model_is_left_as_it_was(mixed: MixedModel) -> None:
     before = [module.training for module in mixed.modules()]
     evaluate_together(mixed, 1)
     assert [module.training for module in mixed.modules()] == before
+
+
+def test_an_environment_that_cannot_be_built_is_refused_before_another_has_played(mixed: MixedModel) -> None:
+    spec, counts = mixed["walker2d"].env_spec, list[int]()
+    mixed["walker2d"].adapter.env_spec = replace(spec, gym_spec=spec.gym_spec.replace("Walker2d-v5", "Missing-v0"))
+    with pytest.raises(TransferError, match="no environment 'Missing-v0' is registered"):
+        evaluate_together(mixed, 1, on_episode=counts.append)
+    assert counts == []
 
 
 def test_mistakes_are_refused(mixed: MixedModel) -> None:
