@@ -37,11 +37,12 @@ def library() -> ctypes.CDLL | None:
     try:
         return compiled.load()
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
+        said = getattr(error, "stderr", None)  # bytes where the compiler took too long
+        words = said.strip() if isinstance(said, str) else ""
         log.warning(
             "the C kernels could not be built or loaded, so PyTorch computes attention and decoding, slower: %s. They "
             "need a C compiler: set CC to one, or %s=off to do without.",
-            said.strip().splitlines()[-1],
+            (words or str(error)).splitlines()[-1],
             SWITCH,
         )
         return None

@@ -226,6 +226,19 @@ def test_without_a_compiler_pytorch_computes_and_the_log_says_so(
     assert torch.equal(causal_attention(*parts), wanted)
 
 
+@pytest.mark.usefixtures("fresh")
+def test_a_compiler_that_fails_without_a_word_is_told_by_its_command(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\necho >&2\nexit 1\n", encoding="utf-8")
+    silent.chmod(0o755)
+    monkeypatch.setenv("CC", str(silent))
+    with caplog.at_level(logging.WARNING, "transfer"):
+        assert native.library() is None
+    assert f"Command '['{silent}'" in caplog.text and "exit status 1" in caplog.text
+
+
 @pytest.mark.usefixtures("kernels", "fresh")
 def test_sources_that_do_not_compile_are_told_with_the_compilers_words(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
