@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -104,12 +105,16 @@ class EvaluationEntry(Schema):
     success_rate: Share | None = None
 
     def __post_init__(self) -> None:
-        """Raises TransferError when lists differ in length, or only one of successes and success_rate is there."""
+        """Raises TransferError for lists of different lengths, other means, or one of successes and success_rate."""
         successes = self.returns if self.successes is None else self.successes
         if not len(self.returns) == len(self.lengths) == len(self.seeds) == len(successes):
             raise TransferError("returns, lengths, seeds and successes of an evaluation differ in length.")
         if (self.successes is None) != (self.success_rate is None):
             raise TransferError("an evaluation holds only one of successes and success_rate.")
+        check_mean("mean_return", self.mean_return, self.returns)
+        check_mean("mean_length", self.mean_length, self.lengths)
+        if self.successes is not None and self.success_rate is not None:
+            check_mean("success_rate", self.success_rate, self.successes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +163,11 @@ class Results(Origin):
     versions: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        """Raises TransferError when nothing was played with the last weights, which reports show."""
+        """Raises TransferError when nothing was played with the last weights, or for scores by other references."""
         if not any(one.checkpoint == "last" for one in self.evaluations):
             raise TransferError("no evaluation of checkpoint 'last'.")
+        for one in self.evaluations:
+            check_mean("mean_score", one.mean_score, [self.reference.score(value) for value in one.returns])
 
     @classmethod
     def from_json(cls, values: Any, what: str) -> Self:
@@ -193,6 +200,13 @@ class Timing(Schema):
     processes: int | None = None
     precision: str | None = None
     kernels: str | None = None
+
+
+def check_mean(name: str, mean: float, values: Sequence[float]) -> None:
+    """Raise TransferError unless a number that a file holds is the mean of these values, which it holds as well."""
+    found = sum(values) / len(values)
+    if not math.isclose(mean, found, rel_tol=1e-6, abs_tol=1e-6):
+        raise TransferError(f"{name} is {mean:g}, but the mean over the episodes is {found:g}.")
 
 
 def read_file(kind: type[File], file: Path, way_out: str) -> File:

@@ -42,7 +42,7 @@ def results(mode: str, seed: int, returns: Sequence[float], **changes: Any) -> d
     if mode == "mlp":
         trunk |= {"frozen": False, "pretrained": None, "before": None, "after": None, "unchanged": None}
     mean = sum(returns) / len(returns)
-    span = REFERENCES[environment]["maximum"] - REFERENCES[environment]["minimum"]
+    reference = changes.get("reference", REFERENCES[environment])
     played = {
         "checkpoint": "last",
         "step": 3000,
@@ -53,7 +53,7 @@ def results(mode: str, seed: int, returns: Sequence[float], **changes: Any) -> d
         "lengths": [100] * len(returns),
         "seeds": [10000 + i for i in range(len(returns))],
         "mean_return": mean,
-        "mean_score": 100 * (mean - REFERENCES[environment]["minimum"]) / span,
+        "mean_score": 100 * (mean - reference["minimum"]) / (reference["maximum"] - reference["minimum"]),
         "mean_length": 100.0,
     }
     return {
