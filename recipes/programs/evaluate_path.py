@@ -148,26 +148,32 @@ def find_policies(path: Path, device: str, trunk: Path | None = None, any_trunk:
             yield home, MLPPolicy.load(file.parent).to(where)
             continue
         adapter = Adapter.load(file.parent, any_trunk=any_trunk)
-        found = Trunk.load(trunk or _locate_trunk(home, str(adapter.provenance.trunk)))
+        found = Trunk.load(trunk or _locate_trunk(home, file.parent, str(adapter.provenance.trunk)))
         check_pair(found, adapter, any_trunk, str(file.parent))
         yield home, TransferModel(found, adapter).to(where).eval()
 
 
-def _locate_trunk(home: Path, fingerprint: str) -> Path:
+def _locate_trunk(home: Path, adapter: Path, fingerprint: str) -> Path:
     """The folder of the trunk with this fingerprint: beside the adapter, in its run, or where the run took it from.
 
     Raises:
         TransferError: there is none.
     """
-    run, seed = home.resolve().parent.parent, home.resolve().name
-    candidates = [home / "trunk", *sorted(run.glob("trunk/*/trunk"))]
+    real = adapter.resolve()  # "." or a link may stand for MODE/SEED/adapter
+    cell = real.parent if real.name == "adapter" else real
+    run, seed = cell.parent.parent, cell.name
+    candidates = [home / "trunk", cell / "trunk", *sorted(run.glob("trunk/*/trunk"))]
     if (run / "config.toml").is_file() and seed.isdigit():
         origin = load_config(str(run / "config.toml")).pretrain.from_
         candidates += [Path(origin) / "trunk" / seed / "trunk", Path(origin) / "trunk"] if origin else []
-    for folder in candidates:
-        if (folder / "trunk.json").is_file() and read_json(folder / "trunk.json").get("fingerprint") == fingerprint:
-            return folder
+    damaged = ""
+    for file in (folder / "trunk.json" for folder in candidates):
+        try:
+            if file.is_file() and read_json(file).get("fingerprint") == fingerprint:
+                return file.parent
+        except TransferError as error:  # of another seed, perhaps
+            damaged = damaged or f" {error}"
     raise TransferError(
-        f"the trunk {fingerprint} that {home} was made on is neither there nor in its run. Name its folder: "
+        f"the trunk {fingerprint} that {home} was made on is neither there nor in its run.{damaged} Name its folder: "
         f"transfer eval {home} --trunk FOLDER"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from transfer.data.calibration_table import Calibration
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
@@ -67,9 +68,17 @@ def _adapter(folder: Path) -> dict[str, Any]:
         **{key: environment[key] for key in ("state_size", "action_size", "reference")},
         "table": _taken(file, environment["reference"], table=str)["table"],
         **_taken(file, inner["statistics"], return_quantiles=Object),
-        "calibration": inner["statistics"].get("calibration"),
+        "calibration": _calibration(file, inner["statistics"].get("calibration")),
         "trainable": [part for part in facts["parts"] if part != "scales"],
     }
+
+
+def _calibration(file: Path, content: Any) -> Any:
+    """The calibration in a JSON file, None for none. Raises TransferError, which names the file, for an unsound one."""
+    try:
+        return content if content is None else Calibration.from_json(content).to_json()
+    except TransferError as error:
+        raise TransferError(f"{file} was edited: {error}") from error
 
 
 def _mlp(folder: Path) -> dict[str, Any]:

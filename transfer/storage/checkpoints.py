@@ -123,7 +123,7 @@ class Checkpoint(Generic[Module]):
         check_header(header, wanted, folder / f"{self.name}.safetensors")
 
     def _other_kind(self, folder: Path) -> str:
-        """The other kind of checkpoint in a folder, and the one needed, as a message; "" for no checkpoint."""
+        """What a folder holds in place of this kind, and that this kind is needed, as a message; "" for no folder."""
         path = folder / f"{self.name}.json"
         others = [registry.resolve("checkpoint", name) for name in registry.known("checkpoint") if name != self.name]
         if os.path.exists(path):  # `Path.exists` raises for a path that is too long
@@ -131,7 +131,8 @@ class Checkpoint(Generic[Module]):
             said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one in others if set(one.keys) == keys]
         else:
             there = [one.what for one in others if os.path.isfile(folder / f"{one.name}.json")]
-            said = [f"{folder} holds {' and '.join(there)}, and no {path.name}"] if there else []
+            holds = f"{' and '.join(there)}, and no {path.name}" if there else f"no {path.name}"
+            said = [f"{folder} holds {holds}"] if os.path.isdir(folder) else []
         return f"{said[0]}: {self.what} is needed here. {self.source} `transfer ls` lists runs." if said else ""
 
 

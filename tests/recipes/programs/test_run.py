@@ -219,6 +219,27 @@ def test_eval_of_an_adapter_that_moved_asks_for_its_trunk(run: Path, transfer: T
     assert result.exit_code == 0, result.output
 
 
+def test_eval_finds_the_trunk_of_an_adapter_by_any_path(
+    run: Path, transfer: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").symlink_to(run / "embeddings/0/adapter")
+    monkeypatch.chdir(run / "embeddings/0/adapter")
+    for path in (".", tmp_path / "mine"):
+        result = transfer("eval", path, "--episodes", 1)
+        assert result.exit_code == 0, result.output
+
+
+def test_the_damaged_trunk_of_another_seed_stops_no_eval(run: Path, transfer: Transfer, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "copied"))
+    shutil.copytree(copied / "trunk/0", copied / "trunk/00")
+    (copied / "trunk/0/trunk/trunk.json").write_text("{")
+    result = transfer("eval", copied / "embeddings/0", "--episodes", 1)
+    assert result.exit_code == 0, result.output
+    shutil.rmtree(copied / "trunk/00")
+    result = transfer("eval", copied / "embeddings/0", "--episodes", 1)
+    assert result.exit_code == 2 and "trunk/0/trunk/trunk.json is not valid JSON" in result.stderr
+
+
 @pytest.mark.skipif(os.environ.get("MUJOCO_GL") not in ("egl", "osmesa"), reason="rendering needs MUJOCO_GL")
 def test_eval_films_an_episode(run: Path, transfer: Transfer, tmp_path: Path) -> None:
     result = transfer("eval", run / "embeddings/0", "--episodes", 1, "--video", tmp_path / "out.gif")

@@ -99,3 +99,18 @@ def test_a_training_whose_weights_are_gone(run: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((run / "embeddings/0" / name).read_bytes())
     shown = CliRunner().invoke(cli, ["show", str(tmp_path)])
     assert shown.exit_code == 0 and shown.stdout.startswith("result       walker2d score"), shown.output
+
+
+@pytest.mark.parametrize(
+    "calibration", ["x", {"asked": [1.0]}, {"asked": "1", "achieved": [], "success": 0, "episodes": 1}]
+)
+def test_an_edited_calibration_is_named_with_its_file(saved, calibration: object) -> None:
+    folder, _, _ = saved
+    file = folder / "adapter" / "adapter.json"
+    content = json.loads(file.read_text())
+    content["statistics"]["calibration"] = calibration
+    file.write_text(json.dumps(content))
+    for options in ([], ["--json"]):
+        result = CliRunner().invoke(cli, ["show", str(folder / "adapter"), *options])
+        assert result.exit_code == 2 and result.stdout == ""
+        assert "adapter.json was edited: the calibration" in result.stderr

@@ -74,6 +74,16 @@ def test_a_folder_of_two_kinds_gives_each_what_it_asks_for(saved: dict[str, Path
         Adapter.load(saved["mlp"])
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_folder_without_a_checkpoint_is_answered_with_what_is_needed(name: str, tmp_path: Path) -> None:
+    kind, needed = KINDS[name]
+    message = f"{tmp_path} holds no {name}.json: {needed} is needed here"
+    with pytest.raises(TransferError, match=f"{message}.*a run keeps it in .*/SEED/{name}"):
+        kind.load(tmp_path)
+    with pytest.raises(TransferError, match=f"none/{name}.json does not exist"):
+        kind.load(tmp_path / "none")
+
+
 @pytest.mark.parametrize("length", [1, 40])
 def test_a_path_that_no_system_takes_is_refused(length: int) -> None:
     path = "/".join(["x" * 300] * length)
