@@ -231,6 +231,18 @@ def test_only_the_command_prints() -> None:
     assert not wrong, "library code returns or logs: " + ", ".join(wrong)
 
 
+def test_nothing_but_the_module_that_starts_it_names_the_command() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for folder in PACKAGES
+        for path in sources(folder)
+        if path.parent != ROOT / "recipes" / "cli" and path != ROOT / "recipes" / "__main__.py"
+        for line, module in imported(path)
+        if module == "click" or module.startswith(("click.", "transfer.recipes.cli"))
+    ]
+    assert not wrong, "lines for people go to a function that the command gives: " + ", ".join(wrong)
+
+
 def test_every_package_is_installed() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")

@@ -16,7 +16,7 @@ from transfer.errors import TransferError
 from transfer.recipes.cli.data_commands import data, names
 from transfer.recipes.cli.group import Commands
 from transfer.recipes.cli.option_types import Place, check_parent, check_writable, seeds
-from transfer.recipes.cli.own_code import environment, importing, trusting
+from transfer.recipes.cli.own_code import environment, importing, say, trusting
 
 
 def print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -82,7 +82,7 @@ def run(
     with connected():
         with rank_0_first():  # rank 0 alone reports a mistake
             config = load_config(preset_or_toml, [*sets, *given], quick)
-            import_modules_of(config, preset_or_toml)
+            import_modules_of(config, preset_or_toml, say)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
         first = rank() == 0
         report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)

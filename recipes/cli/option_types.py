@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from transfer.errors import TransferError
-from transfer.storage.files import as_path
+from transfer.storage.files import as_path, unwritable
 
 MOST_SEEDS = 1_000
 
@@ -38,11 +37,8 @@ class Place(click.ParamType):
 
 def check_writable(folder: Path) -> None:
     """Raise TransferError, before any work, where a folder cannot be written to or made."""
-    above = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    if not above.is_dir():
-        raise TransferError(f"{folder} cannot be written to: {above} is a file.")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise TransferError(f"{folder} cannot be written to: no permission in {above}.")
+    if reason := unwritable(folder):
+        raise TransferError(f"{folder} cannot be written to: {reason}.")
 
 
 def check_parent(file: Path) -> None:

@@ -28,7 +28,8 @@ def importing(command: Command) -> Command:
     )
     @functools.wraps(command)
     def with_modules(*args: Any, modules: tuple[str, ...], **options: Any) -> Any:
-        if named := [*modules, *filter(None, [module_of(options.get("env"))])]:
+        module = (options.get("env") or "").rpartition(":")[0]
+        if named := [*modules, *([module] if module else [])]:
             from transfer.data.environment.building.importing import import_from_here
 
             import_from_here(named)
@@ -53,11 +54,6 @@ def trusting(command: Command) -> Command:
             return command(*args, **options)
 
     return with_trust
-
-
-def module_of(env: str | None) -> str:
-    """The module in an id such as "my_env:MyEnv-v0", "" where there is none."""
-    return (env or "").rpartition(":")[0]
 
 
 def say(line: str) -> None:

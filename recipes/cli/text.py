@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transfer.recipes.reports.escaping import plain
 from transfer.recipes.settings.presets import preset_text, presets
-
-if TYPE_CHECKING:
-    from transfer.models.freezing import Selection
+from transfer.recipes.watching.part_table import file_size, part_lines
 
 
 def summary_text(facts: Mapping[str, Any]) -> str:
@@ -42,7 +40,7 @@ def _model_lines(facts: Mapping[str, Any]) -> list[str]:
             lines.append(f"calibration  {Calibration.from_json(facts['calibration'])}")
     lines.append(f"made of      {', '.join(f'{key} {value}' for key, value in facts['config'].items())}")
     trainable = facts["trainable"]
-    lines += ["", *_part_lines(facts, facts["numbers"]), ""]
+    lines += ["", *part_lines(facts, facts["numbers"]), ""]
     lines += [f"trainable    {trainable if isinstance(trainable, str) else ', '.join(trainable)}"]
     lines += [f"{key:<12} {value}" for key, value in facts["record"].items() if not isinstance(value, dict | list)]
     return lines
@@ -80,14 +78,6 @@ def _success(entry: Mapping[str, Any]) -> str:
     return "" if rate is None else f"success {rate:.2f}, "
 
 
-def file_size(size: int) -> str:
-    """Bytes as 512 B, 12.3 kB or 4.5 MB."""
-    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} B"
-
-
 def evaluation_text(result: Mapping[str, Any]) -> str:
     """One line per entry of what `transfer.recipes.programs.evaluate_path.evaluate_paths` returns."""
     lines = [
@@ -117,20 +107,3 @@ def listing(runs_dir: Path) -> str:
     # A name that begins with a dot is half a folder, of a run that was killed while it wrote.
     whole = [f"  {path.parent}" for path in files if not path.parent.name.startswith(".")]
     return "\n".join(map(plain, [*lines, *(whole or ["  none yet: transfer run hopper-to-walker2d --quick"])]))
-
-
-def selection_table(title: str, selection: "Selection") -> str:
-    """What trains, by part; last, what is frozen."""
-    frozen = selection.total - selection.parameters
-    lines = [f"{title} trains", *_part_lines(selection.to_json(), selection.total)]
-    lines += [f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}"] if frozen else []
-    return "\n".join(lines)
-
-
-def _part_lines(counts: Mapping[str, Any], total: int) -> list[str]:
-    """A table of parts: tensors, parameters, share of the `total` parameters of the model, bytes."""
-    lines = [f"{'part':<12} {'tensors':>8} {'parameters':>12} {'% of model':>11} {'size':>10}"]
-    for name, part in (*counts["parts"].items(), ("together", counts)):
-        share, size = 100 * part["numbers"] / total, file_size(part["bytes"])
-        lines.append(f"{name:<12} {part['tensors']:>8} {part['numbers']:>12,} {share:>11.1f} {size:>10}")
-    return lines

@@ -22,13 +22,13 @@ from transfer.evaluation.evaluate import evaluate
 from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel
 from transfer.models.freezing import Selection
-from transfer.recipes.cli.text import selection_table
 from transfer.recipes.runs.folder import check_links, resume_command
 from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Probes, Results, Timing, Trained, read_file
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import from_data
 from transfer.recipes.watching.boards import Board
+from transfer.recipes.watching.part_table import selection_table
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import rank, size

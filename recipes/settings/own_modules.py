@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from transfer.data.environment.building.importing import import_from_here
 from transfer.errors import TransferError
-from transfer.recipes.cli.own_code import module_of, say
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.presets import presets
 
@@ -20,8 +19,10 @@ def named_modules(config: RunConfig) -> list[str]:
     return list(dict.fromkeys(filter(None, each)))
 
 
-def import_modules_of(config: RunConfig, name_or_path: str) -> None:
+def import_modules_of(config: RunConfig, name_or_path: str, say: Callable[[str], object]) -> None:
     """Import the modules that a file of settings names; those of a run folder have to be on the command line as well.
+
+    `say` takes a line before each import.
 
     Raises:
         TransferError: a run folder names a module that the command line did not, or one cannot be imported.
@@ -37,6 +38,11 @@ def import_modules_of(config: RunConfig, name_or_path: str) -> None:
     for module in new:
         say(f"importing {module}, which {name_or_path} names")
         import_from_here([module])
+
+
+def module_of(env: str) -> str:
+    """The module in an id such as "my_env:MyEnv-v0", "" where there is none."""
+    return env.rpartition(":")[0]
 
 
 def resuming(modules: Sequence[str], folder: str) -> str:

@@ -62,6 +62,17 @@ def write_errors(path: Path) -> Iterator[None]:
         raise TransferError(f"{path} cannot be written: {reason}{where}.") from error
 
 
+def unwritable(folder: Path) -> str:
+    """Why a folder cannot be written into, or made; "" where it can."""
+    try:
+        near = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not near.is_dir():
+            return f"{near} is a file"
+        return "" if os.access(near, os.W_OK | os.X_OK) else f"no permission to write into {near}"
+    except OSError as error:  # a name too long for the file system, say
+        return str(error.strerror)
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
     """Make a folder and its parents; when the block fails, the new ones among them are removed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.acting import PolicyModel
 from transfer.numbers import seen
+from transfer.storage.files import unwritable
 from transfer.storage.fingerprints import check_values, fingerprint
 from transfer.storage.pairs import load_pair, save_pair
 from transfer.storage.tensors import Header
@@ -128,13 +128,7 @@ def load_progress(
 
 def _check_writable(folder: Path) -> None:
     """Raise TransferError unless a state can be saved there."""
-    try:
-        near = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        reason = "" if os.access(near, os.W_OK | os.X_OK) else f"no permission to write into {near}"
-        reason = reason if near.is_dir() else f"{near} is a file"
-    except OSError as error:  # a name too long for the file system, say
-        reason = str(error.strerror)
-    if reason:
+    if reason := unwritable(folder):
         raise TransferError(f"checkpoint={folder} cannot hold the state of a training: {reason}.")
 
 

@@ -267,7 +267,7 @@ def test_a_run_imports_what_its_file_names_and_what_its_folder_names_only_when_t
 
 
 def test_a_preset_names_nothing_to_import() -> None:
-    import_modules_of(load_config("hopper-to-walker2d"), "hopper-to-walker2d")
+    import_modules_of(load_config("hopper-to-walker2d"), "hopper-to-walker2d", print)
     assert resuming([], "runs/a") == "transfer run runs/a --resume"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from transfer.errors import TransferError
-from transfer.storage.files import as_path, read_json, sweep, write_json, write_text, writing
+from transfer.storage.files import as_path, read_json, sweep, unwritable, write_json, write_text, writing
 from transfer.storage.tensors import Declared, read_header
 
 
@@ -168,6 +168,16 @@ def test_what_is_no_file_is_named_and_never_waited_for(
     message = "truncated" if read is read_header and message == "is larger than" else message
     with pytest.raises(TransferError, match=f"x.*{message}"):
         read(tmp_path / "x")
+
+
+def test_why_a_folder_cannot_be_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unwritable(tmp_path) == unwritable(tmp_path / "new" / "folder") == ""
+    (tmp_path / "file").write_text("mine")
+    assert unwritable(tmp_path / "file" / "folder") == f"{tmp_path / 'file'} is a file"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert unwritable(tmp_path / "new") == f"no permission to write into {tmp_path}"
+    assert unwritable(tmp_path / ("x" * 300))
+    assert not (tmp_path / "new").exists()
 
 
 def test_half_a_character_is_not_written(tmp_path: Path) -> None:
