@@ -102,8 +102,8 @@ def listing(runs_dir: Path) -> str:
         sizes = f"state {known.state_size}, action {known.action_size}, {known.max_episode_steps} steps"
         tables = " and ".join(one.table for one in known.references) or "the dataset's own returns, and success"
         lines.append(f"  {name:<22} {known.gym_id}, {sizes}, scores by {tables}")
-    lines += ["", *data_lines(), "", f"Runs and adapters in {runs_dir} (transfer show PATH):"]
-    files = [path for name in ("config.toml", "adapter.json") for path in sorted(runs_dir.rglob(name))]
+    lines += ["", *data_lines(), "", f"Runs, results and adapters in {runs_dir} (transfer show PATH):"]
+    files = [path for name in ("config.toml", "cells.csv", "adapter.json") for path in sorted(runs_dir.rglob(name))]
     # A name that begins with a dot is half a folder, of a run that was killed while it wrote.
-    whole = [f"  {path.parent}" for path in files if not path.parent.name.startswith(".")]
+    whole = dict.fromkeys(f"  {path.parent}" for path in files if not path.parent.name.startswith("."))
     return "\n".join(map(plain, [*lines, *(whole or ["  none yet: transfer run hopper-to-walker2d --quick"])]))

@@ -32,8 +32,8 @@ def begun(run: Path) -> list[str]:
 
 
 def unfinished(run: Path) -> list[str]:
-    """MODE/SEED of a run without results: begun ones, then those that its config names."""
-    names = dict.fromkeys([*begun(run), *planned(run / "config.toml").values()])
+    """MODE/SEED of a run without results: those that its config names, then others that were begun."""
+    names = dict.fromkeys([*planned(run / "config.toml").values(), *begun(run)])
     return [name for name in names if not (run / name / "results.json").is_file()]
 
 
@@ -72,6 +72,9 @@ def next_command(folder: Path) -> str:
         again = shlex.join(["transfer", "run", str(config), "--name", "NAME"])
         return f"It is a results folder, which keeps no weights; train with the settings of a run again: {again}"
     run = folder if (folder / "config.toml").is_file() else run_of(folder)
+    inside = [one for one in folder.iterdir() if (one / "config.toml").is_file() or is_results_folder(one)]
+    if run is None and inside:
+        return f"It holds folders of runs or results: name one of them, as {min(inside)}"
     if run is None:
         return "Is it a run folder? Start one with: transfer run hopper-to-walker2d"
     return f"Finish it with: {shlex.join(['transfer', 'run', str(run), '--resume'])}"

@@ -62,7 +62,9 @@ def find_config(name_or_path: str) -> Settings:
     path = as_path(name_or_path, "PRESET_OR_TOML")
     path = path / "config.toml" if (path / "config.toml").exists() else path
     if path.is_dir():
-        raise TransferError(f"{path} is a folder without a config.toml, so not a run. What is at hand: transfer ls")
+        settings = sorted(path.glob("*.toml"))
+        known = f"It holds settings: transfer run {settings[0]}" if settings else "What is at hand: transfer ls"
+        raise TransferError(f"{path} is a folder without a config.toml, so not a run. {known}")
     if path.exists():
         name = path.resolve().parent.name if path.name == "config.toml" else path.stem
         return Settings(read_toml(path), str(path), name)

@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLi
 from transfer.recipes.reports.tables.results_folder import called, config_name, kept_record, read_results_folder
 from transfer.recipes.runs.cells import begun, is_results_folder, policy_file
 from transfer.recipes.settings.toml import parse_toml, read_toml
-from transfer.storage.files import read_text, write_text
+from transfer.storage.files import read_text, writing
 
 UNKNOWN = "# The folder of this run had no config.toml.\n"
 
@@ -41,11 +42,19 @@ def publish(folder: Path, report: Report) -> Path:
     check_sizes(files)
     result = make_report([kept_record(folder / one.label, one.config, one.cells) for one in report.records])
     before = replaced(folder, files | {"report.md": result.markdown}, report.records)
-    for name, text in files.items():
-        write_text(folder / name, text)
+    write_together(folder, files)
     for config in {record.config for record in before if record.config.name not in files}:
         config.unlink()  # one run became several, or the other way round
     return write_report(folder, result)
+
+
+def write_together(folder: Path, files: Mapping[str, str]) -> None:
+    """Write text files; none takes its place before all are on the disk, so an error leaves every file as it was."""
+    with ExitStack() as stack:
+        for name, text in files.items():
+            stream = stack.enter_context(writing(folder / name))
+            stream.write(text.encode())
+            stream.flush()
 
 
 def settings(records: Sequence[RunRecord]) -> dict[str, str]:

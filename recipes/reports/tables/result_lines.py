@@ -170,14 +170,14 @@ def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
 
 
 def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:
-    """The episodes of a cell, evaluation by evaluation."""
+    """The episodes of a cell, evaluation by evaluation; those of a target that was asked for twice are there once."""
     lines = []
     for one in results.evaluations:
         begin = (run, results.mode, results.seed, one.checkpoint, one.decode, one.target, one.target_return)
         successes = one.successes or [None] * len(one.seeds)
         for seed, value, length, success in zip(one.seeds, one.returns, one.lengths, successes, strict=True):
             lines.append(EpisodeLine(*begin, seed, value, length, success))
-    return tuple(lines)
+    return tuple(dict.fromkeys(lines))
 
 
 def probe_lines(run: str, results: Results) -> tuple[CurveLine, ...]:

@@ -1,9 +1,11 @@
 """`transfer report RUN... --out FOLDER` loses nothing that lies in FOLDER, and what it writes can be read again."""
 
+import errno
 import shutil
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -12,6 +14,7 @@ from transfer.recipes.runs.cells import TABLES
 from transfer.recipes.runs.folder import settle
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.watching.boards import Board
+from transfer.storage.files import writing
 
 
 @pytest.fixture
@@ -88,6 +91,22 @@ def test_what_a_killed_command_wrote_is_completed(runs: list[Path], kept: Path, 
         assert content(kept) == before
 
 
+def test_a_disk_that_fills_up_leaves_every_file_as_it_was(
+    runs: list[Path], kept: Path, transfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> AbstractContextManager[BinaryIO]:
+        if path.name == "calibration.csv":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return writing(path)
+
+    before = content(kept)
+    monkeypatch.setattr("transfer.recipes.reports.tables.publish.writing", full)
+    for folder in (kept, kept.parent / "new"):
+        result = transfer("report", kept, runs[1], "--out", folder)
+        assert result.exit_code == 2 and "the disk is full" in result.stderr, result.output
+    assert content(kept) == before and not (kept.parent / "new").exists()
+
+
 def test_no_results_folder_is_made_inside_a_run(runs: list[Path], transfer, refused) -> None:
     for place in ("full/0", ""):
         refused(transfer("report", runs[1], "--out", runs[0] / place), "is a run folder or part of one")
@@ -125,3 +144,23 @@ def test_losses_that_were_logged_are_read_again(
     assert transfer("report", runs[1], "--out", tmp_path / "out").exit_code == 0
     assert transfer("report", tmp_path / "out").exit_code == 0
     assert (tmp_path / "out/curves.csv").read_text().splitlines()[1:] == ["two,mlp,0,1,train/loss,2.0"]
+
+
+def test_a_target_that_was_asked_for_twice_counts_once(make_cell, played, transfer, tmp_path: Path) -> None:
+    run = make_cell("full", 0, [1.0], evaluations=[played([1.0, 2.0]), played([1.0, 2.0])])
+    assert report([run]).rows[0].score.episodes == 2
+    assert transfer("report", run, "--out", tmp_path / "kept").exit_code == 0
+    assert report([tmp_path / "kept"]).markdown == report([run]).markdown
+
+
+def test_a_folder_of_runs_or_results_names_one_of_them(make_cell, transfer, refused, tmp_path: Path) -> None:
+    runs = [make_cell("full", 0, [1.0], run=f"runs/{name}") for name in "ba"]
+    for run in runs:
+        (run / "config.toml").write_text("")
+    assert transfer("report", *runs, "--out", tmp_path / "results/few").exit_code == 0
+    for folder, one in (("runs", "runs/a"), ("results", "results/few")):
+        for command in ("report", "show", "eval"):
+            refused(transfer(command, tmp_path / folder), f"name one of them, as {tmp_path / one}")
+    refused(transfer("run", tmp_path / "results/few"), "It holds settings", "results/few/a.toml")
+    listed = transfer("ls", "--runs-dir", tmp_path).stdout
+    assert [listed.count(f"{tmp_path / one}\n") for one in ("runs/a", "runs/b", "results/few")] == [1, 1, 1]

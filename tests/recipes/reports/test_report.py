@@ -143,6 +143,16 @@ def test_unfinished_cells_are_named(make_cell) -> None:
     assert "Not finished: walk/embeddings/0." in report([run]).markdown
 
 
+def test_unfinished_cells_come_in_the_order_of_the_config(make_cell, transfer, tmp_path: Path) -> None:
+    run = make_cell("full", 0, [1.0])
+    (run / "config.toml").write_text('[adapt]\nmodes = ["full", "embeddings"]\n[run]\nseeds = [0, 1]\n')
+    (run / "embeddings" / "1").mkdir(parents=True)
+    text = report([run]).markdown
+    assert "Not finished: walk/embeddings/0, walk/full/1, walk/embeddings/1." in text
+    assert transfer("report", run, "--out", tmp_path / "kept").exit_code == 0
+    assert report([tmp_path / "kept"]).markdown == text
+
+
 def test_several_runs_share_a_table(make_cell) -> None:
     runs = [make_cell("full", 0, [100.0], run="one"), make_cell("full", 0, [200.0], run="two")]
     result = report(runs)
