@@ -137,7 +137,7 @@ def tour(dataset_id: str, trunk: Trunk, options: argparse.Namespace) -> tuple[Da
 
 
 def about(episodes: Episodes) -> dict[str, Any]:
-    """What the data are."""
+    """Environment, sizes, reference scores and hash of a dataset."""
     spec, returns = episodes.env_spec, episodes.returns
     return {
         "environment": spec.gym_id,
@@ -184,7 +184,7 @@ def row(found: DatasetLine, replays: Sequence[ReplayLine]) -> str:
 
 
 def read(folder: Path) -> tuple[list[DatasetLine], list[ReplayLine]]:
-    """What a folder holds; nothing where there is none yet."""
+    """The lines of a folder's CSV files, none where they are not written yet."""
     if not (folder / "datasets.csv").exists():
         return [], []
     datasets = [line for _, line in read_lines(DatasetLine, folder / "datasets.csv", AGAIN)]

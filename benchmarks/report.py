@@ -1,4 +1,4 @@
-"""What a run of the benchmarks leaves behind: Markdown, CSV with every repeat, and a plot."""
+"""The files of a run of the benchmarks: Markdown, CSV with every repeat, and a plot."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ratio_line(section: str, row: Row, about: dict[str, Any]) -> RatioLine:
 
 
 def facts(threads: int, quick: bool) -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """Processor, threads, precision, commit and versions, on which the figures depend."""
     packages = {**versions(), "transformers": _version("transformers")}
     return {
         "device": device_name(),
@@ -128,7 +128,7 @@ def section_text(name: str, lines: Sequence[RatioLine], level: str = "##") -> st
 
 
 def meaning(name: str) -> str:
-    """What the ratios of a section are."""
+    """The first line of a section's docstring, which says what its ratios are."""
     return (SECTIONS[name].__doc__ or "").strip().splitlines()[0]
 
 

@@ -84,7 +84,7 @@ def main(checkout: str) -> None:
 
 
 def make_figures() -> dict[str, Callable[[], float]]:
-    """What can be asked for."""
+    """The figures by name."""
     data = episodes()
     model = transfer.pretrain(data, config=transfer.TrainConfig(steps=1)).model
     gymnasium.register(HOPPER_ID, "timed_commit:TimedHopper", max_episode_steps=EPISODE)

@@ -16,7 +16,7 @@ from transfer.models.acting import Step
 
 
 class Actor(Protocol):
-    """What chooses actions: a planner, or a baseline."""
+    """A planner, or a baseline in its place."""
 
     def act(self, step: Step) -> Tensor:
         """Actions (E, A)."""
@@ -71,7 +71,7 @@ class Player:
     exactly one restart: that is a cycle. The constructor fills the context.
 
     Args:
-        actor: what acts.
+        actor: chooses the actions.
         states: (E, S), the first ones.
         context: T.
         move: steps the environments, actions (E, A) -> states (E, S); where there are none, the states stay.

@@ -37,7 +37,7 @@ Marks = dict[int, NDArray[np.float64]]  # states of the simulation by step
 
 @dataclass(frozen=True)
 class Outcome:
-    """What playing T actions brought.
+    """Return, length and success of T played actions.
 
     Attributes:
         returned: undiscounted return.

@@ -1,4 +1,4 @@
-"""Errors of the machine, each as one line: a full disk, no permission, no memory."""
+"""Errors of the machine as one line: a full disk, no permission, no memory."""
 
 from __future__ import annotations
 

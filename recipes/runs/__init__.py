@@ -1,1 +1,1 @@
-"""A run and its folder: what is prepared, each MODE/SEED of it, and what it leaves behind."""
+"""A run and its folder: its preparation, each MODE/SEED, and its results."""

@@ -161,7 +161,7 @@ class RunCell:
                 decode=settings.decode,
                 on_episode=progress.update,
             )
-        self.say(f"{self.title}, asked -> achieved: {result}")
+        self.say(f"{self.title}, target -> achieved return: {result}")
         for row, pair in enumerate(zip(result.asked, result.achieved, strict=True)):
             asked, achieved = map(float, self.episodes.env_spec.reference.score(np.array(pair)))
             self.board.scalars(row, {"calibration/asked": asked, "calibration/score": achieved})

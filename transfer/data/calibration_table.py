@@ -62,4 +62,4 @@ class Calibration:
         entries = [f"{asked:.0f} -> {achieved:.0f}" for asked, achieved in zip(self.asked, self.achieved, strict=True)]
         if self.success is not None:
             entries = [f"{one} (success {rate:.2f})" for one, rate in zip(entries, self.success, strict=True)]
-        return f"{', '.join(entries)}; best asked {self.best:.0f}, {self.episodes} episodes each"
+        return f"{', '.join(entries)}; best target {self.best:.0f}, {self.episodes} episodes each"

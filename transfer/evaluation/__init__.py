@@ -1,1 +1,1 @@
-"""Playing episodes with a model, and what came of them."""
+"""Rollouts of a model, and statistics of their returns."""

@@ -55,7 +55,9 @@ class Wave:
     ) -> None:
         self.slots, self.task, self.planner, self.device, self.time = slots, task, planner, device, 0
         self.going = np.arange(len(slots))
-        self.left: NDArray[np.int64] | None = None  # of those that acted last, where some ended
+        self.left: NDArray[np.int64] | None = (
+            None  # indices, among those that acted last, of those that go on; None where none ended
+        )
         self.returns, self.lengths = np.zeros(len(slots)), np.zeros(len(slots), np.int64)
         self.successes = np.full(len(slots), -1, np.int8)
         self.sample: list[NDArray[np.float32]] = []

@@ -1,1 +1,1 @@
-"""Trunk, adapter, and the models that they make."""
+"""Trunk, adapter, and the models made of both."""

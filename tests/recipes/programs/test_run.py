@@ -82,7 +82,7 @@ def test_every_training_shows_what_trains_before_it_and_ends_before_its_evaluati
         assert about[0] == f"{title} seed 0 trains"
         assert about[1].startswith(f"{title} seed 0: {steps} steps in ")
         assert about[2].startswith(f"{title} seed 0, calibration: 5 episodes in ")
-        assert about[3].startswith(f"{title} seed 0, asked -> achieved: ") and "best asked" in about[3]
+        assert about[3].startswith(f"{title} seed 0, target -> achieved return: ") and "best target" in about[3]
         assert about[4].startswith(f"{title} seed 0, target p95: 2 episodes in ")
         assert "D4RL score" in about[5] and len(about) == 6
         table = lines[lines.index(about[0]) : lines.index(about[1])]

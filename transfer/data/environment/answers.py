@@ -1,6 +1,6 @@
 """Plain numbers out of an environment's observations, rewards and infos, in the types in use.
 
-Values that are no finite numbers are errors here, before they become actions or scores.
+A value that is not a finite number is an error here, before it becomes an action or a score.
 """
 
 from collections.abc import Mapping
