@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -101,16 +102,16 @@ def test_a_training_whose_weights_are_gone(run: Path, tmp_path: Path) -> None:
     assert shown.exit_code == 0 and shown.stdout.startswith("result       walker2d score"), shown.output
 
 
-@pytest.mark.parametrize(
-    "calibration", ["x", {"asked": [1.0]}, {"asked": "1", "achieved": [], "success": 0, "episodes": 1}]
-)
-def test_an_edited_calibration_is_named_with_its_file(saved, calibration: object) -> None:
-    folder, _, _ = saved
-    file = folder / "adapter" / "adapter.json"
-    content = json.loads(file.read_text())
+WRONG = ["x", {"asked": [1.0]}, {"asked": "1", "achieved": [], "success": 0, "episodes": 1}]
+
+
+@pytest.mark.parametrize("calibration", WRONG, ids=["text", "keys", "no lists"])
+def test_an_edited_calibration_is_named_with_its_file(saved, calibration: object, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved[0] / "adapter", tmp_path / "adapter"))
+    content = json.loads((folder / "adapter.json").read_text())
     content["statistics"]["calibration"] = calibration
-    file.write_text(json.dumps(content))
+    (folder / "adapter.json").write_text(json.dumps(content))
     for options in ([], ["--json"]):
-        result = CliRunner().invoke(cli, ["show", str(folder / "adapter"), *options])
+        result = CliRunner().invoke(cli, ["show", str(folder), *options])
         assert result.exit_code == 2 and result.stdout == ""
         assert "adapter.json was edited: the calibration" in result.stderr
