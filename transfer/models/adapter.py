@@ -294,6 +294,8 @@ def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: Environmen
     """Raise TransferError unless a tokenizer is the one that a config describes, fitted on scaled actions."""
     if tokenizer is None:
         return
+    if not callable(getattr(tokenizer, "check", None)):
+        raise TransferError(f"tokenizer is of type {type(tokenizer).__name__}; transfer.adapters.tokenizers has some.")
     have = tokenizer.kind, tokenizer.bins, len(tokenizer.edges_)
     wanted = config.tokenizer, config.bins, env_spec.action_size
     if have != wanted:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer.data.batch import Batch
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError, check_type, unknown
 from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Gains, Trunk
@@ -65,10 +65,11 @@ class MixedModel(nn.Module):
         """`TransferModel.hidden` for each name, (B, T, n, D) float32, from one forward of the trunk.
 
         Raises:
-            TransferError: no batch, or one under an unknown name.
+            TransferError: no batch, one under an unknown name, or one without a name.
         """
-        if not batches:
-            raise TransferError(f"no batch was given. Known adapters: {', '.join(self.models)}.")
+        known = f"Known adapters: {', '.join(self.models)}."
+        if not check_type(batches, Mapping, "batches", f"Give {{name: batch}}. {known}"):  # type: ignore[type-abstract]
+            raise TransferError(f"no batch was given. {known}")
         models = [self[name] for name in batches]
         sequences = [
             model.tokens(batch.states, model.adapter.scale_actions(batch.actions), batch.returns, batch.times)
@@ -93,7 +94,7 @@ class MixedModel(nn.Module):
             precision: of the trunk's matrix products; embeddings and readouts are float32.
 
         Raises:
-            TransferError: no batch, or one under an unknown name.
+            TransferError: no batch, one under an unknown name, or one without a name.
         """
         hidden = self.hidden(batches, precision)
         adapters = {name: self[name].adapter for name in batches}

@@ -66,8 +66,8 @@ class Scales(nn.Module):
         return Statistics(**values, return_quantiles=self._quantiles, calibration=self._calibration)
 
     def keep_calibration(self, calibration: Calibration) -> None:
-        """Store target and achieved returns with the statistics."""
-        self._calibration = calibration
+        """Store target and achieved returns with the statistics. Raises TransferError for anything else."""
+        self._calibration = check_type(calibration, Calibration, "calibration", "calibrate(model) measures one.")
 
     def get_extra_state(self) -> Tensor:
         """Quantiles and calibration as JSON in a tensor of bytes: `state_dict` holds tensors only."""

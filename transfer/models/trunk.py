@@ -172,11 +172,14 @@ class Trunk(nn.Module):
     that the fused kernel runs in training too, and the order of tokens inside a step is told by embeddings alone.
 
         x (B, L, D) -> LayerNorm -> depth x [x + attn(LN(x)); x + mlp(LN(x))] -> LayerNorm -> (B, L, D)
+
+    Raises:
+        TransferError: a config of another type.
     """
 
     def __init__(self, config: TrunkConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or TrunkConfig()
+        self.config = config = TrunkConfig() if config is None else check_type(config, TrunkConfig, "config")
         self.provenance = Provenance()
         self.time = TimeEmbedding(config.width)
         self.returns = nn.Linear(1, config.width)

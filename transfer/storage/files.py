@@ -81,6 +81,8 @@ def new_folder(folder: Path) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
+            if os.path.islink(error.filename):
+                raise OSError(errno.ELOOP, "a link that leads nowhere stands there", error.filename) from error
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
         yield
     except BaseException:

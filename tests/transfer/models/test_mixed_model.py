@@ -129,6 +129,8 @@ def test_mistakes_are_refused(
         MixedModel(mixed.trunk, {"hopper": make_adapter("Hopper-v5", 0, make_trunk(width=32))})
     with pytest.raises(TransferError, match="no batch was given. Known adapters: hopper, walker2d"):
         mixed.loss({})
+    with pytest.raises(TransferError, match="batches is of type Batch; Mapping is needed. Give {name: batch}"):
+        mixed.loss(batches["hopper"])  # type: ignore[arg-type]
     with pytest.raises(TransferError, match="unknown adapter 'walker'. Did you mean 'walker2d'"):
         mixed.loss({"walker": batches["walker2d"]})
     with pytest.raises(TransferError, match="6 numbers, the adapter for 'hopper' takes 3"):

@@ -225,6 +225,15 @@ def test_the_tables_of_another_number_of_bins_are_refused_by_name(make_adapter: 
         make_adapter(bins=8).load_state_dict(make_adapter(bins=9).state_dict())
 
 
+def test_what_is_no_calibration_is_not_kept(make_adapter: Callable[..., Adapter]) -> None:
+    adapter = make_adapter()
+    for scales in (adapter.scales, MLPPolicy(adapter.env_spec, adapter.statistics, 4)):
+        before = fingerprint(scales)
+        with pytest.raises(TransferError, match="calibration is of type str; Calibration is needed"):
+            scales.keep_calibration("best")  # type: ignore[arg-type]
+        assert fingerprint(scales) == before
+
+
 @pytest.mark.parametrize("name", ["statistics", "tokenizer"])
 def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[..., Adapter]) -> None:
     adapter = make_adapter()
@@ -244,6 +253,7 @@ def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[...
         ({"tokenizer": "unsorted"}, "edges do not ascend"),
         ({"tokenizer": "outside"}, "centers lie outside their bins"),
         ({"tokenizer": "not fitted"}, "quantile tokenizer"),
+        ({"tokenizer": "quantile"}, "tokenizer is of type str"),
     ],
 )
 def test_parts_that_contradict_each_other_make_no_adapter(
@@ -261,6 +271,8 @@ def test_parts_that_contradict_each_other_make_no_adapter(
         tokenizer.centers_[2, 0] = 0.9
     elif change.get("tokenizer") == "not fitted":
         tokenizer = type(tokenizer)(8)
+    elif change.get("tokenizer") == "quantile":
+        tokenizer = "quantile"
     parts = {"config": good.config, "env_spec": good.env_spec, "statistics": good.statistics, "width": 16, "depth": 2}
     with pytest.raises(TransferError, match=message):
         Adapter(**{**parts, **change, "tokenizer": tokenizer})

@@ -168,6 +168,8 @@ def test_every_step_of_a_long_episode_has_a_time_of_its_own(make_trunk: MakeTrun
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, float], message: str) -> None:
     with pytest.raises(TransferError, match=message):
         TrunkConfig(**sizes)  # type: ignore[arg-type]
+    with pytest.raises(TransferError, match="config is of type dict; TrunkConfig is needed"):
+        Trunk(sizes)  # type: ignore[arg-type]
 
 
 def test_sizes_given_as_numpy_s_numbers_are_stored_as_python_s() -> None:

@@ -83,12 +83,18 @@ def a_folder_of_that_name(folder: Path) -> Path:
     return folder / "file"
 
 
+def a_link_to_nothing(folder: Path) -> Path:
+    (folder / "link").symlink_to(folder / "nowhere")
+    return folder / "link"
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [
         (below_a_file, "a file stands where a folder should be"),
         (a_file, "a file stands where a folder should be"),
         (a_folder_of_that_name, "it exists and is not a file"),
+        (a_link_to_nothing, "a link that leads nowhere stands there"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_named(
