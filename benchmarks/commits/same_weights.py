@@ -110,7 +110,7 @@ def equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 def distance(one: NDArray[Any], other: NDArray[Any]) -> str:
-    """How two arrays differ, in words."""
+    """The difference of two arrays in words."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return f"{one.dtype} {one.shape} became {other.dtype} {other.shape}"
     gap = np.abs(one.astype(np.float64) - other.astype(np.float64))

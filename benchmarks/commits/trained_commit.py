@@ -82,7 +82,7 @@ def everything(action: str, folder: Path, data: tuple[Any, Any], steps: int, epi
 
 
 def without_kernels(action: str, folder: Path, source: Any, episodes: int) -> Found:
-    """What saved models do, and a short training, with PyTorch's operations alone."""
+    """Episodes and actions of saved models, and a short training, with PyTorch's operations alone."""
     trunk = transfer.Trunk.load(folder / "trunk")
     for name in ("source", "target"):
         model = transfer.TransferModel(trunk, transfer.Adapter.load(folder / name, trunk)).eval()

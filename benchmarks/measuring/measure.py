@@ -50,7 +50,7 @@ class Row:
 
 
 def rounds(ways: dict[str, Callable[[], Result]], repeats: int) -> dict[str, list[Result]]:
-    """What each way returns, called in turn (A B C A B C ...), so that a noisy machine hits all of them alike.
+    """Results of each way, called in turn (A B C A B C ...), so that a noisy machine hits all of them alike.
 
     A first round is thrown away. Ends after `repeats` rounds, or earlier when `BUDGET` is used up, but not before
     `LEAST` rounds.

@@ -1,4 +1,4 @@
-"""Models with random weights and made-up data in the layouts of real environments; how large each measurement is."""
+"""Models with random weights and made-up data in the layouts of real environments; benchmark sizes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured.
+    """Benchmark sizes.
 
     Args:
         layouts: names in `LAYOUTS`.

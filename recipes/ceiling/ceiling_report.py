@@ -47,7 +47,7 @@ class CeilingRow(Schema):
 
 @dataclass(frozen=True, kw_only=True)
 class CeilingReport(Schema):
-    """What `transfer.recipes.ceiling.ceiling.ceiling` returns.
+    """The result of `transfer.recipes.ceiling.ceiling.ceiling`.
 
     Attributes:
         dataset_ids: where the actions came from.

@@ -62,7 +62,7 @@ def _points(value: float | None, error: float | None) -> str:
 
 
 def _measured(report: CeilingReport) -> list[str]:
-    """What was measured, and on which data."""
+    """Notes on the scale, the data and skipped episodes."""
     scale, skipped = report.reference, report.skipped
     lines = [
         f"Score of {markdown(report.environment)}: 0 at a return of {scale.minimum:g}, 100 at {scale.maximum:g}, table "
@@ -77,7 +77,7 @@ def _measured(report: CeilingReport) -> list[str]:
 
 
 def _meaning(report: CeilingReport) -> list[str]:
-    """What the columns are."""
+    """Notes on the columns."""
     lines = [
         "Errors: in units of the action, over all steps of the data.",
         "Score, lost: the decoded actions from start to end in open loop, and points below raw replay ± standard error "

@@ -10,7 +10,7 @@ from transfer.recipes.watching.part_table import file_size, part_lines
 
 
 def summary_text(facts: Mapping[str, Any]) -> str:
-    """What `transfer.recipes.programs.show.summary` returns."""
+    """The result of `transfer.recipes.programs.show.summary` as text."""
     if facts["kind"] in ("run", "results"):
         lines = _run_lines(facts)
     elif facts["kind"] == "cell":

@@ -38,7 +38,7 @@ EXTRAS = ("conditioning", "ia3")  # optional parts of an adapter
 
 @dataclass(frozen=True, repr=False)
 class AdaptResult:
-    """What `adapt` returns.
+    """The result of `adapt`.
 
     Attributes:
         model: ready to evaluate; `model.trunk` is the very trunk that was given where the mode freezes it and it lies

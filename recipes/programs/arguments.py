@@ -32,7 +32,7 @@ MAKE_TRUNK = "Load one with Trunk.load(folder), or take the trunk of what pretra
 
 
 class Training:
-    """How one model is trained. The arguments are those of `adapt` and `pretrain`, as a caller gave them.
+    """The training of one model. The arguments are those of `adapt` and `pretrain`, as a caller gave them.
 
     Raises:
         TransferError: an argument of a wrong type or value, by its name.
@@ -65,7 +65,7 @@ class Training:
         self.progress = flag(progress, "progress")
 
     def facts(self, mode: str) -> dict[str, Any]:
-        """What the provenance of a trunk or an adapter keeps."""
+        """Mode, seed and steps, for the provenance of a trunk or an adapter."""
         return {"mode": mode, "seed": self.seed, "steps": self.config.steps}
 
     def run(self, model: Model, episodes: Episodes, parts: list[str], title: str) -> FitResult:

@@ -39,7 +39,7 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
 
 
 def _layout(action: str) -> str:
-    """How many tokens an action embedding makes of a step, in words."""
+    """The number of tokens that an action embedding makes of an action, in words."""
     spread = getattr(resolve("action", action), "spread", None)
     if spread is None:  # a user's own embedding that does not say
         return action

@@ -22,7 +22,7 @@ from transfer.storage.snapshot import snapshot
 
 @dataclass(frozen=True)
 class Mode:
-    """What trains, and on what.
+    """One mode of adaptation: the parts that train, and their trunk.
 
     Attributes:
         name: as in configs and tables.

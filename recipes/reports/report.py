@@ -156,7 +156,7 @@ def replaced(record: RunRecord) -> list[str]:
 
 
 def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
-    """How to read the columns that the table has."""
+    """Notes on the columns that the table has."""
     lines = ["Score and return: last checkpoint, mean over seeds of the mean over episodes."]
     if any(row.score.interval is None for row in rows):
         lines.append("One seed says nothing about another: rows with one seed have no interval.")

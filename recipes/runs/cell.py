@@ -192,7 +192,7 @@ class RunCell:
         clean(self.folder)
 
     def _results(self, model: PolicyModel, fit: FitResult, origin: Origin, played: list[Evaluation]) -> Results:
-        """Everything in results.json: equal bytes for equal runs."""
+        """The content of results.json: equal bytes for equal runs."""
         episodes, train = self.episodes, self.train
         last = {"checkpoint": "last", "step": train.steps}
         named = zip(self.config.eval.targets, played, strict=True)
@@ -219,7 +219,7 @@ class RunCell:
         )
 
     def _timing(self, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:
-        """Everything in timing.json."""
+        """The content of timing.json."""
         gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
         return Timing(
             train_seconds=fit.seconds,

@@ -43,7 +43,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 
 def _depth(content: object) -> int:
-    """How many tables and lists lie inside each other."""
+    """The number of tables and lists inside each other."""
     if not isinstance(content, dict | list):
         return 0
     return 1 + max(map(_depth, content.values() if isinstance(content, dict) else content), default=0)

@@ -96,7 +96,7 @@ def unknown_key(root: type, key: str) -> TransferError:
 
 
 def alike(one: str, other: str) -> float:
-    """How alike two words are, 0 to 1."""
+    """The likeness of two words, 0 to 1."""
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def selection_table(title: str, selection: Selection) -> str:
-    """What trains, by part; last, what is frozen."""
+    """A table of the parts that train, and a last line for frozen parameters."""
     frozen = selection.total - selection.parameters
     lines = [f"{title} trains", *part_lines(selection.to_json(), selection.total)]
     lines += [f"{'frozen':<12} {'':>8} {frozen:>12,} {100 * frozen / selection.total:>11.1f}"] if frozen else []

@@ -130,7 +130,7 @@ class Adapter(nn.Module):
         return {name: module for name, module in self.named_children() if name != "scales"}
 
     def decides(self) -> dict[str, Any]:
-        """What decides its computation besides its tensors, for its fingerprint."""
+        """Settings that decide its computation besides its tensors, for its fingerprint."""
         kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
         return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
 

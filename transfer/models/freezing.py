@@ -23,7 +23,7 @@ class PartCount:
 
 @dataclass(frozen=True)
 class Selection:
-    """What `train_only` selected.
+    """The tensors that `train_only` selected, and their counts.
 
     Attributes:
         names: of the tensors that train.

@@ -77,7 +77,7 @@ class MLPPolicy(PolicyModel):
         self.scales.keep_calibration(calibration)
 
     def decides(self) -> dict[str, Any]:
-        """What decides its computation besides its tensors, for its fingerprint."""
+        """Settings that decide its computation besides its tensors, for its fingerprint."""
         return {"slices": [asdict(one) for one in self.env_spec.slices]}
 
     def parts(self) -> dict[str, nn.Module]:

@@ -200,7 +200,7 @@ class Trunk(nn.Module):
         self._provenance = check_type(value, Provenance, "provenance", "transfer.models.provenance has its fields.")
 
     def decides(self) -> dict[str, Any]:
-        """What decides its computation besides its tensors; counts in its fingerprint."""
+        """Settings that decide its computation besides its tensors, for its fingerprint."""
         return {"heads": self.config.heads}
 
     def forward(

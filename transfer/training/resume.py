@@ -29,7 +29,7 @@ SHOWN = 4  # differences between two trainings that a message names
 
 
 def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[str, Any]) -> Identity:
-    """What a saved state and the training that resumes it must have in common.
+    """The settings and hashes that a saved state and the training that resumes it must have in common.
 
     Args:
         model: before its first step.

@@ -16,7 +16,7 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Line:
-    """What the lines of every file begin with."""
+    """The first columns of every file."""
 
     run: str
     mode: str
