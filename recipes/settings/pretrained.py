@@ -8,7 +8,12 @@ from transfer.errors import TransferError
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.storage.files import as_path
 
-OTHERS = {"adapter.json": "an adapter", "mlp.json": "an MLP", "trunk.json": "a trunk without its adapter"}
+OTHERS = {
+    "adapter.json": "an adapter",
+    "mlp.json": "an MLP",
+    "trunk.json": "a trunk without its adapter",
+    "cells.csv": "results without weights",
+}
 
 
 def find_trunk(path: Path, seed: int) -> Path:

@@ -17,6 +17,7 @@ from transfer.recipes.reports.tables.records import read_records
 from transfer.recipes.reports.tables.result_lines import CurveLine
 from transfer.recipes.runs.folder import settle
 from transfer.recipes.settings.config import load_config
+from transfer.recipes.settings.pretrained import find_trunk
 from transfer.recipes.watching.boards import Board
 
 FILES = ("cells.csv", "episodes.csv", "curves.csv", "calibration.csv")
@@ -150,15 +151,6 @@ def test_settings_that_are_gone_are_said_to_be(make_cell, transfer, tmp_path: Pa
     assert transfer("report", tmp_path / "kept").exit_code == 0
 
 
-def test_nothing_of_somebody_else_is_overwritten(runs: list[Path], transfer, refused, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/one.toml").write_text("mine = 1")
-    refused(transfer("report", *runs, "--out", tmp_path / "mine"), "one.toml", "holds something else", "--out")
-    assert set(content(tmp_path / "mine")) == {"one.toml"}
-    refused(transfer("report", runs[0], "--out", runs[1]), "is a run folder", "--out")
-    assert not (runs[1] / "cells.csv").exists()
-
-
 def test_names_that_spreadsheets_run_are_written_as_text(make_cell, transfer, tmp_path: Path) -> None:
     name = "=cmd|' /C calc'!A0\n'"
     run = make_cell("full", 0, [1.0], environment="hopper", dataset_ids=[name], content_hash="'quoted")
@@ -201,6 +193,8 @@ def test_show_and_other_commands_know_such_a_folder(folder: Path, runs: list[Pat
     for command in (["run", folder, "--resume"], ["eval", folder]):
         result = transfer(*command)
         assert result.exit_code == 2 and "Error: " in result.stderr, result.output
+    with pytest.raises(TransferError, match="holds results without weights; it takes a run folder"):
+        find_trunk(folder, 0)
     for resume in (False, True):
         with pytest.raises(TransferError, match="keeps no weights.*--name NAME"):
             settle(folder, load_config("hopper-to-walker2d"), resume)
