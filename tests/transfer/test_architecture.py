@@ -16,7 +16,10 @@ from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.sequence_model import TransferModel
+from transfer.models.trunk import Trunk
+from transfer.recipes.programs.adapt import adapt
 from transfer.runtime import native
+from transfer.training.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -70,6 +73,19 @@ def test_an_action_becomes_tokens_as_the_page_says(
     assert len(steps) == 5
     model, batch = make_model(), WindowSampler(make_episodes(), 4, 2).batch(0)
     assert walked(steps, lambda: model.loss(batch)) == steps
+
+
+def test_the_trunk_is_frozen_where_the_page_says(
+    make_trunk: Callable[..., Trunk], make_episodes: Callable[..., Episodes]
+) -> None:
+    freezing, fitting, adapting, saved = re.findall(
+        r"(?m)^\d\. `([\w/]+\.py)`, `([\w.]+)`", section("Where the trunk is frozen")
+    )
+    trunk, episodes = make_trunk(), make_episodes()
+    config = TrainConfig(steps=1, batch_size=2, context=4, log_every=1, save_every=1)
+    seen = walked([freezing, fitting, adapting], lambda: adapt(trunk, episodes, "embeddings", config=config))
+    assert seen == [adapting, fitting, freezing]
+    assert saved[1] == "check_saved"
 
 
 def walked(steps: list[tuple[str, str]], work: Callable[[], object]) -> list[tuple[str, str]]:
