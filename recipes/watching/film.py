@@ -59,6 +59,9 @@ def _frames(env: Any, policy: Policy, spec: EnvironmentSpec) -> list[NDArray[np.
     while state is not None and policy.steps < spec.max_episode_steps:
         if len(frames) * 2 <= policy.steps:  # every second step: the simulator runs at 60 or more a second
             frames.append(_frame(env, spec.name))
+            if frames[-1].shape != frames[0].shape:
+                first, other = (frame.shape[:2] for frame in (frames[0], frames[-1]))
+                raise TransferError(f"no video: '{spec.name}' draws {first} pixels at first, {other} later.")
         state, paid, _ = slot.step(policy.act(state, paid))
     return frames
 
@@ -75,7 +78,7 @@ def _frame(env: Any, name: str) -> NDArray[np.uint8]:
         hint = "" if package or getattr(env.unwrapped, "mujoco_renderer", None) is None else SCREEN
         raise TransferError(f"no video: {type(error).__name__}: {str(error).strip().rstrip('.')}.{hint}") from error
     frame = np.asarray(drawn)
-    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
+    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
         modes = getattr(env.unwrapped, "metadata", {}).get("render_modes", [])
         raise TransferError(
             f"no video: '{name}' draws {seen(drawn)}, no picture of (height, width, 3) bytes; its render modes are "

@@ -12,6 +12,7 @@ from transfer.models.scales import Scales
 from transfer.models.sequence_model import TransferModel
 from transfer.numbers import MOST_CONTEXT, whole
 
+ORDER = "return", "state", "action"  # of the tokens of a step
 # Methods that decoding computes step by step in its own way. Embeddings, parts and readouts may be of any class.
 OWN_WAY: tuple[tuple[type, tuple[str, ...]], ...] = (
     (TransferModel, ("tokens", "hidden")),
@@ -37,7 +38,8 @@ class History:
         actions: of each step, (E, A) scaled; the planner appends them.
 
     Raises:
-        TransferError: a model with its own methods in place of `OWN_WAY`, or NaN in the adapter's buffers.
+        TransferError: a model with its own methods in place of `OWN_WAY` or another layout, or NaN in the adapter's
+            buffers.
     """
 
     def __init__(self, model: TransferModel, read: int) -> None:
@@ -100,7 +102,10 @@ class History:
 
 
 def _check_ways(model: TransferModel) -> None:
-    """Raise TransferError where a model has its own methods in place of those of `OWN_WAY`."""
+    """Raise TransferError where a model has its own methods in place of those of `OWN_WAY`, or another layout."""
+    order = tuple(name for name, _ in model.layout.groups)
+    if order != ORDER:
+        raise TransferError(f"the model's layout is {', '.join(order)}; acting reads {', '.join(ORDER)} in this order.")
     for (kind, names), one in zip(OWN_WAY, (model, model.adapter, model.adapter.scales), strict=True):
         for name in names:
             # The original of a compiled method, else the method.

@@ -1,5 +1,6 @@
 """What goes wrong is one message and exit code 2, says what to do next, and leaves nothing behind."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -231,6 +232,7 @@ def test_places_that_hold_nothing_to_play_or_show(
         (ModuleNotFoundError("No module named 'cv2'"), "No module named 'cv2'.", False),
         (None, "draws None, no picture", False),
         (np.zeros((4, 4)), "no picture", False),
+        (np.zeros((0, 4, 3), np.uint8), "no picture", False),
     ],
 )
 def test_a_video_that_cannot_be_made_has_one_cause(
@@ -252,6 +254,18 @@ def test_a_video_that_cannot_be_made_has_one_cause(
     result = transfer("eval", run / "embeddings" / "0", "--episodes", 1, "--video", tmp_path / "out.gif")
     refused(result, "no video: ", words)
     assert ("MUJOCO_GL=egl" in result.stderr) == hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_of_pictures_of_two_sizes_is_refused(
+    run: Path, transfer: Transfer, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = itertools.count(8)
+    monkeypatch.setattr(
+        "gymnasium.envs.mujoco.mujoco_env.MujocoEnv.render", lambda _: np.zeros((next(sizes), 8, 3), np.uint8)
+    )
+    result = transfer("eval", run / "embeddings" / "0", "--episodes", 1, "--video", tmp_path / "out.gif")
+    refused(result, "no video: 'walker2d' draws (8, 8) pixels at first, (9, 8) later")
     assert not list(tmp_path.iterdir())
 
 

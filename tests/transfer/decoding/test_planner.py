@@ -16,6 +16,7 @@ from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.acting import Step
 from transfer.models.adapter import Adapter
+from transfer.models.layout import Layout
 from transfer.models.sequence_model import TransferModel
 from transfer.runtime.native.blocks import Blocks
 
@@ -267,6 +268,14 @@ def test_methods_that_training_calls_and_acting_does_not_are_refused(place: str,
     else:
         model.adapter.scale_actions = lambda actions: actions / 2  # type: ignore[method-assign]
     with pytest.raises(TransferError, match="has its own (tokens|scale_returns|scale_actions), which trains"):
+        make_planner(model, 1)
+
+
+def test_another_order_of_tokens_is_refused(make_model: MakeModel) -> None:
+    """It would train on one order and act on another."""
+    model = make_model()
+    model.layout = Layout((("state", 1), ("return", 1), ("action", 3)))
+    with pytest.raises(TransferError, match="layout is state, return, action; acting reads return, state, action"):
         make_planner(model, 1)
 
 
