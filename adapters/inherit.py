@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
@@ -51,7 +51,7 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
             f"the two adapters were made on two trunks, {trunks[0]} and {trunks[1]}: what one learned means nothing to "
             "the other. Pass any_trunk=True if you want it all the same."
         )
-    mine, theirs = (dict(adapter.parts()[part].named_parameters()) for adapter in (target, source))
+    mine, theirs = (_tensors(adapter.parts()[part]) for adapter in (target, source))
     kinds = [_kind(adapter, part) for adapter in (target, source)]
     common = [name for name in mine if name in theirs] if kinds[0] == kinds[1] else []
     copied = [_copy(f"{part}.{name}", mine[name], theirs[name], target, source) for name in common]
@@ -64,6 +64,13 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
             f"{source.env_spec.action_size} actions)."
         )
     return copied
+
+
+def _tensors(part: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers (running means, say), but not the tables of bins, which each adapter has fitted."""
+    saved = part.state_dict()
+    buffers = {name: x for name, x in part.named_buffers() if name in saved and not name.startswith("bins.")}
+    return {**dict(part.named_parameters()), **buffers}
 
 
 def _kind(adapter: Adapter, part: str) -> str:
@@ -79,6 +86,9 @@ def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adap
     fits = mine.shape[1:] == moved.shape[1:] if per_dimension else mine.shape == moved.shape
     if not fits:
         return ""
+    if not mine.dim():
+        mine.copy_(moved)
+        return name
     rows = min(len(mine), len(moved))
     with torch.no_grad():
         mine[:rows] = moved[:rows].to(mine.device)

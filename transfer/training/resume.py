@@ -1,4 +1,4 @@
-"""The state of an unfinished training: trainable weights, optimizer moments, step and identity."""
+"""The state of an unfinished training: trainable weights, buffers that moved, optimizer moments, step and identity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer.numbers import seen
 from transfer.storage.files import unwritable
 from transfer.storage.fingerprints import check_values, fingerprint
 from transfer.storage.pairs import load_pair, save_pair
-from transfer.storage.tensors import Header
+from transfer.storage.tensors import Header, declared
 
 Identity = dict[str, Any]  # of a training, as JSON: settings, seed, data, model, first weights
 HEAD = {"step": int, "loss": float, "identity": dict}
@@ -79,7 +79,8 @@ def save_progress(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, step: int, loss: float
 ) -> None:
     """Replace the saved state by the one after `step` updates. Windows and noise are functions of (seed, step)."""
-    save_pair(folder, "state", {"step": step, "loss": loss, "identity": identity}, state_of(model, optimizer))
+    tensors = state_of(model, optimizer) | _moved(model, identity)
+    save_pair(folder, "state", {"step": step, "loss": loss, "identity": identity}, tensors)
 
 
 def load_progress(
@@ -104,10 +105,11 @@ def load_progress(
     if not any((folder / name).exists() for name in ("state.json", "state.safetensors")):
         return 0, math.nan
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    buffers = {f"buffers.{name}": buffer for name, buffer in model.named_buffers()}
 
     def check(head: dict[str, Any], header: Header) -> None:
         _check_head(folder, head, identity, steps)
-        if {name: (one.shape, one.dtype) for name, one in header.items()} != _shapes(trained, header):
+        if {name: (one.shape, one.dtype) for name, one in header.items()} != _shapes(trained, buffers, header):
             raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
 
     try:
@@ -119,6 +121,8 @@ def load_progress(
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(tensors[f"weights.{name}"])
+        for name in buffers.keys() & tensors.keys():
+            buffers[name].copy_(tensors[name])
     for name, p in trained.items():
         if f"step.{name}" not in tensors:  # no part of the loss: no gradient, no moments
             continue
@@ -149,7 +153,7 @@ def _check_head(folder: Path, head: dict[str, Any], identity: Identity, steps: i
 def _check_tensors(folder: Path, step: int, tensors: dict[str, Tensor]) -> None:
     """Raise TransferError unless the tensors are finite and of the step that their JSON says."""
     counts = [float(tensor) for name, tensor in tensors.items() if name.startswith("step.")]
-    if name := first_not_finite(tensors):
+    if name := first_not_finite({key: x for key, x in tensors.items() if not key.startswith("buffers.")}):
         raise TransferError(f"{folder / 'state.safetensors'}: {name} holds NaN or infinity; {_again(folder)}")
     if counts and max(counts) != step:
         raise TransferError(f"{folder}: state.json says step {step}, its moments {max(counts):g}; {_again(folder)}")
@@ -164,9 +168,17 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
         yield f"{name} was {seen(before)}, is {seen(now)}"
 
 
-def _shapes(trained: dict[str, nn.Parameter], tensors: Header) -> dict[str, Any]:
-    """The shapes and dtypes a state must have; a parameter without a gradient has no moments."""
+def _moved(model: nn.Module, identity: Identity) -> dict[str, Tensor]:
+    """The buffers that training has changed, such as the running means of a part of somebody's own."""
+    first = identity["buffers"]
+    return {f"buffers.{name}": x.detach() for name, x in model.named_buffers() if _digest(x) != first.get(name)}
+
+
+def _shapes(trained: dict[str, nn.Parameter], buffers: dict[str, Tensor], tensors: Header) -> dict[str, Any]:
+    """The shapes and dtypes a state must have; a parameter without a gradient has no moments, and few buffers move."""
     wanted: dict[str, Any] = {f"weights.{name}": (tuple(p.shape), "F32") for name, p in trained.items()}
+    moved = declared({name: buffer for name, buffer in buffers.items() if name in tensors})
+    wanted |= {name: (one.shape, one.dtype) for name, one in moved.items()}
     for name, p in trained.items():
         if any(f"{key}.{name}" in tensors for key in MOMENTS):
             wanted |= {f"{key}.{name}": (tuple(p.shape) if key != "step" else (), "F32") for key in MOMENTS}
