@@ -26,11 +26,11 @@ from transfer.recipes.settings.toml import parse_toml, read_toml
 FILES = dict(zip(TABLES, (CellLine, EpisodeLine, CurveLine, CalibrationLine), strict=True))
 Numbered = Sequence[tuple[int, Any]]
 """Lines of a file, each with its number."""
-# What two lines of a cell must not have in common.
-IDENTITY: dict[str, Callable[[Any], Hashable]] = {
-    "episodes.csv": attrgetter("checkpoint", "decode", "target", "target_return", "episode_seed"),
-    "curves.csv": attrgetter("step", "name"),
-    "calibration.csv": attrgetter("target_return"),
+# What a line of each file is of, and the columns that no two lines of a cell may share.
+IDENTITY: dict[str, tuple[str, Callable[[Any], Hashable]]] = {
+    "episodes.csv": ("episode", attrgetter("checkpoint", "decode", "target", "target_return", "episode_seed")),
+    "curves.csv": ("value", attrgetter("step", "name")),
+    "calibration.csv": ("target", attrgetter("target_return")),
 }
 
 
@@ -79,11 +79,12 @@ def by_cell(file: Path, lines: Numbered, known: set[Key]) -> dict[Key, list[Any]
     """The lines of a file by cell. Raises TransferError for a line of no cell, or one that is there twice."""
     found: dict[Key, list[Any]] = {}
     numbers: dict[Hashable, int] = {}
+    what, identity = IDENTITY[file.name]
     for number, line in lines:
         if line.key not in known:
             raise TransferError(f"{file}, line {number}: cells.csv lists no {called(line.key)}.")
-        if (other := numbers.setdefault((line.key, IDENTITY[file.name](line)), number)) != number:
-            raise TransferError(f"{file}, lines {other} and {number} are of the same thing.")
+        if (other := numbers.setdefault((line.key, identity(line)), number)) != number:
+            raise TransferError(f"{file}, lines {other} and {number} are of the same {what} of {called(line.key)}.")
         found.setdefault(line.key, []).append(line)
     return found
 
