@@ -41,6 +41,11 @@ class Selection:
         return sum(part.parameters for part in self.parts.values())
 
     @property
+    def share(self) -> float:
+        """Trainable parameters as a share of all, 0 to 1."""
+        return self.parameters / self.total
+
+    @property
     def bytes(self) -> int:
         """Of the trainable parameters."""
         return sum(part.bytes for part in self.parts.values())
@@ -50,7 +55,7 @@ class Selection:
         parts = {
             name: {"tensors": p.tensors, "numbers": p.parameters, "bytes": p.bytes} for name, p in self.parts.items()
         }
-        counts = {"numbers": self.parameters, "total": self.total, "share": self.parameters / self.total}
+        counts = {"numbers": self.parameters, "total": self.total, "share": self.share}
         return {**counts, "bytes": self.bytes, "tensors": len(self.names), "parts": parts}
 
 

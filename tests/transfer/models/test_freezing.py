@@ -46,7 +46,7 @@ def test_the_selection_counts_what_trains(make_model: MakeModel) -> None:
     assert (selection.parts["ia3"].tensors, selection.parts["ia3"].parameters) == (6, 2 * 6 * 16)
     assert selection.parameters == 16 * 12 + 192 and selection.bytes == 4 * selection.parameters
     json = selection.to_json()
-    assert json["share"] == selection.parameters / sum(p.numel() for p in model.parameters())
+    assert json["share"] == selection.share == selection.parameters / sum(p.numel() for p in model.parameters())
     assert json["tensors"] == 8 and json["parts"]["ia3"] == {"tensors": 6, "numbers": 192, "bytes": 768}
 
 
