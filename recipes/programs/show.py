@@ -23,7 +23,7 @@ Object = Mapping[str, Any]
 
 
 def summary(path: Path) -> dict[str, Any]:
-    """Facts about a trunk, an adapter, one MODE/SEED of a run, a run or a results folder, as plain values for JSON.
+    """Facts about a trunk, an adapter, an MLP, one MODE/SEED of a run, a run or a results folder, as values for JSON.
 
     Raises:
         TransferError: no such folder, a folder that is none of these, or a damaged file.
@@ -47,7 +47,7 @@ def _cell(path: Path) -> dict[str, Any]:
     elif policy_file(path) is not None and run_of(path) is not None:
         found["next"] = f"Trained, and stopped before its evaluation. {next_command(path)}"
     if not found:
-        raise TransferError(f"{path} holds no trunk.json, adapter.json or config.toml. {next_command(path)}")
+        raise TransferError(f"{path} holds no trunk.json, adapter.json, mlp.json or config.toml. {next_command(path)}")
     alone = len(found) == 1 and "results" not in found
     return next(iter(found.values())) if alone else {"kind": "cell", "path": str(path), **found}
 

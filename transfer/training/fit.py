@@ -70,6 +70,9 @@ def fit(
     In several connected processes (see `transfer.runtime.distributed`) each takes its block of the windows of every
     batch, sums and gradients are added up, and all end with the same weights. Only rank 0 calls back and saves.
 
+    An adapter belongs to the weights of its trunk: after training the trunk, call `adapter.made_on(trunk)` for every
+    adapter that goes with it, as `pretrain` and `adapt` do.
+
     The process keeps freed memory during the training, see `transfer.runtime.memory`. Loss, weights and moments are
     checked before each save and at the end, so only finite values are saved.
 

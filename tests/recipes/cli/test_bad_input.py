@@ -220,7 +220,7 @@ def test_places_that_hold_nothing_to_play_or_show(
 ) -> None:
     refused(transfer("eval", tmp_path), "no trained adapter", "transfer ls")
     refused(transfer("eval", tmp_path / "none"), "transfer ls")
-    refused(transfer("show", tmp_path), "no trunk.json, adapter.json or config.toml")
+    refused(transfer("show", tmp_path), "no trunk.json, adapter.json, mlp.json or config.toml")
     refused(transfer("report", tmp_path), "no results yet")
 
 
