@@ -98,7 +98,7 @@ class WindowSampler:
 
     def _gather(self, view: Tensor, index: Tensor, late: list[tuple[int, int]], real: Tensor | None) -> Tensor:
         """(B, T, S) windows of a view times `real` (B, T, 1); `late` windows would run over the end of the data."""
-        windows = view.index_select(0, index).view(len(index), self.context, -1)
+        windows = view.index_select(0, index).unflatten(1, (self.context, -1))
         for at, steps in late:  # the last window holds their steps; they are moved to its front
             windows[at] = windows[at].roll(steps, 0)
         return windows if real is None else windows.mul_(real)

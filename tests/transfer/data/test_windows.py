@@ -134,6 +134,11 @@ def test_windows_from_outside_the_data_are_refused(make_episodes: MakeEpisodes, 
         WindowSampler(make_episodes(), context=5, batch_size=8).windows(starts)
 
 
+def test_no_starts_make_a_batch_of_no_windows(make_episodes: MakeEpisodes) -> None:
+    batch = WindowSampler(make_episodes(), 4, 2, seed=0).windows(torch.zeros(0, dtype=torch.int64))
+    assert batch.states.shape == (0, 4, 11) and batch.actions.shape == (0, 4, 3) and batch.returns.shape == (0, 4)
+
+
 def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes: MakeEpisodes) -> None:
     one, lengths = make_episodes(lengths=(6, 9)), [6, 9]
     rewards = one.rewards.copy()
