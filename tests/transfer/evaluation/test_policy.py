@@ -1,6 +1,8 @@
 """A policy in anyone's own loop acts as the evaluation does."""
 
+import copy
 import logging
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -228,6 +230,38 @@ def test_an_episode_that_goes_on_past_its_limit_is_told_of(
     assert [record.getMessage() for record in caplog.records] == [
         "'hopper': an episode has 2 steps, this one goes on. Was reset forgotten?"
     ]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))])
+def test_a_copy_goes_on_with_the_episode(
+    copied: Callable[[Policy], Policy], action: str, way: str, make_model: MakeModel
+) -> None:
+    policy = make_model(action=action, width=32, context=4).policy()
+    shown = observations(9)
+    policy.act(shown[0])
+    policy.act(shown[1], 1.0)
+    twin = copied(policy)
+    for observation in shown[2:]:
+        np.testing.assert_array_equal(twin.act(observation, 0.5), policy.act(observation, 0.5))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("here", ["other vectors", "no kernels"])
+def test_a_copy_from_another_processor_says_that_its_past_is_lost(
+    here: str, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys and values would be read in another order."""
+    policy, (first, second) = make_model(width=32).policy(), observations(2)
+    policy.act(first)
+    twin = copy.deepcopy(policy)
+    if here == "no kernels":
+        monkeypatch.setattr("transfer.runtime.native.library", lambda: None)
+    else:
+        twin._planner.decoder.lanes = 2  # type: ignore[attr-defined]
+    with pytest.raises(TransferError, match=r"copied from a process.*reset\(\)"):
+        twin.act(second, 1.0)
+    twin.reset()
+    assert twin.act(first).shape == (3,)
 
 
 def test_a_policy_says_in_one_line_what_it_is(make_model: Callable[..., TransferModel]) -> None:

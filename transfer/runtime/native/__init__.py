@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from transfer.errors import unknown
+from transfer.errors import TransferError, unknown
 from transfer.runtime.native import compiled
 
 SWITCH = "EMBEDDING_SWAP_KERNELS"  # environment variable: "on" (default) or "off"
@@ -50,8 +50,12 @@ def library() -> ctypes.CDLL | None:
 
 def fits(head_size: int) -> bool:
     """Whether there are kernels for heads of this size, a multiple of the processor's vectors."""
-    found = library()
-    return found is not None and head_size % ctypes.c_int.in_dll(found, "lanes").value == 0
+    return library() is not None and head_size % lanes() == 0
+
+
+def lanes() -> int:
+    """Numbers in a vector of the processor, by which keys and values are laid out."""
+    return ctypes.c_int.in_dll(kernels(), "lanes").value
 
 
 def room(tokens: int) -> int:
@@ -61,10 +65,19 @@ def room(tokens: int) -> int:
 
 
 def kernels() -> ctypes.CDLL:
-    """The library; call it after `fits` has returned True."""
+    """The library, after `fits` has returned True. Raises TransferError in a process without one."""
     found = library()
-    assert found is not None
+    if found is None:
+        raise elsewhere()
     return found
+
+
+def elsewhere() -> TransferError:
+    """The error about a decoder that was copied from a process with other kernels."""
+    return TransferError(
+        "this policy was copied from a process whose C kernels are not those of this one, which cannot read its past. "
+        "reset() opens an episode."
+    )
 
 
 def address(x: Tensor) -> ctypes.c_void_p:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transfer.runtime.layers.cache import length_after
-from transfer.runtime.native import address, kernels, members, room
+from transfer.runtime.native import address, elsewhere, kernels, lanes, members, room
 from transfer.runtime.native.threads import in_parts
 
 WORTH_A_THREAD = 24  # tokens
@@ -82,13 +82,15 @@ class Blocks(_Addressed):
     ) -> None:
         self.kept = [[x.detach().contiguous() for x in layer] for layer in (*layers, ends)]
         self.eps, self.heads, self.capacity, self.length = eps, heads, capacity, 0
-        size = len(ends[0]) // heads
+        size, self.lanes = len(ends[0]) // heads, lanes()
         # Keys and values, laid out as in blocks.c.
         self.past = ends[0].new_zeros(len(layers), sequences, heads, room(capacity), 2 * size)
 
     @cached_property
     def addresses(self) -> ctypes.Array[ctypes.c_void_p]:
-        """Of all layers' weights."""
+        """Of all layers' weights. Raises TransferError where the past is laid out for another processor."""
+        if self.lanes != lanes():
+            raise elsewhere()
         pointers = [x.data_ptr() for layer in self.kept[:-1] for x in layer]
         assert len(pointers) == POINTERS * len(self.past)
         return (ctypes.c_void_p * len(pointers))(*pointers)
