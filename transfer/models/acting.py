@@ -114,15 +114,18 @@ def check_model(model: object, kind: type, caller: str) -> None:
     """Raise TransferError, which names the function `caller`, unless a model is of the kind that it takes."""
     if isinstance(model, kind):
         return
+    name = type(model).__name__
     advice = {
         "Adapter": "put it on its trunk: TransferModel(trunk, adapter)",
         "AdaptResult": "its attribute model is one",
         "PretrainResult": "its attribute model is one",
         "MixedModel": "evaluate_together takes several adapters, model[name] is one",
-        "TransferModel": "evaluate takes it",
         "OptimizedModule": "torch.compile wraps one, which trains the same weights: give that one",
         "DataParallel": "its attribute module is one",
         "DistributedDataParallel": "its attribute module is one",
-    }.get(type(model).__name__, "adapt() and TransferModel(trunk, adapter) make one")
-    given = type(model).__name__ if isinstance(model, nn.Module) else f"{seen(model)} ({type(model).__name__})"
+    }.get(name, "adapt() and TransferModel(trunk, adapter) make one")
+    if not issubclass(kind, PolicyModel):  # a model of several adapters
+        several = "MixedModel(trunk, {'hopper': adapter}) makes one"
+        advice = "evaluate takes it" if isinstance(model, PolicyModel) else several
+    given = name if isinstance(model, nn.Module) else f"{seen(model)} ({name})"
     raise TransferError(f"{caller} takes a {kind.__name__}, got {given}: {advice}.")

@@ -168,3 +168,6 @@ def test_what_is_no_model_is_refused(road: Callable[..., Any], make_model: MakeM
             road(wrong)
     with pytest.raises(TransferError, match="evaluate takes it"):
         evaluate_together(model)
+    for wrong in (model.adapter, None):
+        with pytest.raises(TransferError, match=r"takes a MixedModel, got .*: MixedModel\(trunk, .*\) makes one"):
+            evaluate_together(wrong)  # type: ignore[arg-type]
