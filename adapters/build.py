@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from transfer.adapters.measure import bounds, check_bounds, measure
-from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
-from transfer.data.dataset_statistics import Statistics
+from transfer import registry
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
+from transfer.data.measured.dataset_statistics import Statistics
+from transfer.data.measured.measure import bounds, check_bounds, measure
 from transfer.errors import check_type
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.provenance import CONTEXT, Provenance
-from transfer.models.scales import ActionRange, Scales
-from transfer.models.trunk import TrunkConfig
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.scales import Scales
+from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.numbers import flag
-from transfer.registry import resolve
+from transfer.registry import PartSpec
 
 
 def build_adapter(
@@ -28,8 +30,10 @@ def build_adapter(
     trunk: TrunkConfig,
     config: AdapterConfig | None = None,
     seed: int = 0,
-    ia3: bool = False,
-    conditioning: bool = False,
+    *,
+    method: PartSpec = DEFAULT_METHOD,
+    own: Sequence[str] = (),
+    tuning: bool = False,
     like: Adapter | None = None,
     context: int = CONTEXT,
     any_body: bool = False,
@@ -37,43 +41,58 @@ def build_adapter(
     """Builds a new adapter for the environment of some episodes.
 
     Its statistics and tokenizer are measured on the episodes. Each part's weights depend on (seed, part) alone, so two
-    modes that differ in IA3 start from the same embeddings.
+    modes that differ in their tuning start from the same embeddings.
 
     Args:
         episodes: the training data.
         trunk: config of the trunk that it plugs into.
         config: kinds of its parts.
         seed: of the weights.
-        ia3: whether it has IA3 vectors.
-        conditioning: whether it has its own return embedding.
+        method: whose groups it has.
+        own: modules that the trunk shares, of which it has copies of its own, as "return".
+        tuning: whether it has the tuning of its config.
         like: an adapter whose parts will be inherited. Where the sizes are equal, its bins are used, its action bounds
             (where neither environment has bounds) and, for the same body, its state statistics.
         context: T, steps in a training window.
         any_body: use the state statistics of `like` for another body too.
 
     Raises:
-        TransferError: an argument of another type, or actions outside the environment's bounds if the config refuses
-            them.
+        TransferError: an argument of another type, an unknown name in `own`, or actions outside the environment's
+            bounds if the config refuses them.
     """
     check_type(episodes, Episodes, "episodes")
     check_type(trunk, TrunkConfig, "trunk")
     config = AdapterConfig() if config is None else check_type(config, AdapterConfig, "config")
-    ia3, conditioning, any_body = flag(ia3, "ia3"), flag(conditioning, "conditioning"), flag(any_body, "any_body")
+    tuning, any_body = flag(tuning, "tuning"), flag(any_body, "any_body")
     if like is not None:
         check_type(like, Adapter, "like")
-    statistics, tokenizer = measure(episodes), None
+    if tuning:  # named where it is the default, for that may change
+        config = replace(config, tuning=config.of(TUNING))
+    statistics = measure(episodes)
     if like is not None:
         statistics = _shared(statistics, like, episodes.env_spec, any_body)
     check_bounds(episodes, statistics, config.out_of_bounds)
-    if resolve("action", config.action).tokenized or config.readout == "categorical":
-        if like is not None and like.tokenizer is not None and like.env_spec.action_size == episodes.action_size:
-            config = replace(config, tokenizer=like.config.tokenizer, bins=like.config.bins)
-            tokenizer = like.tokenizer
-        else:
-            tokenizer = fit_tokenizer(config.tokenizer, config.bins, episodes, statistics)
+    scales, steps = Scales(statistics, episodes.env_spec), registry.build("method", method)
+    arguments: dict[str, dict[str, Any]] = {}
+    bins = _bins(like, config, episodes)
+    if bins is not None:
+        known = {**config.action.options, "tokenizer": bins.kind, "bins": bins.bins}
+        config = replace(config, action=PartSpec(config.action.kind, known))
+    for name in (name for name in steps.groups if name not in steps.conditions()):
+        spec = config.of(name)
+        options = {**spec.options, "tokenizer": bins} if name == "action" and bins is not None else spec.options
+        arguments[name] = registry.resolve(name, spec.kind).fit(episodes, scales, trunk.width, **options)
+    arguments |= steps.fit(episodes) | {name: {} for name in own} | ({TUNING: {}} if tuning else {})
     provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)
     sizes = trunk.width, trunk.depth
-    return Adapter(config, episodes.env_spec, statistics, tokenizer, *sizes, ia3, conditioning, provenance, seed)
+    return Adapter(config, arguments, episodes.env_spec, statistics, *sizes, method, provenance, seed)
+
+
+def _bins(like: Adapter | None, config: AdapterConfig, episodes: Episodes) -> Tokenizer | None:
+    """The tokenizer of another adapter, where the action embedding takes one and the number of actions is the same."""
+    if like is None or like.env_spec.action_size != episodes.action_size or "tokenizer" not in config.action.options:
+        return None
+    return getattr(like.parts()["action"], "tokenizer", None)
 
 
 def _shared(statistics: Statistics, like: Adapter, spec: EnvironmentSpec, any_body: bool) -> Statistics:
@@ -99,15 +118,3 @@ def _of_data(theirs: Sequence[float], bounds_there: Sequence[float], mine: Seque
     """Limits of the actions (A,): the other adapter's where it measured them on data, else those of the data here."""
     bounded = np.isclose(theirs, bounds_there, rtol=1e-6, atol=0)
     return np.where(bounded, mine, theirs).astype(np.float64)
-
-
-def fit_tokenizer(kind: str, bins: int, episodes: Episodes, statistics: Statistics) -> Tokenizer:
-    """Fits a tokenizer on the scaled actions of some episodes."""
-    whole = Scales(statistics).action_range()
-
-    def columns() -> Iterator[NDArray[np.float32]]:
-        for i in range(episodes.action_size):
-            column = torch.from_numpy(np.array(episodes.actions[:, i]))
-            yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
-
-    return make_tokenizer(kind, bins).fit_columns(columns())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.adapter import Adapter
+from transfer.models.steps.adapter_config import TUNING
 from transfer.numbers import flag
 
 BY_VALUE = " (by value)"
@@ -31,7 +32,7 @@ def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False
     Args:
         target: the new adapter, changed in place.
         source: the adapter that came with the trunk.
-        part: a part that both have: "action", "state", "ia3" or "conditioning".
+        part: a part that both have, as "action", "state" or "tuning".
         any_trunk: copy between adapters of two trunks.
 
     Returns:
@@ -74,9 +75,12 @@ def _tensors(part: nn.Module) -> dict[str, Tensor]:
 
 
 def _kind(adapter: Adapter, part: str) -> str:
-    config = adapter.config
-    kinds = {"state": config.state, "action": f"{config.action}, ranges {config.ranges}"}
-    return kinds.get(part, part)
+    """The kind of a part, and how its rows belong to action dimensions, in words."""
+    if part not in ("state", "action", TUNING):
+        return part
+    spec = adapter.config.of(part)
+    ranges = f", ranges {spec.options['ranges']}" if "ranges" in spec.options else ""
+    return f"{spec.kind}{ranges}"
 
 
 def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:
@@ -103,14 +107,15 @@ def _at_bins_of(target: Adapter, source: Adapter, name: str, theirs: Tensor) -> 
     """
     bins, others = (getattr(adapter.action, "bins", None) for adapter in (target, source))
     per_bin = name == "action.table.rows.weight"
-    if target.config.readout == source.config.readout == "categorical":
+    readouts = {adapter.config.action.options.get("readout") for adapter in (target, source)}
+    if readouts == {"categorical"}:
         per_bin |= name in ("action.readout.weight", "action.readout.bias", "action.readout.rows")
     if not per_bin or bins is None or others is None:
         return theirs
     if all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(bins.buffers(), others.buffers(), strict=True)):
         return theirs
     theirs = theirs.detach()
-    if name == "action.table.rows.weight" and source.config.ranges == "per-dimension":
+    if name == "action.table.rows.weight" and source.config.action.options.get("ranges") == "per-dimension":
         each = theirs.unflatten(0, (len(others.edges), -1))  # (A, V, D)
         return theirs[:0] if len(bins.edges) != len(each) else _moved(bins, others, each).flatten(0, 1)
     return _moved(bins, others, theirs) if name == "action.readout.rows" else _row_between(bins, others, theirs)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer import Episodes, Recorder, TrainConfig, evaluate, pretrain
-from transfer.models.adapter import AdapterConfig
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 
 PLAYED = 10_000  # seed of the first episode that is played; `evaluate` begins there too

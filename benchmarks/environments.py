@@ -24,7 +24,7 @@ from transfer import Episodes, TrainConfig, Trunk, adapt, evaluate, load_episode
 from transfer.data.environment.observations import summary
 from transfer.envs.checks.doctor import check_dataset
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.recipes.ceiling.ceiling import ceiling
 from transfer.recipes.ceiling.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.reports.markdown_tables import number

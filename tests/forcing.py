@@ -30,7 +30,13 @@ def plan(model: TransferModel, envs: int, context: int, how: str = "autoregressi
 
 def shown(batch: Batch, t: int, rows: Tensor) -> Step:
     """What the environments of some rows of a batch show at step t."""
-    return Step(batch.states[rows, t], batch.returns[rows, t], batch.times[rows, t])
+    columns = {name: column[rows, t] for name, column in batch.columns.items()}
+    return Step(batch.states[rows, t], batch.rewards[rows, t].double(), batch.times[rows, t], columns)
+
+
+def step_of(states: Tensor, returns: Tensor, times: Tensor) -> Step:
+    """A step with returns to go (E,)."""
+    return Step(states, torch.zeros(len(states), dtype=torch.float64), times, {"returns": returns})
 
 
 def window_start(t: int, context: int) -> int:
@@ -45,10 +51,20 @@ def window_start(t: int, context: int) -> int:
 def forced(model: TransferModel, batch: Batch, actions: Tensor, t: int, context: int) -> Tensor:
     """Action (B, A) at step t from one forward over its window, in which the actions (B, N, A) are given."""
     part = slice(window_start(t, context), t + 1)
-    window = Batch(
-        batch.states[:, part], actions[:, part], *(x[:, part] for x in (batch.returns, batch.times, batch.mask))
-    )
-    return model.adapter.action.predict(model.hidden(window))[:, -1]
+    window = part_of(replace(batch, actions=actions), (slice(None), part))
+    hidden = hidden_of(model, window)["action"]
+    return model.adapter.action.predict(hidden, model.shared)[:, -1]
+
+
+def part_of(batch: Batch, part: Any) -> Batch:
+    """Some windows of a batch, or some of their steps: what an index [B, T] takes out of each tensor."""
+    tensors = {name: getattr(batch, name)[part] for name in ("states", "actions", "rewards", "times", "mask")}
+    return Batch(**tensors, columns={name: column[part] for name, column in batch.columns.items()})
+
+
+def hidden_of(model: TransferModel, batch: Batch) -> dict[str, Tensor]:
+    """Hidden vectors (B, T, n, D) before the predicted groups of a batch."""
+    return model.hidden(model.embed(batch, model.values(batch)), model.method.predicts)
 
 
 def close(one: Tensor, other: Tensor) -> None:

@@ -27,7 +27,8 @@ MAY_IMPORT = {
 # Inside the core a file imports from rooms above its own line alone, and never from one on the same line.
 LINES = (
     ("errors",),
-    ("numbers", "registry"),
+    ("numbers",),
+    ("registry",),
     ("runtime",),
     ("storage",),
     ("data",),

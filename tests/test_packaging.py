@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("transfer", "adapters", "envs", "recipes")
 PUBLIC = """
-    Adapter AdapterConfig EnvironmentSpec Episodes MixedModel Policy Recorder ReferenceScores TrainConfig TransferError
-    TransferModel Trunk TrunkConfig WindowSampler __version__ adapt calibrate evaluate evaluate_together fingerprint
-    load_episodes pretrain save_dataset train_only
+    Adapter AdapterConfig Callback EnvironmentSpec Episodes MixedModel PartSpec Policy Recorder ReferenceScores
+    TrainConfig TransferError TransferModel Trunk TrunkConfig WindowSampler __version__ adapt calibrate evaluate
+    evaluate_together fingerprint load_episodes pretrain save_dataset train_only
 """.split()
 
 

@@ -20,9 +20,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.modes import new_trunk
@@ -33,7 +34,7 @@ from transfer.training.train_config import TrainConfig
 LENGTHS = (2, 9, 3, 14, 2, 2, 5, 11)  # most windows are padded, each by another amount
 CONFIG = TrainConfig(steps=6, batch_size=6, context=7, lr=1e-3, warmup=0, log_every=1, save_every=2)
 TRUNK = TrunkConfig(width=16, depth=1, heads=2, dropout=0.2)
-ADAPTER = AdapterConfig(bins=8)
+ADAPTER = config_of(bins=8)
 
 
 def episodes(env: str = "Hopper-v5", sizes: tuple[int, int] = (11, 3)) -> Episodes:
@@ -73,7 +74,8 @@ def train(kind: str, folder: Path) -> None:
     """Train, and write what this process saw to curve-RANK.json and weights-RANK.safetensors."""
     curve: list[list[float]] = []
     result = KINDS[kind](
-        folder, on_log=lambda _, values: curve.append([values["train/loss"], values["train/grad_norm"]])
+        folder,
+        callbacks=[Hooks(log=lambda _, values: curve.append([values["train/loss"], values["train/grad_norm"]]))],
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"curve-{rank()}.json").write_text(json.dumps(curve))
@@ -83,12 +85,12 @@ def train(kind: str, folder: Path) -> None:
 def stop(folder: Path) -> None:
     """Begin a pretraining whose state is saved after 2 and 4 steps, and end it before the next."""
 
-    def on_step(step: int, model: object) -> None:
+    def on_step(step: int) -> None:
         if step == 5:
             raise Stopped
 
     try:
-        pretraining(folder, checkpoint=folder / "checkpoint", on_step=on_step)
+        pretraining(folder, checkpoint=folder / "checkpoint", callbacks=[Hooks(step=on_step)])
     except Stopped:
         pass
 

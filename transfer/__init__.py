@@ -17,9 +17,11 @@ if (_root / "setup.cfg").is_file() and (_root / "adapters").is_dir():
 __all__ = [
     "Adapter",
     "AdapterConfig",
+    "Callback",
     "EnvironmentSpec",
     "Episodes",
     "MixedModel",
+    "PartSpec",
     "Policy",
     "Recorder",
     "ReferenceScores",
@@ -44,10 +46,12 @@ __all__ = [
 # Strings, so that the core offers names of envs and recipes without importing them.
 _HOMES = {
     "Adapter": "transfer.models.adapter",
-    "AdapterConfig": "transfer.models.adapter",
+    "AdapterConfig": "transfer.models.steps.adapter_config",
+    "Callback": "transfer.training.callbacks",
     "EnvironmentSpec": "transfer.data.environment.spec",
     "Episodes": "transfer.data.episodes",
     "MixedModel": "transfer.models.mixed_model",
+    "PartSpec": "transfer.registry",
     "Policy": "transfer.evaluation.policy",
     "Recorder": "transfer.envs.writing.recorder",
     "ReferenceScores": "transfer.data.environment.spec",
@@ -79,14 +83,17 @@ if _TYPE_CHECKING:
     from transfer.evaluation.calibration import calibrate
     from transfer.evaluation.evaluate import evaluate, evaluate_together
     from transfer.evaluation.policy import Policy
-    from transfer.models.adapter import Adapter, AdapterConfig
+    from transfer.models.adapter import Adapter
     from transfer.models.freezing import train_only
     from transfer.models.mixed_model import MixedModel
     from transfer.models.sequence_model import TransferModel
+    from transfer.models.steps.adapter_config import AdapterConfig
     from transfer.models.trunk import Trunk, TrunkConfig
     from transfer.recipes.programs.adapt import adapt
     from transfer.recipes.programs.pretrain import pretrain
+    from transfer.registry import PartSpec
     from transfer.storage.fingerprints import fingerprint
+    from transfer.training.callbacks import Callback
     from transfer.training.train_config import TrainConfig
 
     __version__: str

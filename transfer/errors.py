@@ -27,13 +27,12 @@ def unknown(kind: str, value: object, known: Iterable[str], hint: str = "") -> T
     return TransferError(f"unknown {kind} '{value}'.{guess} Known: {listed}.{' ' + hint if hint else ''}")
 
 
-def check_type(value: object, kind: type[T], name: str, hint: str = "") -> T:
-    """The argument called `name`. Raises TransferError, which ends in `hint`, unless it is an instance of `kind`."""
+def check_type(value: object, kind: type[T] | tuple[type[T], ...], name: str, hint: str = "") -> T:
+    """The argument called `name`. Raises TransferError, which ends in `hint`, unless it is of (one of) `kind`."""
     if isinstance(value, kind):
         return value
-    raise TransferError(
-        f"{name} is of type {type(value).__name__}; {kind.__name__} is needed.{' ' + hint if hint else ''}"
-    )
+    wanted = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+    raise TransferError(f"{name} is of type {type(value).__name__}; {wanted} is needed.{' ' + hint if hint else ''}")
 
 
 def check_keys(what: str, data: Collection[str], known: Collection[str]) -> None:

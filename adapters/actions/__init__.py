@@ -1,6 +1,6 @@
 """The four action embeddings of "Decision Transformer With Tokenized Action Space" (Annett & Andersen), with readouts.
 
-All four take and predict scaled actions: -1 to 1 between the environment's bounds (see `transfer.models.scales`).
+All four take and predict scaled actions: -1 to 1 between the environment's bounds (see `transfer.models.steps.scales`).
 
 | class | tokens per step | a token stands for |
 |---|---|---|

@@ -6,9 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer.errors import unknown
-from transfer.models.adapter import RANGES
-
 
 class BinTable(nn.Module):
     """One learned row per bin.
@@ -21,8 +18,6 @@ class BinTable(nn.Module):
 
     def __init__(self, bins: int, dims: int, ranges: str, width: int) -> None:
         super().__init__()
-        if ranges not in RANGES:
-            raise unknown("adapter.ranges", ranges, RANGES)
         own = ranges == "per-dimension"
         offsets = torch.from_numpy(np.arange(dims, dtype=np.int64) * (bins * own))  # (A,)
         self.register_buffer("offsets", offsets, persistent=False)

@@ -3,44 +3,91 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from transfer.adapters.actions.action import RANGES, READOUTS, ActionGroup, bins_of, check_choice, fitted
 from transfer.adapters.actions.bin_table import BinTable
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression
-from transfer.adapters.small_linear import small_linear
 from transfer.adapters.tokenizers.bins import Bins
-from transfer.adapters.tokenizers.tokenizer import Tokenizer
+from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
+from transfer.data.episodes import Episodes
 from transfer.decoding.tables import ActionTables
 from transfer.decoding.untouched import changes, originals
-from transfer.errors import TransferError, unknown
-from transfer.models.adapter import RANGES, READOUTS
+from transfer.errors import TransferError
+from transfer.models.steps.group import Loss, Shared
+from transfer.models.steps.scales import Scales
+from transfer.runtime.layers.linear import small_linear
 
 
-class _Spread(nn.Module, ABC):
+class _Spread(ActionGroup, ABC):
     """One token per action dimension: s predicts a^0, and the token of a^{i-1} predicts a^i (eq. 5 and 6)."""
 
     spread = True
 
-    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
+    def __init__(
+        self, width: int, action_size: int, tokenizer: dict[str, Any] | None, ranges: str, readout: str
+    ) -> None:
         super().__init__()
-        for name, value, known in (("ranges", ranges, RANGES), ("readout", readout, READOUTS)):
-            if value not in known:
-                raise unknown(f"adapter.{name}", value, known)
+        check_choice("ranges", ranges, RANGES)
+        check_choice("readout", readout, READOUTS)
+        sizes = {"width": width, "action_size": action_size}
+        self._options = {**sizes, "tokenizer": None, "ranges": ranges, "readout": readout}
         self.tokens = self.action_size = action_size
-        self.bins = Bins(tokenizer) if tokenizer is not None else None
+        self.bins = None if tokenizer is None else bins_of(tokenizer, action_size)
         self.index = nn.Parameter(torch.randn(action_size, width).mul_(0.02)) if ranges == "shared+index" else None
         knows = ranges != "shared"
+        if self.bins is None and (self.tokenized or readout == "categorical"):
+            raise TransferError(f"{type(self).__name__} with the readout '{readout}' needs a fitted tokenizer.")
         if readout == "categorical":
-            if tokenizer is None:
-                raise TransferError("adapter.readout 'categorical' needs a fitted tokenizer.")
+            assert self.bins is not None
             self.readout: SpreadCategorical | SpreadRegression = SpreadCategorical(
-                width, action_size, knows, tokenizer.bins
+                width, action_size, knows, self.bins.centers.shape[1]
             )
         else:
             self.readout = SpreadRegression(width, action_size, knows)
+
+    @classmethod
+    def check(cls, *, tokenizer: str, bins: int, ranges: str, readout: str) -> None:
+        """Raise TransferError for an unsound value of an option."""
+        make_tokenizer(tokenizer, bins)
+        check_choice("ranges", ranges, RANGES)
+        check_choice("readout", readout, READOUTS)
+
+    @classmethod
+    def fit(
+        cls,
+        episodes: Episodes,
+        scales: Scales,
+        width: int,
+        *,
+        tokenizer: str | Tokenizer = "quantile",
+        bins: int = 64,
+        ranges: str = "shared+index",
+        readout: str = "regression",
+    ) -> dict[str, Any]:
+        """Sizes and, where bins are needed, the tokenizer.
+
+        Args:
+            episodes: the training data.
+            scales: measured on them.
+            width: D.
+            tokenizer: "quantile", "uniform" or "mu-law", or a fitted one.
+            bins: V, bins per action dimension.
+            ranges: "per-dimension" (the paper's eq. 4), "shared" or "shared+index".
+            readout: "regression" or "categorical".
+        """
+        needed = cls.tokenized or readout == "categorical"
+        return {
+            "width": width,
+            "action_size": episodes.action_size,
+            "tokenizer": fitted(tokenizer, bins, episodes, scales) if needed else None,
+            "ranges": ranges,
+            "readout": readout,
+        }
 
     @abstractmethod
     def _values(self, values: Tensor, first: int) -> Tensor:
@@ -50,7 +97,7 @@ class _Spread(nn.Module, ABC):
     def _lines(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """`edges`, `rows` and `slope` of `ActionTables` for the tokens of `_values`."""
 
-    def tables(self) -> ActionTables | None:
+    def tables(self, shared: Shared) -> ActionTables | None:
         """The same tokens and values as tables for the native kernels.
 
         None where a class, method or hook of these parts was changed, or weights are not float32.
@@ -67,18 +114,18 @@ class _Spread(nn.Module, ABC):
         ids: Tensor = self.bins(values, first)
         return ids
 
-    def forward(self, values: Tensor, first: int = 0) -> Tensor:
+    def embed(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
         """Values (..., n) of dimensions `first` to `first + n` -> tokens (..., n, D)."""
         tokens = self._values(values, first)
         return tokens if self.index is None else tokens + self.index[first : first + values.shape[-1]]
 
-    def predict(self, hidden: Tensor, first: int = 0) -> Tensor:
+    def predict(self, hidden: Tensor, shared: Shared, first: int = 0) -> Tensor:
         """Hidden (..., n, D) at the positions that predict dimensions `first` to `first + n` -> values (..., n)."""
         return self.readout.predict(hidden, first, self.bins)
 
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count) without padding."""
-        return self.readout.loss(hidden, actions, mask, self.bins)
+    def loss(self, hidden: Tensor, values: Tensor, weight: Tensor, shared: Shared) -> Loss:
+        """The readout's loss of hidden (B, T, A, D), actions (B, T, A) and weight (B, T, A)."""
+        return self.readout.loss(hidden, values, weight, self.bins)
 
 
 class ActionSpreadEmbedding(_Spread):
@@ -86,7 +133,9 @@ class ActionSpreadEmbedding(_Spread):
 
     tokenized = False
 
-    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer | None, ranges: str, readout: str) -> None:
+    def __init__(
+        self, width: int, action_size: int, tokenizer: dict[str, Any] | None, ranges: str, readout: str
+    ) -> None:
         super().__init__(width, action_size, tokenizer, ranges, readout)
         self.linear = small_linear(1, width)
 
@@ -104,9 +153,10 @@ class ActionTokenizedSpreadEmbedding(_Spread):
 
     tokenized = True
 
-    def __init__(self, width: int, action_size: int, tokenizer: Tokenizer, ranges: str, readout: str) -> None:
+    def __init__(self, width: int, action_size: int, tokenizer: dict[str, Any], ranges: str, readout: str) -> None:
         super().__init__(width, action_size, tokenizer, ranges, readout)
-        self.table = BinTable(tokenizer.bins, action_size, ranges, width)
+        assert self.bins is not None
+        self.table = BinTable(self.bins.centers.shape[1], action_size, ranges, width)
 
     def _values(self, values: Tensor, first: int) -> Tensor:
         return self.table(self.encode(values, first), first)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transfer.adapters.tokenizers.bins import Bins
+from transfer.models.steps.group import Loss
 
 
 class SpreadCategorical(nn.Module):
@@ -45,8 +46,10 @@ class SpreadCategorical(nn.Module):
         biases = self.bias.expand(action_size, -1).masked_fill(bins.unused(), float("-inf"))
         return weights if self.rows is None else weights + self.rows, biases, bins.centers
 
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor, bins: Bins | None) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
+    def loss(self, hidden: Tensor, actions: Tensor, weight: Tensor, bins: Bins | None) -> Loss:
+        """Of hidden (B, T, A, D), actions (B, T, A) and weight (B, T, A)."""
         assert bins is not None
-        ids, real = bins(actions), mask[..., None].expand_as(actions)
-        return F.cross_entropy(self.logits(hidden, 0, bins)[real], ids[real], reduction="sum"), real.sum()
+        logits = self.logits(hidden, 0, bins).flatten(0, -2)  # (B*T*A, V)
+        error = F.cross_entropy(logits, bins(actions).flatten(), reduction="none").view_as(actions)
+        error = error.masked_fill(weight == 0, 0)  # infinite where padding falls into an unused bin
+        return Loss((error * weight).sum(), (weight > 0).sum())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from transfer.adapters.small_linear import small_linear
 from transfer.adapters.tokenizers.bins import Bins
+from transfer.models.steps.group import Loss
+from transfer.runtime.layers.linear import small_linear
 
 
-def _squared_error(predicted: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the squared errors (B, T, A) of unmasked steps, and their count."""
-    error = (predicted - actions).square() * mask[..., None]
-    return error.sum(), mask.sum() * actions.shape[-1]
+def _squared_error(predicted: Tensor, actions: Tensor, weight: Tensor) -> Loss:
+    """Squared errors (B, T, A), weighted by (B, T, A) or (B, T, 1)."""
+    error = (predicted - actions).square() * weight
+    return Loss(error.sum(), (weight > 0).sum() * (actions.shape[-1] // weight.shape[-1]))
 
 
 class WholeRegression(nn.Module):
@@ -26,9 +27,9 @@ class WholeRegression(nn.Module):
         """(..., 1, D) -> (..., A)."""
         return torch.tanh(self.linear(hidden[..., 0, :]))
 
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, 1, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
-        return _squared_error(self.predict(hidden), actions, mask)
+    def loss(self, hidden: Tensor, actions: Tensor, weight: Tensor) -> Loss:
+        """Of hidden (B, T, 1, D), actions (B, T, A) and weight (B, T, 1)."""
+        return _squared_error(self.predict(hidden), actions, weight)
 
 
 class SpreadRegression(nn.Module):
@@ -54,6 +55,6 @@ class SpreadRegression(nn.Module):
         own = self.weight.expand(action_size, -1) if self.rows is None else self.weight + self.rows
         return own[:, None], self.bias.expand(action_size, 1), None
 
-    def loss(self, hidden: Tensor, actions: Tensor, mask: Tensor, bins: Bins | None = None) -> tuple[Tensor, Tensor]:
-        """Hidden (B, T, A, D), actions (B, T, A), mask (B, T) -> (sum, count)."""
-        return _squared_error(self.predict(hidden), actions, mask)
+    def loss(self, hidden: Tensor, actions: Tensor, weight: Tensor, bins: Bins | None = None) -> Loss:
+        """Of hidden (B, T, A, D), actions (B, T, A) and weight (B, T, A)."""
+        return _squared_error(self.predict(hidden), actions, weight)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from transfer.adapters.small_linear import small_linear
+from transfer.adapters.states.state import StateGroup
+from transfer.models.steps.group import Shared
+from transfer.runtime.layers.linear import small_linear
 
 
-class LinearState(nn.Module):
+class LinearState(StateGroup):
     """One token from one linear map, as in the Decision Transformer and the tokenized-action paper."""
-
-    tokens = 1
 
     def __init__(self, state_size: int, width: int) -> None:
         super().__init__()
         self.linear = small_linear(state_size, width)
+        self._arguments = {"state_size": state_size, "width": width}
 
-    def forward(self, states: Tensor) -> Tensor:
+    def embed(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
         """(B, T, S) -> (B, T, 1, D)."""
-        return self.linear(states)[:, :, None]
+        return self.linear(values)[:, :, None]

@@ -20,6 +20,7 @@ class Bins(nn.Module):
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
+        self.kind = tokenizer.kind
         self.register_buffer("edges", torch.from_numpy(tokenizer.edges_.copy()))  # (A, V-1), unused ones infinite
         self.register_buffer("centers", torch.from_numpy(tokenizer.centers_.copy()))  # (A, V)
 
@@ -33,9 +34,9 @@ class Bins(nn.Module):
         """(A, V) whether a dimension does not use an id."""
         return F.pad(self.edges.isinf(), (1, 0))
 
-    def tokenizer(self, kind: str) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
         """Returns a tokenizer with these tables."""
-        tokenizer = make_tokenizer(kind, self.centers.shape[1])
+        tokenizer = make_tokenizer(self.kind, self.centers.shape[1])
         tokenizer.edges_, tokenizer.centers_ = (x.detach().cpu().numpy().copy() for x in (self.edges, self.centers))
         tokenizer.n_used_ = (~self.unused()).sum(1).cpu().numpy()
         return tokenizer

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from transfer.models.trunk import Gains
+from transfer.models.tuning import Affine, Tuning
+from transfer.runtime.layers.scaling import scale
 
 
-class IA3(nn.Module):
+class IA3(Tuning):
     """depth * (D + D + 4D) parameters. All start at one, which leaves the trunk's output unchanged to the bit.
 
-    The trunk takes them as an argument (`IA3.gains`); none of its modules is wrapped or renamed. The vectors are 1-D
-    because weight decay leaves out tensors below 2-D, and decay would pull the scales towards zero.
+    The vectors are 1-D because weight decay leaves out tensors below 2-D, and decay would pull the scales towards zero.
     """
 
+    sites = ("k", "v", "proj")
+    seed_name = "ia3"
+
     def __init__(self, width: int, depth: int) -> None:
-        super().__init__()
+        super().__init__(width, depth)
         self.keys = nn.ParameterList(nn.Parameter(torch.ones(width)) for _ in range(depth))
         self.values = nn.ParameterList(nn.Parameter(torch.ones(width)) for _ in range(depth))
         self.feed_forward = nn.ParameterList(nn.Parameter(torch.ones(4 * width)) for _ in range(depth))
 
-    def gains(self) -> list[Gains]:
-        """The scales, layer by layer, as `Trunk.forward` takes them."""
-        return [Gains(*layer) for layer in zip(self.keys, self.values, self.feed_forward, strict=True)]
+    def before(self, layer: int, site: str, x: Tensor) -> Tensor:
+        """Scale the feed-forward activations, (..., 4D), which are the input of `proj`."""
+        return scale(x, self.feed_forward[layer]) if site == "proj" else x
+
+    def after(self, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+        """Scale keys and values, (..., D)."""
+        return y if site == "proj" else scale(y, self._gain(layer, site))
+
+    def fold(self, layer: int, site: str, weight: Tensor, bias: Tensor) -> Affine:
+        """Scale the columns of `proj`, the rows of `k` and `v`."""
+        if site == "proj":
+            return weight * self.feed_forward[layer], bias
+        gain = self._gain(layer, site)
+        return weight * gain[:, None], bias * gain
+
+    def _gain(self, layer: int, site: str) -> Tensor:
+        return (self.keys if site == "k" else self.values)[layer]

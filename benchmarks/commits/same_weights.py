@@ -33,7 +33,12 @@ CHILD = Path(__file__).with_name("trained_commit.py")
 DATA = ("hopper/medium", "walker2d/medium")
 DATA_STEPS = 3000
 NEAR = "near: "  # of an array that is reported and need not be equal
-RENAMED: dict[str, str] = {}  # beginnings of names of tensors: what OLD calls "a.b." NEW calls "c."
+RENAMED: dict[str, str] = {
+    "conditioning.": "return.",
+    "ia3.": "tuning.",
+    "adapter.conditioning.": "adapter.return.",
+    "adapter.ia3.": "adapter.tuning.",
+}  # beginnings of names of tensors: what OLD calls "a.b." NEW calls "c."
 Arrays = Mapping[str, NDArray[Any]]
 
 

@@ -58,7 +58,7 @@ def everything(action: str, folder: Path, data: tuple[Any, Any], steps: int, epi
     """Weights of every training with one action embedding, and what some of the models play."""
     source, target = data
     noise = 0.1 if action == ACTIONS[1] else 0.0
-    config, kinds = training(steps, state_noise=noise), transfer.AdapterConfig(action=action, bins=16)
+    config, kinds = training(steps, state_noise=noise), small_bins(action)
     first = transfer.pretrain(source, config=config, trunk_config=SIZES, adapter_config=kinds, seed=1)
     yield from named("pretraining", played_and_weighed(first.model, episodes))
     for mode in ("embeddings", "embeddings+ia3", "full"):
@@ -88,9 +88,18 @@ def without_kernels(action: str, folder: Path, source: Any, episodes: int) -> Fo
         model = transfer.TransferModel(trunk, transfer.Adapter.load(folder / name, trunk)).eval()
         yield from named(f"near: kernels off, {name}", played(model, episodes))
         yield f"near: kernels off, {name}, actions of act", acted(model, "autoregressive")
-    kinds = transfer.AdapterConfig(action=action, bins=16)
+    kinds = small_bins(action)
     model = transfer.pretrain(source, config=training(SHORT), trunk_config=SIZES, adapter_config=kinds).model
     yield from named("kernels off, pretraining", weights(model))
+
+
+def small_bins(action: str) -> Any:
+    """The kinds of an adapter with 16 bins where its actions are tokenized, in the form that the library takes."""
+    try:
+        return transfer.AdapterConfig(action=action, bins=16)
+    except TypeError:  # once options of parts lay beside their kinds
+        options = {"bins": 16} if "Tokenized" in action else {}
+        return transfer.AdapterConfig(action={"kind": action, **options})
 
 
 def training(steps: int, **more: Any) -> Any:

@@ -14,8 +14,8 @@ from benchmarks.measuring.measure import Flops
 from transfer import Episodes, TransferModel, Trunk, WindowSampler
 from transfer.adapters.build import build_adapter
 from transfer.data.batch import Batch
-from transfer.models.adapter import AdapterConfig
 from transfer.models.freezing import train_only
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 from transfer.runtime.seeding import step_noise
 from transfer.training.train_config import TrainConfig
@@ -137,4 +137,4 @@ def flops_of(model: TransferModel, batch: Batch) -> Flops:
     """Of one forward of the model over the batch."""
     config = model.trunk.config
     windows, steps = batch.mask.shape
-    return Flops.of(windows, steps * model.tokens_per_step, config.width, config.depth)
+    return Flops.of(windows, steps * model.layout.tokens, config.width, config.depth)

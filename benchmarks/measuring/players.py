@@ -40,23 +40,37 @@ class Recompute:
 
     def act(self, step: Step) -> Tensor:
         """Actions (E, A)."""
-        states, returns, times = step
-        action = self.model.adapter.action
-        unknown, real = states.new_zeros(len(states), 1, action.action_size), torch.ones_like(returns, dtype=torch.bool)
-        newest = Batch(states[:, None], unknown, returns[:, None], times[:, None], real[:, None])
+        action, states = self.model.adapter.action, step.states[:, None]
+        unknown = states.new_zeros(len(states), 1, action.action_size)
+        newest = Batch(
+            states=states,
+            actions=unknown,
+            rewards=states.new_zeros(len(states), 1),
+            times=step.times[:, None],
+            mask=torch.ones(len(states), 1, dtype=torch.bool),
+            columns={name: column[:, None] for name, column in step.columns.items()},
+        )
         self.window = window = newest if self.window is None else _joined(self.window, newest, self.context)
-        for i in range(action.action_size if action.spread else 1):
-            hidden = self.model.hidden(window)[:, -1]  # (E, n, D)
-            if action.spread:
-                window.actions[:, -1, i] = action.predict(hidden[:, i : i + 1], i)[:, 0]
+        for i in range(action.tokens):
+            hidden = self._hidden(window)  # (E, n, D)
+            if action.tokens > 1:
+                window.actions[:, -1, i] = action.predict(hidden[:, i : i + 1], self.model.shared, i)[:, 0]
             else:
-                window.actions[:, -1] = action.predict(hidden)
+                window.actions[:, -1] = action.predict(hidden, self.model.shared)
         return window.actions[:, -1].clone()
+
+    def _hidden(self, window: Batch) -> Tensor:
+        tokens = self.model.embed(window, self.model.values(window))
+        return self.model.hidden(tokens, ["action"])["action"][:, -1]
 
 
 def _joined(window: Batch, newest: Batch, context: int) -> Batch:
-    pairs = [(getattr(window, f.name), getattr(newest, f.name)) for f in fields(Batch)]
-    return Batch(*(torch.cat([old, new], 1)[:, -context:] for old, new in pairs))
+    def join(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([old, new], 1)[:, -context:]
+
+    names = [field.name for field in fields(Batch) if field.name != "columns"]
+    columns = {name: join(old, newest.columns[name]) for name, old in window.columns.items()}
+    return Batch(**{name: join(getattr(window, name), getattr(newest, name)) for name in names}, columns=columns)
 
 
 def made_up_states(model: TransferModel, envs: int) -> Tensor:
@@ -90,7 +104,12 @@ class Player:
         acted, moved, envs = 0.0, 0.0, len(self.states)
         for _ in range(self.cycle if steps is None else steps):
             began = time.perf_counter()
-            step = Step(self.states, torch.full((envs,), 1000.0), torch.full((envs,), self.time))
+            step = Step(
+                self.states,
+                torch.zeros(envs, dtype=torch.float64),
+                torch.full((envs,), self.time),
+                {"returns": torch.full((envs,), 1000.0)},
+            )
             actions = self.actor.act(step)
             between = time.perf_counter()
             if self.move is not None:

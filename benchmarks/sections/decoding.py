@@ -79,7 +79,7 @@ def cache_bytes(model: TransferModel, context: int) -> int:
     With p whole steps behind it, the forward for action dimension i reads p K + 2 + i tokens: return, state and the i
     dimensions chosen before. p runs from T/2 to T - 1. The restart reads T/2 K tokens once.
     """
-    config, per_step = model.trunk.config, model.tokens_per_step
+    config, per_step = model.trunk.config, model.layout.tokens
     kept = context // 2
     forwards = range(model.env_spec.action_size)
     tokens = kept * per_step + sum(p * per_step + 2 + i for p in range(kept, context) for i in forwards)

@@ -20,6 +20,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.measuring.measure import Row, rounds, seconds
@@ -29,6 +30,7 @@ from transfer import TransferModel
 from transfer.decoding.planner import make_planner
 from transfer.evaluation.rollout import rollout
 from transfer.evaluation.slots import Slot, Task
+from transfer.models.acting import Command, Planner
 
 LAYOUT = "Walker2d"
 KINDS = {"spread": SPREAD, "DT": WHOLE}
@@ -83,9 +85,13 @@ def _row(name: str, steps: int, found: dict[str, list[tuple[float, ...]]], numbe
 
 def evaluated(model: TransferModel, envs: list[Any], context: int) -> tuple[float, float]:
     """Play an episode of three contexts in each environment as `evaluate` does; returns seconds and steps."""
-    task = Task(replace(model.env_spec, max_episode_steps=3 * context), 1000.0)
+    task = Task(replace(model.env_spec, max_episode_steps=3 * context))
     slots = [Slot(env, task.env_spec, False) for env in envs]
-    play = partial(rollout, slots, task, partial(make_planner, model), model.device, np.arange(len(envs)))
+
+    def plan(seeds: NDArray[np.int64]) -> tuple[Planner, Command]:
+        return make_planner(model, len(seeds)), model.command(seeds, {"return": 1000.0})
+
+    play = partial(rollout, slots, task, plan, model.device, np.arange(len(envs)))
     return seconds(play), 3.0 * context * len(envs)
 
 

@@ -98,7 +98,7 @@ def their_step(model: Any, batch: Batch, padding_mask: bool, precision: torch.dt
             predicted = model(
                 states=batch.states,
                 actions=batch.actions,
-                returns_to_go=batch.returns[..., None],
+                returns_to_go=batch.column("returns")[..., None],
                 timesteps=batch.times,
                 attention_mask=batch.mask.long() if padding_mask else None,
             ).action_preds

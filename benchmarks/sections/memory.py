@@ -89,8 +89,8 @@ def main(layout: str, parts: str, threads: str) -> None:
     model = build(layout, size.width)
     windows = batch_of(layout, size)
     step = training_step(model, windows, tuple(parts.split(",")), precision)
-    loss, count = model.loss(batch_of(layout, size, windows=1), precision)
-    (loss / count).backward()
+    loss = model.loss(batch_of(layout, size, windows=1), precision)["action"]
+    (loss.sum / loss.count).backward()
     model.zero_grad(set_to_none=True)
     before = _forget_peak()
     step()

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.adapters.build import fit_tokenizer
-from transfer.adapters.measure import measure
+from transfer.adapters.actions.action import fit_tokenizer
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.data.environment.spec import ReferenceScores
+from transfer.data.measured.measure import measure
 from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
-from transfer.models.scales import Scales
+from transfer.models.steps.scales import Scales
 from transfer.recipes.ceiling.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.ceiling.recordings import Recording, recordings
 from transfer.recipes.ceiling.replay import RAW, Key, Outcome, compare
@@ -75,10 +75,11 @@ def ceiling(
     data = load_episodes(source, env, trust)
     statistics = measure(data)
     fitted: dict[Key, Tokenizer] = {}
-    scale = Scales(statistics).action_range()
+    scales = Scales(statistics, data.env_spec)
+    scale = scales.action_range()
     for kind in dict.fromkeys(tokenizers):
         for size in sorted(set(bins)):  # fitted to scaled actions, as in an adapter
-            tokenizer = fit_tokenizer(kind, size, data, statistics)
+            tokenizer = fit_tokenizer(kind, size, data, scales)
             fitted[kind, size] = tokenizer.unscaled(scale.middle.numpy(), scale.half.numpy())
     played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress or (lambda *_: None), trust)
     if not played:

@@ -119,6 +119,20 @@ def show(path: Path, as_json: bool) -> None:
     click.echo(json.dumps(facts, indent=2) if as_json else summary_text(facts))
 
 
+@cli.command()
+@click.argument("adapter", type=Place("folder"))
+@click.option("--out", required=True, type=Place("folder"), help="New folder for the merged trunk and its adapter.")
+@click.option("--trunk", type=Place("folder"), help="Trunk folder, when not in its run.")
+@click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
+def merge(adapter: Path, out: Path, trunk: Path | None, any_trunk: bool) -> None:
+    """Fold the tuning of an adapter into a copy of its trunk."""
+    from transfer.recipes.programs.merge_path import merge_path
+
+    check_parent(out)
+    written = merge_path(adapter, out, trunk, any_trunk)
+    click.echo(f"Written to {written}. Play it: {shlex.join(['transfer', 'eval', str(written / 'adapter')])}")
+
+
 @cli.command("eval")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
 @click.option(

@@ -25,7 +25,7 @@ def summary_text(facts: Mapping[str, Any]) -> str:
 
 def _model_lines(facts: Mapping[str, Any]) -> list[str]:
     """A trunk, an adapter or an MLP."""
-    from transfer.data.calibration_table import Calibration
+    from transfer.data.measured.calibration_table import Calibration
 
     lines = [f"{facts['kind']:<12} {facts['path']}", f"fingerprint  {facts['fingerprint']}"]
     if facts["kind"] == "adapter":

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
+from transfer import registry
 from transfer.adapters.build import build_adapter
 from transfer.adapters.inherit import BY_VALUE, inherit
-from transfer.adapters.measure import measure
 from transfer.data.environment.belonging import check_body
 from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import measure
 from transfer.errors import TransferError, check_type, unknown
-from transfer.models.adapter import Adapter, AdapterConfig, check_pair
-from transfer.models.freezing import Selection
+from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
 from transfer.models.provenance import CONTEXT
 from transfer.models.sequence_model import TransferModel
-from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.method import Method
+from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
 from transfer.numbers import flag
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
-from transfer.recipes.programs.kinds import kinds_for
-from transfer.recipes.programs.modes import Mode, find_modes, prepare_trunk, trained_last
+from transfer.recipes.programs.kinds import kinds_for, method_for
+from transfer.recipes.programs.modes import (
+    EVERY_GROUP,
+    Mode,
+    find_modes,
+    named,
+    prepare_trunk,
+    trained_last,
+    with_tuning,
+)
+from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
 from transfer.storage.fingerprints import fingerprint
 from transfer.storage.snapshot import lent, snapshot
-from transfer.training.fit import FitResult, OnLog
+from transfer.training.callbacks import Callback
+from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import check_weights
 
 INHERITED = ("none", "action")
-EXTRAS = ("conditioning", "ia3")  # optional parts of an adapter
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +86,7 @@ def adapt(
     *,
     steps: int | None = None,
     config: TrainConfig | None = None,
+    method: str | PartSpec | None = None,
     adapter_config: AdapterConfig | None = None,
     trunk_config: TrunkConfig | None = None,
     source: Adapter | None = None,
@@ -87,9 +99,7 @@ def adapt(
     compile: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
-    on_start: Callable[[Selection, int], None] | None = None,
-    on_log: OnLog | None = None,
-    on_step: Callable[[int, Model], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> AdaptResult:
     """Train an adapter for the environment of some episodes around a trunk.
 
@@ -99,6 +109,8 @@ def adapt(
         mode: see `transfer.recipes.programs.modes.MODES`.
         steps: updates, in place of `config.steps`.
         config: of the training.
+        method: kind of the method, or a kind with options; default: the one that the trunk was pretrained with, else
+            "dt".
         adapter_config: kinds of the adapter's parts; default: those of `source`, else those that the trunk was trained
             with, else the library's. A layout of tokens that the trunk never saw is taken, and logged.
         trunk_config: size of the trunk of `scratch-*`, and of the one that `mlp` is measured by, where no trunk is
@@ -114,9 +126,7 @@ def adapt(
         compile: see `transfer.training.fit.fit`.
         checkpoint: folder for the state of an unfinished run.
         progress: show a bar on stderr.
-        on_start: see `transfer.training.fit.fit`.
-        on_log: see `transfer.training.fit.fit`.
-        on_step: called after every step with its number and the model; see `Training.run` for resumed runs.
+        callbacks: see `transfer.training.callbacks.Callback`.
 
     Raises:
         TransferError: an argument of a wrong type or value, data and settings that do not fit together, a mode whose
@@ -126,13 +136,14 @@ def adapt(
     chosen = find_modes([mode])
     if len(chosen) > 1:
         raise TransferError(f"'{mode}' stands for {' and '.join(m.name for m in chosen)}; adapt() takes one of them.")
-    hooks = on_start, on_log, on_step
-    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, *hooks)
+    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, callbacks)
     check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
     any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
-    sizes, kinds = _sizes(trunk, trunk_config), kinds_for(trunk, adapter_config, source)
+    sizes = _sizes(trunk, trunk_config)
+    kinds = with_tuning(chosen[0], kinds_for(trunk, adapter_config, source))
     if source is not None:
         _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
+    way = method_for(trunk, method)
     ours = _ours(trunk, training.device)
     model, inherited = build_model(
         chosen[0],
@@ -145,10 +156,11 @@ def adapt(
         training.seed,
         training.config.context,
         any_body,
+        way,
     )
     model.to(training.device)
     before = _trunk_of(model)
-    result = training.run(model, episodes, list(chosen[0].parts), f"adapt {mode}")
+    result = training.run(model, {"": episodes}, trained_parts(chosen[0], model), f"adapt {mode}")
     after = _trunk_of(model)
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
@@ -157,7 +169,7 @@ def adapt(
         model.adapter.made_on(model.trunk, training=facts, inherited=inherited)
         if not chosen[0].frozen:
             old, facts = model.trunk.provenance, {**facts, "context": model.context}
-            model.trunk.provenance = trained_last(old, episodes, model.adapter.config, facts, str(before))
+            model.trunk.provenance = trained_last(old, [episodes], model.adapter.config, facts, str(before))
         if trunk is not None and model.trunk is ours and _lies_on(trunk, training.device):
             model.trunk = trunk
     return AdaptResult(model, result, before, after, tuple(inherited))
@@ -188,6 +200,14 @@ def _lies_on(trunk: Trunk, device: torch.device) -> bool:
     return trunk.ln_in.weight.device == torch.empty(0, device=device).device
 
 
+def trained_parts(mode: Mode, model: Model) -> list[str]:
+    """Names of the parts of a model that a mode trains, those that the trunk lacks too."""
+    if isinstance(model, MLPPolicy):
+        return list(mode.parts)
+    lacking = [name for name in model.adapter.parts() if name in model.shared and name not in model.trunk.shared]
+    return list(dict.fromkeys([*named(mode.parts, model.method), *lacking]))
+
+
 def _trunk_of(model: Model) -> str | None:
     """Fingerprint of a model's trunk, where it has one."""
     return fingerprint(model.trunk) if isinstance(model, TransferModel) else None
@@ -204,6 +224,7 @@ def build_model(
     seed: int,
     context: int = CONTEXT,
     any_body: bool = False,
+    method: PartSpec = DEFAULT_METHOD,
 ) -> tuple[Model, list[str]]:
     """The model of a mode before its first step, and the tensors that its adapter took over.
 
@@ -212,25 +233,41 @@ def build_model(
     """
     if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
         raise unknown("inherit_from_source", inherit_from_source, INHERITED)
-    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+ia3` trains on a trunk of this size
-        twin = build_adapter(episodes, sizes, config, seed, ia3=True)
+    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+tuning` trains on a trunk of this size
+        twin = build_adapter(episodes, sizes, config, seed, method=method, tuning=True)
         hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
         return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed), []
-    mine = prepare_trunk(mode, trunk, sizes, seed)
+    mine = prepare_trunk(mode, trunk, sizes, seed, method)
+    steps: Method = registry.build("method", method)
+    trained, kept = named(mode.parts, steps), named(mode.inherits, steps)
     asked = (inherit_from_source,) if inherit_from_source != "none" else ()
-    whole = () if mode.trunk == "own" else mode.inherits or asked  # from scratch means that nothing is taken over
+    whole = () if mode.trunk == "own" else kept or asked  # from scratch means that nothing is taken over
     if whole and source is None:
         raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
     # Parts that stay as they are were fitted to the source's scales and bins, and trained together with its extras.
     like = source if mode.inherits else None
-    beside = [part for part in EXTRAS if like is not None and part in like.parts()]
-    extras = {part: part in mode.parts or part in beside for part in EXTRAS}
+    groups, shared = named((EVERY_GROUP,), steps), steps.names_of_shared()
+    theirs = like.parts() if like is not None else ()
+    beside = [part for part in theirs if part not in groups]
+    if like is not None and TUNING in beside and (TUNING not in trained or config.tuning is None):
+        config = replace(config, tuning=like.config.of(TUNING))
+    lacking = [name for name in shared if name not in mine.shared]
+    own = [name for name in shared if name in (*trained, *beside, *lacking)]
     adapter = build_adapter(
-        episodes, mine.config, config, seed, **extras, like=like, context=context, any_body=any_body
+        episodes,
+        mine.config,
+        config,
+        seed,
+        method=method,
+        own=own,
+        tuning=TUNING in (*trained, *beside),
+        like=like,
+        context=context,
+        any_body=any_body,
     )
     taken = (*whole, *beside)
     inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
-    _check_untrained(mode, adapter, inherited)
+    _check_untrained(mode, (*trained, *lacking), adapter, inherited)
     return TransferModel(mine, adapter), inherited
 
 
@@ -241,16 +278,16 @@ def _check_source(
     check_weights(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
-    if "state" in mode.inherits and source.env_spec.state_size == episodes.state_size:
+    if {"state", EVERY_GROUP} & set(mode.inherits) and source.env_spec.state_size == episodes.state_size:
         check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
 
 
-def _check_untrained(mode: Mode, adapter: Adapter, inherited: list[str]) -> None:
+def _check_untrained(mode: Mode, trained: Sequence[str], adapter: Adapter, inherited: list[str]) -> None:
     """Refuse a mode with a part that neither trains nor was taken over whole, whatever its bins."""
     taken = {name.removesuffix(BY_VALUE) for name in inherited}
     for part, module in adapter.parts().items():
         names = {f"{part}.{name}" for name, _ in module.named_parameters()}
-        if part not in mode.parts and not names <= taken:
+        if part not in trained and not names <= taken:
             raise TransferError(
                 f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
                 f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from transfer.data.episodes import Episodes
-from transfer.data.windows import WindowSampler
+from transfer.data.windows import MixedWindows, WindowSampler
 from transfer.errors import check_type
+from transfer.models.acting import Trainable
 from transfer.models.freezing import Selection
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
@@ -22,7 +23,8 @@ from transfer.runtime.devices import find_device, find_precision
 from transfer.runtime.distributed import size
 from transfer.runtime.memory import check_room
 from transfer.storage.files import as_path
-from transfer.training.fit import FitResult, OnLog, check_hooks, fit
+from transfer.training.callbacks import Callback, check_callbacks
+from transfer.training.fit import FitResult, fit
 from transfer.training.train_config import TrainConfig
 
 Model = TransferModel | MLPPolicy
@@ -48,16 +50,13 @@ class Training:
         compile: bool,
         checkpoint: str | os.PathLike[str] | None,
         progress: bool,
-        on_start: Callable[[Selection, int], None] | None,
-        on_log: OnLog | None,
-        on_step: Callable[[int, Any], None] | None,
+        callbacks: Sequence[Callback],
     ) -> None:
         self.config = TrainConfig() if config is None else check_type(config, TrainConfig, "config")
         if steps is not None:
             self.config = replace(self.config, steps=whole(steps, "steps", 1, MOST_STEPS))
         self.device = find_device(device)
-        check_hooks(on_start=on_start, on_log=on_log, on_step=on_step)
-        self.on_start, self.on_log, self.on_step = on_start, on_log, on_step
+        self.callbacks = check_callbacks(callbacks)
         self.seed = whole(seed, "seed", 0, MOST_SEED)
         self.precision = find_precision(precision, self.device)
         self.compile = flag(compile, "compile")
@@ -68,32 +67,17 @@ class Training:
         """Mode, seed and steps, for the provenance of a trunk or an adapter."""
         return {"mode": mode, "seed": self.seed, "steps": self.config.steps}
 
-    def run(self, model: Model, episodes: Episodes, parts: list[str], title: str) -> FitResult:
-        """Train some parts of a model on some episodes; the model is in eval mode afterwards.
-
-        The state of a run is saved before `on_step` is called for that step. A kill in between would lose the call, so
-        a resumed run repeats it, right after `on_start`: a callback that must not act twice remembers the step.
-        """
-        config, on_step = self.config, self.on_step
+    def run(self, model: Trainable, episodes: Mapping[str, Episodes], parts: list[str], title: str) -> FitResult:
+        """Train some parts of a model on the episodes of each policy; the model is in eval mode afterwards."""
+        config = self.config
         self._check_memory(model)
-        sampler = WindowSampler(episodes, config.context, config.batch_size, self.seed, self.device)
+        each = {
+            name: WindowSampler(episodes[name], config.context, config.batch_size, self.seed, self.device, one.windows)
+            for name, one in model.members().items()
+        }
+        sampler = each[""] if "" in each else MixedWindows(each)
         with ExitStack() as stack:
-            bars: list[Progress] = []
-
-            def begin(selection: Selection, done: int) -> None:
-                if self.progress:
-                    bars.append(stack.enter_context(Progress(config.steps, title, "steps", start=done)))
-                if self.on_start is not None:
-                    self.on_start(selection, done)
-                if on_step is not None and done:
-                    on_step(done, model)
-
-            def log(step: int, values: dict[str, float]) -> None:
-                for bar in bars:
-                    bar.update(step, loss=f"{values['train/loss']:.4f}")
-                if self.on_log is not None:
-                    self.on_log(step, values)
-
+            shown = [stack.enter_context(Bar(config.steps, title))] if self.progress else []
             result = fit(
                 model,
                 sampler,
@@ -102,19 +86,41 @@ class Training:
                 precision=self.precision,
                 compile=self.compile,
                 checkpoint=self.checkpoint,
-                on_start=begin,
-                on_log=log,
-                on_step=None if on_step is None else lambda step: on_step(step, model),
+                callbacks=[*shown, *self.callbacks],
             )
         model.eval()
         return result
 
-    def _check_memory(self, model: Model) -> None:
+    def _check_memory(self, model: Trainable) -> None:
         """Raise TransferError for batches that do not fit in memory: their values, and what gradients need of them."""
-        steps, spec = self.config.batch_size * self.config.context // size(), model.env_spec
-        needed = 4 * steps * (spec.state_size + spec.action_size)
-        if isinstance(model, TransferModel):
-            sizes = model.trunk.config
-            needed += 16 * steps * model.tokens_per_step * sizes.width * sizes.depth  # half of what is kept in bfloat16
+        steps, needed = self.config.batch_size * self.config.context // size(), 0
+        for one in model.members().values():
+            needed += 4 * steps * (one.env_spec.state_size + one.env_spec.action_size)
+            if isinstance(one, TransferModel):
+                sizes = one.trunk.config
+                needed += 16 * steps * one.layout.tokens * sizes.width * sizes.depth  # half of it in bfloat16
         what = f"a batch of {self.config.batch_size:,} windows of {self.config.context:,} steps"
         check_room(needed, what, self.device, LESS)
+
+
+class Bar(Callback):
+    """A bar on stderr with the loss."""
+
+    def __init__(self, steps: int, title: str) -> None:
+        self.steps, self.title, self._open = steps, title, ExitStack()
+
+    def __enter__(self) -> Self:
+        """Nothing is shown before the start."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Close the bar, after an error too."""
+        self._open.__exit__(*error)
+
+    def start(self, model: Trainable, selection: Selection, done: int) -> None:
+        """Open the bar where the training goes on."""
+        self.bar = self._open.enter_context(Progress(self.steps, self.title, "steps", start=done))
+
+    def log(self, done: int, values: dict[str, float]) -> None:
+        """Show step and loss."""
+        self.bar.update(done, loss=f"{values['train/loss']:.4f}")

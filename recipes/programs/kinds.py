@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import fields
 
-from transfer.errors import TransferError, check_type, unknown
-from transfer.models.adapter import Adapter, AdapterConfig
-from transfer.models.trunk import Trunk
-from transfer.registry import resolve
+from transfer.errors import TransferError, check_type
+from transfer.models.adapter import Adapter
+from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.trunk import DEFAULT_METHOD, Trunk
+from transfer.registry import PartSpec, complete, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,24 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
     check_type(config, AdapterConfig, "adapter_config")
     with suppress(TransferError):  # an unreadable record does not matter where the caller names the kinds
         known = recorded(trunk)
-        if known is not None and _layout(known.action) != _layout(config.action):
+        if known is not None and _layout(known.action.kind) != _layout(config.action.kind):
             logger.warning(
                 "the trunk was trained with %s (%s), this adapter has %s (%s), which it never saw. Without "
                 "adapter_config it gets the first.",
-                *(_layout(known.action), known.action, _layout(config.action), config.action),
+                *(_layout(known.action.kind), known.action.kind, _layout(config.action.kind), config.action.kind),
             )
     return config
+
+
+def method_for(trunk: Trunk | None, method: str | PartSpec | None) -> PartSpec:
+    """The method asked for, else the one that a trunk was pretrained with, else the default.
+
+    Raises:
+        TransferError: an unknown kind, or an option that it does not take.
+    """
+    if method is None:
+        return trunk.method if trunk is not None else DEFAULT_METHOD
+    return complete("method", PartSpec.of(method, "method"))
 
 
 def _layout(action: str) -> str:
@@ -56,10 +67,6 @@ def recorded(trunk: Trunk | None) -> AdapterConfig | None:
     if kinds is None:
         return None
     try:
-        known = [field.name for field in fields(AdapterConfig)]
-        for key in check_type(kinds, dict, "adapter"):
-            if key not in known:
-                raise unknown("key", key, known)
-        return AdapterConfig(**kinds)
+        return AdapterConfig.from_json(kinds)
     except TransferError as error:
         raise TransferError(f"the trunk's record of its adapter cannot be read: {error}") from error

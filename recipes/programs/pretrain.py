@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from transfer.adapters.build import build_adapter
 from transfer.data.episodes import Episodes
-from transfer.errors import check_type
-from transfer.models.adapter import Adapter, AdapterConfig
-from transfer.models.freezing import Selection
+from transfer.errors import TransferError, check_type
+from transfer.models.adapter import Adapter
+from transfer.models.mixed_model import MixedModel
 from transfer.models.sequence_model import TransferModel
-from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
+from transfer.numbers import seen
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, Training
+from transfer.recipes.programs.kinds import method_for
 from transfer.recipes.programs.modes import new_trunk, trained_last
+from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
-from transfer.training.fit import FitResult, OnLog
+from transfer.training.callbacks import Callback
+from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+Sources = Episodes | Sequence[Episodes] | Mapping[str, Episodes]
 
 
 @dataclass(frozen=True, repr=False)
 class PretrainResult:
-    """A pretrained trunk with its source adapter, and how training went."""
+    """A pretrained trunk with its source adapters, and how training went.
 
-    model: TransferModel
+    Attributes:
+        model: of one source, or a `MixedModel` of several.
+        fit: what trained, for how long, and the loss at the end.
+    """
+
+    model: TransferModel | MixedModel
     fit: FitResult
 
     @property
@@ -36,23 +50,33 @@ class PretrainResult:
         return self.model.trunk
 
     @property
+    def adapters(self) -> dict[str, Adapter]:
+        """The adapters of the sources by name; that of one alone is called ""."""
+        return {name: one.adapter for name, one in self.model.members().items() if isinstance(one, TransferModel)}
+
+    @property
     def adapter(self) -> Adapter:
-        """The adapter of the source environment."""
-        return self.model.adapter
+        """The adapter of the source environment. Raises TransferError where there are several."""
+        if len(self.adapters) > 1:
+            raise TransferError(f"there are adapters for {', '.join(self.adapters)}: result.adapters[name] is one.")
+        return next(iter(self.adapters.values()))
 
     def __repr__(self) -> str:
         """One line."""
-        return f"PretrainResult({self.model.env_spec.name}: {self.fit})"
+        names = ", ".join(adapter.env_spec.name for adapter in self.adapters.values())
+        return f"PretrainResult({names}: {self.fit})"
 
 
 @said_when_exhausted(LESS)
 @isolated()
 def pretrain(
-    episodes: Episodes,
+    episodes: Sources,
     *,
+    weights: Mapping[str, float] | None = None,
     steps: int | None = None,
     config: TrainConfig | None = None,
     trunk_config: TrunkConfig | None = None,
+    method: str | PartSpec = DEFAULT_METHOD,
     adapter_config: AdapterConfig | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
@@ -60,17 +84,20 @@ def pretrain(
     compile: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
-    on_start: Callable[[Selection, int], None] | None = None,
-    on_log: OnLog | None = None,
-    on_step: Callable[[int, TransferModel], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> PretrainResult:
-    """Train a trunk and an adapter on one environment's episodes.
+    """Train a trunk and the adapters of one environment or of several.
+
+    Of several environments, a step takes as many windows of each, and each has the same weight in the objective.
 
     Args:
-        episodes: the source environment's data.
+        episodes: the source environment's data; or those of several environments, in a list, whose adapters have the
+            environments' names, or by names of your own.
+        weights: of the environments in the objective, by name; default: 1 each.
         steps: updates, in place of `config.steps`.
         config: of the training.
         trunk_config: size of the trunk.
+        method: kind of the method, or a kind with options.
         adapter_config: kinds of the adapter's parts.
         seed: of weights, windows and noise.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one.
@@ -78,24 +105,54 @@ def pretrain(
         compile: see `transfer.training.fit.fit`.
         checkpoint: folder for the state of an unfinished run.
         progress: show a bar on stderr.
-        on_start: see `transfer.training.fit.fit`.
-        on_log: see `transfer.training.fit.fit`.
-        on_step: called after every step with its number and the model; see `Training.run` for resumed runs.
+        callbacks: see `transfer.training.callbacks.Callback`.
 
     Raises:
         TransferError: an argument of a wrong type or value, data and settings that do not fit together, a loss or
             weights that are not finite.
     """
-    hooks = on_start, on_log, on_step
-    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, *hooks)
-    check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
+    training = Training(config, steps, seed, device, precision, compile, checkpoint, progress, callbacks)
+    sources = named_sources(episodes)
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     kinds = AdapterConfig() if adapter_config is None else check_type(adapter_config, AdapterConfig, "adapter_config")
-    trunk = new_trunk(sizes, training.seed)
-    adapter = build_adapter(episodes, sizes, kinds, training.seed, context=training.config.context)
-    model = TransferModel(trunk, adapter).to(training.device)
-    result = training.run(model, episodes, ["trunk", "state", "action"], "pretrain")
-    facts = training.facts("pretrain")
-    trunk.provenance = trained_last(trunk.provenance, episodes, adapter.config, {**facts, "context": model.context})
-    adapter.made_on(trunk, training=facts, inherited=())
+    way = method_for(None, method)
+    trunk = new_trunk(sizes, training.seed, way)
+    adapters = {
+        name: build_adapter(one, sizes, kinds, training.seed, method=way, context=training.config.context)
+        for name, one in sources.items()
+    }
+    alone = not isinstance(episodes, (Mapping, Sequence))
+    if alone and weights is not None:
+        raise TransferError(f"weights={seen(weights)}: one source has none. Give several: pretrain([a, b]).")
+    model = TransferModel(trunk, adapters[""]) if alone else MixedModel(trunk, adapters, weights=weights)
+    result = training.run(model.to(training.device), sources, list(model.parts()), "pretrain")
+    facts, first = training.facts("pretrain"), next(iter(adapters.values()))
+    last = {**facts, "context": first.context}
+    trunk.provenance = trained_last(trunk.provenance, list(sources.values()), first.config, last)
+    for adapter in adapters.values():
+        adapter.made_on(trunk, training=facts, inherited=())
     return PretrainResult(model, result)
+
+
+def named_sources(episodes: Sources) -> dict[str, Episodes]:
+    """The data of each source by name; one alone is called "".
+
+    Raises:
+        TransferError: something else than episodes, none, or two sources of one name.
+    """
+    if isinstance(episodes, Episodes):
+        return {"": episodes}
+    if not isinstance(episodes, (Mapping, Sequence)) or isinstance(episodes, str) or not episodes:
+        check_type(episodes, Episodes, "episodes", f"{MAKE_EPISODES} Several lie in a list, or a mapping by name.")
+    each = list(episodes.values()) if isinstance(episodes, Mapping) else list(episodes)
+    for one in each:
+        check_type(one, Episodes, "episodes", MAKE_EPISODES)
+    names = list(episodes) if isinstance(episodes, Mapping) else [one.env_spec.name for one in each]
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise TransferError(f"the source name {seen(name)}: letters, digits, '-' and '_' are needed.")
+        if names.count(name) > 1:
+            raise TransferError(
+                f"two sources are called '{name}': join their data, or name them: pretrain({{'one': a, 'other': b}})."
+            )
+    return dict(zip(names, each, strict=True))

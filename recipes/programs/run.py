@@ -92,15 +92,13 @@ def _settings(job: Job, cell: RunCell, seed: int) -> dict[str, Any]:
     return {
         "config": cell.train,
         "trunk_config": job.config.trunk,
-        "adapter_config": job.config.adapter,
+        "adapter_config": job.config.adapter.config(),
         "seed": seed,
         "device": str(job.device),
         "precision": find_precision(job.config.run.precision, job.device),
         "compile": job.config.run.compile,
         "checkpoint": cell.folder / "checkpoint",
-        "on_start": cell.on_start,
-        "on_log": cell.on_log,
-        "on_step": cell.on_step,
+        "callbacks": [cell],
     }
 
 
@@ -110,13 +108,14 @@ def pretrain_cell(job: Job, home: Path, seed: int) -> None:
     settings = training(job.config.pretrain)
     with RunCell(home, f"pretrain seed {seed}", job.config, settings, job.source, job.say) as cell:
         result = pretrain(job.source, **_settings(job, cell, seed))
-        if rank() == 0:
+        model = result.model
+        if rank() == 0 and isinstance(model, TransferModel):
             result.trunk.save(home / "trunk")
-            cell.trained(result.model, lambda: result.adapter.save(home / "adapter"))
-            log_tokenizer(cell, result.model)
+            cell.trained(model, lambda: result.adapter.save(home / "adapter"))
+            log_tokenizer(cell, model)
             start, after = str(result.trunk.provenance.start), fingerprint(result.trunk)
             fate = TrunkFate(frozen=False, pretrained=after, before=start, after=after, unchanged=None)
-            cell.finish(result.model, result.fit, Origin(mode="pretrain", seed=seed, inherit="none", trunk=fate))
+            cell.finish(model, result.fit, Origin(mode="pretrain", seed=seed, inherit="none", trunk=fate))
     wait()
 
 
@@ -161,11 +160,12 @@ def check_saved(home: Path, after: str) -> None:
 
 def log_tokenizer(cell: RunCell, model: TransferModel | MLPPolicy) -> None:
     """Log the largest distance of a dataset action from the value of its token, where the model has a tokenizer."""
-    if isinstance(model, TransferModel) and model.adapter.tokenizer is not None:
+    fitted = getattr(model.adapter.parts()["action"], "tokenizer", None) if isinstance(model, TransferModel) else None
+    if isinstance(model, TransferModel) and fitted is not None:
         scale = model.adapter.scales.action_range()
-        tokenizer = model.adapter.tokenizer.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
+        tokenizer = fitted.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
         worst = max(tokenizer.report(cell.episodes.actions)["max_error"])
-        cell.board.scalars(0, {"tokenizer/max_error": worst})
+        cell.board.scalars(0, {"train/tokenizer_error": worst})
 
 
 def trunk_fate(mode: Mode, trunk: Trunk | None, result: AdaptResult) -> TrunkFate:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from transfer.data.calibration_table import Calibration
 from transfer.data.environment.spec import ReferenceScores
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder

@@ -20,36 +20,39 @@ from transfer.errors import TransferError
 from transfer.evaluation.calibration import TARGETS, calibrate
 from transfer.evaluation.evaluate import evaluate
 from transfer.evaluation.outcome import Evaluation
-from transfer.models.acting import PolicyModel
+from transfer.models.acting import PolicyModel, Trainable
 from transfer.models.freezing import Selection
+from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.adapter_config import TUNING
 from transfer.recipes.runs.folder import check_links, resume_command
 from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Probes, Results, Timing, Trained, read_file
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import from_data
-from transfer.recipes.watching.boards import Board
+from transfer.recipes.watching.boards import Board, Logger
 from transfer.recipes.watching.part_table import selection_table
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import rank, size
 from transfer.storage.files import sweep, write_json
+from transfer.training.callbacks import Callback
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 
 PARTIAL = "probes.json"
-HPARAMS = ("mode", "seed", "environment", "steps", "batch_size", "lr")
+HPARAMS = ("environment", "mode", "seed")
 
 
 @dataclass
-class RunCell:
-    """The callbacks of one training run on rank 0, and the evaluation after it.
+class RunCell(Callback):
+    """The callback of one training run on rank 0, and the evaluation after it.
 
     Attributes:
         folder: MODE/SEED.
         title: of bars and lines.
         train, episodes: of this training; `config` is that of the run.
         say: takes lines for people.
-        board, progress, probes, resumed_at: set by `on_start`, the last to the step where the training goes on.
+        model, board, progress, probes, resumed_at: set by `start`, the last to the step where the training goes on.
     """
 
     folder: Path
@@ -58,7 +61,8 @@ class RunCell:
     train: TrainConfig
     episodes: Episodes
     say: Callable[[str], None]
-    board: Board = field(init=False)
+    model: Any = field(init=False)
+    board: Logger = field(init=False)
     progress: Progress = field(init=False)
     probes: list[Probe] = field(init=False)
     resumed_at: int = field(init=False)
@@ -66,18 +70,18 @@ class RunCell:
     _bar: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> Self:
-        """Nothing is opened or written before `on_start`."""
+        """Nothing is opened or written before `start`."""
         return self
 
     def __exit__(self, *error: Any) -> None:
         """Close the bar and the log, after an error too."""
         self._open.__exit__(*error)
 
-    def on_start(self, selection: Selection, done: int) -> None:
+    def start(self, model: Trainable, selection: Selection, done: int) -> None:
         """Show what trains, then open the bar and the log at the step where the training goes on."""
         whole = done == self.train.steps
         self.say(f"{self.title}: trained before, goes on" if whole else selection_table(self.title, selection))
-        self.resumed_at = done
+        self.model, self.resumed_at = model, done
         check_links(self.folder.parents[1])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.probes = read_probes(self.folder / PARTIAL, done)
@@ -87,30 +91,28 @@ class RunCell:
         self.board = Board(self.folder, done + 1 if done else 0)
         self._open.callback(self.board.close)
         if not done:
-            few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
-            self.board.scalars(0, {"params/trainable": selection.parameters})
-            self.board.actions("actions/dataset", 0, few)
+            self.board.scalars(0, {"train/trainable": selection.parameters})
         self._open.push(self._bar)
         self.progress = self._bar.enter_context(Progress(self.train.steps, self.title, "steps", start=done))
 
-    def on_log(self, step: int, values: dict[str, float]) -> None:
+    def log(self, done: int, values: dict[str, float]) -> None:
         """Pass values on to the log and the bar."""
-        self.board.scalars(step, values)
+        self.board.scalars(done, values)
         self.board.flush()  # a checkpoint of this step is saved next, and a resumed run logs only later steps
         self.progress.update(
-            step, loss=f"{values['train/loss']:.4f}", tokens_per_s=f"{values['train/tokens_per_second']:.0f}"
+            done, loss=f"{values['train/loss']:.4f}", tokens_per_s=f"{values['train/tokens_per_second']:.0f}"
         )
 
-    def on_step(self, step: int, model: PolicyModel) -> None:
+    def step(self, done: int) -> None:
         """Play a few episodes every `eval.probe_every` steps."""
         every = self.config.eval.probe_every
-        if not every or step % every or step == self.train.steps or any(p.step == step for p in self.probes):
+        if not every or done % every or done == self.train.steps or any(p.step == done for p in self.probes):
             return
         with self.kept("the last state that was saved"):
-            result = self.play(model, self.config.eval.targets[0], self.config.eval.probe_episodes)
-        self._log_evaluation(step, result)
+            result = self.play(self.model, self.config.eval.targets[0], self.config.eval.probe_episodes)
+        self._log_evaluation(done, result)
         score = float(result.scores.mean())
-        self.probes.append(Probe(step=step, mean_score=score, episodes=len(result.returns)))
+        self.probes.append(Probe(step=done, mean_score=score, episodes=len(result.returns)))
         probes = Probes(probes=tuple(self.probes))
         write_json(self.folder / PARTIAL, probes.to_json())  # last: a probe in the file is not logged again
 
@@ -164,7 +166,8 @@ class RunCell:
         self.say(f"{self.title}, target -> achieved return: {result}")
         for row, pair in enumerate(zip(result.asked, result.achieved, strict=True)):
             asked, achieved = map(float, self.episodes.env_spec.reference.score(np.array(pair)))
-            self.board.scalars(row, {"calibration/asked": asked, "calibration/score": achieved})
+            home = f"eval/{self.episodes.env_spec.name}"
+            self.board.scalars(row, {f"{home}/calibration_target": asked, f"{home}/calibration_score": achieved})
 
     def play_all(self, model: PolicyModel) -> list[Evaluation]:
         """The evaluation of results.json: every target, with a bar and a line each."""
@@ -184,12 +187,23 @@ class RunCell:
         for result in reversed(played):  # the first target is the one of hparams, and is logged last
             self._log_evaluation(self.train.steps, result)
         results = self._results(model, fit, origin, played)
-        settings = {key: getattr(results, key) for key in HPARAMS}
-        settings |= {f"adapter/{key}": value for key, value in results.adapter.items()}
-        self.board.hparams(settings, float(played[0].scores.mean()))
+        few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
+        for name, actions in (("dataset", few), ("policy", played[0].actions)):
+            for dimension, values in enumerate(np.asarray(actions).T):
+                self.board.histogram(f"values/{name}_actions/{dimension}", self.train.steps, values)
+        self.board.hparams(self._hparams(model, results), float(played[0].scores.mean()))
         write_json(self.folder / "timing.json", self._timing(fit, seconds, model.device).to_json())
         write_json(self.folder / "results.json", results.to_json())
         clean(self.folder)
+
+    def _hparams(self, model: PolicyModel, results: Results) -> dict[str, str | int | float | bool]:
+        """What differs between the cells of runs."""
+        found: dict[str, str | int | float | bool] = {name: getattr(results, name) for name in HPARAMS}
+        if not isinstance(model, TransferModel):
+            return {**found, "method": "none", "tuning": "none"}
+        adapter = model.adapter
+        tuning = adapter.config.of(TUNING).kind if TUNING in adapter.parts() else "none"
+        return {**found, "method": adapter.method.kind, "tuning": tuning}
 
     def _results(self, model: PolicyModel, fit: FitResult, origin: Origin, played: list[Evaluation]) -> Results:
         """The content of results.json: equal bytes for equal runs."""
@@ -236,8 +250,12 @@ class RunCell:
         )
 
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
-        self.board.evaluation(step, result)
-        self.board.actions("actions/policy", step, result.actions)
+        home = f"eval/{result.env_spec.name}"
+        means = {"score": result.scores, "return": result.returns, "length": result.lengths}
+        values = {f"{home}/{name}": float(one.mean()) for name, one in means.items()}
+        if result.success_rate is not None:
+            values[f"{home}/success"] = result.success_rate
+        self.board.scalars(step, values)
         self.board.flush()
 
 

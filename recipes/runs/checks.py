@@ -17,7 +17,7 @@ from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import build_model
-from transfer.recipes.programs.modes import Mode, new_trunk
+from transfer.recipes.programs.modes import Mode, new_trunk, with_tuning
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.pretrained import find_trunk
 
@@ -78,14 +78,23 @@ def check_parts(
     small = replace(config.trunk, width=2 * config.trunk.heads, depth=1)  # widths play no part in what fits what
     origins: list[tuple[Trunk | None, Adapter | None]] = []
     if source is not None:
-        origins.append((new_trunk(small, 0), build_adapter(stand_in(source), small, config.adapter)))
+        origins.append((new_trunk(small, 0), build_adapter(stand_in(source), small, config.adapter.config())))
     if any(mode.needs_pretraining for mode in modes):
         origins += [origin for seed in config.run.seeds if (origin := load_origin(config, folder, seed)) is not None]
     episodes = stand_in(target)
     for trunk, adapter in origins or [(None, None)]:
         sizes = trunk.config if trunk is not None else small
         for mode in modes:
-            build_model(mode, trunk, episodes, sizes, config.adapter, adapter, config.adapt.inherit, 0)
+            build_model(
+                mode,
+                trunk,
+                episodes,
+                sizes,
+                with_tuning(mode, config.adapter.config()),
+                adapter,
+                config.adapt.inherit,
+                0,
+            )
 
 
 def load_origin(config: RunConfig, folder: Path, seed: int) -> tuple[Trunk, Adapter] | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from transfer.data.calibration_table import Calibration
 from transfer.data.environment.spec import ReferenceScores
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.recipes.settings.schema import Names, Returns, Schema, Share
 from transfer.storage.files import read_json

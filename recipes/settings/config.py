@@ -14,7 +14,7 @@ import tomli_w
 
 from transfer.decoding.planner import DECODES
 from transfer.errors import TransferError, unknown
-from transfer.models.adapter import AdapterConfig
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
 from transfer.recipes.settings.presets import find_config
@@ -22,6 +22,7 @@ from transfer.recipes.settings.pretrained import sizes_of
 from transfer.recipes.settings.target_names import check_targets
 from transfer.recipes.settings.toml import parse_toml
 from transfer.recipes.settings.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
+from transfer.registry import PartSpec, check, complete, options_of
 from transfer.runtime.devices import PRECISIONS
 from transfer.training.train_config import TrainConfig
 
@@ -46,6 +47,39 @@ class DataConfig:
     data: tuple[str, ...] = ()
     fallback: str = ""
     env: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """Kinds of the parts of adapters, and options of the action embedding, as `AdapterConfig` has them.
+
+    An option that the chosen action embedding does not take is left out.
+    """
+
+    state: str = "mlp"
+    action: str = "ActionTokenizedSpreadEmbedding"
+    tokenizer: str = "quantile"
+    bins: int = 64
+    ranges: str = "shared+index"
+    readout: str = "regression"
+    out_of_bounds: str = "clip"
+
+    def __post_init__(self) -> None:
+        """Raises TransferError on an unknown kind or an unsound option."""
+        self.config()
+
+    def config(self) -> AdapterConfig:
+        """As the library takes them."""
+        check("action", self.action)
+        every = {name: getattr(self, name) for name in ("tokenizer", "bins", "ranges", "readout")}
+        complete("action", PartSpec(AdapterSettings.action, every))  # unsound ones are refused, whoever takes them
+        options = {name: getattr(self, name) for name in options_of("action", self.action)}
+        if "readout" not in options and self.readout != AdapterSettings.readout:
+            raise TransferError(
+                f"adapter.readout '{self.readout}' is none of {self.action}'s, whose readout is one of its own. Leave "
+                f"readout at '{AdapterSettings.readout}', or choose a spread embedding."
+            )
+        return AdapterConfig(PartSpec(self.state), PartSpec(self.action, options), out_of_bounds=self.out_of_bounds)
 
 
 @dataclass(frozen=True)
@@ -134,7 +168,7 @@ class RunConfig:
     source: DataConfig = field(default_factory=DataConfig)
     target: DataConfig = field(default_factory=DataConfig)
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
-    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

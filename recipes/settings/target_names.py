@@ -10,8 +10,8 @@ from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
 if TYPE_CHECKING:
-    from transfer.data.dataset_statistics import Statistics
     from transfer.data.episodes import Episodes
+    from transfer.data.measured.dataset_statistics import Statistics
 
 # `best` is the best target of the calibration, else p95; `calibrated` is an error without a calibration.
 BY_CALIBRATION = ("best", "calibrated")

@@ -2,48 +2,84 @@
 
 | tag | what | step |
 |---|---|---|
-| train/loss | loss per token of the windows since the last log line | training step |
+| eval/ENVIRONMENT/score | mean score of the episodes, 100 = reference expert | training step |
+| eval/ENVIRONMENT/return | their mean undiscounted return | training step |
+| eval/ENVIRONMENT/length | their mean steps | training step |
+| eval/ENVIRONMENT/success | share of the episodes that succeeded, where the environment tells | training step |
+| eval/ENVIRONMENT/calibration_target | target score of a calibration | 0, 1, .. by target |
+| eval/ENVIRONMENT/calibration_score | score achieved for it | 0, 1, .. by target |
+| train/loss | the objective per token of the windows since the last log line | training step |
+| train/loss/TERM | of a predicted group, or of SOURCE/GROUP where there are several sources | training step |
 | train/grad_norm | norm of the gradient before clipping | training step |
-| train/tokens_per_second | tokens through the trunk per second | training step |
 | train/lr | learning rate | training step |
-| eval/return | mean undiscounted return of the episodes | training step |
-| eval/score | the same as a score, 100 = reference expert | training step |
-| eval/length | mean steps per episode | training step |
-| eval/success | share of the episodes that succeeded, where the environment tells | training step |
-| calibration/asked | target score of the calibration | 0, 1, .. by target |
-| calibration/score | score achieved for it | 0, 1, .. by target |
-| params/trainable | trainable parameters | 0 |
-| tokenizer/max_error | largest distance of a dataset action from its decoded token | 0 |
-| actions/dataset/I, actions/policy/I | histogram of action dimension I | 0, training step |
-| hparams | settings, with the final score | - |
+| train/tokens_per_second | tokens through the trunk per second | training step |
+| train/trainable | trainable parameters | 0 |
+| train/tokenizer_error | largest distance of a dataset action from its decoded token | 0 |
+| valid/loss | held-out error | training step |
+| values/dataset_actions/I | histogram of action dimension I of the data | last step |
+| values/policy_actions/I | the same of the policy | last step |
+| hparams | environment, mode, seed, method and tuning, with the final score | - |
+
+Time series are sorted by name, so histograms come last. The tab "Custom scalars" shows score, return and losses.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import unknown
 
-if TYPE_CHECKING:
-    from transfer.evaluation.outcome import Evaluation
+EVALUATED = ("score", "return", "length", "success", "calibration_target", "calibration_score")
+TRAINED = ("loss", "grad_norm", "lr", "tokens_per_second", "trainable", "tokenizer_error")
+TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss")
+HISTOGRAM = re.compile(r"values/(dataset|policy)_actions/\d+")
+SCORE = "score"  # of hparams
+LAYOUT = {
+    "this run": {
+        "score": ["Multiline", [r"eval/.*/score"]],
+        "return": ["Multiline", [r"eval/.*/return"]],
+        "loss": ["Multiline", [r"train/loss.*", r"valid/loss"]],
+    }
+}
 
-SCALARS = (
-    *("train/loss", "train/grad_norm", "train/tokens_per_second", "train/lr"),
-    *("eval/return", "eval/score", "eval/length", "eval/success", "calibration/asked", "calibration/score"),
-    *("params/trainable", "tokenizer/max_error"),
-)
-HISTOGRAMS = ("actions/dataset", "actions/policy")
-SCORE = "eval/score"
+
+class Logger(Protocol):
+    """Keeps what a run measures; `Board` keeps it for TensorBoard."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Values by tag."""
+        ...
+
+    def histogram(self, tag: str, step: int, values: NDArray[np.floating]) -> None:
+        """The distribution of some values."""
+        ...
+
+    def video(self, tag: str, step: int, frames: NDArray[np.uint8]) -> None:
+        """Frames (T, H, W, 3) of an episode."""
+        ...
+
+    def hparams(self, settings: Mapping[str, str | int | float | bool], score: float) -> None:
+        """Settings with the final score."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        ...
+
+    def close(self) -> None:
+        """Write what is buffered, and close the log."""
+        ...
 
 
 class Board:
-    """Writes one event file in a folder.
+    """A `Logger` that writes one event file in a folder.
 
     Args:
         folder: where the event file goes, MODE/SEED of a run.
@@ -55,6 +91,8 @@ class Board:
 
         _wait_for_later_name(folder)
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        if not first_step:
+            self._writer.add_custom_scalars(LAYOUT)
 
     def close(self) -> None:
         """Write what is buffered and close the file."""
@@ -65,38 +103,30 @@ class Board:
         self._writer.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Log values by tag; fits the `on_log` callback of `transfer.training.fit.fit`.
+        """Log values by tag.
 
         Raises:
             TransferError: a tag that is not in the table.
         """
         for tag, value in values.items():
-            if tag not in SCALARS:
-                raise unknown("TensorBoard tag", tag, SCALARS)
+            if not TAG.fullmatch(tag):
+                known = [f"eval/ENVIRONMENT/{name}" for name in EVALUATED] + [f"train/{name}" for name in TRAINED]
+                raise unknown("TensorBoard tag", tag, [*known, "train/loss/TERM", "valid/loss"])
             self._writer.add_scalar(tag, value, step)
 
-    def evaluation(self, step: int, result: Evaluation) -> None:
-        """Log the means of an evaluation or a probe."""
-        means = {"eval/return": result.returns, SCORE: result.scores, "eval/length": result.lengths}
-        self.scalars(step, {tag: float(values.mean()) for tag, values in means.items()})
-        if result.success_rate is not None:
-            self.scalars(step, {"eval/success": result.success_rate})
-
-    def actions(self, tag: str, step: int, actions: NDArray[np.floating]) -> None:
-        """Log a histogram per action dimension, as figure 2 of the tokenized-action paper.
-
-        Args:
-            tag: `actions/dataset` or `actions/policy`.
-            step: training step.
-            actions: (N, A), a sample is enough.
+    def histogram(self, tag: str, step: int, values: NDArray[np.floating]) -> None:
+        """Log the distribution of some values, as figure 2 of the tokenized-action paper does of action dimensions.
 
         Raises:
-            TransferError: another tag.
+            TransferError: a tag that is not in the table.
         """
-        if tag not in HISTOGRAMS:
-            raise unknown("TensorBoard tag", tag, HISTOGRAMS)
-        for dimension, values in enumerate(np.asarray(actions).T):
-            self._writer.add_histogram(f"{tag}/{dimension}", values, step)
+        if not HISTOGRAM.fullmatch(tag):
+            raise unknown("TensorBoard tag", tag, ["values/dataset_actions/I", "values/policy_actions/I"])
+        self._writer.add_histogram(tag, values, step)
+
+    def video(self, tag: str, step: int, frames: NDArray[np.uint8]) -> None:
+        """Log frames (T, H, W, 3) of an episode, 30 a second."""
+        self._writer.add_video(tag, frames.transpose(0, 3, 1, 2)[None], step, fps=30)
 
     def hparams(self, settings: Mapping[str, str | int | float | bool], score: float) -> None:
         """Log settings with the final score, in this event file.

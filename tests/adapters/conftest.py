@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.kinds import config_of
 from transfer.adapters.build import build_adapter
 from transfer.adapters.tokenizers.quantile import QuantileTokenizer
 from transfer.data.episodes import Episodes
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.trunk import TrunkConfig
 
 SIZES = {"Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "HalfCheetah-v5": (17, 6)}
@@ -41,11 +42,11 @@ def tokenizer() -> QuantileTokenizer:
 
 @pytest.fixture
 def build(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapter]:
-    """build("Walker2d-v5", seed=0, ia3=False, conditioning=False, like=None, **kinds of parts)"""
+    """build("Walker2d-v5", seed=0, own=(), tuning=False, like=None, **kinds of parts)"""
 
     def build(env: str = "Hopper-v5", seed: int = 0, **options: Any) -> Adapter:
-        extras = {name: options.pop(name) for name in ("ia3", "conditioning", "like", "any_body") if name in options}
-        trunk, config = TrunkConfig(width=16, depth=2, heads=2), AdapterConfig(**{"bins": 8, **options})
+        extras = {name: options.pop(name) for name in ("own", "tuning", "like", "any_body") if name in options}
+        trunk, config = TrunkConfig(width=16, depth=2, heads=2), config_of(**{"bins": 8, **options})
         return build_adapter(make_episodes(env), trunk, config, seed, **extras)
 
     return build

@@ -120,7 +120,7 @@ def rows_of(adapter: Adapter) -> torch.Tensor:
 def actions_of(adapter: Adapter) -> torch.Tensor:
     """The action of each row: its dimension's, or the mean of all dimensions."""
     centers = adapter.action.bins.centers
-    return centers.flatten() if adapter.config.ranges == "per-dimension" else centers.mean(0)
+    return centers.flatten() if adapter.config.action.options["ranges"] == "per-dimension" else centers.mean(0)
 
 
 def test_a_categorical_readout_of_other_bins_reads_the_same_actions(build: Build) -> None:
@@ -146,14 +146,16 @@ def test_dimensions_with_few_values_in_their_data_inherit_finite_rows(build: Bui
     assert rows_of(target).isfinite().all()
 
 
-@pytest.mark.parametrize("part", ["ia3", "conditioning"])
-def test_ia3_and_a_return_embedding_are_inherited_too(part: str, build: Build, trained: Build) -> None:
-    source, target = trained("Hopper-v5", **{part: True}), build("Walker2d-v5", **{part: True})
+@pytest.mark.parametrize(("part", "extras"), [("tuning", {"tuning": True}), ("return", {"own": ["return"]})])
+def test_ia3_and_a_return_embedding_are_inherited_too(
+    part: str, extras: dict[str, Any], build: Build, trained: Build
+) -> None:
+    source, target = trained("Hopper-v5", **extras), build("Walker2d-v5", **extras)
     names = [f"{part}.{name}" for name, _ in source.parts()[part].named_parameters()]
     assert inherit(target, source, part) == names
     assert all(torch.equal(numbers(target, name), numbers(source, name)) for name in names)
 
 
 def test_a_part_that_one_lacks_is_refused(build: Build) -> None:
-    with pytest.raises(TransferError, match="unknown part 'ia3'.*'hopper' has no other"):
-        inherit(build("Walker2d-v5", ia3=True), build("Hopper-v5"), "ia3")
+    with pytest.raises(TransferError, match="unknown part 'tuning'.*'hopper' has no other"):
+        inherit(build("Walker2d-v5", tuning=True), build("Hopper-v5"), "tuning")

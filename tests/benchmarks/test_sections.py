@@ -19,8 +19,8 @@ from benchmarks.measuring.players import Player, Recompute, made_up_states
 from benchmarks.sections import SECTIONS as known
 from benchmarks.sections.decoding import cache_bytes
 from benchmarks.sections.memory import peak_of_tensors
+from tests.forcing import step_of
 from transfer.decoding.planner import make_planner
-from transfer.models.acting import Step
 from transfer.models.freezing import train_only
 
 SECTIONS = ("training", "memory", "huggingface", "environment_steps", "decoding", "sampling")
@@ -77,7 +77,7 @@ def counted(depth: int, frozen: bool) -> int:
     model = build("Hopper", size.width, depth=depth)
     train_only(model, FROZEN if frozen else FULL)
     with FlopCounterMode(display=False) as counter:
-        model.loss(batch_of("Hopper", size))[0].backward()
+        model.loss(batch_of("Hopper", size))["action"].sum.backward()
     return sum(n for op, n in counter.get_flop_counts()["Global"].items() if str(op) in ("aten.mm", "aten.addmm"))
 
 
@@ -119,11 +119,11 @@ def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> N
     with torch.inference_mode():
         for step in range(context):
             states, returns = torch.randn(rows, 11, generator=generator), torch.full((rows,), 900.0 - step)
-            seen = Step(states, returns, torch.full((rows,), step))
+            seen = step_of(states, returns, torch.full((rows,), step))
             both = [actor.act(seen) for actor in (baseline, planner)]
             torch.testing.assert_close(*both, rtol=1e-4, atol=1e-5)
         assert baseline.window is not None and baseline.window.states.shape == (rows, context, 11)
-        baseline.act(Step(states, returns, torch.full((rows,), context)))
+        baseline.act(step_of(states, returns, torch.full((rows,), context)))
         assert baseline.window.states.shape == (rows, context, 11)
 
 
@@ -131,11 +131,11 @@ def test_the_baseline_without_a_cache_acts_as_the_planner_does(action: str) -> N
 def test_a_cycle_of_a_player_holds_one_restart(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, lengths = build("Hopper", 32, context=context), []
     planner = make_planner(model, 1)
-    tokens = type(model).tokens
-    monkeypatch.setattr(type(model), "tokens", lambda *given: lengths.append(given[1].shape[1]) or tokens(*given))
+    embed = type(model).embed
+    monkeypatch.setattr(type(model), "embed", lambda *given: lengths.append(given[1].times.shape[1]) or embed(*given))
     player = Player(planner, made_up_states(model, 1), context)
     for cycles in range(3):
-        assert lengths == [context // 2] * cycles  # a restart reads the newest T/2 steps, by `model.tokens`
+        assert lengths == [context // 2] * cycles  # a restart reads the newest T/2 steps, by `model.embed`
         player.play()
 
 

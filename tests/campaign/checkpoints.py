@@ -124,10 +124,13 @@ def impossible(content: dict[str, Any]) -> list[Edit]:
     """Numbers that are numbers, and cannot be right."""
     found = [Edit(("format",), 0), Edit(("format",), 99)]
     sizes: list[Keys] = [("width",), ("depth",), ("hidden",), ("config", "width"), ("config", "depth")]
-    sizes += [("config", "heads"), ("config", "bins"), ("environment", "state_size"), ("environment", "action_size")]
-    sizes += [("environment", "max_episode_steps"), ("tokenizer", "bins"), ("context",)]
+    sizes += [("config", "heads"), ("environment", "state_size"), ("environment", "action_size")]
+    sizes += [("environment", "max_episode_steps"), ("context",)]
+    sizes += [("config", "action", "bins"), ("arguments", "action", "tokenizer", "bins")]
+    sizes += [("arguments", "action", "width"), ("arguments", "action", "action_size")]
+    sizes += [("arguments", "state", "width"), ("arguments", "state", "state_size")]
     for keys in sizes:
-        if len(keys) == 1 and keys[0] in content or len(keys) == 2 and keys[1] in (content.get(keys[0]) or {}):
+        if there(content, keys):
             most = () if keys[-1] == "max_episode_steps" else (10**7,)  # long episodes are no harm
             found += [Edit(keys, value) for value in (0, -1, *most, 10**18, 1.5)]
     if "environment" in content:
@@ -137,6 +140,16 @@ def impossible(content: dict[str, Any]) -> list[Edit]:
     if content.get("config", {}).get("dropout") is not None:
         found += [Edit(("config", "dropout"), 1), Edit(("config", "dropout"), -0.1)]
     return found
+
+
+def there(content: dict[str, Any], keys: Keys) -> bool:
+    """Whether a JSON has a place."""
+    inner: Any = content
+    for key in keys:
+        if not isinstance(inner, dict) or key not in inner:
+            return False
+        inner = inner[key]
+    return True
 
 
 def code(rng: random.Random, part: str) -> Trial:

@@ -87,7 +87,7 @@ ENVIRONMENT, RESUME, SETTINGS = "transfer.data.environment", "transfer.training.
 GATES: dict[str, Gate] = {
     "whole numbers": Gate("transfer.numbers:whole", itself, "library", "TrainConfig(steps=2.5"),
     "real numbers": Gate("transfer.numbers:real", itself, "library", "TrainConfig(lr=nan"),
-    "flags": Gate("transfer.numbers:flag", itself, "library", "build_adapter(conditioning=3"),
+    "flags": Gate("transfer.numbers:flag", itself, "library", "build_adapter(tuning=3"),
     "arrays": Gate("transfer.data.arrays:own", array, "arrays", "states: masked"),
     "finite numbers": Gate("transfer.data.packed:check_finite", nothing, "arrays", "states: nan"),
     "paths": Gate("transfer.storage.files:as_path", lambda value, name="": Path(value), "paths", "Trunk.save: nothing"),

@@ -71,7 +71,7 @@ TRAIN = each("episodes config adapter_config trunk_config", KIND) | {
     "precision": (*KIND, "float8"),
     "compile": FLAG,
     "checkpoint": (*Some, 3, "", "a\0b"),
-    "on_log": (3, "x"),
+    "callbacks": (3, "x", None, object(), [3], ["x"], [print], [object]),
 }
 NUMBERS = "lr warmup final_lr weight_decay state_noise clip"
 VECTOR = np.zeros(17)
@@ -88,8 +88,16 @@ CALLS: dict[str, Call] = {
     ),
     "AdapterConfig": Call(
         calls.config("AdapterConfig"),
-        each("state action tokenizer ranges readout", TEXT) | {"bins": (*SIZE, 1)},
-        {"bins": TWO, "tokenizer": ("uniform",), "state": ("linear",)},
+        each("state action out_of_bounds", TEXT) | {"tuning": without(TEXT, type(None)), "others": without(KIND, dict)},
+        {"state": ("linear", {"kind": "linear"}), "tuning": (None,), "others": ({},)},
+    ),
+    "options of an action embedding": Call(
+        calls.options("action", "ActionTokenizedSpreadEmbedding"),
+        each("tokenizer ranges readout kind", TEXT) | {"bins": (*SIZE, 1), "colour": TEXT},
+        {"bins": TWO, "tokenizer": ("uniform",), "ranges": ("shared",)},
+    ),
+    "options of a state embedding": Call(
+        calls.options("state", "mlp"), {"hidden": SIZE, "bins": SIZE}, {"hidden": TWO}
     ),
     "evaluate": Call(
         calls.evaluate,
@@ -138,8 +146,9 @@ CALLS: dict[str, Call] = {
     ),
     "build_adapter": Call(
         calls.build,
-        each("episodes trunk config like", KIND) | each("ia3 conditioning", FLAG) | {"seed": SEED, "context": SIZE},
-        {"seed": ZERO, "ia3": (False, np.False_)},
+        each("episodes trunk config like", KIND) | each("tuning any_body", FLAG)
+        | {"seed": SEED, "context": SIZE, "own": (3, "return", None, ["state"], ["nobody"], [3], object())},
+        {"seed": ZERO, "tuning": (False, np.False_), "own": ([], ())},
     ),
     "load_episodes": Call(
         calls.load,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,17 @@ def config(name: str) -> Callable[..., Any]:
         import transfer
 
         return getattr(transfer, name)(**given)
+
+    return make
+
+
+def options(part: str, kind: str) -> Callable[..., Any]:
+    """A part of an adapter with options, as a call; the config as it is written to a file."""
+
+    def make(kit: Kit, **given: Any) -> Any:
+        from transfer import AdapterConfig
+
+        return json.dumps(AdapterConfig(**{part: {"kind": kind, **given}}).to_json())
 
     return make
 

@@ -98,15 +98,15 @@ def make_runs(place: Place) -> str | None:
     begin = ["run", "tiny.toml", "--modes", "embeddings,mlp"]
     place.transfer(*begin, "--name", "good")
     Trunk(Trunk.load("runs/good/trunk/0/trunk").config).save("other")
-    on_log, calls = cells.RunCell.on_log, []
+    log, calls = cells.RunCell.log, []
 
-    def interrupt(self: Any, step: int, values: dict[str, float]) -> None:
-        on_log(self, step, values)
-        calls.append(step)
+    def interrupt(self: Any, done: int, values: dict[str, float]) -> None:
+        log(self, done, values)
+        calls.append(done)
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    cells.RunCell.on_log = interrupt  # type: ignore[method-assign]
+    cells.RunCell.log = interrupt  # type: ignore[method-assign]
     try:
         place.transfer(*begin, "--name", "stopped")
     except Failure:

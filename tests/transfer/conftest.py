@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from tests.kinds import config_of
+from tests.lively import enliven
 from transfer.adapters.build import build_adapter
 from transfer.data.batch import Batch
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.modes import new_trunk
@@ -27,14 +28,6 @@ ACTIONS = (
     "ActionSpreadEmbedding",
     "ActionTokenizedSpreadEmbedding",
 )
-
-
-def enliven(module: nn.Module, seed: int) -> None:
-    """Weights as large as after training: fresh ones are so small that mistakes hide below any tolerance."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += torch.randn(parameter.shape, generator=generator) * 0.3
 
 
 @pytest.fixture(params=ACTIONS)
@@ -84,9 +77,10 @@ def make_adapter(make_episodes: Callable[..., Episodes]) -> Callable[..., Adapte
         context: int = 20,
         **kinds: Any,
     ) -> Adapter:
-        config = AdapterConfig(**{"bins": 8, **kinds})
         sizes = trunk.config if trunk is not None else SMALL
-        adapter = build_adapter(make_episodes(env), sizes, config, seed, ia3, conditioning, context=context)
+        own = ("return",) if conditioning else ()
+        config = config_of(**{"bins": 8, **kinds})
+        adapter = build_adapter(make_episodes(env), sizes, config, seed, own=own, tuning=ia3, context=context)
         if lively:
             enliven(adapter, seed)
         if trunk is not None:
@@ -117,7 +111,8 @@ def make_batch() -> Callable[..., Batch]:
         return Batch(
             states=torch.randn(rows, steps, spec.state_size, generator=generator) * 2 + 1,
             actions=(torch.randn(rows, steps, spec.action_size, generator=generator) * 0.8).clamp(-1, 1),
-            returns=torch.rand(rows, steps, generator=generator) * 2 * spec.reference.span,
+            columns={"returns": torch.rand(rows, steps, generator=generator) * 2 * spec.reference.span},
+            rewards=torch.zeros(rows, steps),
             times=torch.arange(steps).repeat(rows, 1) + torch.arange(rows)[:, None] * 7,
             mask=torch.ones(rows, steps, dtype=torch.bool),
         )

@@ -5,14 +5,16 @@ After a change that is meant to change them: python -m tests.transfer.test_losse
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from tests.transfer.conftest import enliven
-from transfer import AdapterConfig, Episodes, TrainConfig, TransferModel, TrunkConfig, WindowSampler, adapt, pretrain
+from transfer import Episodes, TrainConfig, TransferModel, TrunkConfig, WindowSampler, adapt, pretrain
 from transfer.training.fit import fit
 
 RECORDED = Path(__file__).with_name("losses.json")
@@ -36,9 +38,9 @@ def training(steps: int = STEPS, state_noise: float = 0.0) -> TrainConfig:
     return TrainConfig(steps, BATCH, lr=0.004, context=CONTEXT, state_noise=state_noise, **every)
 
 
-def noted(losses: Losses) -> Callable[[int, dict[str, float]], None]:
+def noted(losses: Losses) -> Hooks:
     """A callback that keeps the loss of each step."""
-    return lambda step, values: losses.append(values["train/loss"])
+    return Hooks(log=lambda step, values: losses.append(values["train/loss"]))
 
 
 def run_all() -> Iterator[tuple[str, Losses]]:
@@ -47,7 +49,7 @@ def run_all() -> Iterator[tuple[str, Losses]]:
         yield from ((f"{action}: {name}", losses) for name, losses in run(action))
     losses: Losses = []
     walker = episodes("Walker2d-v5", 17, 6)
-    adapt(None, walker, "mlp", config=training(), trunk_config=SIZES, seed=3, on_log=noted(losses))
+    adapt(None, walker, "mlp", config=training(), trunk_config=SIZES, seed=3, callbacks=[noted(losses)])
     yield "mlp", losses
 
 
@@ -57,15 +59,16 @@ def run(action: str) -> Iterator[tuple[str, Losses]]:
     Weights are as large as after a long training: around fresh ones most mistakes change no loss by 1e-5.
     """
     hopper, walker = episodes("Hopper-v5", 11, 3), episodes("Walker2d-v5", 17, 6)
-    kinds, noise = AdapterConfig(action=action, bins=8), 0.1 if action == ACTIONS[1] else 0.0
+    kinds, noise = config_of(action, bins=8), 0.1 if action == ACTIONS[1] else 0.0
     first = pretrain(
         hopper, config=training(state_noise=noise), trunk_config=SIZES, adapter_config=kinds, seed=1,
-        precision="float32", on_log=noted(losses := []),
+        precision="float32", callbacks=[noted(losses := [])],
     )  # fmt: skip
     yield "pretraining", losses
     enliven(first.trunk, 0)
     for mode in ("embeddings", "embeddings+ia3", "full"):
-        adapt(first.trunk, walker, mode, config=training(), seed=2, precision="float32", on_log=noted(losses := []))
+        keeps = [noted(losses := [])]
+        adapt(first.trunk, walker, mode, config=training(), seed=2, precision="float32", callbacks=keeps)
         yield mode, losses
     for name, mode in (("pretraining with IA3", "random-trunk:embeddings+ia3"), ("full with IA3", "embeddings+ia3")):
         model = adapt(first.trunk, walker, mode, config=training(steps=1), seed=4, precision="float32").model
@@ -79,7 +82,7 @@ def everything(model: TransferModel, data: Episodes) -> Losses:
     """Train all parts of a model."""
     losses: Losses = []
     sampler = WindowSampler(data, CONTEXT, BATCH, seed=4)
-    fit(model, sampler, training(), list(model.parts()), precision="float32", on_log=noted(losses))
+    fit(model, sampler, training(), list(model.parts()), precision="float32", callbacks=[noted(losses)])
     return losses
 
 

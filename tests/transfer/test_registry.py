@@ -13,7 +13,8 @@ from transfer.errors import TransferError
 
 @pytest.fixture(autouse=True)
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_KINDS", {part: dict(kinds) for part, kinds in registry._KINDS.items()})
+    own = {part: dict(kinds) for part, kinds in registry._table().items()}
+    monkeypatch.setattr(registry, "_table", lambda: own)
 
 
 def test_a_kind_of_ones_own_is_imported_on_its_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +25,13 @@ def test_a_kind_of_ones_own_is_imported_on_its_first_use(tmp_path: Path, monkeyp
     assert registry.resolve("state", "mine").__name__ == "Mine"
 
 
+def test_a_class_is_a_kind_too() -> None:
+    class Mine: ...
+
+    registry.register("state", "mine", Mine)
+    assert registry.resolve("state", "mine") is Mine
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -32,15 +40,15 @@ def test_a_kind_of_ones_own_is_imported_on_its_first_use(tmp_path: Path, monkeyp
         (lambda: registry.resolve("objective", "mine"), "unknown part 'objective'"),
         (lambda: registry.resolve("state", "liner"), "unknown state kind 'liner'. Did you mean 'linear'?"),
         (lambda: registry.register("state", "mine", "my_parts.Mine"), "target 'my_parts.Mine' of state kind 'mine': "),
-        (lambda: registry.register("state", "mine", dict), "target <class 'dict'> of state kind 'mine': "),  # type: ignore[arg-type]
+        (lambda: registry.register("state", "mine", 3), "target 3 of state kind 'mine': a class, or text"),  # type: ignore[arg-type]
         (lambda: registry.register("state", 3, "a:B"), "state kind 3: a name in text is needed"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_wrong_is_named_and_changes_nothing(call: Callable[[], Any], said: str) -> None:
-    before = {part: dict(kinds) for part, kinds in registry._KINDS.items()}
+    before = {part: dict(kinds) for part, kinds in registry._table().items()}
     with pytest.raises(TransferError, match=said):
         call()
-    assert before == registry._KINDS
+    assert before == registry._table()
 
 
 @pytest.mark.parametrize("target", ["no_such_package.parts:Mine", "transfer.errors:Mine"])

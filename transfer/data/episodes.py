@@ -22,6 +22,8 @@ from transfer.data.packed import ARRAYS, STEPS
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
 
+SAMPLED = 7  # of the draws of `Episodes.sample`, apart from those of windows
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Episodes:
@@ -129,10 +131,38 @@ class Episodes:
             chosen = np.arange(len(self))[index]
         except (TypeError, ValueError) as error:
             raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
-        lengths = self.lengths[chosen]
-        offsets = packed.offsets_from(lengths)
-        steps = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return self._taken(self.offsets[chosen], self.offsets[chosen + 1])
+
+    def pick(self, chosen: ArrayLike) -> "Episodes":
+        """The episodes of some numbers, in that order. Raises TransferError for none, or a number out of range."""
+        numbers = own(chosen, "the numbers of episodes", 1, np.int64)
+        if not len(numbers) or numbers.min() < 0 or numbers.max() >= len(self):
+            raise TransferError(f"episodes {seen(numbers.tolist())} of {len(self)}: one or more, counted from 0.")
+        return self._taken(self.offsets[numbers], self.offsets[numbers + 1])
+
+    def sample(self, count: int, seed: int = 0) -> "Episodes":
+        """Some episodes at random, in their order in the data; those of a smaller count are among those of a larger.
+
+        Raises:
+            TransferError: more than there are, or none.
+        """
+        order = np.random.default_rng([whole(seed, "seed", 0), SAMPLED]).permutation(len(self))
+        return self.pick(np.sort(order[: whole(count, "the number of episodes", 1, len(self))]))
+
+    def stretches(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Episodes":
+        """Stretches of steps, (E',) first and last but one of each, as episodes; each lies inside one of these.
+
+        Returns to go, times and steps left stay those of the whole episodes.
+        """
+        part, steps = self._taken(starts, stops), _numbers(starts, stops)
+        for name in ("returns_to_go", "times", "steps_left"):
+            vars(part)[name] = getattr(self, name)[steps]
+        return part
+
+    def _taken(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Episodes":
+        steps = _numbers(starts, stops)
         arrays = {key: getattr(self, key)[steps] for key in STEPS}
+        offsets = packed.offsets_from(stops - starts)
         part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
         object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
         return part
@@ -171,6 +201,16 @@ class Episodes:
     def returns_to_go(self) -> FloatArray:
         """(N,) undiscounted sum of the rewards from each step to the end of its episode."""
         return packed.returns_to_go(self.rewards, self.offsets)
+
+    @functools.cached_property
+    def times(self) -> NDArray[np.int64]:
+        """(N,) step in the episode, from 0."""
+        return _numbers(np.zeros_like(self.lengths), self.lengths)
+
+    @functools.cached_property
+    def steps_left(self) -> NDArray[np.int64]:
+        """(N,) steps from each step to the end of its episode, itself included."""
+        return np.repeat(self.lengths, self.lengths) - self.times
 
     @functools.cached_property
     def content_hash(self) -> str:
@@ -252,6 +292,12 @@ class Episodes:
     def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
         """Saves the episodes as a local Minari dataset, which every command finds; see `save_dataset`."""
         return str(registry.resolve("envs", "save_dataset")(self, dataset_id, overwrite=overwrite))
+
+
+def _numbers(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers from each start to before its stop, one range after another."""
+    lengths = stops - starts
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
 
 
 def _checked_ids(ids: Any) -> tuple[str, ...]:

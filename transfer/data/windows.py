@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, seen, whole
 from transfer.runtime.devices import find_device
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What windows hold besides states, actions, rewards and times.
+
+    Args:
+        columns: kinds of columns in `transfer.registry`, each a function of (episodes, seed) that returns a number or
+            several for each step, (N,) or (N, m) float32.
+    """
+
+    columns: tuple[str, ...] = ("returns",)
+
+
+class Batches(Protocol):
+    """Where the batches of a training come from.
+
+    Attributes:
+        batch_size: windows of a batch, of each policy.
+        seed: of the draws.
+    """
+
+    batch_size: int
+    seed: int
+
+    def batch(self, step: int, block: int = 0, blocks: int = 1) -> Any:
+        """The batch of one training step, or one of equal blocks of it."""
+        ...
+
+    def contexts(self) -> Mapping[str, int]:
+        """T by the name of the policy; that of one alone is ""."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches besides the number of the step, as JSON."""
+        ...
 
 
 class WindowSampler:
@@ -30,13 +71,20 @@ class WindowSampler:
         batch_size: B.
         seed: of the draws.
         device: of the data and the batches.
+        spec: the columns; default: those of a Decision Transformer.
 
     Raises:
-        TransferError: a value of another type or size, or a context that no episode fills.
+        TransferError: a value of another type or size, a context that no episode fills, or an unknown column.
     """
 
     def __init__(
-        self, episodes: Episodes, context: int, batch_size: int, seed: int = 0, device: torch.device | str = "cpu"
+        self,
+        episodes: Episodes,
+        context: int,
+        batch_size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        spec: WindowSpec | None = None,
     ) -> None:
         if not isinstance(episodes, Episodes):
             raise TransferError(f"a WindowSampler takes Episodes, got {seen(episodes)}.")
@@ -48,11 +96,34 @@ class WindowSampler:
         self.content_hash = episodes.content_hash
         self._steps = episodes.num_steps
         lengths = np.diff(episodes.offsets)
-        self._time = np.arange(self._steps) - np.repeat(episodes.offsets[:-1], lengths)  # (N,) step in the episode
+        self._time = episodes.times  # (N,) step in the episode
         self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
-        arrays = (episodes.states, episodes.actions, episodes.returns_to_go[:, None])
-        self._views = [self._view(array) for array in arrays]
+        self.spec = WindowSpec() if spec is None else spec
+        arrays = {"states": episodes.states, "actions": episodes.actions, "rewards": episodes.rewards[:, None]}
+        columns = {name: self._column(episodes, name) for name in self.spec.columns}
+        self._flat = {name for name, column in columns.items() if column.ndim == 1}
+        columns = {name: column.reshape(len(column), -1) for name, column in columns.items()}
+        self._views = {name: self._view(array) for name, array in arrays.items()}
+        self._columns = {name: self._view(column) for name, column in columns.items()}
         self._last = self._steps - self.context  # first step of the last window
+
+    def _column(self, episodes: Episodes, name: str) -> NDArray[np.float32]:
+        """A column of all steps. Raises TransferError for an unknown one, or one that is no float32 for each step."""
+        column: NDArray[np.float32] = registry.resolve("column", name)(episodes, self.seed)
+        if column.dtype != np.float32 or column.ndim not in (1, 2) or len(column) != self._steps:
+            raise TransferError(
+                f"the column '{name}' is {column.dtype} {column.shape}; float32 of ({self._steps},) is needed, or of "
+                f"({self._steps}, m)."
+            )
+        return column
+
+    def contexts(self) -> dict[str, int]:
+        """T, under the name of a policy alone."""
+        return {"": self.context}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the windows besides the number of the step, for `transfer.training.resume`."""
+        return {"seed": self.seed, "data": self.content_hash}
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
         """Every window of T steps of an array (N, S), as (N - T + 1, T * S) over the same memory."""
@@ -87,11 +158,13 @@ class WindowSampler:
         index = torch.from_numpy(first.clip(max=self._last)).to(self.device, non_blocking=True)
         real = None if mask.all() else torch.from_numpy(mask[..., None].astype(np.float32)).to(self.device)
         late = [(int(at), self._last - int(first[at])) for at in np.flatnonzero(first > self._last)]
-        states, actions, returns = (self._gather(view, index, late, real) for view in self._views)
+        steps_of = {name: self._gather(view, index, late, real) for name, view in self._views.items()}
+        columns = {name: self._gather(view, index, late, real) for name, view in self._columns.items()}
         return Batch(
-            states=states,
-            actions=actions,
-            returns=returns[..., 0],
+            states=steps_of["states"],
+            actions=steps_of["actions"],
+            rewards=steps_of["rewards"][..., 0],
+            columns={name: x[..., 0] if name in self._flat else x for name, x in columns.items()},
             times=torch.from_numpy(times).to(self.device, non_blocking=True),
             mask=torch.from_numpy(mask).to(self.device, non_blocking=True),
         )
@@ -102,6 +175,36 @@ class WindowSampler:
         for at, steps in late:  # the last window holds their steps; they are moved to its front
             windows[at] = windows[at].roll(steps, 0)
         return windows if real is None else windows.mul_(real)
+
+
+class MixedWindows:
+    """Batches of several policies: as many windows of each, by name.
+
+    Args:
+        samplers: by name, of one batch size and seed.
+
+    Raises:
+        TransferError: none, or samplers of different batch sizes or seeds.
+    """
+
+    def __init__(self, samplers: Mapping[str, WindowSampler]) -> None:
+        kinds = {(one.batch_size, one.seed) for one in samplers.values()}
+        if len(kinds) != 1:
+            raise TransferError(f"samplers of {len(kinds)} batch sizes and seeds: give one or more of the same.")
+        self.samplers = dict(samplers)
+        ((self.batch_size, self.seed),) = kinds
+
+    def batch(self, step: int, block: int = 0, blocks: int = 1) -> dict[str, Batch]:
+        """A batch of each policy, or one of equal blocks of it."""
+        return {name: one.batch(step, block, blocks) for name, one in self.samplers.items()}
+
+    def contexts(self) -> dict[str, int]:
+        """T by name."""
+        return {name: one.context for name, one in self.samplers.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the windows besides the number of the step."""
+        return {"seed": self.seed, "data": {name: one.content_hash for name, one in self.samplers.items()}}
 
 
 class _Lent:

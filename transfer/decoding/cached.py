@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transfer.decoding.folding import Affine, ends, folded
-from transfer.models.trunk import Attention, Block, FeedForward, Gains, Trunk
+from transfer.decoding.folding import Folded, folded
+from transfer.models.trunk import Attention, Block, FeedForward, Trunk
+from transfer.models.tuning import Affine, Tuning
 from transfer.runtime.layers.cache import length_after
 from transfer.runtime.process import inference_only
 
@@ -21,24 +22,22 @@ PIECES = (3, 1, 2, 1)  # tokens in which the beginning of a sequence is read to 
 class CachedDecoder:
     """A `transfer.decoding.decoder.Decoder` that reads through `Trunk.forward`, with a cache laid out once.
 
-    The weights of an unchanged trunk are copied, with IA3 scales multiplied in. A changed trunk is called itself, with
-    its hooks and replaced parts. Where a part computes something else behind a cache, the whole sequence is read each
-    time.
+    The weights of an unchanged trunk are copied, with the tuning folded in. A changed trunk is called itself, with its
+    hooks and replaced parts, and so is one whose tuning cannot be folded. Where a part computes something else behind a
+    cache, the whole sequence is read each time.
 
     Args:
         trunk: in eval mode.
-        gains: IA3 scales, (D) each.
+        tuning: of the trunk.
         sequences: E.
         capacity: most tokens of a sequence.
-        plain: whether the trunk is unchanged, see `transfer.decoding.untouched`.
+        plain: whether the trunk is unchanged, see `transfer.decoding.untouched`, and the tuning can be folded.
     """
 
-    def __init__(
-        self, trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int, plain: bool = True
-    ) -> None:
+    def __init__(self, trunk: Trunk, tuning: Tuning | None, sequences: int, capacity: int, plain: bool = True) -> None:
         self.plain, self.capacity, self.length = plain, capacity, 0
-        self.trunk: Any = _bare_trunk(trunk, gains) if plain else trunk
-        self.gains = None if plain else gains
+        self.trunk: Any = _bare_trunk(trunk, tuning) if plain else trunk
+        self.tuning = None if plain else tuning
         cached, weight = plain or self._cacheable(), trunk.ln_in.weight
         self.cache = trunk.empty_cache(sequences, capacity, weight.dtype) if cached else None
         self.tokens = weight.new_empty(sequences, 0 if cached else capacity, len(weight))
@@ -53,11 +52,11 @@ class CachedDecoder:
         end = length_after(self.length, tokens, sequences, width, self.capacity)
         if self.cache is None:
             self.tokens[:, self.length : end] = tokens
-            hidden, _ = self.trunk(self.tokens[:, :end], self.gains)
+            hidden, _ = self.trunk(self.tokens[:, :end], self.tuning)
         elif self.plain:
             hidden, self.cache = self.trunk(tokens, None, None, self.cache, partial(_last, wanted))
         else:
-            hidden, self.cache = self.trunk(tokens, self.gains, None, self.cache)
+            hidden, self.cache = self.trunk(tokens, self.tuning, None, self.cache)
         self.length = end
         return _last(wanted, hidden)
 
@@ -83,9 +82,9 @@ class CachedDecoder:
         tokens = angles.sin().view(1, -1, len(weight))
         cache, parts = self.trunk.empty_cache(1, size, weight.dtype), []
         try:
-            whole, _ = self.trunk(tokens, self.gains)
+            whole, _ = self.trunk(tokens, self.tuning)
             for piece in tokens.split([*PIECES, size - sum(PIECES) - 1, 1], 1):
-                hidden, cache = self.trunk(piece, self.gains, None, cache)
+                hidden, cache = self.trunk(piece, self.tuning, None, cache)
                 parts.append(hidden)
             return torch.allclose(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
         except Exception:  # whatever a part of somebody's own does with what it does not expect
@@ -103,21 +102,19 @@ class _Bare:
         return self._forward(self, *given)
 
 
-def _bare_trunk(trunk: Trunk, gains: Sequence[Gains] | None) -> Any:
-    eps, heads = trunk.ln_in.eps, trunk.config.heads
-    ln_in, ln_out = (_norm(affine, eps) for affine in ends(trunk))
-    blocks = [_bare_block(block, gains[i] if gains else None, heads, eps) for i, block in enumerate(trunk.blocks)]  # type: ignore[arg-type]
-    return _Bare(Trunk.forward, ln_in=ln_in, drop=_same, blocks=blocks, ln_out=ln_out)
+def _bare_trunk(trunk: Trunk, tuning: Tuning | None) -> Any:
+    eps, heads, w = trunk.ln_in.eps, trunk.config.heads, folded(trunk, tuning)
+    blocks = [_bare_block(block, heads, eps) for block in w.blocks]
+    return _Bare(Trunk.forward, ln_in=_norm(w.ln_in, eps), drop=_same, blocks=blocks, ln_out=_norm(w.ln_out, eps))
 
 
-def _bare_block(block: Block, gains: Gains | None, heads: int, eps: float) -> _Bare:
-    w = folded(block, gains)
+def _bare_block(w: Folded, heads: int, eps: float) -> _Bare:
     attn = _Bare(Attention.forward, project=partial(_project, heads, _product(w.qkv)), o=_product(w.out))
     mlp = _Bare(FeedForward.forward, fc=_product(w.fc), proj=_product(w.proj))
     return _Bare(Block.forward, ln_1=_norm(w.ln_1, eps), attn=attn, ln_2=_norm(w.ln_2, eps), mlp=mlp, drop=_same)
 
 
-def _project(heads: int, qkv: Callable[[Tensor], Tensor], x: Tensor, gains: None) -> tuple[Tensor, ...]:
+def _project(heads: int, qkv: Callable[[Tensor], Tensor], x: Tensor, tuning: None, layer: int) -> tuple[Tensor, ...]:
     """`Attention.project` in one product."""
     return qkv(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from transfer.decoding.cached import CachedDecoder
+from transfer.decoding.folding import foldable
 from transfer.decoding.native import in_kernels, native_decoder
 from transfer.decoding.untouched import changed
-from transfer.models.trunk import Gains, Trunk
+from transfer.models.trunk import Trunk
+from transfer.models.tuning import Tuning
 from transfer.runtime.logs import warn_once
 
 log = logging.getLogger(__name__)
@@ -39,20 +40,23 @@ class Decoder(Protocol):
         ...
 
 
-def make_decoder(trunk: Trunk, gains: Sequence[Gains] | None, sequences: int, capacity: int) -> Decoder:
+def make_decoder(trunk: Trunk, tuning: Tuning | None, sequences: int, capacity: int) -> Decoder:
     """The fastest decoder for a trunk.
 
     Args:
-        trunk: its weights are copied. A changed one (a hook, another class) is read through its own forward, so give a
-            copy in eval mode; a warning says that this is slower.
-        gains: IA3 scales, (D) each.
+        trunk: its weights are copied, where `slow` finds no reason against that; else it is read through its own
+            forward, so give a copy in eval mode, and a warning says that this is slower.
+        tuning: of the trunk.
         sequences: E.
         capacity: most tokens of a sequence.
-
-    Raises:
-        TransferError: gains of single windows, (B, D).
     """
-    if why := changed(trunk):
-        warn_once(log, f"{why}, so actions are chosen through its own forward, slower.")
-        return CachedDecoder(trunk, gains, sequences, capacity, plain=False)
-    return (native_decoder if in_kernels(trunk) else CachedDecoder)(trunk, gains, sequences, capacity)
+    if why := slow(trunk, tuning):
+        warn_once(log, f"{why}, so actions are chosen through the trunk's own forward, slower.")
+        return CachedDecoder(trunk, tuning, sequences, capacity, plain=False)
+    return (native_decoder if in_kernels(trunk) else CachedDecoder)(trunk, tuning, sequences, capacity)
+
+
+def slow(trunk: Trunk, tuning: Tuning | None) -> str:
+    """Why a decoder cannot have weights of its own (a changed trunk, a tuning without `fold`), "" where it can."""
+    why = changed(trunk)
+    return why if why or foldable(trunk, tuning) else f"{type(tuning).__name__} cannot be folded into weights"

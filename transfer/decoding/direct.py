@@ -21,13 +21,13 @@ class DirectPlanner:
 
     def __init__(self, model: MLPPolicy, envs: int, decode: str) -> None:
         self.model = snapshot(model)
-        self.range, self.means = self.model.scales.action_range(), self.model.scales.mean_returns()
+        self.range = self.model.scales.action_range()
 
     @inference_only
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A)."""
         dtype = self.model.out.weight.dtype
-        returns = self.model.scales.scale_returns(step.returns.to(dtype), step.times, self.means)
+        returns = self.model.scales.scale_returns(step.columns["returns"].to(dtype), step.times)
         return self.range.outward(self.model.predict(step.states.to(dtype), returns))
 
     def select(self, rows: Tensor) -> None:

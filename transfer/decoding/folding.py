@@ -1,21 +1,17 @@
-"""Copies of the weights of a block as decoders read them, with IA3 scales multiplied in."""
+"""Copies of the weights of a trunk as decoders read them, with a tuning folded in."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 
-from transfer.errors import TransferError
-from transfer.models.trunk import Block, Gains, Trunk
-
-Affine = tuple[Tensor, Tensor]
-"""Weight and bias: (in, out) and (out) of a product, (D) and (D) of a LayerNorm."""
+from transfer.models.trunk import Trunk
+from transfer.models.tuning import SITES, Affine, Tuning
 
 
 class Folded(NamedTuple):
-    """A block: one product for queries, keys and values, (D, 3D), and IA3 scales multiplied in."""
+    """A block; weights of products are turned, (in, out), and those of queries, keys and values are one, (D, 3D)."""
 
     ln_1: Affine
     qkv: Affine
@@ -25,46 +21,56 @@ class Folded(NamedTuple):
     proj: Affine
 
 
+class FoldedTrunk(NamedTuple):
+    """The LayerNorm before the blocks, the blocks, and the LayerNorm behind them."""
+
+    ln_in: Affine
+    blocks: list[Folded]
+    ln_out: Affine
+
+
+def foldable(trunk: Trunk, tuning: Tuning | None) -> bool:
+    """Whether weights can hold a tuning at all of its sites."""
+    sites = [] if tuning is None else [site for site in SITES if site in tuning.sites]
+    return all(tuning.fold(0, site, *_affine(trunk, 0, site)) is not None for site in sites)  # type: ignore[union-attr]
+
+
 @torch.no_grad()
-def folded(block: Block, gains: Gains | None, scale: float = 1.0) -> Folded:
-    """The weights of a block.
+def folded(trunk: Trunk, tuning: Tuning | None, scale: float = 1.0) -> FoldedTrunk:
+    """The weights of a trunk.
 
     Args:
-        block: unchanged, see `transfer.decoding.untouched`; it is not written to.
-        gains: (D) and (4D); None scales nothing.
-        scale: what queries are multiplied by.
-
-    Raises:
-        TransferError: gains of single windows, (B, D).
+        trunk: unchanged, see `transfer.decoding.untouched`; it is not written to.
+        tuning: `foldable`.
+        scale: factor of the queries.
     """
-    attn, proj = block.attn, block.mlp.proj.weight
-    weights = [attn.q.weight * scale, attn.k.weight, attn.v.weight]
-    biases = [attn.q.bias * scale, attn.k.bias, attn.v.bias]
-    if gains is not None:
-        if gains.keys.dim() != 1:
-            raise TransferError("a decoder takes one gain a feature, (D), not one a window, (B, D).")
-        weights[1:] = [weights[1] * gains.keys[:, None], weights[2] * gains.values[:, None]]
-        biases[1:] = [biases[1] * gains.keys, biases[2] * gains.values]
-        proj = proj * gains.feed_forward
-    return Folded(
-        _norm(block.ln_1),
-        (_turned(torch.cat(weights)), torch.cat(biases)),
-        (_turned(attn.o.weight), attn.o.bias.clone()),
-        _norm(block.ln_2),
-        (_turned(block.mlp.fc.weight), block.mlp.fc.bias.clone()),
-        (_turned(proj), block.mlp.proj.bias.clone()),
-    )
+
+    def at(layer: int, site: str) -> Affine:
+        weight, bias = _affine(trunk, layer, site)
+        found = tuning.fold(layer, site, weight, bias) if tuning is not None and site in tuning.sites else None
+        return found or (weight, bias)
+
+    def block(layer: int) -> Folded:
+        q, k, v = (at(layer, site) for site in ("q", "k", "v"))
+        qkv = torch.cat([q[0] * scale, k[0], v[0]]), torch.cat([q[1] * scale, k[1], v[1]])
+        others = (at(layer, site) for site in ("o", "fc", "proj"))
+        out, fc, proj = map(_turned, others)
+        return Folded(_copied(at(layer, "ln_1")), _turned(qkv), out, _copied(at(layer, "ln_2")), fc, proj)
+
+    blocks = [block(layer) for layer in range(len(trunk.blocks))]
+    return FoldedTrunk(_copied(at(0, "ln_in")), blocks, _copied(at(0, "ln_out")))
 
 
-@torch.no_grad()
-def ends(trunk: Trunk) -> tuple[Affine, Affine]:
-    """The LayerNorm before the blocks, and the one behind them."""
-    return _norm(trunk.ln_in), _norm(trunk.ln_out)
+def _affine(trunk: Trunk, layer: int, site: str) -> Affine:
+    """Weight and bias of a layer."""
+    module = trunk.at(layer, site)
+    return module.weight, module.bias
 
 
-def _norm(norm: nn.LayerNorm) -> Affine:
-    return norm.weight.clone(), norm.bias.clone()
+def _copied(norm: Affine) -> Affine:
+    return norm[0].clone(), norm[1].clone()
 
 
-def _turned(weight: Tensor) -> Tensor:
-    return weight.t().clone(memory_format=torch.contiguous_format)
+def _turned(affine: Affine) -> Affine:
+    weight, bias = affine
+    return weight.t().clone(memory_format=torch.contiguous_format), bias.clone()

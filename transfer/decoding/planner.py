@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.decoding.decoder import make_decoder
+from transfer.decoding.decoder import make_decoder, slow
 from transfer.decoding.history import History
 from transfer.decoding.native import native_choice
-from transfer.decoding.untouched import changed
-from transfer.errors import unknown
+from transfer.errors import check_type, unknown
 from transfer.models.acting import Planner, PolicyModel, Step
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.group import PredictedGroup
 from transfer.numbers import MOST_ENVS, whole
 from transfer.runtime.process import inference_only
 from transfer.storage.snapshot import snapshot
@@ -65,21 +65,21 @@ class TokenPlanner:
 
     def __init__(self, model: TransferModel, envs: int, decode: str) -> None:
         mine = snapshot(model)
-        action = self.action = mine.adapter.action
-        known = action.action_size - 1 if action.spread and decode == "autoregressive" else 0
-        self.history, self.range = History(mine, known), mine.adapter.scales.action_range()
-        room = mine.context * mine.tokens_per_step
-        self.decoder = make_decoder(mine.trunk, mine.adapter.gains(), envs, room)
-        if not changed(mine.trunk):
+        action = self.action = check_type(mine.groups["action"], PredictedGroup, "the action part")
+        known = action.tokens - 1 if action.tokens > 1 and decode == "autoregressive" else 0
+        self.history, self.scales, self.shared = History(mine, known), mine.adapter.scales, mine.shared
+        tuning, room = mine.tuning, mine.context * mine.layout.tokens
+        self.decoder = make_decoder(mine.trunk, tuning, envs, room)
+        if not slow(mine.trunk, tuning):
             mine.trunk.blocks = nn.ModuleList()  # the decoder has weights of its own
         self.choose = self._way(decode)
 
     def _way(self, decode: str) -> Choose:
-        if not self.action.spread:
+        if self.action.tokens == 1:
             return self._at_once
         if decode == "parallel":
             return self._in_parallel
-        return native_choice(self.decoder, self.action) or self._one_by_one
+        return native_choice(self.decoder, self.action, self.shared) or self._one_by_one
 
     @inference_only
     def act(self, step: Step) -> Tensor:
@@ -89,30 +89,29 @@ class TokenPlanner:
         tokens, time = self.history.ask(step)
         actions = self.choose(tokens, time)
         self.history.actions.append(actions)
-        return self.range.outward(actions)
+        return self.action.raw(actions, self.scales)
 
     def _at_once(self, tokens: Tensor, time: Tensor) -> Tensor:
         """The whole action from one token."""
-        actions: Tensor = self.action.predict(self.decoder.read(tokens))
-        return actions
+        return self.action.predict(self.decoder.read(tokens), self.shared)
 
     def _one_by_one(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """Each dimension from the tokens of those before it."""
-        values = [self.action.predict(self.decoder.read(tokens), 0)]  # (E, 1) each
-        for i in range(1, self.action.action_size):
-            hidden = self.decoder.read(self.action(values[-1], i - 1) + time)
-            values.append(self.action.predict(hidden, i))
+        """Each token's values from the tokens before it."""
+        values = [self.action.predict(self.decoder.read(tokens), self.shared, 0)]  # (E, 1) each
+        for i in range(1, self.action.tokens):
+            token = self.action(values[-1][:, None], self.shared, i - 1)[:, 0]
+            hidden = self.decoder.read(token + time)
+            values.append(self.action.predict(hidden, self.shared, i))
         return torch.cat(values, 1)
 
     def _in_parallel(self, tokens: Tensor, time: Tensor) -> Tensor:
-        """All dimensions at once, after tokens of the value 0, which are forgotten again."""
-        hidden, others = self.decoder.read(tokens), self.action.action_size - 1
-        if others:
-            known, zeros = self.decoder.length, hidden.new_zeros(len(hidden), others)
-            hidden = torch.cat([hidden, self.decoder.read(self.action(zeros) + time, others)], 1)  # (E, A, D)
-            self.decoder.forget(known)
-        values: Tensor = self.action.predict(hidden)
-        return values
+        """All tokens' values at once, after tokens of the value 0, which are forgotten again."""
+        hidden, others = self.decoder.read(tokens), self.action.tokens - 1
+        known, zeros = self.decoder.length, hidden.new_zeros(len(hidden), 1, others)
+        behind = self.action(zeros, self.shared)[:, 0] + time
+        hidden = torch.cat([hidden, self.decoder.read(behind, others)], 1)  # (E, A, D)
+        self.decoder.forget(known)
+        return self.action.predict(hidden, self.shared)
 
     @inference_only
     def select(self, rows: Tensor) -> None:

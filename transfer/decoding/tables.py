@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from transfer.models.steps.group import PredictedGroup, Shared
 
 
 class ActionTables(NamedTuple):
@@ -34,7 +36,7 @@ class ActionTables(NamedTuple):
 
 
 @torch.no_grad()
-def tables_of(action: Any) -> ActionTables | None:
+def tables_of(action: PredictedGroup, shared: Shared) -> ActionTables | None:
     """The tables of a spread action embedding on a CPU; None where its `tables` gives none."""
-    tables: ActionTables | None = action.tables() if hasattr(action, "tables") else None
+    tables: ActionTables | None = action.tables(shared)
     return tables if tables is not None and tables.rows.device.type == "cpu" else None

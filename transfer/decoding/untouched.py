@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import FunctionType
 from typing import NamedTuple
 
@@ -42,9 +42,12 @@ def originals(*kinds: type[nn.Module]) -> Originals:
     return {kind: Original.of(kind) for kind in kinds}
 
 
-def changes(part: nn.Module, known: Originals) -> Iterable[str]:
-    """Every change of a part, in words: another class, a hook, a replaced method."""
+def changes(part: nn.Module, known: Originals, leave: Collection[nn.Module] = ()) -> Iterable[str]:
+    """Every change of a part, in words: another class, a hook, a replaced method; some modules inside are left out."""
+    left = {id(module) for one in leave for module in one.modules()}
     for name, module in part.named_modules():
+        if id(module) in left:
+            continue
         where = f"'{name}'" if name else f"the {type(part).__name__} itself"
         original = known.get(type(module))
         if original is None:
@@ -66,15 +69,19 @@ _TRUNK = originals(
 
 
 def changed(trunk: Trunk) -> str:
-    """Why faster code cannot replace a trunk (a hook, a wrapper, another class or shape), in words; "" where it can."""
-    found = next(iter(changes(trunk, _TRUNK)), "") or _misshapen(trunk)
+    """Why faster code cannot replace a trunk (a hook, a wrapper, another class or shape), in words; "" where it can.
+
+    What its method shares between environments is called in any case, so it may be anything.
+    """
+    found = next(iter(changes(trunk, _TRUNK, set(trunk.shared.values()))), "") or _misshapen(trunk)
     return f"trunk: {found}" if found else ""
 
 
 def _misshapen(trunk: Trunk) -> str:
     """The first shape, dtype or setting that differs from the trunk's config, in words."""
     fresh = _shapes(trunk.config)
-    found = {name: tuple(x.shape) for name, x in trunk.named_parameters()}
+    left = {id(x) for one in trunk.shared.values() for x in one.parameters()}
+    found = {name: tuple(x.shape) for name, x in trunk.named_parameters() if id(x) not in left}
     names = [name for name in {**found, **fresh} if found.get(name) != fresh.get(name)]
     if names:
         return f"'{names[0]}' has the shape {found.get(names[0])}, the config says {fresh.get(names[0])}"
@@ -89,4 +96,6 @@ def _misshapen(trunk: Trunk) -> str:
 @functools.lru_cache(maxsize=32)
 def _shapes(config: TrunkConfig) -> dict[str, tuple[int, ...]]:
     with shapes_alone(), seeded(0, "shapes"):
-        return {name: tuple(x.shape) for name, x in Trunk(config).named_parameters()}
+        trunk = Trunk(config)
+        left = {id(x) for one in trunk.shared.values() for x in one.parameters()}
+        return {name: tuple(x.shape) for name, x in trunk.named_parameters() if id(x) not in left}

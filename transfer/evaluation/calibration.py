@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from transfer.data.calibration_table import Calibration
 from transfer.data.environment.answers import LARGEST
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import counted_after, evaluate
 from transfer.evaluation.outcome import Evaluation

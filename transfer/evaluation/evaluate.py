@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer import registry
 from transfer.data.environment.belonging import check_body
@@ -17,8 +18,8 @@ from transfer.errors import TransferError
 from transfer.evaluation.outcome import Evaluation
 from transfer.evaluation.rollout import FIRST_SEED, OnEpisode, rollout
 from transfer.evaluation.slots import Task, opened
-from transfer.evaluation.targets import return_to_ask
-from transfer.models.acting import PolicyModel, check_model
+from transfer.evaluation.targets import asked_of
+from transfer.models.acting import Command, Planner, PolicyModel, check_model
 from transfer.models.mixed_model import MixedModel
 from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, flag, seen, whole
 
@@ -32,6 +33,7 @@ def evaluate(
     *,
     target: float | None = None,
     target_return: float | None = None,
+    ask: Mapping[str, Any] | None = None,
     num_envs: int = 100,
     decode: str = "autoregressive",
     first_seed: int = FIRST_SEED,
@@ -51,6 +53,7 @@ def evaluate(
         num_episodes: N.
         target: target score (100 = the reference expert).
         target_return: raw target return instead; default: the calibration's best, else the dataset's 95th percentile.
+        ask: what else the policy is asked for, by name.
         num_envs: environments at a time; fewer than N play in waves.
         decode: see `transfer.decoding.planner.make_planner`.
         first_seed: of the environments.
@@ -75,13 +78,16 @@ def evaluate(
     _check_fits(model.env_spec, env_spec, flag(any_body, "any_body"))
     _warn_of_bounds(model.env_spec, env_spec)
     check_scale(env_spec)
-    task = Task(env_spec, return_to_ask(model, env_spec, target, target_return), trust)
+    task, asked = Task(env_spec, trust), asked_of(model, env_spec, target, target_return, ask)
+
+    def plan(some: NDArray[np.int64]) -> tuple[Planner, Command]:
+        return make_planner(model, len(some), decode), model.command(some, asked)
+
     with opened(task, min(num_envs, num_episodes)) as slots:
-        played = rollout(slots, task, lambda envs: make_planner(model, envs, decode), model.device, seeds, on_episode)
+        played = rollout(slots, task, plan, model.device, seeds, on_episode)
     # Some environments report success only when there is one.
     successes = played.successes > 0 if (played.successes >= 0).any() or _tells_success(model, env_spec) else None
-    asked, actions = task.target_return, played.actions
-    return Evaluation(played.returns, played.lengths, seeds, asked, decode, env_spec, actions, successes)
+    return Evaluation(played.returns, played.lengths, seeds, asked, decode, env_spec, played.actions, successes)
 
 
 def evaluate_together(
@@ -118,7 +124,7 @@ def evaluate_together(
     check_model(model, MixedModel, "evaluate_together")
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
     asked = {
-        name: return_to_ask(one, one.env_spec, scores.get(name), returns.get(name))
+        name: asked_of(one, one.env_spec, scores.get(name), returns.get(name), None)
         for name, one in model.models.items()
     }
     for one in model.models.values():
@@ -128,7 +134,7 @@ def evaluate_together(
         results[name] = evaluate(
             one,
             num_episodes=num_episodes,
-            target_return=asked[name],
+            ask=asked[name],
             num_envs=num_envs,
             decode=decode,
             first_seed=first_seed,
@@ -145,7 +151,7 @@ def check_playable(model: PolicyModel, env_spec: EnvironmentSpec, trust: bool = 
     """
     _check_fits(model.env_spec, env_spec, any_body=False)
     check_scale(env_spec)
-    with opened(Task(env_spec, 0.0, flag(trust, "trust")), 1):
+    with opened(Task(env_spec, flag(trust, "trust")), 1):
         pass
 
 

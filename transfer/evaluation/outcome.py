@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ class Evaluation:
         returns: (N,) undiscounted return of each episode, raw.
         lengths: (N,) steps of each episode.
         seeds: (N,) environment seed of each episode.
-        target_return: raw.
+        asked: what the policy was asked for, raw, as {"return": 3000.0}.
         decode: how action dimensions were chosen.
         env_spec: the environment and its table of reference scores.
         actions: (M, A) a sample of the actions taken, for histograms.
@@ -30,11 +31,16 @@ class Evaluation:
     returns: NDArray[np.float64]
     lengths: NDArray[np.int64]
     seeds: NDArray[np.int64]
-    target_return: float
+    asked: Mapping[str, float]
     decode: str
     env_spec: EnvironmentSpec
     actions: NDArray[np.float32]
     successes: NDArray[np.bool_] | None = None
+
+    @property
+    def target_return(self) -> float | None:
+        """The raw return that was asked for; None where none was."""
+        return self.asked.get("return")
 
     @property
     def success_rate(self) -> float | None:
@@ -48,10 +54,10 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """One entry of "evaluations" in a results file."""
-        score = self.env_spec.reference.score
+        score, target = self.env_spec.reference.score, self.target_return
         return {
-            "target_return": self.target_return,
-            "target_score": float(score(self.target_return)),
+            "target_return": target,
+            "target_score": None if target is None else float(score(target)),
             "decode": self.decode,
             "returns": self.returns.tolist(),
             "lengths": self.lengths.tolist(),
@@ -66,10 +72,11 @@ class Evaluation:
     def __str__(self) -> str:
         spread = self.scores.std() if len(self.scores) > 1 else 0.0
         success = "" if self.success_rate is None else f"success {self.success_rate:.2f}, "
+        asked = "".join(f", target {name} {value:.0f}" for name, value in self.asked.items())
         return (
             f"{self.env_spec.name}: {success}return {self.returns.mean():.1f}, {self.env_spec.reference.table} score "
             f"{self.scores.mean():.1f} (spread over episodes {spread:.1f}), length {self.lengths.mean():.0f}, "
-            f"{len(self.returns)} episodes, target return {self.target_return:.0f}"
+            f"{len(self.returns)} episodes{asked}"
         )
 
     def __repr__(self) -> str:

@@ -14,11 +14,12 @@ from transfer.data.environment.answers import first_infinite, vector
 from transfer.data.environment.answers import reward as paid
 from transfer.decoding.planner import check_decode, make_planner
 from transfer.errors import TransferError
-from transfer.evaluation.targets import return_to_ask
+from transfer.evaluation.targets import asked_of
 from transfer.models.acting import PolicyModel, Step, check_model
 from transfer.runtime.process import inference_only
 
 log = logging.getLogger(__name__)
+SEED = np.zeros(1, np.int64)  # of an episode in a loop that does not tell its seed
 
 
 class Policy:
@@ -35,6 +36,7 @@ class Policy:
         target: target score (100 = the reference expert).
         target_return: raw target return instead; default: the calibration's best, else the dataset's 95th percentile.
         decode: see `transfer.decoding.planner.make_planner`.
+        ask: what else the policy is asked for, by name.
 
     Raises:
         TransferError: two targets or one that is no finite number, an unknown decode, no model.
@@ -46,24 +48,25 @@ class Policy:
         target: float | None = None,
         target_return: float | None = None,
         decode: str = "autoregressive",
+        ask: Mapping[str, Any] | None = None,
     ) -> None:
         check_model(model, PolicyModel, "Policy")
-        self.model, self.decode, self._asked = model, check_decode(decode), (target, target_return)
+        self.model, self.decode, self._ask = model, check_decode(decode), (target, target_return, ask)
         self.reset()
 
     def reset(self) -> None:
         """Start an episode with the adapter, weights (copied) and best target that the model has now."""
         model, spec = self.model, self.model.env_spec
         self._spec, self._adapter, self._device = spec, getattr(model, "adapter", None), model.device
-        self._target = return_to_ask(model, spec, *self._asked)
+        self.asked = asked_of(model, spec, *self._ask)
         self._low, self._high = (np.asarray(bound, np.float32) for bound in (spec.action_low, spec.action_high))
-        self._planner = make_planner(model, 1, self.decode)
-        self._to_go, self._time = self._target, 0
+        self._planner, self._command = make_planner(model, 1, self.decode), model.command(SEED, self.asked)
+        self._time = 0
 
     @property
-    def target_return(self) -> float:
-        """The raw target return of this episode."""
-        return self._target
+    def target_return(self) -> float | None:
+        """The raw target return of this episode; None where the policy takes none."""
+        return self.asked.get("return")
 
     @property
     def steps(self) -> int:
@@ -71,7 +74,8 @@ class Policy:
         return self._time
 
     def __repr__(self) -> str:
-        return f"Policy({self._spec.name}: target return {self._target:.4g}, {self.decode}, step {self._time})"
+        asked = "".join(f"target {name} {value:.4g}, " for name, value in self.asked.items())
+        return f"Policy({self._spec.name}: {asked}{self.decode}, step {self._time})"
 
     def act(
         self,
@@ -92,11 +96,10 @@ class Policy:
                 environment, or not finite; another adapter was plugged in after the last `reset`.
         """
         self._check_turn(reward)
-        to_go = self._to_go - (0.0 if reward is None else paid(reward))
-        action = self._choose(self._state(observation, state), to_go)
+        action = self._choose(self._state(observation, state), 0.0 if reward is None else paid(reward))
         if not np.isfinite(action).all():
             raise self._refused(f"the action is not finite: {first_infinite(action)}.")
-        self._to_go, self._time = to_go, self._time + 1
+        self._time += 1
         return np.clip(action, self._low, self._high)
 
     def _check_turn(self, reward: object) -> None:
@@ -126,10 +129,10 @@ class Policy:
         return TransferError(f"'{self._spec.name}', step {self._time}: {why}")
 
     @inference_only
-    def _choose(self, state: NDArray[np.float32], to_go: float) -> NDArray[np.float32]:
-        """The action (A,) in a state (S,), for a return to go."""
-        device = self._device
-        returns = torch.tensor([to_go], dtype=torch.float32, device=device)
-        step = Step(torch.from_numpy(state)[None].to(device), returns, torch.tensor([self._time], device=device))
+    def _choose(self, state: NDArray[np.float32], reward: float) -> NDArray[np.float32]:
+        """The action (A,) in a state (S,), after a reward."""
+        device, rewards = self._device, torch.tensor([reward], dtype=torch.float64, device="cpu")
+        step = Step(torch.from_numpy(state)[None].to(device), rewards, torch.tensor([self._time], device=device))
+        step = step._replace(columns=self._command.columns(step))
         action: NDArray[np.float32] = self._planner.act(step)[0].float().cpu().numpy()
         return action

@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 
 from transfer.evaluation.slots import Slot, Task
 from transfer.evaluation.waves import Played, Wave
-from transfer.models.acting import Planner
+from transfer.models.acting import Command, Planner
 
 FIRST_SEED = 10_000
 """Environment seed of an evaluation's first episode."""
 WORTH_HALVING = 8  # episodes; with fewer, two small forwards cost more than the simulators
 OnEpisode = Callable[[int], None]
+Plan = Callable[[NDArray[np.int64]], tuple[Planner, Command]]
 
 
 def rollout(
     slots: Sequence[Slot],
     task: Task,
-    plan: Callable[[int], Planner],
+    plan: Plan,
     device: torch.device,
     seeds: NDArray[np.int64],
     on_episode: OnEpisode | None = None,
@@ -38,8 +39,9 @@ def rollout(
 
     Args:
         slots: environments.
-        task: environment spec and target.
-        plan: makes the planner for E environments; called at the beginning of a wave, for each of its halves.
+        task: environment spec.
+        plan: makes planner and command for E episodes of seeds (E,); called at the beginning of a wave, for each of its
+            halves.
         device: where observations go.
         seeds: (N,), one for each episode.
         on_episode: called with the number of finished episodes whenever it has grown.
@@ -66,13 +68,13 @@ def rollout(
 
 
 def _halves(
-    slots: Sequence[Slot], seeds: NDArray[np.int64], task: Task, plan: Callable[[int], Planner], device: torch.device
+    slots: Sequence[Slot], seeds: NDArray[np.int64], task: Task, plan: Plan, device: torch.device
 ) -> list[Wave]:
     """One wave: in halves on a CPU with a second core, else in one piece."""
     pieces = 2 if device.type == "cpu" and usable_cores() > 1 and len(seeds) >= WORTH_HALVING else 1
     halves, first = [], 0
     for some in np.array_split(seeds, pieces):
-        halves.append(Wave(slots[first : first + len(some)], some, task, plan(len(some)), device))
+        halves.append(Wave(slots[first : first + len(some)], some, task, *plan(some), device))
         first += len(some)
     return halves
 

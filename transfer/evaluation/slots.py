@@ -31,10 +31,9 @@ ALONE = "With num_envs=1 there is one environment at a time, in the calling thre
 
 
 class Task(NamedTuple):
-    """The environment, the raw target return, and whether to build whatever environment the spec names."""
+    """The environment, and whether to build whatever environment the spec names."""
 
     env_spec: EnvironmentSpec
-    target_return: float
     trust: bool = False
 
 

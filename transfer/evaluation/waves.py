@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from transfer.data.environment.answers import first_infinite, misshapen
 from transfer.evaluation.slots import Slot, Task
-from transfer.models.acting import Planner, Step
+from transfer.models.acting import Command, Planner, Step
 from transfer.runtime.process import inference_only, isolated
 
 SAMPLED = 10  # steps between kept actions
@@ -39,8 +39,9 @@ class Wave:
     Args:
         slots: E of them.
         seeds: (E,) of their episodes.
-        task: environment spec and target.
+        task: environment spec.
         planner: for the E environments.
+        command: of the E episodes.
         device: where observations go.
 
     Attributes:
@@ -51,9 +52,16 @@ class Wave:
     """
 
     def __init__(
-        self, slots: Sequence[Slot], seeds: NDArray[np.int64], task: Task, planner: Planner, device: torch.device
+        self,
+        slots: Sequence[Slot],
+        seeds: NDArray[np.int64],
+        task: Task,
+        planner: Planner,
+        command: Command,
+        device: torch.device,
     ) -> None:
-        self.slots, self.task, self.planner, self.device, self.time = slots, task, planner, device, 0
+        self.slots, self.task, self.planner, self.command, self.device = slots, task, planner, command, device
+        self.time, self.paid = 0, np.zeros(len(slots))
         self.going = np.arange(len(slots))
         self.left: NDArray[np.int64] | None = (
             None  # indices, among those that acted last, of those that go on; None where none ended
@@ -68,10 +76,12 @@ class Wave:
     def act(self) -> NDArray[np.float32]:
         """Actions (E, A) for the episodes that go on."""
         if self.left is not None:
-            self.planner.select(torch.from_numpy(self.left).to(self.device))
-        to_go = (self.task.target_return - self.returns[self.going]).astype(np.float32)
+            left = torch.from_numpy(self.left).to(self.device)
+            self.planner.select(left)
+            self.command.select(left)
         times = torch.full((len(self.going),), self.time, dtype=torch.int64, device=self.device)
-        step = Step(torch.from_numpy(self.states).to(self.device), torch.from_numpy(to_go).to(self.device), times)
+        step = Step(torch.from_numpy(self.states).to(self.device), torch.from_numpy(self.paid), times)
+        step = step._replace(columns=self.command.columns(step))
         actions: NDArray[np.float32] = self.planner.act(step).float().cpu().numpy()
         return actions
 
@@ -96,6 +106,7 @@ class Wave:
         left = np.array([i for i, state in enumerate(states) if not last and state is not None], np.int64)
         ended = len(self.going) - len(left)
         self.left, self.going = left if ended else None, self.going[left]
+        self.paid = np.array(paid, np.float64)[left]
         self.states = self._gather([states[i] for i in left.tolist()])
         return ended
 

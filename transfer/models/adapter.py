@@ -2,137 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from transfer import registry
-from transfer.data.dataset_statistics import Statistics, check_sizes
-from transfer.data.environment.spec import EnvironmentSpec, without_targets
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.measured.dataset_statistics import Statistics, check_sizes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.provenance import CONTEXT, Provenance
-from transfer.models.scales import Scales
-from transfer.models.trunk import Gains, Trunk
-from transfer.numbers import MOST_BINS, MOST_DEPTH, MOST_WIDTH, flag, seen, whole
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.method import Method
+from transfer.models.steps.scales import Scales
+from transfer.models.trunk import DEFAULT_METHOD, Trunk
+from transfer.numbers import MOST_DEPTH, MOST_WIDTH, flag, seen, whole
+from transfer.registry import PartSpec
 from transfer.runtime.seeding import seeded
-from transfer.storage.checkpoints import Checkpoint, config_of
+from transfer.storage import format_2
+from transfer.storage.checkpoints import Checkpoint, Older
 from transfer.storage.fingerprints import fingerprint
 from transfer.storage.tensors import Header
 
-RANGES = ("per-dimension", "shared", "shared+index")
-READOUTS = ("regression", "categorical")
-OUT_OF_BOUNDS = ("clip", "refuse")
-EXTRAS = {"ia3", "conditioning"}
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Kinds of the parts of an adapter.
-
-    Args:
-        state: state embedding, "linear" (the papers') or "mlp".
-        action: action embedding, one of the four class names of the tokenized-action paper.
-        tokenizer: "quantile", "uniform" or "mu-law".
-        bins: V, bins per action dimension.
-        ranges: "per-dimension" (the paper's eq. 4), "shared" or "shared+index".
-        readout: "regression" or, for spread embeddings, "categorical".
-        out_of_bounds: "clip" the data's actions outside the environment's bounds, or "refuse" the data.
-    """
-
-    state: str = "mlp"
-    action: str = "ActionTokenizedSpreadEmbedding"
-    tokenizer: str = "quantile"
-    bins: int = 64
-    ranges: str = "shared+index"
-    readout: str = "regression"
-    out_of_bounds: str = "clip"
-
-    def __post_init__(self) -> None:
-        for part in ("state", "action", "tokenizer"):
-            registry.check(part, getattr(self, part))
-        for name, known in (("ranges", RANGES), ("readout", READOUTS), ("out_of_bounds", OUT_OF_BOUNDS)):
-            value = getattr(self, name)
-            if not isinstance(value, str) or value not in known:
-                raise unknown(f"adapter.{name}", value, known)
-        object.__setattr__(self, "bins", whole(self.bins, "adapter.bins", 2, MOST_BINS))
+_SEEDS = {"return": "conditioning"}  # names that first weights have been drawn under since format 2
 
 
 class Adapter(nn.Module):
-    """State embedding, action embedding and readout, optional IA3 vectors and return embedding, and scales.
+    """The parts of a model that belong to one environment, and the scales of its values.
 
-    Make one with `transfer.adapters.build.build_adapter`, or `Adapter.load`.
+    A part is a group of its method that is no condition (`state`, `action`), a module of its own in the place of one
+    that the trunk shares (`return`), or the `tuning`. Each is an attribute of its name. Make an adapter with
+    `transfer.adapters.build.build_adapter`, or `Adapter.load`.
 
     Args:
         config: kinds of the parts.
+        arguments: of the constructor of each part that it has, in the order of their registration.
         env_spec: the environment.
         statistics: of the dataset the adapter was made for.
-        tokenizer: fitted on its scaled actions; None when the action embedding needs none.
         width, depth: of the trunk it plugs into.
-        ia3: with IA3 vectors.
-        conditioning: with a return embedding of its own instead of the trunk's.
+        method: whose groups these are.
         provenance: where it comes from, and its context; default: a context of `CONTEXT` steps.
         seed: of the weights; the weights of a part are a function of (seed, name of the part).
 
     Raises:
-        TransferError: statistics or a tokenizer of other sizes than the environment's, a tokenizer of another kind than
-            the config's, a provenance without a context, or an action part that does not keep its tokenizer.
+        TransferError: statistics of other sizes than the environment's, a provenance without a context, a part that the
+            method does not have, or one that it lacks.
     """
 
     def __init__(
         self,
         config: AdapterConfig,
+        arguments: Mapping[str, Mapping[str, Any]],
         env_spec: EnvironmentSpec,
         statistics: Statistics,
-        tokenizer: Any,
         width: int,
         depth: int,
-        ia3: bool = False,
-        conditioning: bool = False,
+        method: PartSpec = DEFAULT_METHOD,
         provenance: Provenance | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.config = check_type(config, AdapterConfig, "config")
+        check_type(config, AdapterConfig, "config")
+        if TUNING in arguments and config.tuning is None:
+            config = replace(config, tuning=config.of(TUNING))
+        self.config = config
         self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
+        self.method = check_type(method, PartSpec, "method")
         self.provenance = Provenance(context=CONTEXT) if provenance is None else provenance
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
-        ia3, conditioning = flag(ia3, "ia3"), flag(conditioning, "conditioning")
         self.any_trunk = False  # whether any trunk of its shape is accepted
         check_sizes(statistics, env_spec)
-        _check_tokenizer(tokenizer, config, env_spec)
-        with seeded(seed, "state"):
-            self.state = registry.resolve("state", config.state)(env_spec.state_size, width)
-        with seeded(seed, "action"):
-            action = registry.resolve("action", config.action)
-            self.action = action(width, env_spec.action_size, tokenizer, config.ranges, config.readout)
-        if getattr(action, "tokenized", False) and self.tokenizer is None:
-            raise TransferError(f"{config.action} loses its tokenizer: keep it as self.bins, a `Bins`.")
-        with seeded(seed, "conditioning"):
-            self.conditioning = nn.Linear(1, width) if conditioning else None
-        with seeded(seed, "ia3"):
-            self.ia3 = registry.resolve("ia3", "ia3")(width, depth) if ia3 else None
-        self.scales = Scales(statistics)
+        steps: Method = registry.build("method", method)
+        shared = steps.names_of_shared()
+        _check_parts(method, steps, shared, arguments)
+        for name, given in arguments.items():
+            with seeded(seed, self._seed_name(name)):
+                if name == TUNING:
+                    part: nn.Module = registry.build(TUNING, config.of(TUNING), width, depth)
+                elif name in shared:
+                    part = steps.shared(width)[name]
+                else:
+                    part = self._made(name, steps, given)
+            self.add_module(name, part)
+        self._parts = tuple(arguments)
+        for name, told in self.arguments().items():  # what it could not be loaded without
+            if lost := [key for key, value in arguments[name].items() if value is not None and told.get(key) is None]:
+                kind = type(getattr(self, name)).__name__
+                raise TransferError(f"{kind} loses its {', '.join(lost)}: its arguments() has to tell them.")
+        self.scales = Scales(statistics, env_spec)
+
+    def _seed_name(self, part: str) -> str:
+        if part == TUNING:
+            return str(registry.resolve(TUNING, self.config.of(TUNING).kind).seed_name)
+        return _SEEDS.get(part, part)
+
+    def _made(self, name: str, method: Method, arguments: Mapping[str, Any]) -> nn.Module:
+        """A group, or one of the method's extras."""
+        try:
+            if name in method.extras:
+                return method.make(name, arguments)
+            self.config.check_arguments(name, arguments, self._sizes())
+            group: nn.Module = registry.resolve(name, self.config.of(name).kind)(**arguments)
+        except TypeError as error:
+            raise TransferError(f"the {name} part cannot be made of {seen(dict(arguments))}: {error}") from error
+        return group
+
+    def _sizes(self) -> dict[str, int]:
+        spec = self.env_spec
+        return {"width": self.width, "state_size": spec.state_size, "action_size": spec.action_size}
 
     def __repr__(self) -> str:
-        spec, config = self.env_spec, self.config
-        bins = "" if self.tokenizer is None else f" over {config.bins} {config.tokenizer} bins"
-        extras = [name for name in ("conditioning", "ia3") if name in self.parts()]
+        spec = self.env_spec
         sizes = f"{spec.name}: {spec.state_size} states, {spec.action_size} actions"
-        kinds = ", ".join([f"state {config.state}", f"{config.action}{bins}", config.readout, *extras])
+        kinds = ", ".join(f"{name} {self._kind(name)}".rstrip() for name in self._parts)
         parameters = sum(p.numel() for p in self.parameters())
         return f"Adapter({sizes}; {kinds}; context {self.context}; {parameters:,} parameters)"
 
+    def _kind(self, part: str) -> str:
+        """The kind of a part and its options in words; "" for the adapter's own copy of a module of the trunk."""
+        if part not in ("state", "action", TUNING, *self.config.others):
+            return ""
+        spec = self.config.of(part)
+        options = ", ".join(f"{name}={value}" for name, value in spec.options.items())
+        return f"{spec.kind}({options})" if options else spec.kind
+
     def parts(self) -> dict[str, nn.Module]:
-        """The trainable parts by name; scales have no parameters."""
-        return {name: module for name, module in self.named_children() if name != "scales"}
+        """The parts by name, in the order of their registration; its scales are none."""
+        return {name: getattr(self, name) for name in self._parts}
 
     def decides(self) -> dict[str, Any]:
         """Settings that decide its computation besides its tensors, for its fingerprint."""
-        kinds = {name: getattr(self.config, name) for name in ("state", "action", "ranges", "readout")}
-        return {**kinds, "context": self.context, "slices": [asdict(one) for one in self.env_spec.slices]}
+        return {
+            "method": self.method.to_json(),
+            "parts": {name: self.config.of(name).to_json() for name in self._parts if self._kind(name)},
+            "context": self.context,
+            "slices": [asdict(one) for one in self.env_spec.slices],
+        }
 
     @property
     def provenance(self) -> Provenance:
@@ -153,36 +160,6 @@ class Adapter(nn.Module):
     def statistics(self) -> Statistics:
         """Of the dataset, read from the buffers of `scales`."""
         return self.scales.statistics
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, read from the buffers of the action part; None where that part has none."""
-        bins = getattr(self.action, "bins", None)
-        return None if bins is None else bins.tokenizer(self.config.tokenizer)
-
-    def embed_state(self, states: Tensor) -> Tensor:
-        """Raw states (B, T, S) -> tokens (B, T, n, D)."""
-        self._check_size("states", states, self.env_spec.state_size)
-        return self.state(self.scales.scale_states(states))
-
-    def scale_actions(self, actions: Tensor) -> Tensor:
-        """The environment's actions (..., A) -> -1 to 1, the range of the action part."""
-        self._check_size("actions", actions, self.env_spec.action_size)
-        return self.scales.scale_actions(actions)
-
-    def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
-        """Raw returns to go and their steps, both (...) -> scaled returns, see `transfer.models.scales`."""
-        return self.scales.scale_returns(returns, times)
-
-    def _check_size(self, what: str, values: Tensor, size: int) -> None:
-        if values.shape[-1] != size:
-            raise TransferError(
-                f"{what} have {values.shape[-1]} numbers, the adapter for '{self.env_spec.name}' takes {size}."
-            )
-
-    def gains(self) -> Sequence[Gains] | None:
-        """IA3 scales for the trunk, None without IA3."""
-        return self.ia3.gains() if self.ia3 is not None else None
 
     def made_on(self, trunk: Trunk, **changes: Any) -> None:
         """Record the trunk that it belongs to, and other fields of its provenance."""
@@ -216,19 +193,24 @@ class Adapter(nn.Module):
             check_pair(trunk, adapter, any_trunk, str(SAVED.home(folder)))
         return adapter
 
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """The arguments of the constructor of each part."""
+        none: Callable[[], dict[str, Any]] = dict
+        return {name: getattr(part, "arguments", none)() for name, part in self.parts().items()}
+
     def to_json(self) -> dict[str, Any]:
         """The values of `adapter.json`, in the order of its keys."""
         record = self.provenance.to_json()
         context, trunk = record.pop("context"), record.pop("trunk", None)
         return {
-            "config": asdict(self.config),
+            "method": self.method.to_json(),
+            "config": self.config.to_json(),
+            "arguments": self.arguments(),
             "environment": self.env_spec.to_json(),
             "statistics": asdict(self.statistics),
-            "tokenizer": None if self.tokenizer is None else self.tokenizer.to_json(),
             "width": self.width,
             "depth": self.depth,
             "context": context,
-            "extras": {"ia3": self.ia3 is not None, "conditioning": self.conditioning is not None},
             "trunk": trunk,
             "record": record,
         }
@@ -236,19 +218,16 @@ class Adapter(nn.Module):
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Adapter:
         """An adapter with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
-        tokenizer, extras = content["tokenizer"], content["extras"]
-        if not isinstance(extras, dict) or set(extras) != EXTRAS:
-            raise TransferError(f"extras is {seen(extras)}; {' and '.join(sorted(EXTRAS))} are needed.")
         own = {"trunk": content["trunk"], "context": content["context"]}
         return cls(
-            config_of(AdapterConfig, content["config"]),
+            AdapterConfig.from_json(content["config"]),
+            check_type(content["arguments"], dict, "arguments"),
             EnvironmentSpec.from_json(content["environment"]),
             Statistics.from_json(content["statistics"]),
-            registry.resolve("reader", "tokenizer")(tokenizer) if tokenizer else None,
             content["width"],
             content["depth"],
-            provenance=Provenance.from_json({**check_type(content["record"], dict, "record"), **own}),
-            **extras,
+            PartSpec.of(content["method"], "method"),
+            Provenance.from_json({**check_type(content["record"], dict, "record"), **own}),
         )
 
 
@@ -290,39 +269,37 @@ def _context_of(provenance: Provenance) -> int:
     return context
 
 
-def _check_tokenizer(tokenizer: Any, config: AdapterConfig, env_spec: EnvironmentSpec) -> None:
-    """Raise TransferError unless a tokenizer is the one that a config describes, fitted on scaled actions."""
-    if tokenizer is None:
-        return
-    if not callable(getattr(tokenizer, "check", None)):
-        raise TransferError(f"tokenizer is of type {type(tokenizer).__name__}; transfer.adapters.tokenizers has some.")
-    have = tokenizer.kind, tokenizer.bins, len(tokenizer.edges_)
-    wanted = config.tokenizer, config.bins, env_spec.action_size
-    if have != wanted:
-        raise TransferError(
-            f"a {have[0]} tokenizer of {have[1]} bins for {have[2]} action numbers; the adapter for '{env_spec.name}' "
-            f"needs a {wanted[0]} one of {wanted[1]} bins for {wanted[2]}."
-        )
-    tokenizer.check()
-    if abs(tokenizer.centers_).max() > 1:
-        raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")
+def _check_parts(spec: PartSpec, method: Method, shared: Collection[str], given: Mapping[str, Any]) -> None:
+    """Raise TransferError unless the parts are groups and extras of a method, perhaps shared modules and a tuning."""
+    needed = [*(name for name in method.groups if name not in method.conditions()), *method.extras]
+    for name in given:
+        if name not in needed and name not in shared and name != TUNING:
+            known = [*needed, *shared, TUNING]
+            raise unknown(f"part in the arguments of an adapter of the method '{spec.kind}'", name, known)
+        check_type(given[name], Mapping, f"arguments.{name}")
+    if missing := [name for name in needed if name not in given]:
+        raise TransferError(f"an adapter of the method '{spec.kind}' lacks its {', '.join(missing)} part.")
 
 
 def _check_tables(content: Mapping[str, Any], header: Header) -> None:
     """Raise TransferError unless the tensors have tables of the tokenizer's size, which are built from the JSON."""
     shape = header["action.bins.edges"].shape if "action.bins.edges" in header else None
-    match content["tokenizer"]:
-        case {"bins": int() | float() as bins, "edges": list() as edges} if shape != (len(edges), bins - 1):
-            raise TransferError(f"tokenizer has {bins} bins for {len(edges)} action numbers, its tensor is {shape}.")
+    match check_type(content["arguments"], dict, "arguments").get("action"):
+        case {"tokenizer": {"bins": int() | float() as n, "edges": list() as edges}} if shape != (len(edges), n - 1):
+            raise TransferError(f"tokenizer has {n} bins for {len(edges)} action numbers, its tensor is {shape}.")
 
 
 SAVED = Checkpoint(
     name="adapter",
     what="an adapter",
     source="adapt(...) makes one; a run keeps it in MODE/SEED/adapter.",
-    keys=tuple("config environment statistics tokenizer width depth context extras trunk record".split()),
+    keys=tuple("method config arguments environment statistics width depth context trunk record".split()),
     content=Adapter.to_json,
     build=Adapter.from_json,
     check=_check_tables,
-    current=without_targets,
+    older=Older(
+        keys=tuple("config environment statistics tokenizer width depth context extras trunk record".split()),
+        content=format_2.adapter,
+        tensor=format_2.adapter_tensor,
+    ),
 )

@@ -8,20 +8,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from transfer import registry
 from transfer.data.batch import Batch
-from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import Statistics, check_sizes
-from transfer.data.environment.spec import EnvironmentSpec, without_targets
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.dataset_statistics import Statistics, check_sizes
+from transfer.data.windows import WindowSpec
 from transfer.errors import check_type
-from transfer.models.acting import PolicyModel
-from transfer.models.scales import Scales
+from transfer.models.acting import Command, PolicyModel
+from transfer.models.steps.group import Loss
+from transfer.models.steps.scales import Scales
 from transfer.numbers import MOST_WIDTH, whole
 from transfer.runtime.seeding import seeded
-from transfer.storage.checkpoints import Checkpoint
+from transfer.storage import format_2
+from transfer.storage.checkpoints import Checkpoint, Older
 
 
 class MLPPolicy(PolicyModel):
@@ -39,14 +45,14 @@ class MLPPolicy(PolicyModel):
 
     planner = "direct"
     stepwise = True
+    windows = WindowSpec(columns=("returns",))
     context = 1
-    tokens_per_step = 1
 
     def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
         super().__init__()
         check_sizes(statistics, check_type(env_spec, EnvironmentSpec, "env_spec"))
         self.hidden = hidden = whole(hidden, "hidden", 1, MOST_WIDTH)
-        self._env_spec, self.scales = env_spec, Scales(statistics)
+        self._env_spec, self.scales = env_spec, Scales(statistics, env_spec)
         with seeded(seed, "mlp"):
             self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
             self.fc_2 = nn.Linear(hidden, hidden)
@@ -80,6 +86,16 @@ class MLPPolicy(PolicyModel):
         """Settings that decide its computation besides its tensors, for its fingerprint."""
         return {"slices": [asdict(one) for one in self.env_spec.slices]}
 
+    def asked(self, ask: Mapping[str, Any]) -> dict[str, float]:
+        """The raw return to go at the start; default: the calibration's best, else the dataset's 95th percentile."""
+        found: dict[str, float] = registry.resolve("command", "return asked")(self.statistics, ask)
+        return found
+
+    def command(self, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
+        """Counts the return down."""
+        command: Command = registry.resolve("command", "return")(asked, len(seeds))
+        return command
+
     def parts(self) -> dict[str, nn.Module]:
         """One part, `mlp`."""
         return {"mlp": self}
@@ -89,11 +105,19 @@ class MLPPolicy(PolicyModel):
         x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), returns[..., None]], -1)))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
-    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Sum of squared errors over real steps and dimensions, and their count; always float32."""
-        predicted = self.predict(batch.states, self.scales.scale_returns(batch.returns, batch.times))
+    def tokens(self, batch: Batch) -> int:
+        """One a step."""
+        return batch.mask.numel()
+
+    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
+        """Squared errors over real steps and dimensions; always float32."""
+        predicted = self.predict(batch.states, self.scales.scale_returns(batch.column("returns"), batch.times))
         error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
-        return error.sum(), batch.mask.sum() * batch.actions.shape[-1]
+        return {"action": Loss(error.sum(), batch.mask.sum() * batch.actions.shape[-1])}
+
+    def action_error(self, batch: Batch) -> Loss:
+        """Its loss."""
+        return self.loss(batch)["action"]
 
     def save(self, folder: str | Path) -> Path:
         """Write `mlp.json` and `mlp.safetensors` into a folder, whose other files stay."""
@@ -122,5 +146,5 @@ SAVED = Checkpoint(
     keys=("environment", "statistics", "hidden"),
     content=MLPPolicy.to_json,
     build=MLPPolicy.from_json,
-    current=without_targets,
+    older=Older(keys=("environment", "statistics", "hidden"), content=format_2.without_targets),
 )

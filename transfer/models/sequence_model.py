@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfer.data.batch import Batch
-from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import Statistics
+from transfer import registry
+from transfer.data.batch import Batch, Steps
 from transfer.data.environment.spec import EnvironmentSpec
-from transfer.models.acting import PolicyModel
+from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.dataset_statistics import Statistics
+from transfer.errors import TransferError, check_type
+from transfer.models.acting import Command, PolicyModel
 from transfer.models.adapter import Adapter, check_pair
-from transfer.models.layout import Layout
+from transfer.models.steps.adapter_config import TUNING
+from transfer.models.steps.group import Group, Loss, PredictedGroup
+from transfer.models.steps.layout import Layout
+from transfer.models.steps.method import Method
 from transfer.models.trunk import Trunk
+from transfer.models.tuning import Tuning
 
 
 class TransferModel(PolicyModel):
-    r"""A return-conditioned policy: an adapter's embeddings, interleaved, through the trunk, to the adapter's readout.
+    r"""A policy: an adapter's embeddings, interleaved as its method says, through the trunk, to the adapter's readout.
 
         returns (B,T)   -> R  (B,T,1,D) \
-        states (B,T,S)  -> s  (B,T,1,D)  >- + time -> R s a^0 .. | R s a^0 .. -> trunk -> read "action" -> loss, action
+        states (B,T,S)  -> s  (B,T,1,D)  >- + time -> R s a^0 .. | R s a^0 .. -> trunk -> before a -> loss, action
         actions (B,T,A) -> a  (B,T,n,D) /
 
     Args:
@@ -45,8 +56,11 @@ class TransferModel(PolicyModel):
             TransferError: the adapter was made on another trunk, or for one of another shape.
         """
         check_pair(self.trunk, adapter, any_trunk)
-        self.adapter = adapter.to(self.device)
-        self.layout = Layout((("return", 1), ("state", adapter.state.tokens), ("action", adapter.action.tokens)))
+        method: Method = registry.build("method", adapter.method)
+        for name in method.predicts:
+            check_type(_group(name, method, adapter), PredictedGroup, f"the {name} part")
+        self.adapter, self.method, self.windows = adapter.to(self.device), method, method.windows
+        self.layout = Layout(tuple((name, group.tokens) for name, group in self.groups.items()), method.hides)
 
     @property
     def env_spec(self) -> EnvironmentSpec:
@@ -67,58 +81,113 @@ class TransferModel(PolicyModel):
         """Store target and achieved returns in the adapter."""
         self.adapter.scales.keep_calibration(calibration)
 
+    def asked(self, ask: Mapping[str, Any]) -> dict[str, float]:
+        """What it is asked for, complete; see its method."""
+        return self.method.asked(self, ask)
+
+    def command(self, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
+        """The command of its method for E episodes, seeds (E,)."""
+        return self.method.command(self, seeds, asked)
+
     @property
-    def tokens_per_step(self) -> int:
-        """K."""
-        return self.layout.tokens
+    def groups(self) -> dict[str, Group]:
+        """The groups of a step, in order."""
+        return {name: _group(name, self.method, self.adapter) for name in self.method.groups}
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """Of the trunk, the adapter's; None without one."""
+        part = self.adapter.parts().get(TUNING)
+        return None if part is None else check_type(part, Tuning, "the tuning part")
+
+    @property
+    def shared(self) -> dict[str, nn.Module]:
+        """Modules of the trunk by name; those of the adapter take their place."""
+        others = {TUNING, *self.method.extras, *self.groups.keys() - self.method.conditions().keys()}
+        own = {name: part for name, part in self.adapter.parts().items() if name not in others}
+        return {**self.trunk.shared, **own}
 
     def parts(self) -> dict[str, nn.Module]:
-        """Every selectable part by name: `trunk` and those of the adapter."""
-        return {"trunk": self.trunk, **self.adapter.parts()}
+        """Every part with parameters by name: `trunk` and those of the adapter."""
+        own = {name: part for name, part in self.adapter.parts().items() if any(True for _ in part.parameters())}
+        return {"trunk": self.trunk, **own}
 
-    def embed_return(self, returns: Tensor) -> Tensor:
-        """Scaled returns (B, T) -> tokens (B, T, 1, D), by the adapter's own embedding where it has one."""
-        embedding = self.trunk.returns if self.adapter.conditioning is None else self.adapter.conditioning
-        return embedding(returns[..., None])[:, :, None]
+    def tokens(self, batch: Batch) -> int:
+        """B*T*K, padding included."""
+        return batch.mask.numel() * self.layout.tokens
 
-    def tokens(self, states: Tensor, actions: Tensor, returns: Tensor, times: Tensor) -> Tensor:
-        """The sequence the trunk reads, (B, T*K, D).
+    def values(self, steps: Steps) -> dict[str, Tensor]:
+        """The values (B, T, m) of every group.
 
-        Args:
-            states: (B, T, S), raw.
-            actions: (B, T, A), scaled.
-            returns: (B, T), raw.
-            times: (B, T).
+        Raises:
+            TransferError: states or actions of another size than the environment's.
         """
-        time = self.trunk.time(times)[:, :, None]  # (B, T, 1, D)
-        groups = {
-            "return": self.embed_return(self.adapter.scale_returns(returns, times)) + time,
-            "state": self.adapter.embed_state(states) + time,
-            "action": self.adapter.action(actions) + time,
-        }
-        return self.layout.interleave(groups)
+        for what, values, size in (
+            ("states", steps.states, self.env_spec.state_size),
+            ("actions", steps.actions, self.env_spec.action_size),
+        ):
+            if values.shape[-1] != size:
+                raise TransferError(
+                    f"{what} have {values.shape[-1]} numbers, the adapter for '{self.env_spec.name}' takes {size}."
+                )
+        return {name: group.values(steps, self.adapter.scales) for name, group in self.groups.items()}
 
-    def hidden(self, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
-        """Hidden vectors at the positions that predict the action tokens, (B, T, n, D) float32.
+    def time(self, times: Tensor) -> Tensor:
+        """The vectors (B, T, D) that are added to the tokens of steps (B, T); zeros where the method is not timed."""
+        if self.method.timed:
+            vectors: Tensor = self.trunk.time(times)
+            return vectors
+        return self.trunk.ln_in.weight.new_zeros(*times.shape, self.trunk.config.width)
+
+    def embed(self, steps: Steps, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tokens (B, T, n, D) of every group, from the values of each."""
+        time, shared = self.time(steps.times)[:, :, None], self.shared  # (B, T, 1, D)
+        return {name: group(values[name], shared) + time for name, group in self.groups.items()}
+
+    def hidden(
+        self, tokens: Mapping[str, Tensor], wanted: Sequence[str], precision: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        """Hidden vectors (B, T, n, D) float32 at the positions that predict the wanted groups.
 
         Padding comes after the real steps, so causal attention needs no padding mask.
         """
-        actions = self.adapter.scale_actions(batch.actions)
-        tokens = self.tokens(batch.states, actions, batch.returns, batch.times)
-        with torch.autocast(tokens.device.type, precision, enabled=precision != torch.float32):
-            hidden, _ = self.trunk(tokens, self.adapter.gains(), pick=self._action_positions)
-        return hidden.float().unflatten(1, (batch.mask.shape[1], -1))
+        sequence = self.layout.interleave(tokens)
+        steps = sequence.shape[1] // self.layout.tokens
+        mask = self.layout.mask(steps, self.method.causal)
+        mask = None if mask is None else mask.to(sequence.device)
 
-    def _action_positions(self, x: Tensor) -> Tensor:
-        """(B, T*K, D) -> (B, T*n, D) at the positions that predict the action tokens."""
-        return self.layout.read(x, "action").flatten(1, 2)
+        def pick(x: Tensor) -> Tensor:
+            """(B, T*K, D) -> (B, T*n, D), those of the wanted groups side by side."""
+            pieces = [self.layout.before(x, name) for name in wanted]
+            return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 2)).flatten(1, 2)
 
-    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Sum of the readout's loss over real tokens, and their count.
+        with torch.autocast(sequence.device.type, precision, enabled=precision != torch.float32):
+            hidden, _ = self.trunk(sequence, self.tuning, mask, pick=pick)
+        sizes = [self.layout.span(name)[1] for name in wanted]
+        read = hidden.float().unflatten(1, (steps, -1))  # (B, T, sum of n, D)
+        return dict(zip(wanted, read.split(sizes, 2) if len(sizes) > 1 else [read], strict=True))
+
+    def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
+        """The terms of the method's objective by name.
 
         Args:
-            batch: windows; padding contributes to neither.
-            precision: of the trunk's matrix products; embeddings and readout are float32.
+            batch: windows; padding contributes to none.
+            precision: of the trunk's matrix products; embeddings and readouts are float32.
         """
-        actions = self.adapter.scale_actions(batch.actions)
-        return self.adapter.action.loss(self.hidden(batch, precision), actions, batch.mask)
+        return self.method.loss(self, batch, precision)
+
+    def action_error(self, batch: Batch) -> Loss:
+        """Squared errors of the scaled actions predicted from the data's past, over real steps and dimensions."""
+        values, action = self.values(batch), self.groups["action"]
+        hidden = self.hidden(self.embed(batch, values), ["action"])["action"]
+        assert isinstance(action, PredictedGroup)
+        error = (action.predict(hidden, self.shared) - values["action"]).square() * batch.mask[..., None]
+        return Loss(error.sum(), batch.mask.sum() * error.shape[-1])
+
+
+def _group(name: str, method: Method, adapter: Adapter) -> Group:
+    """A group of a step: a condition of the method, or a part of the adapter."""
+    conditions = method.conditions()
+    if name in conditions:
+        return conditions[name]
+    return check_type(adapter.parts()[name], Group, f"the {name} part")

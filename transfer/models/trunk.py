@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transfer import registry
 from transfer.errors import TransferError, check_type
 from transfer.models.provenance import Provenance
+from transfer.models.tuning import Tuning, check_depth, tuned
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
+from transfer.registry import PartSpec
 from transfer.runtime.layers.attention import causal_attention
 from transfer.runtime.layers.cache import Cache
 from transfer.runtime.layers.dropout import Dropout
 from transfer.runtime.layers.linear import Linear
-from transfer.runtime.layers.scaling import scale
-from transfer.storage.checkpoints import Checkpoint, config_of
+from transfer.storage import format_2
+from transfer.storage.checkpoints import Checkpoint, Older, config_of
 from transfer.storage.tensors import Header
 
-
-class Gains(NamedTuple):
-    """IA3 scales of one layer: keys (D) or (B, D), values (D) or (B, D), feed-forward (4D) or (B, 4D)."""
-
-    keys: Tensor
-    values: Tensor
-    feed_forward: Tensor
-
-
+DEFAULT_METHOD = PartSpec("dt")
+_ATTRIBUTES = {"return": "returns"}  # of shared modules that files of format 2 know by another name
 Pick = Callable[[Tensor], Tensor]
 
 
@@ -67,7 +63,7 @@ class TrunkConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head attention with separate projections, so that keys and values can be scaled (IA3)."""
+    """Multi-head attention with separate projections, so that a tuning can change each of them."""
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -78,10 +74,10 @@ class Attention(nn.Module):
         self.o = Linear(config.width, config.width)
 
     def forward(
-        self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
+        self, x: Tensor, tuning: Tuning | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
     ) -> Tensor:
         """(B, L, D) -> (B, L, D). `mask` is boolean, True where a query may look; None means causal."""
-        q, k, v = self.project(x, gains)
+        q, k, v = self.project(x, tuning, layer)
         past = 0 if cache is None else cache.length
         if cache is not None:
             k, v = cache.append(layer, k, v)  # (B, H, past + L, D/H)
@@ -91,13 +87,13 @@ class Attention(nn.Module):
             if mask is None and x.shape[1] > 1:
                 mask = x.new_ones(x.shape[1], past + x.shape[1], dtype=torch.bool).tril(past)
             y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
-        return self.o(pick(y.transpose(1, 2).flatten(2)))  # (B, L, D)
+        return tuned(tuning, layer, "o", self.o, pick(y.transpose(1, 2).flatten(2)))  # (B, L, D)
 
-    def project(self, x: Tensor, gains: Gains | None) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, tuning: Tuning | None, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, L, D) -> queries, keys and values, (B, H, L, D/H) each."""
-        q = self._split(self.q(x))
-        k = self._split(scale(self.k(x), gains and gains.keys))
-        return q, k, self._split(scale(self.v(x), gains and gains.values))
+        q = self._split(tuned(tuning, layer, "q", self.q, x))
+        k = self._split(tuned(tuning, layer, "k", self.k, x))
+        return q, k, self._split(tuned(tuning, layer, "v", self.v, x))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, L, D) -> (B, H, L, D/H)
@@ -110,16 +106,16 @@ def _narrow(x: Tensor) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two layers with GELU, four times as wide inside; IA3 scales what comes out of the GELU."""
+    """Two layers with GELU, four times as wide inside."""
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.fc = Linear(config.width, 4 * config.width)
         self.proj = Linear(4 * config.width, config.width)
 
-    def forward(self, x: Tensor, gains: Gains | None) -> Tensor:
+    def forward(self, x: Tensor, tuning: Tuning | None, layer: int) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        return self.proj(scale(F.gelu(self.fc(x)), gains and gains.feed_forward))
+        return tuned(tuning, layer, "proj", self.proj, F.gelu(tuned(tuning, layer, "fc", self.fc, x)))
 
 
 class Block(nn.Module):
@@ -134,11 +130,13 @@ class Block(nn.Module):
         self.drop = Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, gains: Gains | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
+        self, x: Tensor, tuning: Tuning | None, mask: Tensor | None, cache: Cache | None, layer: int, pick: Pick = _all
     ) -> Tensor:
         """(B, L, D) -> (B, L, D); arguments as in `Attention.forward`."""
-        x = pick(x) + self.drop(self.attn(_narrow(self.ln_1(x)), gains, mask, cache, layer, pick))
-        return x + self.drop(self.mlp(_narrow(self.ln_2(x)), gains))
+        y = _narrow(tuned(tuning, layer, "ln_1", self.ln_1, x))
+        x = pick(x) + self.drop(self.attn(y, tuning, mask, cache, layer, pick))
+        y = _narrow(tuned(tuning, layer, "ln_2", self.ln_2, x))
+        return x + self.drop(self.mlp(y, tuning, layer))
 
 
 class TimeEmbedding(nn.Module):
@@ -166,23 +164,31 @@ class TimeEmbedding(nn.Module):
 class Trunk(nn.Module):
     """A pre-LayerNorm causal transformer with the embeddings that mean the same in every environment.
 
-    Owns the embedding of time and of the scaled return, the LayerNorm over token vectors, the blocks and the last
-    LayerNorm; all of it is frozen when the trunk is. Shape and initialisation follow the Decision Transformer
-    (Chen et al. 2021; CORL `dt.py`): N(0, 0.02), dropout 0.1. Unlike there, attention weights are not dropped, so
-    that the fused kernel runs in training too, and the order of tokens inside a step is told by embeddings alone.
+    Owns the embedding of time, the modules that its method shares between environments (the return's embedding, say),
+    the LayerNorm over token vectors, the blocks and the last LayerNorm; all of it is frozen when the trunk is. Shape
+    and initialisation follow the Decision Transformer (Chen et al. 2021; CORL `dt.py`): N(0, 0.02), dropout 0.1. Unlike
+    there, attention weights are not dropped, so that the fused kernel runs in training too, and the order of tokens
+    inside a step is told by embeddings alone.
 
         x (B, L, D) -> LayerNorm -> depth x [x + attn(LN(x)); x + mlp(LN(x))] -> LayerNorm -> (B, L, D)
 
+    Args:
+        config: its size; default: the library's.
+        method: that it is pretrained with.
+
     Raises:
-        TransferError: a config of another type.
+        TransferError: a config of another type, or an unknown method.
     """
 
-    def __init__(self, config: TrunkConfig | None = None) -> None:
+    def __init__(self, config: TrunkConfig | None = None, method: PartSpec = DEFAULT_METHOD) -> None:
         super().__init__()
         self.config = config = TrunkConfig() if config is None else check_type(config, TrunkConfig, "config")
-        self.provenance = Provenance()
+        self.method, self.provenance = method, Provenance()
         self.time = TimeEmbedding(config.width)
-        self.returns = nn.Linear(1, config.width)
+        own = registry.build("method", method).shared(config.width)
+        self._shared = {name: _ATTRIBUTES.get(name, name) for name in own}
+        for name, module in own.items():
+            self.add_module(self._shared[name], module)
         self.ln_in = nn.LayerNorm(config.width)
         self.drop = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -199,6 +205,17 @@ class Trunk(nn.Module):
     def provenance(self, value: Provenance) -> None:
         self._provenance = check_type(value, Provenance, "provenance", "transfer.models.provenance has its fields.")
 
+    @property
+    def shared(self) -> dict[str, nn.Module]:
+        """The modules that its method shares between environments, by name."""
+        return {name: getattr(self, attribute) for name, attribute in self._shared.items()}
+
+    def at(self, layer: int, site: str) -> Any:
+        """The linear layer or LayerNorm at a site, see `transfer.models.tuning.SITES`."""
+        block = self.blocks[layer]
+        home = {"fc": block.mlp, "proj": block.mlp, "ln_in": self, "ln_out": self, "ln_1": block, "ln_2": block}
+        return getattr(home.get(site, block.attn), site)
+
     def decides(self) -> dict[str, Any]:
         """Settings that decide its computation besides its tensors, for its fingerprint."""
         return {"heads": self.config.heads}
@@ -206,7 +223,7 @@ class Trunk(nn.Module):
     def forward(
         self,
         x: Tensor,
-        gains: Sequence[Gains] | None = None,
+        tuning: Tuning | None = None,
         mask: Tensor | None = None,
         cache: Cache | None = None,
         pick: Pick = _all,
@@ -215,7 +232,7 @@ class Trunk(nn.Module):
 
         Args:
             x: (B, L, D) token vectors, in order.
-            gains: IA3 scales, one `Gains` a layer; None scales nothing.
+            tuning: changes its layers; None leaves them as they are.
             mask: boolean, broadcastable to (B, H, L, past + L), True where a query may look; None is causal.
             cache: the tokens before `x`, from an earlier call or `empty_cache`.
             pick: takes the wanted positions W out of (B, L, D); the last block computes its output for these alone.
@@ -223,15 +240,15 @@ class Trunk(nn.Module):
         Returns:
             hidden (B, L, D), or (B, W, D) where picked, and the cache with `x` appended (None without one).
         """
-        if gains is not None and len(gains) != len(self.blocks):
-            raise TransferError(f"{len(gains)} layers of IA3 gains for a trunk of depth {len(self.blocks)}.")
+        if tuning is not None:
+            check_depth(tuning, self.config.width, self.config.depth)
         cache = cache.reserve(x.shape[1]) if cache is not None else None
-        x = self.drop(self.ln_in(x))
+        x = self.drop(tuned(tuning, 0, "ln_in", self.ln_in, x))
         tokens, last = x.shape[1], len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
-            scales = gains[layer] if gains is not None else None
-            x = block(x, scales, mask, cache, layer, pick if layer == last else _all)
-        return self.ln_out(x), cache.advanced(tokens) if cache is not None else None
+            x = block(x, tuning, mask, cache, layer, pick if layer == last else _all)
+        x = tuned(tuning, 0, "ln_out", self.ln_out, x)
+        return x, cache.advanced(tokens) if cache is not None else None
 
     def empty_cache(self, sequences: int, capacity: int, dtype: torch.dtype = torch.float32) -> Cache:
         """A cache for `sequences` sequences of up to `capacity` tokens (it grows when more come)."""
@@ -249,12 +266,16 @@ class Trunk(nn.Module):
 
     def to_json(self) -> dict[str, Any]:
         """The values of `trunk.json`, in the order of its keys."""
-        return {"config": asdict(self.config), "record": self.provenance.to_json()}
+        return {
+            "config": asdict(self.config),
+            "method": self.method.to_json(),
+            "record": self.provenance.to_json(),
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Trunk:
         """A trunk with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
-        trunk = cls(config_of(TrunkConfig, content["config"]))
+        trunk = cls(config_of(TrunkConfig, content["config"]), PartSpec.of(content["method"], "method"))
         trunk.provenance = Provenance.from_json(content["record"])
         return trunk
 
@@ -276,8 +297,9 @@ SAVED = Checkpoint(
     name="trunk",
     what="a trunk",
     source="pretrain(...) makes one; a run keeps it in trunk/SEED/trunk.",
-    keys=("config", "record"),
+    keys=("config", "method", "record"),
     content=Trunk.to_json,
     build=Trunk.from_json,
     check=_check_layers,
+    older=Older(keys=("config", "record"), content=format_2.trunk),
 )

@@ -8,7 +8,7 @@ errors. The sizes in the JSON and in the tensors' file are compared before anyth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,11 +23,28 @@ from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import seeded
 from transfer.storage.files import as_json, as_path, read_json
 from transfer.storage.fingerprints import check_values, fingerprint
-from transfer.storage.pairs import ADDED, Check, load_pair, save_pair
+from transfer.storage.pairs import ADDED, FORMAT, Check, load_pair, save_pair
 from transfer.storage.tensors import Header, check_header, declared
 
 Module = TypeVar("Module", bound=nn.Module)
 Config = TypeVar("Config")
+Value = TypeVar("Value")
+OLDER = 2  # format that is read besides `transfer.storage.pairs.FORMAT`
+
+
+@dataclass(frozen=True)
+class Older:
+    """How a kind of checkpoint was written in format 2.
+
+    Attributes:
+        keys: of its JSON, besides the fingerprint and those of `transfer.storage.pairs`.
+        content: its JSON -> that of today; a fingerprint of None is not compared.
+        tensor: the name of a tensor -> that of today.
+    """
+
+    keys: tuple[str, ...]
+    content: Callable[[dict[str, Any]], dict[str, Any]]
+    tensor: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,7 @@ class Checkpoint(Generic[Module]):
         content: a module -> the values of these keys.
         build: these values -> the module, with fresh weights; raises TransferError for an unsound value.
         check: raises TransferError where JSON and declared tensors contradict each other; called before `build`.
-        current: the JSON of an earlier version of the library -> that of this one.
+        older: how it was written before.
     """
 
     name: str
@@ -51,8 +68,8 @@ class Checkpoint(Generic[Module]):
     keys: tuple[str, ...]
     content: Callable[[Module], dict[str, Any]]
     build: Callable[[dict[str, Any]], Module]
+    older: Older
     check: Check = lambda content, header: None
-    current: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
     def save(self, module: Module, folder: str | Path) -> Path:
         """Write a module into a folder, whose other files stay.
@@ -90,7 +107,7 @@ class Checkpoint(Generic[Module]):
         for key, value in as_json(self.content(module), str(path)).items():
             if difference := _first_difference(content[key], value, key):
                 raise TransferError(f"{path} was edited: {difference}.")
-        if (found := fingerprint(module)) != content["fingerprint"]:
+        if content["fingerprint"] is not None and (found := fingerprint(module)) != content["fingerprint"]:
             told = seen(content["fingerprint"], 70)
             raise TransferError(f"{path} was edited: fingerprint is {told}, that of tensors and settings is {found}.")
         return module.eval()
@@ -103,17 +120,33 @@ class Checkpoint(Generic[Module]):
 
     def _read(self, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON and tensors. Raises TransferError, which names a checkpoint of another kind."""
+        path = folder / f"{self.name}.json"
 
         def check(content: dict[str, Any], header: Header) -> None:
-            self._check_sizes(folder, self.current(content), header)
+            self._check_sizes(folder, self._current(path, content), self._renamed(content, header))
 
+        keys = {FORMAT: (*self.keys, "fingerprint"), OLDER: (*self.older.keys, "fingerprint")}
         try:
-            content, tensors = load_pair(folder, self.name, (*self.keys, "fingerprint"), check)
+            content, tensors = load_pair(folder, self.name, keys, check)
         except TransferError as error:
             if other := self._other_kind(folder):
                 raise TransferError(other) from error
             raise
-        return self.current(content), tensors
+        if not isinstance(content["fingerprint"], str):
+            raise TransferError(f"{path} was edited: fingerprint is {seen(content['fingerprint'])}.")
+        return self._current(path, content), self._renamed(content, tensors)
+
+    def _current(self, path: Path, content: dict[str, Any]) -> dict[str, Any]:
+        """The JSON as it is written today."""
+        if content["format"] == FORMAT:
+            return content
+        with _building(path):
+            return self.older.content(content)
+
+    def _renamed(self, content: dict[str, Any], tensors: Mapping[str, Value]) -> dict[str, Value]:
+        """What belongs to the tensors, by their names of today."""
+        name = str if content["format"] == FORMAT else self.older.tensor
+        return {name(key): value for key, value in tensors.items()}
 
     def _check_sizes(self, folder: Path, content: dict[str, Any], header: Header) -> None:
         """Raise TransferError unless the tensors are exactly those of the module that the JSON describes."""
@@ -128,7 +161,8 @@ class Checkpoint(Generic[Module]):
         others = [registry.resolve("checkpoint", name) for name in registry.known("checkpoint") if name != self.name]
         if os.path.exists(path):  # `Path.exists` raises for a path that is too long
             keys = set(read_json(path)) - {*ADDED, "fingerprint"}
-            said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one in others if set(one.keys) == keys]
+            ways = [(one, form) for one in others for form in (one.keys, one.older.keys)]
+            said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one, form in ways if set(form) == keys]
         else:
             there = [one.what for one in others if os.path.isfile(folder / f"{one.name}.json")]
             holds = f"{' and '.join(there)}, and no {path.name}" if there else f"no {path.name}"

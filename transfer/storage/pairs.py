@@ -30,7 +30,7 @@ from transfer.storage.files import as_json, new_folder, read_json, sync, write_b
 from transfer.storage.locks import one_at_a_time
 from transfer.storage.tensors import Header, header_of, reading
 
-FORMAT = 2
+FORMAT = 3
 ADDED = ("format", "library", "tensors", "checksum")  # keys of the JSON besides those of `content`
 ATTEMPTS = 1000  # of a reader beside steady writers
 Check = Callable[[dict[str, Any], Header], None]
@@ -57,8 +57,10 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
             _settle(folder, name, alone)
 
 
-def load_pair(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what `save_pair` wrote, with exactly these keys of `content`.
+def load_pair(
+    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `save_pair` wrote, of one of the formats in `keys`, with exactly the keys of `content` that it has.
 
     `check` takes JSON and header of the tensors' file, and raises TransferError where they contradict each other or are
     not the expected ones. It is called before any tensor is read.
@@ -89,7 +91,9 @@ def checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _load(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _load(
+    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = _head(folder / f"{name}.json", keys)
     problems: list[TransferError] = []
     for file in (folder / f"{name}.safetensors", _spare(folder, name, content["tensors"])):
@@ -100,14 +104,15 @@ def _load(folder: Path, name: str, keys: Sequence[str], check: Check) -> tuple[d
     raise problems[0]
 
 
-def _head(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def _head(path: Path, keys: Mapping[int, Sequence[str]]) -> dict[str, Any]:
     content = read_json(path)
-    if "format" in content and content["format"] != FORMAT:
+    found = content.get("format", FORMAT)
+    if type(found) is not int or found not in keys:
         raise TransferError(
-            f"{path} has format {content['format']!r:.80}; this version reads format {FORMAT} and no other: train and "
-            "save again with this version, or use the version that wrote it."
+            f"{path} has format {found!r:.80}; this version reads {' and '.join(map(str, keys))}: train and save again "
+            "with this version, or use the version that wrote it."
         )
-    check_keys(str(path), content, ["format", "library", *keys, "tensors", "checksum"])
+    check_keys(str(path), content, ["format", "library", *keys[found], "tensors", "checksum"])
     if not isinstance(content["library"], str) or not _is_digest(content["tensors"]):
         key, wanted = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
         raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {wanted}.")

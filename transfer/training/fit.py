@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from transfer.data.windows import WindowSampler
+from transfer.data.windows import Batches, MixedWindows, WindowSampler
 from transfer.errors import TransferError, check_type
-from transfer.models.acting import PolicyModel, check_model
+from transfer.models.acting import Trainable, check_model
 from transfer.models.freezing import Selection, train_only
 from transfer.numbers import duration, flag
 from transfer.runtime.devices import find_precision
@@ -23,12 +23,12 @@ from transfer.runtime.process import isolated
 from transfer.runtime.seeding import draws_by_itself, forked_noise, step_noise
 from transfer.storage.files import as_path
 from transfer.storage.fingerprints import fingerprint
+from transfer.training.callbacks import Callback, check_callbacks
 from transfer.training.resume import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import Clock, Meter, check_weights, make_optimizer, noise_seed, update
 
-OnLog = Callable[[int, dict[str, float]], None]
-OnStep = Callable[[int], None]
+MAKE_SAMPLER = "Make one with WindowSampler(episodes, context, batch_size)."
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class FitResult:
 @kept_memory()
 @isolated()
 def fit(
-    model: PolicyModel,
-    sampler: WindowSampler,
+    model: Trainable,
+    sampler: Batches,
     config: TrainConfig,
     parts: list[str],
     *,
@@ -58,9 +58,7 @@ def fit(
     compile: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     any_context: bool = False,
-    on_start: Callable[[Selection, int], None] | None = None,
-    on_log: OnLog | None = None,
-    on_step: OnStep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train some parts of a model; everything else stays as it is, bit for bit.
 
@@ -78,7 +76,7 @@ def fit(
 
     Args:
         model: the model.
-        sampler: of the windows; its batch size and seed count.
+        sampler: of the windows, a `WindowSampler`, or `MixedWindows` for a `MixedModel`; its batch size and seed count.
         config: settings.
         parts: names of the parts that train, see `transfer.models.freezing.train_only`.
         precision: of the trunk's products: "float32", "bfloat16" or the dtype; None or "auto" chooses the faster one.
@@ -86,20 +84,19 @@ def fit(
             noise comes from a fork of torch's own generators.
         checkpoint: folder for the states of the run, the last one too; a state that is there is resumed.
         any_context: accept windows of another number of steps than the model's context.
-        on_start: called before the first step with the selection and the number of steps already done.
-        on_log: called every `log_every` steps with the step and the values by TensorBoard tag.
-        on_step: called after every step with its number, from 1. The seconds of callbacks are not counted.
+        callbacks: called at the start, after steps and at reports, in this order.
 
     Raises:
-        TransferError: an argument of a wrong type, windows of another length than the model's context, nothing
+        TransferError: an argument of a wrong type, windows of other policies or of another length than a
+            context, nothing
             selected, weights that are not float32, a loss or weights that are not finite, a callback that exchanges or
             unfreezes parts, a checkpoint of another run, a batch that the processes cannot share equally, processes
             that train different things.
     """
-    check_model(getattr(model, "_orig_mod", model), PolicyModel, "fit")  # of torch.compile, which shares its weights
-    check_type(sampler, WindowSampler, "sampler", "Make one with WindowSampler(episodes, context, batch_size).")
+    check_model(getattr(model, "_orig_mod", model), Trainable, "fit")  # of torch.compile, which shares its weights
+    check_type(sampler, (WindowSampler, MixedWindows), "sampler", MAKE_SAMPLER)
     check_type(config, TrainConfig, "config")
-    check_hooks(on_start=on_start, on_log=on_log, on_step=on_step)
+    called = check_callbacks(callbacks) if rank() == 0 else ()
     compile = flag(compile, "compile")
     check_shares(sampler.batch_size)
     _check_context(model, sampler, any_context)
@@ -113,19 +110,21 @@ def fit(
     settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
     identity = identity_of(model, sampler, settings)
     with rank_0_first():
-        first, final_loss = load_progress(folder, model, optimizer, identity, config.steps) if folder else (0, math.nan)
+        first, final_loss = (
+            load_progress(folder, model, optimizer, identity, config.steps, called) if folder else (0, math.nan)
+        )
     check_same("what is trained", {**identity, "steps done": first})
-    if rank() > 0:
-        on_start = on_log = on_step = None
-    if on_start:
-        on_start(selection, first)
+    for callback in called:
+        callback.start(model, selection, first)
+        if first and first % callback.every == 0:
+            callback.step(first)
     own = partial(step_noise, everything=draws_by_itself(model))
     noise_of = partial(forked_noise, device=model.device) if compile else own
     clock, tokens, saved = Clock(), 0, first
     meter = Meter(clock)
     for step in range(first, config.steps):
         batch, done = sampler.batch(step, rank(), size()), step + 1
-        seen = size() * batch.mask.numel() * model.tokens_per_step
+        seen = size() * model.tokens(batch)
         noise = noise_of(noise_seed(sampler.seed, step))
         meter.add(*update(model, loss, batch, optimizer, config, step, noise, dtype), seen)
         tokens += seen
@@ -134,40 +133,46 @@ def fit(
             final_loss = values["train/loss"]
             if not math.isfinite(final_loss):
                 raise _diverged(f"the loss is {final_loss}", done, config, folder, saved)
-            if on_log:
-                with clock.paused():
-                    on_log(done, values)
+            with clock.paused():
+                for callback in called:
+                    callback.log(done, values)
         # The last state too: a run whose evaluation fails resumes from it without training again.
         if done % config.save_every == 0 or done == config.steps:
             if name := first_not_finite(state_of(model, optimizer)):
                 raise _diverged(f"{name} holds NaN or infinity", done, config, folder, saved)
             if folder and rank() == 0:
-                save_progress(folder, model, optimizer, identity, done, final_loss)
+                save_progress(folder, model, optimizer, identity, done, final_loss, called)
                 saved = done
-        if on_step:
-            with clock.paused():
-                on_step(done)
+        with clock.paused():
+            for callback in called:
+                if done % callback.every == 0:
+                    callback.step(done)
     check_same("the weights after training", fingerprint(model) if size() > 1 else "")
     seconds = clock.seconds()
     return FitResult(selection, final_loss, seconds, tokens / max(seconds, 1e-9))
 
 
-def check_hooks(**hooks: object) -> None:
-    """Raise TransferError, with its name, for a callback that cannot be called; None is no callback."""
-    for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            raise TransferError(f"{name} is of type {type(hook).__name__}; something to call is needed.")
+def _check_context(model: Trainable, sampler: Batches, any_context: bool) -> None:
+    """Raise TransferError where windows are of other policies, or of other lengths than their contexts."""
+    members, contexts = model.members(), sampler.contexts()
+    if set(members) != set(contexts):
+        raise TransferError(
+            f"the batches are for {_named(contexts)}, the model holds {_named(members)}. Give a MixedModel "
+            "MixedWindows with the names of its adapters, any other model a WindowSampler."
+        )
+    for name, member in members.items():
+        steps = contexts[name]
+        if flag(any_context, "any_context") or member.stepwise or member.context == steps:
+            continue
+        raise TransferError(
+            f"the windows{f' of {name}' if name else ''} have {steps} steps, the model acts on {member.context}: it "
+            f"would act on other contexts than it was trained on. Make the adapter with context={steps} "
+            f"(build_adapter), or windows of {member.context} steps, or pass any_context=True."
+        )
 
 
-def _check_context(model: PolicyModel, sampler: WindowSampler, any_context: bool) -> None:
-    """Raise TransferError where the windows have another number of steps than the model's context."""
-    if flag(any_context, "any_context") or model.stepwise or model.context == sampler.context:
-        return
-    raise TransferError(
-        f"the windows have {sampler.context} steps, the model acts on {model.context}: it would act on other contexts "
-        f"than it was trained on. Make the adapter with context={sampler.context} (build_adapter), or windows of "
-        f"{model.context} steps, or pass any_context=True."
-    )
+def _named(names: Collection[str]) -> str:
+    return ", ".join(name for name in names if name) or "one policy"
 
 
 def _diverged(what: str, done: int, config: TrainConfig, folder: Path | None, saved: int) -> TransferError:

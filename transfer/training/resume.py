@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.data.windows import WindowSampler
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.windows import Batches
 from transfer.errors import TransferError
-from transfer.models.acting import PolicyModel
+from transfer.models.acting import Trainable
 from transfer.numbers import seen
 from transfer.storage.files import unwritable
 from transfer.storage.fingerprints import check_values, fingerprint
-from transfer.storage.pairs import load_pair, save_pair
+from transfer.storage.pairs import FORMAT, load_pair, save_pair
 from transfer.storage.tensors import Header, declared
+from transfer.training.callbacks import Callback, names_of
 
 Identity = dict[str, Any]  # of a training, as JSON: settings, seed, data, model, first weights
-HEAD = {"step": int, "loss": float, "identity": dict}
+HEAD = {"step": int, "loss": float, "identity": dict, "callbacks": dict}
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 SHOWN = 4  # differences between two trainings that a message names
 
 
-def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[str, Any]) -> Identity:
+def identity_of(model: Trainable, sampler: Batches, settings: Mapping[str, Any]) -> Identity:
     """The settings and hashes that a saved state and the training that resumes it must have in common.
 
     Args:
@@ -36,21 +38,25 @@ def identity_of(model: PolicyModel, sampler: WindowSampler, settings: Mapping[st
         sampler: of its windows.
         settings: of the training.
     """
-    spec = model.env_spec
-    environment = {"name": spec.name, "sizes": [spec.state_size, spec.action_size], "scale": spec.reference.to_json()}
-    bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
+    environments = {name: _environment(member.env_spec) for name, member in model.members().items()}
     configured = {name: m for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
     identity = {
         **settings,
-        "seed": sampler.seed,
-        "data": sampler.content_hash,
+        **sampler.identity(),
         **{name: asdict(module.config) for name, module in configured.items()},
-        "environment": {**environment, "bounds": bounds},
+        "environment": environments.get("", environments),
         "buffers": {name: _digest(buffer) for name, buffer in model.named_buffers()},
         "weights": fingerprint(model),
     }
     whole: Identity = json.loads(json.dumps(identity, default=repr))  # lists for tuples, as it is read again
     return whole
+
+
+def _environment(spec: EnvironmentSpec) -> dict[str, Any]:
+    """What of an environment decides a training."""
+    bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
+    sizes, scale = [spec.state_size, spec.action_size], spec.reference.to_json()
+    return {"name": spec.name, "sizes": sizes, "scale": scale, "bounds": bounds}
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -76,15 +82,32 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str:
 
 
 def save_progress(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, step: int, loss: float
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: Identity,
+    step: int,
+    loss: float,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Replace the saved state by the one after `step` updates. Windows and noise are functions of (seed, step)."""
-    tensors = state_of(model, optimizer) | _moved(model, identity)
-    save_pair(folder, "state", {"step": step, "loss": loss, "identity": identity}, tensors)
+    states = {name: one.state() for name, one in zip(names_of(callbacks), callbacks, strict=True)}
+    kept = {name: state for name, state in states.items() if state}
+    save_pair(
+        folder,
+        "state",
+        {"step": step, "loss": loss, "identity": identity, "callbacks": kept},
+        state_of(model, optimizer) | _moved(model, identity),
+    )
 
 
 def load_progress(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Identity, steps: int
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: Identity,
+    steps: int,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[int, float]:
     """Put a saved state back into a model and its optimizer.
 
@@ -94,6 +117,7 @@ def load_progress(
         optimizer: of its trainable parameters.
         identity: of the training that resumes it.
         steps: of that training.
+        callbacks: of that training, which take their states back.
 
     Returns:
         (updates done, last reported loss); (0, nan) when nothing was saved.
@@ -113,7 +137,7 @@ def load_progress(
             raise TransferError(f"{folder} holds the state of another model; {_again(folder)}")
 
     try:
-        head, tensors = load_pair(folder, "state", tuple(HEAD), check)
+        head, tensors = load_pair(folder, "state", {FORMAT: tuple(HEAD)}, check)
     except TransferError as error:
         advice = "" if _again(folder) in str(error) else f" Else {_again(folder)}"
         raise TransferError(f"{error}{advice}") from error
@@ -127,6 +151,9 @@ def load_progress(
         if f"step.{name}" not in tensors:  # no part of the loss: no gradient, no moments
             continue
         optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
+    for name, callback in zip(names_of(callbacks), callbacks, strict=True):
+        if name in head["callbacks"]:
+            callback.load(head["callbacks"][name])
     return head["step"], head["loss"]
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from transfer.data.batch import Batch
 from transfer.errors import TransferError
-from transfer.models.acting import PolicyModel
+from transfer.models.acting import PolicyModel, Trainable
+from transfer.models.steps.group import Loss
 from transfer.runtime.distributed import add_up, rank, size
 from transfer.runtime.seeding import generator
 from transfer.training.resume import first_not_finite
@@ -45,18 +47,25 @@ class Meter:
         self._restart()
 
     def _restart(self) -> None:
-        self.loss = self.count = self.norm = torch.zeros((), dtype=torch.float32)
+        self.norm = torch.zeros((), dtype=torch.float32)
+        self.terms: dict[str, Loss] = {}
         self.steps, self.tokens, self.since = 0, 0, self._clock.seconds()
 
-    def add(self, loss: Tensor, count: Tensor, norm: Tensor, tokens: int) -> None:
+    def add(self, terms: Mapping[str, Loss], norm: Tensor, tokens: int) -> None:
         """Add what `update` returned, and the tokens of the batch."""
-        self.loss, self.count, self.norm = self.loss + loss, self.count + count, self.norm + norm
+        for name, (total, count, weight) in terms.items():
+            if name in self.terms:
+                total, count = self.terms[name].sum + total, self.terms[name].count + count
+            self.terms[name] = Loss(total, count, weight)
+        self.norm = self.norm + norm
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
 
     def read(self, rate: float) -> dict[str, float]:
-        """Means over the steps since the last report."""
+        """Means since the last report; `train/loss` is the objective, `train/loss/TERM` a term of it."""
+        means = {name: float(term.sum) / max(float(term.count), 1.0) for name, term in self.terms.items()}
         values = {
-            "train/loss": float(self.loss) / max(float(self.count), 1.0),
+            "train/loss": sum(self.terms[name].weight * mean for name, mean in means.items()),
+            **{f"train/loss/{name}": mean for name, mean in means.items()},
             "train/grad_norm": float(self.norm) / self.steps,
             "train/lr": rate,
             "train/tokens_per_second": self.tokens / max(self._clock.seconds() - self.since, 1e-9),
@@ -76,29 +85,41 @@ def check_weights(module: nn.Module, what: str) -> None:
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; those below two dimensions (biases, LayerNorms, IA3) are not decayed."""
+    """AdamW over the trainable parameters; those below two dimensions (biases, LayerNorms, IA3) are not decayed.
+
+    Where the config says so, parameters outside the trunk have a rate of their own, `share` times that of the trunk.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
+    trunk = {id(p) for p in getattr(model, "trunk", nn.Module()).parameters()}
+    apart = bool(config.adapter_lr)
+    share = config.adapter_lr / config.lr if apart else 1.0
+    kinds = [(decayed, fresh) for fresh in ((False, True) if apart else (False,)) for decayed in (True, False)]
     groups = [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+        {
+            "params": [p for p in trained if (p.dim() >= 2) == decayed and (apart and id(p) not in trunk) == fresh],
+            "weight_decay": config.weight_decay if decayed else 0.0,
+            "share": share if fresh else 1.0,
+        }
+        for decayed, fresh in kinds
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.999), fused=True)
 
 
 def update(
-    model: PolicyModel,
-    loss_of: Callable[[Batch, torch.dtype], tuple[Tensor, Tensor]],
-    batch: Batch,
+    model: Trainable,
+    loss_of: Callable[[Any, torch.dtype], dict[str, Loss]],
+    batch: Any,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     step: int,
     noise: AbstractContextManager[None],
     precision: torch.dtype,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Update the weights once; returns sum and count of the loss, and the norm of the gradient before clipping.
+) -> tuple[dict[str, Loss], Tensor]:
+    """Update the weights once; returns the terms of the objective, and the norm of the gradient before clipping.
 
-    All three and the gradient are of the whole batch: each process divides by the real tokens of all processes.
-    `noise` is of this step, see `transfer.runtime.seeding.step_noise`.
+    The objective is the sum of weight * sum / count over its terms. All of it and the gradient are of the whole batch:
+    each process divides by the counts of all processes. `noise` is of this step, see
+    `transfer.runtime.seeding.step_noise`.
 
     Raises:
         TransferError: what trains is not what the optimizer has.
@@ -106,17 +127,18 @@ def update(
     trained = _trained(model, optimizer, step)
     torch.clear_autocast_cache()  # in a caller's autocast it holds the weights of the last step
     with noise:
-        loss, count = loss_of(noisy(batch, model, config.state_noise), precision)
-    add_up([count])
-    (loss / count).backward()
-    loss = loss.detach()
-    add_up([loss, *(p.grad for p in trained if p.grad is not None)])
+        terms = loss_of(noisy(batch, model, config.state_noise), precision)
+    add_up([term.count for term in terms.values()])
+    parts = [term.weight * (term.sum / term.count.clamp(min=1)) for term in terms.values()]
+    sum(parts[1:], parts[0]).backward()
+    terms = {name: Loss(term.sum.detach(), *term[1:]) for name, term in terms.items()}
+    add_up([*(term.sum for term in terms.values()), *(p.grad for p in trained if p.grad is not None)])
     norm = nn.utils.clip_grad_norm_(trained, config.clip)
     for group in optimizer.param_groups:
-        group["lr"] = config.rate(step)
+        group["lr"] = config.rate(step) * group["share"]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss, count, norm
+    return terms, norm
 
 
 def _trained(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> list[nn.Parameter]:
@@ -131,10 +153,18 @@ def _trained(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> l
     return list(trained.values())
 
 
-def noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
-    """The batch with noise on its states; noise is drawn for the windows of all processes, each takes its own."""
+def noisy(batch: Any, model: Trainable, amount: float) -> Any:
+    """The batch with noise on its states, or of each policy with noise by its own deviations."""
     if not amount:
         return batch
+    members = model.members()
+    if isinstance(batch, Mapping):
+        return {name: _noisy(one, members[name], amount) for name, one in batch.items()}
+    return _noisy(batch, members[""], amount)
+
+
+def _noisy(batch: Batch, model: PolicyModel, amount: float) -> Batch:
+    """A batch with noise; it is drawn for the windows of all processes, each takes its own."""
     windows = len(batch.states)
     shape, device = (size() * windows, *batch.states.shape[1:]), batch.states.device
     noise = torch.randn(shape, dtype=torch.float32, device=device, generator=generator(device))

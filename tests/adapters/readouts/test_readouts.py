@@ -33,6 +33,11 @@ def wanted() -> Tensor:
     return torch.rand(2, 4, A, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+def weight(mask: Tensor, hidden: Tensor) -> Tensor:
+    """(B, T, n), of each token."""
+    return mask[..., None].expand(-1, -1, hidden.shape[2])
+
+
 def test_a_whole_action_is_a_linear_map_and_tanh() -> None:
     readout, h = WholeRegression(WIDTH, A), hidden(1)
     expected = torch.tanh(h[:, :, 0] @ readout.linear.weight.T + readout.linear.bias)
@@ -56,7 +61,7 @@ def test_a_dimension_s_own_row_moves_that_dimension_alone() -> None:
 @pytest.mark.parametrize("per_dimension", [True, False])
 def test_squared_error_is_summed_over_real_steps(per_dimension: bool, mask: Tensor) -> None:
     for readout, h in ((SpreadRegression(WIDTH, A, per_dimension), hidden(A)), (WholeRegression(WIDTH, A), hidden(1))):
-        total, count = readout.loss(h, wanted(), mask)
+        total, count, _ = readout.loss(h, wanted(), weight(mask, h))
         error = (readout.predict(h) - wanted()).square()
         torch.testing.assert_close(total, error[0, :3].sum() + error[1, 0].sum())
         assert count == 4 * A
@@ -67,7 +72,7 @@ def test_cross_entropy_is_summed_over_real_steps(per_dimension: bool, mask: Tens
     readout, h = SpreadCategorical(WIDTH, A, per_dimension, BINS), hidden(A)
     if readout.rows is not None:
         torch.nn.init.normal_(readout.rows)
-    total, count = readout.loss(h, wanted(), mask, bins)
+    total, count, _ = readout.loss(h, wanted(), weight(mask, h), bins)
     ids, expected = bins(wanted()), torch.zeros(())
     for b, t in mask.nonzero().tolist():
         for i in range(A):
@@ -105,6 +110,6 @@ def test_bins_that_a_dimension_does_not_use_are_never_predicted(bins: Bins) -> N
 
 def test_padding_may_hold_anything(bins: Bins, mask: Tensor) -> None:
     readout, h, actions = SpreadCategorical(WIDTH, A, False, BINS), hidden(A), torch.zeros(2, 4, A)
-    before = readout.loss(h, actions, mask, bins)[0]
+    before = readout.loss(h, actions, weight(mask, h), bins).sum
     actions[~mask] = torch.nan
-    torch.testing.assert_close(readout.loss(h, actions, mask, bins)[0], before)
+    torch.testing.assert_close(readout.loss(h, actions, weight(mask, h), bins).sum, before)

@@ -12,7 +12,7 @@ from tests import point
 from transfer import Adapter, Policy, TrainConfig, TransferModel, evaluate, load_episodes, pretrain
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 
 SLICES = [("observation", 2), ("goal", 2), ("position", 2)]

@@ -57,9 +57,7 @@ def test_a_signal_that_asks_to_end_is_an_interruption(
 ) -> None:
     options = ["run", MAIN, *tiny, "--modes", "mlp", "--runs-dir", tmp_path]
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "transfer.recipes.runs.cell.RunCell.on_log", lambda *_: os.kill(os.getpid(), getattr(signal, name))
-        )
+        patch.setattr("transfer.recipes.runs.cell.RunCell.log", lambda *_: os.kill(os.getpid(), getattr(signal, name)))
         stopped = transfer(*options)
     assert stopped.exit_code == code and f"Interrupted by {name}. Go on with: transfer run {MAIN}" in stopped.stderr
     assert stopped.stderr.rstrip().endswith("--resume")

@@ -8,20 +8,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer.adapters.inherit import BY_VALUE
+from transfer.adapters.methods.dt import DT
 from transfer.data.batch import Batch
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.freezing import train_only
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import AdaptResult, adapt
-from transfer.recipes.programs.modes import MODES, new_trunk, shuffle
+from transfer.recipes.programs.modes import MODES, find_mode, named, new_trunk, scaled, shuffle
 from transfer.storage.fingerprints import fingerprint
 from transfer.training.train_config import TrainConfig
 
@@ -69,6 +72,7 @@ def test_a_frozen_mode_leaves_the_trunk_as_it_was_to_the_bit(
     works_on = {
         "pretrained": lambda: trunk,
         "random": lambda: new_trunk(SMALL, 0),
+        "scaled-random": lambda: scaled(new_trunk(SMALL, 0), trunk),
         "shuffled": lambda: shuffle(trunk, 0),
     }[MODES[mode].trunk]()
     start = state_of(works_on)
@@ -92,9 +96,9 @@ def test_one_step_moves_every_selected_tensor_and_no_other_after_an_evaluation_t
             evaluate(model, short("walker2d", 6), 2)
             assert not moved(seen[0], state_of(model))
 
-    result = run(source, walker, mode, on_step=on_step)
-    places = {"trunk": "trunk."} | {part: f"adapter.{part}." for part in ("state", "action", "ia3", "conditioning")}
-    selected = tuple(places[part] for part in MODES[mode].parts)
+    result = run(source, walker, mode, callbacks=[Hooks(step=on_step, with_model=True)])
+    places = {"trunk": "trunk."} | {part: f"adapter.{part}." for part in ("state", "action", "tuning", "return")}
+    selected = tuple(places[part] for part in named(MODES[mode].parts, DT()))
     wanted = {name for name, _ in result.model.named_parameters() if name.startswith(selected)}
     assert moved(seen[0], state_of(result.model)) == wanted == set(result.fit.selection.names)
 
@@ -109,9 +113,9 @@ def test_gradients_flow_after_an_evaluation(
 ) -> None:
     model = run(source, walker, mode).model
     assert isinstance(model, TransferModel)
-    train_only(model, MODES[mode].parts)
+    train_only(model, named(find_mode(mode).parts, DT()))
     evaluate(model, short("walker2d", 6), 2)
-    model.loss(make_batch(model))[0].backward()
+    model.loss(make_batch(model))["action"].sum.backward()
     for name, p in model.named_parameters():
         assert (p.grad is not None) == p.requires_grad, name
         assert p.grad is None or p.grad.abs().max() > 0, name
@@ -129,10 +133,11 @@ def test_full_trains_a_copy_and_leaves_the_given_trunk_untouched(
 
 def test_a_trunk_that_changes_behind_the_back_is_noticed(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
     def on_step(step: int, model: Any) -> None:
-        model.trunk.ln_out.bias.data.view(torch.int32)[0] ^= 1
+        if step == 1:
+            model.trunk.ln_out.bias.data.view(torch.int32)[0] ^= 1
 
     with pytest.raises(TransferError, match="the trunk changed although mode 'embeddings' freezes it"):
-        run(source, walker, "embeddings", on_step=lambda step, model: on_step(step, model) if step == 1 else None)
+        run(source, walker, "embeddings", callbacks=[Hooks(step=on_step, with_model=True)])
 
 
 def test_modes_start_from_the_same_embeddings(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
@@ -147,7 +152,7 @@ def test_modes_start_from_the_same_embeddings(source: tuple[Trunk, Adapter], wal
 
 
 def test_scratch_needs_no_trunk(walker: Episodes) -> None:
-    result = adapt(None, walker, "scratch-adapt", config=CONFIG, adapter_config=AdapterConfig(bins=8))
+    result = adapt(None, walker, "scratch-adapt", config=CONFIG, adapter_config=config_of(bins=8))
     assert isinstance(result.model, TransferModel) and result.before != result.after
     assert result.before == fingerprint(new_trunk(TrunkConfig(), 0))
 
@@ -182,14 +187,14 @@ def test_the_result_can_be_saved_and_belongs_to_its_trunk(
 
 def test_steps_take_the_place_of_those_in_the_config(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
     done: list[int] = []
-    run(source, walker, "ia3", steps=3, on_step=lambda step, model: done.append(step))
+    run(source, walker, "ia3", steps=3, callbacks=[Hooks(step=done.append)])
     assert done == [1, 2, 3]
 
 
 def test_nothing_is_inherited_unless_asked(source: tuple[Trunk, Adapter], walker: Episodes) -> None:
     result = run(source, walker, "embeddings")
     assert result.inherited == result.adapter.provenance.inherited == ()
-    assert result.adapter.tokenizer.to_json() != source[1].tokenizer.to_json()
+    assert result.adapter.action.tokenizer.to_json() != source[1].action.tokenizer.to_json()
     assert result.adapter.statistics.state_mean != source[1].statistics.state_mean
 
 
@@ -211,7 +216,7 @@ def test_parts_that_do_not_train_keep_what_the_source_learned(
 ) -> None:
     result, theirs = run(source, walker, mode), dict(source[1].named_parameters())
     for name, p in result.adapter.named_parameters():
-        if name.split(".")[0] in MODES[mode].inherits:
+        if name.split(".")[0] in named(find_mode(mode).inherits, DT()):
             assert torch.equal(p, theirs[name]), name
             assert name in result.inherited
 
@@ -223,7 +228,7 @@ def test_parts_that_do_not_train_read_the_source_s_statistics_and_bins(
     mine, theirs = run(source, walker, mode).adapter, source[1]
     assert mine.statistics.state_mean == theirs.statistics.state_mean
     assert mine.statistics.state_std == theirs.statistics.state_std
-    assert mine.tokenizer.to_json() == theirs.tokenizer.to_json()
+    assert mine.action.tokenizer.to_json() == theirs.action.tokenizer.to_json()
     assert torch.equal(mine.action.bins.edges, theirs.action.bins.edges)
     # what to ask for is the target's own
     assert mine.statistics.return_quantiles["max"] == walker.returns.max()
@@ -260,7 +265,7 @@ def test_inheriting_without_a_source_is_refused(
 
 
 @pytest.mark.parametrize("extra", ["ia3", "conditioning"])
-@pytest.mark.parametrize("mode", ["ia3", "state", "random-trunk:ia3"])
+@pytest.mark.parametrize("mode", ["ia3", "tuning", "state", "random-trunk:ia3"])
 def test_extras_of_the_source_are_taken_over_with_the_parts_that_were_trained_beside_them(
     extra: str, mode: str, make_trunk: MakeTrunk, make_adapter: MakeAdapter, make_episodes: MakeEpisodes
 ) -> None:
@@ -284,8 +289,8 @@ def test_ia3_goes_on_from_the_loss_of_a_source_with_ia3_and_its_own_conditioning
     result = adapt(trunk, episodes, "ia3", config=still, source=theirs, precision="float32")
     batch = WindowSampler(episodes, 6, 8).batch(0)
     with torch.no_grad():
-        loss, count = TransferModel(trunk, theirs).loss(batch)
-    assert result.fit.final_loss == pytest.approx(float(loss / count), rel=1e-5)
+        loss = TransferModel(trunk, theirs).loss(batch)["action"]
+    assert result.fit.final_loss == pytest.approx(float(loss.sum / loss.count), rel=1e-5)
 
 
 @pytest.mark.parametrize("whose", ["trunk", "source"])

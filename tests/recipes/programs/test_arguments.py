@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
-from transfer.models.adapter import AdapterConfig
 from transfer.models.trunk import TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.pretrain import pretrain
@@ -23,7 +24,7 @@ from transfer.training.train_config import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=3)
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
-KINDS = AdapterConfig(bins=8)
+KINDS = config_of(bins=8)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,13 @@ def scratch(episodes: Any, **options: Any) -> Any:
     return adapt(None, episodes, **{**shared, **options})
 
 
+def every(steps: Any) -> Hooks:
+    """A callback that is called after some steps."""
+    hooks = Hooks()
+    hooks.every = steps
+    return hooks
+
+
 CALLS: dict[str, Callable[..., Any]] = {"pretrain": pretrained, "adapt": scratch}
 WRONG: list[tuple[str, Any, str]] = [
     *(("steps", value, "steps=") for value in (0, -1, 2.5, True, "5", np.nan, 10**15, [5])),
@@ -58,7 +66,9 @@ WRONG: list[tuple[str, Any, str]] = [
         ("adapter_config", value, "adapter_config is of type .*; AdapterConfig is needed")
         for value in ({}, "mlp", SMALL)
     ),
-    *((hook, 5, f"{hook} is of type int; something to call is needed") for hook in ("on_start", "on_log", "on_step")),
+    *(("callbacks", value, "callbacks is of type .*; a list of Callback is needed") for value in (5, "x", Hooks())),
+    *(("callbacks", [value], "a callback is of type .*; Callback is needed. Inherit") for value in (5, print, Hooks)),
+    *(("callbacks", [every(value)], "Hooks.every=") for value in (0, 2.5, "5", None)),
     *(
         ("episodes", value, r"episodes is of type .*; Episodes is needed. Load them with load_episodes")
         for value in ("hopper/medium", None, [], np.zeros((3, 11)), Path("x"))
@@ -116,7 +126,7 @@ def test_precisions_are_names_or_dtypes(call: str, precision: Any, episodes: Epi
 
 def test_steps_replace_those_of_the_config(episodes: Episodes) -> None:
     done: list[int] = []
-    pretrained(episodes, steps=3, on_step=lambda step, model: done.append(step))
+    pretrained(episodes, steps=3, callbacks=[Hooks(step=done.append)])
     assert done == [1, 2, 3]
 
 
@@ -127,17 +137,16 @@ def test_progress_is_shown_on_stderr_when_asked_for(
     logged: list[int] = []
     CALLS[call](episodes)
     assert capsys.readouterr() == ("", "")
-    CALLS[call](episodes, progress=True, on_log=lambda step, values: logged.append(step))
+    CALLS[call](episodes, progress=True, callbacks=[Hooks(log=lambda step, values: logged.append(step))])
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(f"{title}: 2 steps in") and logged == [2]
     with pytest.raises(KeyboardInterrupt):
-        CALLS[call](
-            episodes, progress=True, config=TrainConfig(4, 4, context=3, log_every=1, save_every=1), on_step=stop
-        )
+        config = TrainConfig(4, 4, context=3, log_every=1, save_every=1)
+        CALLS[call](episodes, progress=True, config=config, callbacks=[Hooks(step=stop)])
     assert capsys.readouterr().err == f"{title}: stopped at 2/4 steps (50%)\n"
 
 
-def stop(step: int, model: object) -> None:
+def stop(step: int) -> None:
     """As from the keyboard."""
     if step == 2:
         raise KeyboardInterrupt
@@ -166,25 +175,25 @@ def test_what_no_memory_holds_is_refused_before_it_is_asked_for(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
 )
 def test_memory_that_cannot_be_had_is_said(call: str, error: Exception, episodes: Episodes) -> None:
-    def on_step(step: int, model: object) -> None:
+    def on_step(step: int) -> None:
         raise error
 
     with pytest.raises(TransferError, match="there is not enough memory .* Lower batch_size"):
-        CALLS[call](episodes, on_step=on_step)
+        CALLS[call](episodes, callbacks=[Hooks(step=on_step)])
 
 
 def test_other_errors_of_callbacks_stay_what_they_are(episodes: Episodes) -> None:
-    def on_step(step: int, model: object) -> None:
+    def on_step(step: int) -> None:
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="^mine$"):
-        pretrained(episodes, on_step=on_step)
+        pretrained(episodes, callbacks=[Hooks(step=on_step)])
 
 
 def test_a_finished_training_is_not_done_again(episodes: Episodes, tmp_path: Path) -> None:
     first = pretrained(episodes, checkpoint=tmp_path)
     logged: list[int] = []
-    again = pretrained(episodes, checkpoint=tmp_path, on_log=lambda step, values: logged.append(step))
+    again = pretrained(episodes, checkpoint=tmp_path, callbacks=[Hooks(log=lambda step, values: logged.append(step))])
     assert not logged and again.fit.final_loss == first.fit.final_loss
     assert fingerprint(again.trunk) == fingerprint(first.trunk)
 

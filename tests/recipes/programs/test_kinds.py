@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from torch import nn
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
 from transfer.models.provenance import Provenance
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.pretrain import PretrainResult, pretrain
@@ -23,8 +25,8 @@ from transfer.training.train_config import TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=4, context=3)
 SMALL = TrunkConfig(width=16, depth=2, heads=2)
-WHOLE = AdapterConfig(action="ActionEmbedding", state="linear", bins=8)
-SPREAD = AdapterConfig(action="ActionTokenizedSpreadEmbedding", bins=16, ranges="shared")
+WHOLE = config_of("ActionEmbedding", state="linear")
+SPREAD = config_of("ActionTokenizedSpreadEmbedding", bins=16, ranges="shared")
 
 
 def make(name: str, seed: int = 0) -> Episodes:
@@ -50,10 +52,10 @@ def test_an_adapter_is_of_the_kinds_that_the_trunk_was_trained_with(
 
 def test_the_source_adapter_s_kinds_and_those_asked_for_come_first(caplog: pytest.LogCaptureFixture) -> None:
     source = pretrained(SPREAD)
-    source.trunk.provenance = replace(source.trunk.provenance, adapter=asdict(WHOLE))
+    source.trunk.provenance = replace(source.trunk.provenance, adapter=WHOLE.to_json())
     result = adapt(source.trunk, make("walker2d"), "embeddings", config=CONFIG, source=source.adapter)
     assert result.adapter.config == SPREAD
-    asked = AdapterConfig(action="ActionTokenizedEmbedding", bins=4)
+    asked = config_of("ActionTokenizedEmbedding", bins=4)
     assert (
         adapt(source.trunk, make("walker2d"), "embeddings", config=CONFIG, adapter_config=asked).adapter.config == asked
     )
@@ -76,7 +78,18 @@ def test_a_trunk_without_a_record_gets_the_library_s_kinds() -> None:
     assert result.adapter.config == AdapterConfig()
 
 
-@pytest.mark.parametrize("kinds", ["mlp", {"bins": 8, "colour": "red"}, {"bins": "many"}, {"action": "Own"}, [1]])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        "mlp",
+        {**WHOLE.to_json(), "colour": "red"},
+        {**WHOLE.to_json(), "action": {"kind": "Own"}},
+        {**WHOLE.to_json(), "action": {"kind": "ActionEmbedding", "bins": 8}},
+        {**SPREAD.to_json(), "action": {**SPREAD.action.to_json(), "bins": "many"}},
+        {**WHOLE.to_json(), "others": 3},
+        [1],
+    ],
+)
 def test_a_record_that_was_edited_is_named(kinds: Any) -> None:
     trunk = pretrained().trunk
     trunk.provenance = replace(trunk.provenance, adapter=kinds)
@@ -93,7 +106,7 @@ def test_a_pretrained_trunk_says_what_trained_it() -> None:
         datasets=("test/hopper",),
         content_hash=make("hopper").content_hash,
         training={"mode": "pretrain", "seed": 3, "steps": 2, "context": 3},
-        adapter=asdict(WHOLE),
+        adapter=WHOLE.to_json(),
     )
 
 
@@ -132,14 +145,14 @@ def test_a_caller_s_trunk_is_given_back_as_it_was(mode: str, fails: bool) -> Non
     def state() -> tuple[list[bool], list[bool]]:
         return [module.training for module in trunk.modules()], [p.requires_grad for p in trunk.parameters()]
 
-    def on_step(step: int, model: Any) -> None:
+    def on_step(step: int) -> None:
         if fails:
             raise TransferError("stop here")
 
     before = state()
     if fails:
         with pytest.raises(TransferError, match="stop here"):
-            adapt(trunk, make("walker2d"), mode, config=CONFIG, on_step=on_step)
+            adapt(trunk, make("walker2d"), mode, config=CONFIG, callbacks=[Hooks(step=on_step)])
     else:
         adapt(trunk, make("walker2d"), mode, config=CONFIG)
     assert state() == before and trunk.provenance == record and fingerprint(trunk) == mark

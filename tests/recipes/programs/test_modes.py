@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.kinds import config_of
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
 from transfer.models.mlp import MLPPolicy
 from transfer.models.provenance import Provenance
 from transfer.models.sequence_model import TransferModel
@@ -43,9 +43,9 @@ def test_scratch_stands_for_both_of_its_lengths() -> None:
     assert [mode.total_steps for mode in modes] == [False, True, False]
 
 
-def test_every_frozen_mode_has_a_random_and_a_shuffled_control() -> None:
-    for name in ("embeddings", "embeddings+ia3", "embeddings+conditioning", "state", "ia3"):
-        for kind in ("random", "shuffled"):
+def test_every_frozen_mode_has_a_control_of_each_kind() -> None:
+    for name in ("embeddings", "embeddings+tuning", "embeddings+conditioning", "state", "tuning"):
+        for kind in ("random", "scaled-random", "shuffled"):
             control = MODES[f"{kind}-trunk:{name}"]
             assert (control.parts, control.inherits) == (MODES[name].parts, MODES[name].inherits)
             assert control.frozen and ":" not in mode_folder(control.name)
@@ -81,7 +81,7 @@ def test_a_random_trunk_has_the_weights_of_step_0(
 
     real = arguments.fit
     monkeypatch.setattr(arguments, "fit", fit)
-    config, adapter = TrainConfig(steps=3, batch_size=4, context=5, warmup=0.0), AdapterConfig(bins=8)
+    config, adapter = TrainConfig(steps=3, batch_size=4, context=5, warmup=0.0), config_of(bins=8)
     result = pretrain(make_episodes(), config=config, trunk_config=SMALL, adapter_config=adapter, seed=seed)
     random = prepare_trunk(MODES["random-trunk:embeddings"], result.trunk, SMALL, seed=9)
     assert not differing(random, started[0])

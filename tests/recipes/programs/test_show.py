@@ -25,7 +25,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trunk, int]:
     folder = tmp_path_factory.mktemp("saved")
     trunk = Trunk(TrunkConfig(width=16, depth=2, heads=2))
     trunk.save(folder / "trunk")
-    adapter = build_adapter(episodes, trunk.config, ia3=True)
+    adapter = build_adapter(episodes, trunk.config, tuning=True)
     adapter.made_on(trunk)
     adapter.save(folder / "adapter")
     return folder, trunk, sum(tensor.numel() for tensor in adapter.state_dict().values())
@@ -44,8 +44,8 @@ def test_an_adapter(saved) -> None:
     facts = summary(folder / "adapter")
     assert facts["trunk"] == fingerprint(trunk) and facts["environment"] == "hopper"
     assert facts["numbers"] == numbers and facts["bytes"] == sum(part["bytes"] for part in facts["parts"].values())
-    assert set(facts["trainable"]) == {"state", "action", "ia3"}
-    assert facts["parts"]["ia3"]["numbers"] == 2 * (2 * 16 + 4 * 16)
+    assert set(facts["trainable"]) == {"state", "action", "tuning"}
+    assert facts["parts"]["tuning"]["numbers"] == 2 * (2 * 16 + 4 * 16)
 
 
 def test_text_and_json_on_the_command_line(saved) -> None:

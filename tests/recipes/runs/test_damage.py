@@ -45,7 +45,8 @@ def damage(file: Path, kind: str) -> None:
     if kind == "missing":
         file.unlink()
     elif kind == "edited" and file.suffix == ".json":
-        file.write_bytes(whole.replace(b'"format": 2', b'"format": 7'))
+        assert b'"format": 3' in whole
+        file.write_bytes(whole.replace(b'"format": 3', b'"format": 7'))
     elif kind == "edited":  # one bit of the numbers
         file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     else:

@@ -164,7 +164,7 @@ def test_a_stop_while_data_is_made_leaves_neither_data_nor_a_run(
 
 @pytest.mark.parametrize(
     ("where", "nth"),
-    [("transfer.recipes.runs.cell.RunCell.on_log", 3), ("transfer.recipes.runs.cell.RunCell.on_log", 7)]
+    [("transfer.recipes.runs.cell.RunCell.log", 3), ("transfer.recipes.runs.cell.RunCell.log", 7)]
     + [("transfer.recipes.runs.cell.evaluate", nth) for nth in (1, 3, 4, 7)],
 )
 def test_ctrl_c_in_training_and_in_evaluation(
@@ -179,7 +179,7 @@ def test_ctrl_c_in_training_and_in_evaluation(
     """Evaluations 1 and 2 are probes of the pretraining, 3 its evaluation, 4 a probe of embeddings."""
     import transfer.recipes.runs.cell
 
-    owner = transfer.recipes.runs.cell.RunCell if where.endswith("on_log") else transfer.recipes.runs.cell
+    owner = transfer.recipes.runs.cell.RunCell if where.endswith(".log") else transfer.recipes.runs.cell
     original, calls = getattr(owner, where.rpartition(".")[2]), []
 
     def counted(*args: Any, **options: Any) -> Any:

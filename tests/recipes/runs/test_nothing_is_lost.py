@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_in_training_says_so(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("transfer.recipes.runs.cell.RunCell.on_log", interrupt)
+        patch.setattr("transfer.recipes.runs.cell.RunCell.log", interrupt)
         transfer("run", MAIN, *tiny, "--modes", MODES, "--name", "walk", "--runs-dir", tmp_path)
     for path in (tmp_path / "walk", tmp_path / "walk/trunk/0"):
         refused(transfer("eval", path), "holds no trained adapter", f"transfer run {tmp_path / 'walk'} --resume")

@@ -100,6 +100,8 @@ def test_set_reads_text_as_the_type_of_its_key(tmp_path: Path) -> None:
         ("[adapt]\ninherit = 'actions'", ["'action'"]),
         ("[trunk]\nwidth = 10\nheads = 3", ["width", "heads"]),
         ("[adapter]\ntokenizer = 'quantiles'", ["Did you mean 'quantile'"]),
+        ("[adapter]\naction = 'ActionEmbedding'\ntokenizer = 'quantiles'", ["Did you mean 'quantile'"]),
+        ("[adapter]\naction = 'ActionEmbedding'\nreadout = 'categorical'", ["'categorical'", "ActionEmbedding"]),
         ("[eval]\ntargets = ['p101']", ["p101"]),
         ("[eval]\ntargets = ['most']", ["most", "best", "p95"]),
         ("[eval]\ndecode = 'paralel'", ["Did you mean 'parallel'"]),

@@ -1,3 +1,4 @@
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,11 @@ from transfer.data.environment.spec import ReferenceScores
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import Evaluation
+from transfer.recipes.runs.cell import RunCell
+from transfer.recipes.settings.config import load_config
 from transfer.recipes.watching import boards
 from transfer.recipes.watching.boards import Board
+from transfer.training.train_config import TrainConfig
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -25,47 +29,67 @@ def played(successes: NDArray[np.bool_] | None = None) -> Evaluation:
     """Two episodes with a mean return of 900, a score of 45 and a length of 300."""
     scale = replace(environment("hopper"), reference=ReferenceScores("mine", 0.0, 2000.0))
     returns, lengths, seeds = np.array([800.0, 1000.0]), np.array([200, 400]), np.arange(2)
-    return Evaluation(returns, lengths, seeds, 900.0, "parallel", scale, np.zeros((1, 3), np.float32), successes)
+    return Evaluation(
+        returns, lengths, seeds, {"return": 900.0}, "parallel", scale, np.zeros((1, 3), np.float32), successes
+    )
+
+
+def evaluated(board: Board, evaluation: Evaluation) -> None:
+    """Log an evaluation after step 100, as a cell of a run does."""
+    config = load_config("hopper-to-walker2d")
+    cell = RunCell(Path(), "", config, TrainConfig(), None, print)  # type: ignore[arg-type]
+    cell.board = board
+    cell._log_evaluation(100, evaluation)
 
 
 def test_success_is_logged_where_the_environment_tells(tmp_path: Path) -> None:
     with closing(Board(tmp_path)) as board:
-        board.evaluation(100, played(np.array([True, False])))
-    assert read(tmp_path).Scalars("eval/success")[0].value == 0.5
+        evaluated(board, played(np.array([True, False])))
+    assert read(tmp_path).Scalars("eval/hopper/success")[0].value == 0.5
 
 
 def test_scalars_arrive_with_their_step(tmp_path: Path) -> None:
     with closing(Board(tmp_path)) as board:
         board.scalars(50, {"train/loss": 0.5, "train/lr": 1e-3})
-        board.evaluation(100, played())
+        evaluated(board, played())
     events = read(tmp_path)
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(50, 0.5)]
-    values = {tag: events.Scalars(tag)[0].value for tag in ("eval/return", "eval/score", "eval/length")}
-    assert values == {"eval/return": 900.0, "eval/score": 45.0, "eval/length": 300.0}
-    assert "eval/success" not in events.Tags()["scalars"]
+    values = {tag: events.Scalars(f"eval/hopper/{tag}")[0].value for tag in ("return", "score", "length")}
+    assert values == {"return": 900.0, "score": 45.0, "length": 300.0}
+    assert [event.step for event in events.Scalars("eval/hopper/score")] == [100]
+    assert "eval/hopper/success" not in events.Tags()["scalars"]
 
 
 def test_tags_are_fixed_and_documented(tmp_path: Path) -> None:
     with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="Did you mean 'train/loss'"):
         board.scalars(0, {"train/los": 1.0})
-    with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="actions/policy"):
-        board.actions("actions/polcy", 0, np.zeros((3, 2)))
+    with closing(Board(tmp_path)) as board:  # an id of Gymnasium may have a namespace
+        board.scalars(0, {"eval/my_envs/Point-v0/score": 1.0, "train/loss/hopper/action": 1.0})
+    for tag in ("train/loss/", "eval/score", "eval/hopper/scores", "valid/losses", "values/policy_actions/0"):
+        with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="unknown TensorBoard tag"):
+            board.scalars(0, {tag: 1.0})
+    for tag in ("values/polcy_actions/0", "values/policy_actions", "values/policy_actions/x", "train/loss"):
+        with closing(Board(tmp_path)) as board, pytest.raises(TransferError, match="values/policy_actions/I"):
+            board.histogram(tag, 0, np.zeros(3))
     assert boards.__doc__
-    assert all(f"| {tag}" in boards.__doc__ for tag in boards.SCALARS)
-    assert all(f"{tag}/I" in boards.__doc__ for tag in boards.HISTOGRAMS)
+    told = re.findall(r"(?m)^\| (\w+/[\w/]+)", boards.__doc__)
+    made = [f"eval/ENVIRONMENT/{tag}" for tag in boards.EVALUATED] + [f"train/{tag}" for tag in boards.TRAINED]
+    values = [f"values/{kind}_actions/I" for kind in ("dataset", "policy")]
+    assert sorted(told) == sorted([*made, *values, "train/loss/TERM", "valid/loss"])
 
 
 def test_histograms_are_per_dimension(tmp_path: Path) -> None:
     with closing(Board(tmp_path)) as board:
-        board.actions("actions/dataset", 0, np.stack([np.full(100, -1.0), np.full(100, 1.0)], 1))
+        for dimension, value in enumerate((-1.0, 1.0)):
+            board.histogram(f"values/dataset_actions/{dimension}", 0, np.full(100, value))
     events = read(tmp_path)
-    low, high = (events.Histograms(f"actions/dataset/{i}")[0].histogram_value for i in (0, 1))
+    low, high = (events.Histograms(f"values/dataset_actions/{i}")[0].histogram_value for i in (0, 1))
     assert (low.num, low.max, high.num, high.min) == (100, -1.0, 100, 1.0)
 
 
 def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
     with closing(Board(tmp_path)) as board:
-        board.evaluation(100, played())
+        evaluated(board, played())
         board.hparams({"mode": "embeddings", "lr": 1e-3, "steps": 10}, 45.0)
     assert [path.name[:6] for path in tmp_path.rglob("*")] == ["events"]
     plugin = read(tmp_path).summary_metadata["_hparams_/experiment"].plugin_data

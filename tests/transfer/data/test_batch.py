@@ -1,31 +1,54 @@
 """A batch refuses arrays that do not belong together."""
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from transfer.data.batch import Batch
 from transfer.errors import TransferError
 
 
-def content() -> dict[str, Tensor]:
+def content() -> dict[str, Any]:
     return {
         "states": torch.ones(2, 5, 11),
         "actions": torch.ones(2, 5, 3),
-        "returns": torch.ones(2, 5),
+        "rewards": torch.ones(2, 5),
+        "columns": {"returns": torch.ones(2, 5), "goal": torch.ones(2, 5, 3)},
         "times": torch.ones(2, 5, dtype=torch.int64),
         "mask": torch.ones(2, 5, dtype=torch.bool),
     }
 
 
-@pytest.mark.parametrize("name", ["states", "actions", "returns", "times"])
+@pytest.mark.parametrize("name", ["states", "actions", "rewards", "times"])
 def test_arrays_of_other_windows_are_refused(name: str) -> None:
     values = content()
     values[name] = values[name][:, :4]
     with pytest.raises(TransferError, match=rf"Batch.{name} is \(2, 4.* beside a mask of \(2, 5\)"):
         Batch(**values)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (torch.ones(2, 4), r"Batch.columns\['returns'\] is \(2, 4\) beside a mask of \(2, 5\)"),
+        (torch.ones(2, 5, 3, 1), r"Batch.columns\['returns'\] is \(2, 5, 3, 1\) beside a mask"),
+        (torch.ones(5), r"Batch.columns\['returns'\] is \(5,\) beside a mask"),
+        (torch.ones(2, 5, dtype=torch.int64), r"Batch.columns\['returns'\] holds int64, real numbers wanted"),
+        (3.0, r"Batch.columns\['returns'\] must be a tensor, got 3.0"),
+    ],
+)
+def test_columns_of_other_windows_are_refused(column: Any, message: str) -> None:
+    with pytest.raises(TransferError, match=message):
+        Batch(**{**content(), "columns": {"returns": column}})
+
+
+def test_a_column_that_is_not_there_is_answered_with_the_closest() -> None:
+    batch = Batch(**content())
+    assert batch.column("returns") is batch.columns["returns"]
+    with pytest.raises(TransferError, match="unknown column 'return'. Did you mean 'returns'"):
+        batch.column("return")
 
 
 def test_states_without_a_size_are_refused() -> None:
@@ -57,11 +80,13 @@ def test_other_kinds_of_numbers_are_refused(name: str, dtype: torch.dtype, messa
 
 def test_what_is_no_tensor_is_refused() -> None:
     with pytest.raises(TransferError, match="Batch.states must be a tensor, got array"):
-        Batch(**{**content(), "states": content()["states"].numpy()})  # type: ignore[arg-type]
+        Batch(**{**content(), "states": content()["states"].numpy()})
     with pytest.raises(TransferError, match="Batch.mask must be a tensor, got None"):
-        Batch(**{**content(), "mask": None})  # type: ignore[arg-type]
+        Batch(**{**content(), "mask": None})
 
 
 def test_moving_to_a_device_moves_everything() -> None:
     moved = Batch(**content()).to("meta")
-    assert {getattr(moved, field.name).device.type for field in fields(Batch)} == {"meta"}
+    tensors = [getattr(moved, field.name) for field in fields(Batch) if field.name != "columns"]
+    assert {x.device.type for x in (*tensors, *moved.columns.values())} == {"meta"}
+    assert list(moved.columns) == ["returns", "goal"]

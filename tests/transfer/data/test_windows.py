@@ -26,11 +26,12 @@ def test_a_window_holds_the_steps_after_its_first_and_zeros_behind_its_episode(m
         assert batch.mask[first].tolist() == [True] * len(rows) + [False] * (5 - len(rows))
         np.testing.assert_array_equal(batch.states[first, real], episodes.states[rows])
         np.testing.assert_array_equal(batch.actions[first, real], episodes.actions[rows])
-        np.testing.assert_array_equal(batch.returns[first, real], episodes.returns_to_go[rows])
+        np.testing.assert_array_equal(batch.rewards[first, real], episodes.rewards[rows])
+        np.testing.assert_array_equal(batch.column("returns")[first, real], episodes.returns_to_go[rows])
         start = episodes.offsets[np.searchsorted(episodes.offsets, first, side="right") - 1]
         np.testing.assert_array_equal(batch.times[first, real], np.array(rows) - start)
-        for name in ("states", "actions", "returns", "times"):
-            assert not getattr(batch, name)[first, padding].any()
+        for values in (batch.states, batch.actions, batch.rewards, batch.column("returns"), batch.times):
+            assert not values[first, padding].any()
 
 
 def test_every_step_opens_a_window_equally_often(make_episodes: MakeEpisodes) -> None:
@@ -57,8 +58,9 @@ def test_a_batch_is_a_function_of_seed_and_step(make_episodes: MakeEpisodes) -> 
 def test_blocks_of_rows_make_up_the_batch(make_episodes: MakeEpisodes) -> None:
     sampler = WindowSampler(make_episodes(), context=5, batch_size=6)
     whole, blocks = sampler.batch(4), [sampler.batch(4, block, 3) for block in range(3)]
-    for name in ("states", "actions", "returns", "times", "mask"):
+    for name in ("states", "actions", "rewards", "times", "mask"):
         assert torch.equal(torch.cat([getattr(block, name) for block in blocks]), getattr(whole, name))
+    assert torch.equal(torch.cat([block.column("returns") for block in blocks]), whole.column("returns"))
 
 
 def test_other_steps_and_other_seeds_draw_other_windows(make_episodes: MakeEpisodes) -> None:
@@ -136,7 +138,8 @@ def test_windows_from_outside_the_data_are_refused(make_episodes: MakeEpisodes, 
 
 def test_no_starts_make_a_batch_of_no_windows(make_episodes: MakeEpisodes) -> None:
     batch = WindowSampler(make_episodes(), 4, 2, seed=0).windows(torch.zeros(0, dtype=torch.int64))
-    assert batch.states.shape == (0, 4, 11) and batch.actions.shape == (0, 4, 3) and batch.returns.shape == (0, 4)
+    assert batch.states.shape == (0, 4, 11) and batch.actions.shape == (0, 4, 3)
+    assert batch.rewards.shape == batch.column("returns").shape == (0, 4)
 
 
 def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes: MakeEpisodes) -> None:
@@ -145,7 +148,7 @@ def test_one_reward_beyond_all_others_leaves_other_episodes_alone(make_episodes:
     rewards[2] = -1e16
     huge = Episodes.from_arrays(one.states, one.actions, rewards, lengths, one.env_spec)
     windows = [WindowSampler(data, context=3, batch_size=1).windows(torch.arange(6, 15)) for data in (one, huge)]
-    assert torch.equal(windows[0].returns, windows[1].returns)
+    assert torch.equal(windows[0].column("returns"), windows[1].column("returns"))
 
 
 @pytest.mark.parametrize("device", [None, 0.5, np.array([1.0]), "gpu", 5])

@@ -24,8 +24,9 @@ def test_every_window_is_what_slicing_gives(lengths: list[int], share: float, si
     for first, end in enumerate(ends):
         real = min(context, int(end) - first)
         assert batch.mask[first].tolist() == [True] * real + [False] * (context - real)
-        for name in ("states", "actions", "returns_to_go"):
-            window = getattr(batch, "returns" if name == "returns_to_go" else name)[first].numpy()
+        cut = {"states": batch.states, "actions": batch.actions, "rewards": batch.rewards}
+        for name, values in {**cut, "returns_to_go": batch.column("returns")}.items():
+            window = values[first].numpy()
             np.testing.assert_array_equal(window[:real], getattr(episodes, name)[first : first + real])
             assert not window[real:].any()
 
@@ -42,4 +43,4 @@ def test_a_batch_is_made_of_real_windows(lengths: list[int], batch_size: int, se
     time = starts - episodes.offsets[np.searchsorted(episodes.offsets, starts, side="right") - 1]
     np.testing.assert_array_equal(batch.times[:, 0].numpy(), time)
     left = np.diff(episodes.offsets)[np.searchsorted(episodes.offsets, starts, side="right") - 1] - time
-    np.testing.assert_array_equal(batch.returns[:, 0].numpy(), left)  # a reward of one a step
+    np.testing.assert_array_equal(batch.column("returns")[:, 0].numpy(), left)  # a reward of one a step

@@ -12,8 +12,10 @@ from torch.nn.utils import parametrizations, prune
 
 from tests.forcing import check_forced, close, decode, plan, shown
 from transfer.adapters.readouts.regression import SpreadRegression
+from transfer.adapters.states.state import StateGroup
 from transfer.data.batch import Batch
 from transfer.decoding.cached import CachedDecoder
+from transfer.errors import TransferError
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Attention, Block, FeedForward, Trunk
 from transfer.runtime.layers.attention import causal_attention
@@ -27,7 +29,7 @@ Change = Callable[[TransferModel], Any]
 class Squared(FeedForward):
     """Of another activation."""
 
-    def forward(self, x: Tensor, gains: Any) -> Tensor:
+    def forward(self, x: Tensor, *tuning: Any) -> Tensor:
         return self.proj(F.relu(self.fc(x)).square())
 
 
@@ -48,7 +50,7 @@ class Forgetful(Attention):
 class Narrow(Attention):
     """Takes what the first version of an attention took."""
 
-    def forward(self, x: Tensor, gains: Any = None, mask: Any = None, cache: Any = None, *rest: Any) -> Tensor:
+    def forward(self, x: Tensor, tuning: Any = None, mask: Any = None, cache: Any = None, *rest: Any) -> Tensor:
         if cache is not None:
             raise NotImplementedError
         return self.o(
@@ -139,19 +141,33 @@ CHANGES: dict[str, Change] = {
     "parametrization": lambda m: parametrizations.weight_norm(m.trunk.blocks[1].mlp.proj),
     "pruning": lambda m: prune.l1_unstructured(m.trunk.blocks[1].mlp.fc, "weight", 0.5),
     "pruned columns": lambda m: prune.ln_structured(m.trunk.blocks[0].attn.o, "weight", 0.5, n=2, dim=0),
-    "method of an object": lambda m: setattr(m.trunk.blocks[0].mlp, "forward", lambda x, gains: x.tanh()),
+    "method of an object": lambda m: setattr(m.trunk.blocks[0].mlp, "forward", lambda x, *tuning: x.tanh()),
     "fewer blocks": lambda m: setattr(m.trunk, "blocks", m.trunk.blocks[:1]),
     "another eps": lambda m: setattr(m.trunk.blocks[0].ln_1, "eps", 0.5),
     "other heads": lambda m: setattr(m.trunk.blocks[0].attn, "heads", 1),
     "a wider feed-forward": lambda m: wider(m.trunk.blocks[1].mlp),
     "no bias": lambda m: m.trunk.blocks[1].attn.q.register_parameter("bias", None),
     "time replaced": lambda m: setattr(m.trunk, "time", Clock(m.trunk.config.width)),
-    "state replaced": lambda m: setattr(m.adapter, "state", nn.Sequential(m.adapter.state, nn.Tanh())),
+    "state replaced": lambda m: setattr(m.adapter, "state", Behind(m.adapter.state, nn.Tanh())),
+    "layer of the state replaced": lambda m: setattr(
+        m.adapter.state, "proj", nn.Sequential(m.adapter.state.proj, nn.Tanh())
+    ),
     "state with dropout, while it trains": lambda m: dropping(m),
 }
 
 
 SAME = "backward hook", "parametrization", "state with dropout, while it trains"  # change no number
+
+
+class Behind(StateGroup):
+    """A state embedding with another module behind it."""
+
+    def __init__(self, inner: StateGroup, last: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.last = inner, last
+
+    def embed(self, *given: Any) -> Tensor:
+        return self.last(self.inner(*given))
 
 
 class Clock(nn.Module):
@@ -170,7 +186,7 @@ def wider(mlp: FeedForward) -> None:
 
 
 def dropping(model: TransferModel) -> None:
-    model.adapter.state = nn.Sequential(model.adapter.state, nn.Dropout(0.5))
+    model.adapter.state = Behind(model.adapter.state, nn.Dropout(0.5))
     model.train()
 
 
@@ -270,7 +286,7 @@ def test_the_reason_is_logged_once(make_model: MakeModel, caplog: pytest.LogCapt
         for _ in range(3):
             assert not plan(model, 1, 6).decoder.plain
     assert [record.getMessage() for record in caplog.records] == [
-        "trunk: 'blocks.1.attn.q' is a Wrapped, so actions are chosen through its own forward, slower."
+        "trunk: 'blocks.1.attn.q' is a Wrapped, so actions are chosen through the trunk's own forward, slower."
     ]
 
 
@@ -295,6 +311,13 @@ def test_float64_and_half_weights_act(action: str, where: str, make_model: MakeM
     part.bfloat16()
     half = decode(model, batch, 6, how)
     assert half.dtype == torch.float32 and torch.equal(half, decode(model.float(), batch, 6, how))
+
+
+def test_what_is_no_group_is_refused(make_model: MakeModel) -> None:
+    model = make_model(width=32)
+    model.adapter.state = nn.Sequential(model.adapter.state, nn.Tanh())
+    with pytest.raises(TransferError, match="the state part is of type Sequential; Group is needed"):
+        plan(model, 1, 6)
 
 
 def test_unchanged_models_are_decoded(make_model: MakeModel) -> None:

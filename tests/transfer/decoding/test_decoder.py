@@ -1,14 +1,17 @@
 """Reading a few tokens at a time equals `Trunk.forward` over all of them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 
+from tests.lively import some_ia3
+from transfer.adapters.tuning.ia3 import IA3
 from transfer.decoding.cached import CachedDecoder
-from transfer.decoding.decoder import make_decoder
+from transfer.decoding.decoder import make_decoder, slow
 from transfer.errors import TransferError
-from transfer.models.trunk import Gains, Trunk, TrunkConfig
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.runtime.native.blocks import Blocks
 
 
@@ -34,16 +37,12 @@ def trunk(request: pytest.FixtureRequest) -> Trunk:
     return trunk
 
 
-def some_gains() -> list[Gains]:
-    return [Gains(torch.rand(32) + 0.5, torch.rand(32) + 0.5, torch.rand(128) + 0.5) for _ in range(3)]
-
-
 @pytest.mark.parametrize("pieces", [(1,) * 40, (3, 37), (40,), (2, 1, 13, 1, 20, 3)])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_hidden_vectors_are_the_trunks(trunk: Trunk, pieces: tuple[int, ...], scaled: bool) -> None:
-    gains, tokens = some_gains() if scaled else None, torch.randn(5, 40, 32)
-    whole, _ = trunk(tokens, gains)
-    decoder, end = make_decoder(trunk, gains, 5, 40), 0
+    tuning, tokens = some_ia3(32, 3) if scaled else None, torch.randn(5, 40, 32)
+    whole, _ = trunk(tokens, tuning)
+    decoder, end = make_decoder(trunk, tuning, 5, 40), 0
     for piece in pieces:
         end += piece
         read = decoder.read(tokens[:, end - piece : end], wanted=piece)
@@ -97,9 +96,20 @@ def test_tokens_of_other_sequences_or_widths_are_refused(trunk: Trunk, shape: tu
     torch.testing.assert_close(decoder.read(tokens, 4), trunk(tokens)[0], atol=1e-5, rtol=1e-5)
 
 
-def test_gains_of_rows_are_refused(trunk: Trunk) -> None:
-    with pytest.raises(TransferError, match=r"\(D\), not one a window"):
-        make_decoder(trunk, [Gains(torch.ones(2, 32), torch.ones(2, 32), torch.ones(2, 128))] * 3, 2, 4)
+class Stubborn(IA3):
+    """Cannot be folded."""
+
+    def fold(self, *args: Any) -> Any:
+        return None
+
+
+def test_a_tuning_that_cannot_be_folded_stays_beside_the_trunk(trunk: Trunk, caplog: pytest.LogCaptureFixture) -> None:
+    stubborn, tokens = Stubborn(32, 3), torch.randn(2, 4, 32)
+    stubborn.load_state_dict(some_ia3(32, 3).state_dict())
+    decoder = make_decoder(trunk, stubborn, 2, 4)
+    assert isinstance(decoder, CachedDecoder) and decoder.tuning is stubborn
+    torch.testing.assert_close(decoder.read(tokens, 4), trunk(tokens, stubborn)[0], atol=1e-5, rtol=1e-5)
+    assert "Stubborn cannot be folded into weights" in slow(trunk, stubborn)
 
 
 def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
@@ -108,10 +118,10 @@ def test_nothing_is_dropped_even_while_the_trunk_trains(trunk: Trunk) -> None:
     torch.testing.assert_close(make_decoder(trunk.train(), None, 3, 4).read(tokens, 4), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_gains_are_folded_into_weights_of_its_own(trunk: Trunk) -> None:
-    gains, tokens = some_gains(), torch.randn(2, 4, 32)
+def test_a_tuning_is_folded_into_weights_of_its_own(trunk: Trunk) -> None:
+    tuning, tokens = some_ia3(32, 3), torch.randn(2, 4, 32)
     before = {name: value.clone() for name, value in trunk.state_dict().items()}
-    wanted, decoder = trunk(tokens, gains)[0], make_decoder(trunk, gains, 2, 4)
+    wanted, decoder = trunk(tokens, tuning)[0], make_decoder(trunk, tuning, 2, 4)
     assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
     for parameter in trunk.parameters():
         parameter.add_(1.0)  # biases and norms too

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.forcing import check_forced, close, decode, forced, plan, shown, window_start
+from tests.forcing import check_forced, close, decode, forced, part_of, plan, shown, window_start
 from transfer import registry
 from transfer.data.batch import Batch
 from transfer.decoding.cached import CachedDecoder
@@ -15,9 +15,9 @@ from transfer.decoding.planner import make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.acting import Step
-from transfer.models.adapter import Adapter
-from transfer.models.layout import Layout
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.layout import Layout
+from transfer.models.steps.scales import Scales
 from transfer.runtime.native.blocks import Blocks
 
 MakeModel = Callable[..., TransferModel]
@@ -131,7 +131,7 @@ def test_forks_go_apart_by_what_they_see(make_model: MakeModel, make_batch: Make
     model = make_model()
     batch = make_batch(model, rows=2, steps=9)
     batch.times[1] = batch.times[0]
-    for column in (batch.states, batch.returns):
+    for column in (batch.states, batch.column("returns")):
         column[1, :4] = column[0, :4]
     wanted, planner = decode(model, batch, 6, "autoregressive"), plan(model, 1, 6)
     for t in range(9):
@@ -149,8 +149,7 @@ def test_environments_in_lockstep_do_not_see_each_other(
     batch = make_batch(model, steps=9)
     together = decode(model, batch, 6, "autoregressive")
     for row in range(3):
-        columns = {name: getattr(batch, name)[row : row + 1] for name in batch.__dataclass_fields__}
-        close(decode(model, Batch(**columns), 6, "autoregressive"), together[row : row + 1])
+        close(decode(model, part_of(batch, slice(row, row + 1)), 6, "autoregressive"), together[row : row + 1])
 
 
 @pytest.mark.parametrize("context", [2, 5, 6, 20])
@@ -167,7 +166,7 @@ def test_no_token_is_computed_more_than_twice(
     restarts = sum(window_start(t, context) > window_start(t - 1, context) for t in range(1, 40))
     again = restarts * (context // 2)  # steps that are read a second time
     unread = restarts + 1  # a step's last token is read with the next step, unless there is none, or a restart first
-    assert read == (40 + again) * model.tokens_per_step - unread <= 2 * 40 * model.tokens_per_step
+    assert read == (40 + again) * model.layout.tokens - unread <= 2 * 40 * model.layout.tokens
 
 
 @pytest.mark.parametrize("how", ["autoregressive", "parallel"])
@@ -238,7 +237,7 @@ def test_a_model_of_ones_own_brings_its_own_planner(
     monkeypatch.setattr(type(model), "planner", "constant")
     with pytest.raises(TransferError, match="unknown planner kind 'constant'.*Known: tokens, direct"):
         make_planner(model, 1)
-    monkeypatch.setitem(registry._KINDS, "planner", dict(registry._KINDS["planner"]))
+    monkeypatch.setitem(registry._table(), "planner", dict(registry._table()["planner"]))
     registry.register("planner", "constant", f"{__name__}:Constant")
     assert evaluate(model, num_episodes=2).actions.tolist() == [[0.25] * 3] * 2
     assert model.policy().act(torch.zeros(11)).tolist() == [0.25] * 3
@@ -247,28 +246,51 @@ def test_a_model_of_ones_own_brings_its_own_planner(
 class Louder(TransferModel):
     """Reads other tokens than its embeddings make."""
 
-    def tokens(self, *given: Any) -> Any:
-        return 3 * super().tokens(*given)
+    def embed(self, *given: Any) -> Any:
+        return {name: 3 * tokens for name, tokens in super().embed(*given).items()}
 
 
-class Higher(Adapter):
-    """Asks for more."""
+class Halved(Scales):
+    """Trains on other actions than it acts with."""
 
-    def scale_returns(self, *given: Any) -> Any:
-        return 3 * super().scale_returns(*given)
+    def scale_actions(self, actions: torch.Tensor) -> torch.Tensor:
+        return super().scale_actions(actions) / 2
 
 
-@pytest.mark.parametrize("place", ["model", "adapter", "instance"])
+@pytest.mark.parametrize("place", ["model", "scales", "instance", "instance's hidden"])
 def test_methods_that_training_calls_and_acting_does_not_are_refused(place: str, make_model: MakeModel) -> None:
     model = make_model()
     if place == "model":
         model = Louder(model.trunk, model.adapter)
-    elif place == "adapter":
-        model.adapter.__class__ = Higher
+    elif place == "scales":
+        model.adapter.scales.__class__ = Halved
+    elif place == "instance":
+        values = model.values
+        model.values = lambda steps: values(steps)  # type: ignore[method-assign]
     else:
-        model.adapter.scale_actions = lambda actions: actions / 2  # type: ignore[method-assign]
-    with pytest.raises(TransferError, match="has its own (tokens|scale_returns|scale_actions), which trains"):
+        model.hidden = lambda *given: {}  # type: ignore[method-assign]
+    with pytest.raises(TransferError, match="has its own (embed|scale_actions|values|hidden), which trains"):
         make_planner(model, 1)
+
+
+class Higher(Scales):
+    """Asks for more, and sees less."""
+
+    def scale_returns(self, *given: Any) -> Any:
+        return 3 * super().scale_returns(*given)
+
+    def scale_states(self, *given: Any) -> Any:
+        return super().scale_states(*given) / 2
+
+
+def test_scales_of_ones_own_act_as_they_train(action: str, make_model: MakeModel, make_batch: MakeBatch) -> None:
+    model = make_model(action=action)
+    batch = make_batch(model, steps=8)
+    plain = decode(model, batch, 6, "autoregressive")
+    model.adapter.scales.__class__ = Higher
+    chosen = decode(model, batch, 6, "autoregressive")
+    check_forced(model, batch, chosen, 6)
+    assert (chosen - plain).abs().max() > 1e-3
 
 
 def test_another_order_of_tokens_is_refused(make_model: MakeModel) -> None:

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.forcing import step_of
+from transfer.adapters.actions.action import RANGES
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.decoding.planner import make_planner
 from transfer.decoding.tables import ActionTables, tables_of
-from transfer.models.acting import Step
-from transfer.models.adapter import RANGES, Adapter
+from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 
 MakeAdapter = Callable[..., Adapter]
@@ -40,22 +41,22 @@ def test_they_give_the_tokens_and_values_of_every_kind(
     kind: str, ranges: str, readout: str, make_adapter: MakeAdapter
 ) -> None:
     action = make_adapter("Walker2d-v5", action=kind, ranges=ranges, readout=readout).action
-    tables = tables_of(action)
+    tables = tables_of(action, {})
     assert tables is not None
     edges = tables.edges.T[torch.isfinite(tables.edges.T).all(1)]  # (some, A): values right on an edge
     values, hidden = torch.cat([torch.rand(50, 6) * 2.4 - 1.2, edges]), torch.randn(50, 6, 16)
-    torch.testing.assert_close(tokens_of(tables, values), action(values))
-    torch.testing.assert_close(values_of(tables, hidden), action.predict(hidden))
+    torch.testing.assert_close(tokens_of(tables, values), action(values, {}))
+    torch.testing.assert_close(values_of(tables, hidden), action.predict(hidden, {}))
 
 
 def test_a_layer_without_a_bias_has_them_too(make_model: Callable[..., TransferModel]) -> None:
     model = make_model(width=32, action="ActionSpreadEmbedding")
     action = model.adapter.action
     action.linear = nn.Linear(1, 32, bias=False)
-    tables, values = tables_of(action), torch.rand(50, 3) * 2 - 1
+    tables, values = tables_of(action, {}), torch.rand(50, 3) * 2 - 1
     assert tables is not None
-    torch.testing.assert_close(tokens_of(tables, values), action(values))
-    assert make_planner(model, 1).act(Step(torch.zeros(1, 11), torch.ones(1), torch.zeros(1))).isfinite().all()
+    torch.testing.assert_close(tokens_of(tables, values), action(values, {}))
+    assert make_planner(model, 1).act(step_of(torch.zeros(1, 11), torch.ones(1), torch.zeros(1))).isfinite().all()
 
 
 class Wrapped(nn.Module):
@@ -117,9 +118,9 @@ def test_what_computes_something_else_has_none(
     change: Callable[[nn.Module], None], make_adapter: MakeAdapter, make_model: Callable[..., TransferModel]
 ) -> None:
     action = make_adapter().action
-    assert tables_of(action) is not None
+    assert tables_of(action, {}) is not None
     change(action)
-    assert tables_of(action) is None
+    assert tables_of(action, {}) is None
     model = make_model(width=32)
     change(model.adapter.action)
     planner: Any = make_planner(model, 1)
@@ -127,4 +128,4 @@ def test_what_computes_something_else_has_none(
 
 
 def test_an_embedding_without_tables_has_none(make_adapter: MakeAdapter) -> None:
-    assert tables_of(make_adapter(action="ActionEmbedding").action) is None
+    assert tables_of(make_adapter(action="ActionEmbedding").action, {}) is None

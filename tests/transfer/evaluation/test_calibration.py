@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from transfer import Adapter, TransferModel, evaluate
-from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import Statistics
+from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.dataset_statistics import Statistics
 from transfer.errors import TransferError
 from transfer.evaluation.calibration import calibrate
 from transfer.models.mlp import MLPPolicy

@@ -72,16 +72,18 @@ def test_no_slot_starts_again_before_its_wave_is_over(asked: Asked, countdowns: 
 
 def test_environments_that_are_done_cost_nothing(asked: Asked, countdowns: list[Any]) -> None:
     evaluate(asked, num_episodes=5)  # lengths 2 to 6
-    assert [len(states) for states, _, _ in asked.steps] == [5, 5, 4, 3, 2, 1]
+    assert [len(step.states) for step in asked.steps] == [5, 5, 4, 3, 2, 1]
 
 
 def test_the_policy_sees_each_state_the_return_to_go_and_the_time(asked: Asked, countdowns: list[Any]) -> None:
     evaluate(asked, num_episodes=5, target_return=100.0)
-    for t, (states, returns, times) in enumerate(asked.steps):
+    for t, step in enumerate(asked.steps):
+        states, returns = step.states, step.columns["returns"]
         assert states.dtype == returns.dtype == torch.float32
         assert states[:, 0].tolist() == [length - t for length in (2, 3, 4, 5, 6) if length > t]
         assert returns.tolist() == [100.0 - t] * len(states)
-        assert times.tolist() == [t] * len(states)
+        assert step.times.tolist() == [t] * len(states)
+        assert step.rewards.tolist() == [1.0 if t else 0.0] * len(states)
 
 
 def test_actions_are_clipped_to_what_the_environment_takes(asked: Asked, countdowns: list[Any]) -> None:
@@ -98,7 +100,7 @@ def test_an_episode_ends_at_the_limit_of_its_specification(asked: Asked, countdo
 def test_the_default_target_is_the_95th_percentile_of_the_dataset(asked: Asked, countdowns: list[Any]) -> None:
     result = evaluate(asked, num_episodes=2)
     assert result.target_return == asked.statistics.return_quantiles["p95"]
-    assert asked.steps[0][1].tolist() == pytest.approx([result.target_return] * 2)
+    assert asked.steps[0].columns["returns"].tolist() == pytest.approx([result.target_return] * 2)
 
 
 def test_a_target_is_a_score_of_the_environment_or_a_raw_return(asked: Asked, countdowns: list[Any]) -> None:
@@ -235,7 +237,7 @@ def test_real_episodes_can_be_played_again(make_model: MakeModel, short: Short) 
 
 def test_evaluating_leaves_the_model_as_it_was(make_model: MakeModel, short: Short) -> None:
     model = make_model(ia3=True, context=4)
-    train_only(model, ["state", "ia3"])
+    train_only(model, ["state", "tuning"])
     before = [(p.clone(), p.requires_grad) for p in model.parameters()]
     modes = [module.training for module in model.modules()]
     evaluate(model, short("hopper", 8), 2)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from transfer.data.calibration_table import Calibration
 from transfer.data.environment.observations import Slice
 from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.evaluation.policy import Policy

@@ -1,6 +1,7 @@
 """Actions in the bounds of their environment, in and out, on every road: what data teach is what is played."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.forcing import step_of
+from tests.kinds import config_of
+from tests.lively import enliven
 from tests.toys import toy
-from tests.transfer.conftest import enliven
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measure import measure
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import measure
 from transfer.data.windows import WindowSampler
 from transfer.decoding.planner import make_planner
 from transfer.evaluation.evaluate import evaluate, evaluate_together
-from transfer.models.acting import Step
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
@@ -66,7 +68,7 @@ def episodes_in(low: Any, high: Any, seed: int = 0, best: float = 1.0) -> Episod
 def make(low: Any, high: Any, seed: int = 0, **kinds: Any) -> TransferModel:
     """A lively model for such a toy."""
     trunk = new_trunk(SMALL, 0)
-    adapter = build_adapter(episodes_in(low, high), SMALL, AdapterConfig(**{"bins": 8, **kinds}), seed, context=4)
+    adapter = build_adapter(episodes_in(low, high), SMALL, config_of(**{"bins": 8, **kinds}), seed, context=4)
     enliven(trunk, 0)
     enliven(adapter, seed)
     adapter.made_on(trunk)
@@ -81,20 +83,13 @@ def same_in_unit_bounds(model: TransferModel) -> TransferModel:
     """The same weights in an environment of -1 to 1: what every step computes inside."""
     adapter = model.adapter
     spec = episodes_in(-1.0, 1.0).env_spec
-    config, sizes = adapter.config, (adapter.width, adapter.depth)
-    ones = {"action_low": (-1.0,) * 3, "action_high": (1.0,) * 3}
+    ones = replace(adapter.statistics, action_low=(-1.0,) * 3, action_high=(1.0,) * 3)
     unit = Adapter(
-        config, spec, replaced(adapter.statistics, **ones), adapter.tokenizer, *sizes, provenance=adapter.provenance
+        adapter.config, adapter.arguments(), spec, ones, adapter.width, adapter.depth, provenance=adapter.provenance
     )
     weights = {k: v for k, v in adapter.state_dict().items() if not k.startswith("scales.")}
     unit.load_state_dict(weights, strict=False)
     return TransferModel(model.trunk, unit).eval()
-
-
-def replaced(statistics: Any, **changes: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(statistics, **changes)
 
 
 def played(model: TransferModel, envs: int = 2, decode: str = "autoregressive", kernels: bool = True) -> torch.Tensor:
@@ -104,7 +99,7 @@ def played(model: TransferModel, envs: int = 2, decode: str = "autoregressive", 
         planner.choose = planner._one_by_one
     generator = torch.Generator().manual_seed(1)
     seen = ((torch.randn(envs, 4, generator=generator), torch.rand(envs, generator=generator) * 10) for _ in range(7))
-    return torch.stack([planner.act(Step(*one, torch.full((envs,), step))) for step, one in enumerate(seen)])
+    return torch.stack([planner.act(step_of(*one, torch.full((envs,), step))) for step, one in enumerate(seen)])
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
@@ -150,10 +145,10 @@ def test_whatever_leaves_a_policy_lies_in_its_environment_s_bounds(low: Any, hig
 def test_unit_bounds_change_nothing_to_the_bit() -> None:
     model = make(-1.0, 1.0)
     batch = batch_of(episodes_in(-1.0, 1.0))
-    assert torch.equal(model.adapter.scale_actions(batch.actions), batch.actions)
+    assert torch.equal(model.adapter.scales.scale_actions(batch.actions), batch.actions)
     planner: Any = make_planner(model, 2)
     scaled = torch.rand(50, 3) * 2 - 1
-    assert torch.equal(planner.range.outward(scaled), scaled)
+    assert torch.equal(planner.action.raw(scaled, planner.scales), scaled)
 
 
 @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
@@ -179,8 +174,10 @@ def test_adapters_of_one_trunk_act_each_in_its_own_bounds() -> None:
     one, other = make(-2.0, 2.0), make(0.0, 3.0, seed=1)
     mixed = MixedModel(one.trunk, {"one": one.adapter, "other": other.adapter})
     batches = {"one": batch_of(episodes_in(-2.0, 2.0)), "other": batch_of(episodes_in(0.0, 3.0))}
-    for name, (total, count) in mixed.loss(batches).items():
-        torch.testing.assert_close((total, count), mixed[name].loss(batches[name]))
+    losses = mixed.loss(batches)
+    assert list(losses) == ["one/action", "other/action"]
+    for name, batch in batches.items():
+        torch.testing.assert_close(losses[f"{name}/action"], mixed[name].loss(batch)["action"])
     results = evaluate_together(mixed, num_episodes=3)
     assert results["other"].actions.min() >= 0 and results["one"].actions.min() < -0.5
     for name, model in (("one", one), ("other", TransferModel(one.trunk, other.adapter))):
@@ -197,7 +194,7 @@ def test_asked_for_each_of_two_close_returns_the_actions_differ_as_the_data_s_do
     data = Episodes.from_arrays(rng.normal(size=(240, 2)), actions, rewards, [10] * 24, toy(2, 1, 0.0, 3.0))
     assert data.env_spec.reference.table == "dataset"
     config = TrainConfig(steps=150, batch_size=16, context=4, lr=5e-3, log_every=50, save_every=50)
-    parts = AdapterConfig(**{"bins": 8, "state": "linear", **KINDS[kind]})  # type: ignore[arg-type]
+    parts = config_of(**{"bins": 8, "state": "linear", **KINDS[kind]})  # type: ignore[arg-type]
     model = pretrain(data, config=config, trunk_config=SMALL, adapter_config=parts).model
     asked = {wanted: model.policy(target_return=wanted).act(np.zeros(2)) for wanted in (one, one + 10)}
     np.testing.assert_allclose([asked[one], asked[one + 10]], [[0.6], [2.4]], atol=0.35)
@@ -220,7 +217,7 @@ def test_episodes_of_one_step_are_learned_and_played() -> None:
         states, np.where(better, 0.5, 2.5)[:, None], 1.0 * better, [1] * 60, toy(2, 1, 0.0, 3.0)
     )
     config = TrainConfig(steps=100, batch_size=16, context=1, lr=5e-3, log_every=50, save_every=50)
-    model = pretrain(data, config=config, trunk_config=SMALL, adapter_config=AdapterConfig(bins=8)).model
+    model = pretrain(data, config=config, trunk_config=SMALL, adapter_config=config_of(bins=8)).model
     assert model.context == 1
     asked = [model.policy(target_return=wanted).act(np.zeros(2)) for wanted in (0.0, 1.0)]
     np.testing.assert_allclose(asked, [[2.5], [0.5]], atol=0.35)

@@ -17,17 +17,19 @@ MakeModel = Callable[..., TransferModel]
 
 def test_selected_parts_train_and_nothing_else(make_model: MakeModel) -> None:
     model = make_model(ia3=True)
-    selection = train_only(model, ["state", "ia3"])
+    selection = train_only(model, ["state", "tuning"])
     chosen = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert chosen == {name for name, _ in model.named_parameters() if name.startswith(("adapter.state", "adapter.ia3"))}
+    assert chosen == {
+        name for name, _ in model.named_parameters() if name.startswith(("adapter.state", "adapter.tuning"))
+    }
     assert set(selection.names) == chosen
 
 
 def test_a_later_selection_replaces_an_earlier_one(make_model: MakeModel) -> None:
     model = make_model(ia3=True)
     train_only(model, ["trunk", "state"])
-    train_only(model, ["ia3"])
-    assert {name.split(".")[1] for name, p in model.named_parameters() if p.requires_grad} == {"ia3"}
+    train_only(model, ["tuning"])
+    assert {name.split(".")[1] for name, p in model.named_parameters() if p.requires_grad} == {"tuning"}
     assert not model.trunk.training and not model.adapter.state.training
 
 
@@ -41,13 +43,13 @@ def test_frozen_parts_are_in_eval_mode_and_selected_ones_are_not(make_model: Mak
 
 def test_the_selection_counts_what_trains(make_model: MakeModel) -> None:
     model = make_model(ia3=True, state="linear")
-    selection = train_only(model, ["state", "ia3", "state"])
+    selection = train_only(model, ["state", "tuning", "state"])
     assert selection.parts["state"].parameters == 16 * (11 + 1)
-    assert (selection.parts["ia3"].tensors, selection.parts["ia3"].parameters) == (6, 2 * 6 * 16)
+    assert (selection.parts["tuning"].tensors, selection.parts["tuning"].parameters) == (6, 2 * 6 * 16)
     assert selection.parameters == 16 * 12 + 192 and selection.bytes == 4 * selection.parameters
     json = selection.to_json()
     assert json["share"] == selection.share == selection.parameters / sum(p.numel() for p in model.parameters())
-    assert json["tensors"] == 8 and json["parts"]["ia3"] == {"tensors": 6, "numbers": 192, "bytes": 768}
+    assert json["tensors"] == 8 and json["parts"]["tuning"] == {"tensors": 6, "numbers": 192, "bytes": 768}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_the_selection_counts_what_trains(make_model: MakeModel) -> None:
     [
         ([], "nothing was selected to train. Known parts: trunk, state, action"),
         (["stat"], "unknown part 'stat'. Did you mean 'state'"),
-        (["state", "ia3"], "unknown part 'ia3'.*built without cannot train"),
+        (["state", "tuning"], "unknown part 'tuning'.*built without cannot train"),
         ([3], "unknown part '3'"),
         ([["state"]], "unknown part"),
         ("state", "parts='state': a list of names is needed"),
@@ -78,8 +80,15 @@ def test_what_has_no_parts_is_named(model: Any) -> None:
 def test_a_part_without_parameters_is_an_error(make_model: MakeModel) -> None:
     model = make_model()
     model.adapter.state = nn.GELU()
-    with pytest.raises(TransferError, match="'state' has no parameters"):
+    with pytest.raises(TransferError, match="unknown part 'state'. Known: trunk, action"):
         train_only(model, ["state"])
+
+    class Bare(nn.Module):
+        def parts(self) -> dict[str, nn.Module]:
+            return {"state": nn.GELU()}
+
+    with pytest.raises(TransferError, match="'state' has no parameters"):
+        train_only(Bare(), ["state"])
 
 
 def test_equal_weights_have_equal_fingerprints(make_model: MakeModel) -> None:

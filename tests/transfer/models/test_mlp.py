@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.hooks import Hooks
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
@@ -41,20 +42,20 @@ def test_padding_never_changes_the_loss(
     mlp: MLPPolicy, make_model: MakeModel, make_batch: Callable[..., Batch]
 ) -> None:
     batch = make_batch(make_model())
-    error = (mlp.predict(batch.states, batch.returns / mlp.env_spec.reference.span) - batch.actions).square()
+    error = (mlp.predict(batch.states, batch.column("returns") / mlp.env_spec.reference.span) - batch.actions).square()
     batch.mask[1, 2:] = False
-    total, count = mlp.loss(batch)
+    total, count, _ = mlp.loss(batch)["action"]
     torch.testing.assert_close(total, error[0].sum() + error[1, :2].sum() + error[2].sum())
     assert count == 12 * 3
     nonsense = replace(batch, states=torch.where(batch.mask[..., None], batch.states, torch.tensor(1e6)))
-    torch.testing.assert_close(mlp.loss(nonsense)[0], total)
+    torch.testing.assert_close(mlp.loss(nonsense)["action"].sum, total)
 
 
 def test_it_learns(mlp: MLPPolicy, make_episodes: Callable[..., Episodes]) -> None:
     losses: list[float] = []
     config = TrainConfig(steps=200, batch_size=8, context=5, lr=3e-3, log_every=50, save_every=50)
     sampler = WindowSampler(make_episodes(lengths=(9, 8)), 5, 8)
-    fit(mlp, sampler, config, ["mlp"], on_log=lambda step, values: losses.append(values["train/loss"]))
+    fit(mlp, sampler, config, ["mlp"], callbacks=[Hooks(log=lambda step, values: losses.append(values["train/loss"]))])
     assert losses[-1] < 0.5 * losses[0]
 
 

@@ -15,10 +15,11 @@ import torch
 from transfer.adapters.inherit import inherit
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
 from transfer.models.provenance import GENERATIONS, Provenance
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.modes import shuffle, trained_last
@@ -128,7 +129,7 @@ def test_a_trunk_that_was_trained_a_hundred_times_is_saved_with_the_newest_of_th
     first = trunk.provenance
     for step in range(100):
         facts = {"steps": step}
-        trunk.provenance = trained_last(trunk.provenance, episodes, AdapterConfig(), facts, f"trunk {step}")
+        trunk.provenance = trained_last(trunk.provenance, [episodes], AdapterConfig(), facts, f"trunk {step}")
     loaded = Trunk.load(trunk.save(tmp_path))
     assert loaded.provenance == replace(trunk.provenance, seed=first.seed, start=first.start)
     one, told = loaded.provenance, []

@@ -1,5 +1,6 @@
 """The trunk: a plain reference, causality, IA3 scales, bfloat16 and masks."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.lively import some_ia3
+from transfer.adapters.tuning.ia3 import IA3
 from transfer.errors import TransferError
-from transfer.models.trunk import Gains, Trunk, TrunkConfig
+from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.models.tuning import SITES, Tuning
 
 MakeTrunk = Callable[..., Trunk]
 
@@ -19,13 +23,7 @@ def tokens(rows: int = 3, length: int = 7, seed: int = 0) -> Tensor:
     return torch.randn(rows, length, 16, generator=torch.Generator().manual_seed(seed))
 
 
-def some_gains(depth: int = 2, rows: tuple[int, ...] = ()) -> list[Gains]:
-    generator = torch.Generator().manual_seed(5)
-    sizes = (16, 16, 64)
-    return [Gains(*(1 + 0.5 * torch.randn(*rows, n, generator=generator) for n in sizes)) for _ in range(depth)]
-
-
-def reference(trunk: Trunk, x: Tensor, gains: list[Gains] | None = None) -> Tensor:
+def reference(trunk: Trunk, x: Tensor, ia3: IA3 | None = None) -> Tensor:
     """One row (L, D) through the trunk, one head and one query at a time, from the state dict alone."""
     w = trunk.state_dict()
 
@@ -40,10 +38,11 @@ def reference(trunk: Trunk, x: Tensor, gains: list[Gains] | None = None) -> Tens
     x, size = norm("ln_in", x), trunk.config.width // trunk.config.heads
     for layer in range(trunk.config.depth):
         block = f"blocks.{layer}"
-        gain = gains[layer] if gains else Gains(torch.ones(16), torch.ones(16), torch.ones(64))
+        gains = (ia3.keys, ia3.values, ia3.feed_forward) if ia3 is not None else None
+        keys, values, inside = (each[layer] for each in gains) if gains else (1, 1, 1)
         normed = norm(f"{block}.ln_1", x)
         q, k, v = (linear(f"{block}.attn.{name}", normed) for name in "qkv")
-        k, v, mixed = k * gain.keys, v * gain.values, torch.zeros_like(x)
+        k, v, mixed = k * keys, v * values, torch.zeros_like(x)
         for head in range(trunk.config.heads):
             part = slice(head * size, (head + 1) * size)
             for i in range(len(x)):
@@ -52,17 +51,17 @@ def reference(trunk: Trunk, x: Tensor, gains: list[Gains] | None = None) -> Tens
         x = x + linear(f"{block}.attn.o", mixed)
         inner = linear(f"{block}.mlp.fc", norm(f"{block}.ln_2", x))
         inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))  # GELU
-        x = x + linear(f"{block}.mlp.proj", inner * gain.feed_forward)
+        x = x + linear(f"{block}.mlp.proj", inner * inside)
     return norm("ln_out", x)
 
 
-@pytest.mark.parametrize("gains", [None, some_gains()], ids=["plain", "IA3"])
-def test_hidden_vectors_are_those_of_a_plain_reference(make_trunk: MakeTrunk, gains: list[Gains] | None) -> None:
+@pytest.mark.parametrize("ia3", [None, some_ia3()], ids=["plain", "IA3"])
+def test_hidden_vectors_are_those_of_a_plain_reference(make_trunk: MakeTrunk, ia3: IA3 | None) -> None:
     trunk, x = make_trunk(), tokens()
-    hidden, cache = trunk(x, gains)
+    hidden, cache = trunk(x, ia3)
     assert cache is None
     for row in range(len(x)):
-        torch.testing.assert_close(hidden[row], reference(trunk, x[row], gains), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(hidden[row], reference(trunk, x[row], ia3), atol=1e-5, rtol=1e-5)
 
 
 def test_an_edited_token_changes_nothing_before_it(make_trunk: MakeTrunk) -> None:
@@ -89,24 +88,41 @@ def test_a_token_that_the_mask_hides_might_as_well_not_be_there(make_trunk: Make
     torch.testing.assert_close(trunk(x, mask=mask)[0][:, left], trunk(x[:, left])[0], atol=1e-5, rtol=1e-5)
 
 
-def test_each_row_can_have_gains_of_its_own(make_trunk: MakeTrunk) -> None:
-    trunk, x = make_trunk(), tokens()
-    gains = some_gains(rows=(3,))
-    hidden, _ = trunk(x, gains)
-    for row in range(3):
-        alone, _ = trunk(x[row : row + 1], [Gains(*(g[row] for g in layer)) for layer in gains])
-        torch.testing.assert_close(hidden[row : row + 1], alone, atol=1e-5, rtol=1e-5)
+class Everywhere(Tuning):
+    """Adds to the input of every layer, and doubles what it adds to the output."""
+
+    sites = SITES
+
+    def __init__(self) -> None:
+        super().__init__(16, 2)
+        self.seen: list[tuple[int, str]] = []
+
+    def before(self, layer: int, site: str, x: Tensor) -> Tensor:
+        self.seen.append((layer, site))
+        return x + 1
+
+    def after(self, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+        assert x.shape[:-1] == y.shape[:-1]
+        return 2 * y
 
 
-def test_gains_of_one_change_nothing_to_the_bit(make_trunk: MakeTrunk) -> None:
-    trunk, x = make_trunk(), tokens()
-    ones = [Gains(torch.ones(16), torch.ones(16), torch.ones(64)) for _ in range(2)]
-    assert torch.equal(trunk(x, ones)[0], trunk(x)[0])
+def test_a_tuning_changes_every_site_of_every_block(make_trunk: MakeTrunk) -> None:
+    trunk, x, tuning = make_trunk(), tokens(), Everywhere()
+    hidden, _ = trunk(x, tuning)
+    assert sorted(tuning.seen) == sorted(
+        [(0, "ln_in"), (0, "ln_out"), *((i, site) for i in (0, 1) for site in SITES[:8])]
+    )
+    twin = copy.deepcopy(trunk)
+    for module in [m for m in twin.modules() if isinstance(m, (torch.nn.Linear, torch.nn.LayerNorm))]:
+        module.register_forward_pre_hook(lambda _, given: (given[0] + 1,))
+        module.register_forward_hook(lambda _, given, y: 2 * y)
+    torch.testing.assert_close(hidden, twin(x)[0])
 
 
-def test_gains_for_another_depth_are_refused(make_trunk: MakeTrunk) -> None:
-    with pytest.raises(TransferError, match="3 layers of IA3 gains for a trunk of depth 2"):
-        make_trunk()(tokens(), some_gains(depth=3))
+@pytest.mark.parametrize("sizes", [(16, 3), (32, 2)])
+def test_a_tuning_for_another_trunk_is_refused(make_trunk: MakeTrunk, sizes: tuple[int, int]) -> None:
+    with pytest.raises(TransferError, match=rf"IA3 for a trunk of width {sizes[0]} and depth {sizes[1]}, this one has"):
+        make_trunk()(tokens(), some_ia3(*sizes))
 
 
 def test_bfloat16_stays_close_to_float32(make_trunk: MakeTrunk) -> None:
@@ -180,7 +196,7 @@ def test_sizes_given_as_numpy_s_numbers_are_stored_as_python_s() -> None:
 def test_picked_positions_have_the_hidden_vectors_they_have_among_all() -> None:
     torch.manual_seed(0)
     trunk, x = Trunk(TrunkConfig(width=16, depth=2, heads=2)).eval(), torch.randn(3, 8, 16)
-    gains = [Gains(torch.rand(16), torch.rand(16), torch.rand(64)) for _ in range(2)]
-    whole, _ = trunk(x, gains)
-    picked, _ = trunk(x, gains, pick=lambda y: y[:, 1::3])
+    tuning = some_ia3()
+    whole, _ = trunk(x, tuning)
+    picked, _ = trunk(x, tuning, pick=lambda y: y[:, 1::3])
     torch.testing.assert_close(picked, whole[:, 1::3], atol=1e-6, rtol=1e-6)

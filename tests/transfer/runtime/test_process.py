@@ -18,14 +18,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.kinds import config_of
 from tests.toys import toy
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measure import measure
 from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import measure
 from transfer.evaluation.calibration import calibrate
 from transfer.evaluation.evaluate import evaluate, evaluate_together
 from transfer.models.acting import PolicyModel
-from transfer.models.adapter import AdapterConfig
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
@@ -39,7 +39,7 @@ MakeEpisodes = Callable[..., Episodes]
 Outcome = dict[str, Any]
 CONFIG = TrainConfig(steps=6, batch_size=4, context=5, lr=0.01, state_noise=0.1, log_every=2, save_every=2)
 TRUNK = TrunkConfig(width=16, depth=2, heads=2, dropout=0.2)
-ADAPTER = AdapterConfig(bins=8)
+ADAPTER = config_of(bins=8)
 
 
 def bytes_of(model: nn.Module) -> dict[str, bytes]:
@@ -219,9 +219,9 @@ def models(request: pytest.FixtureRequest) -> Iterator[dict[str, PolicyModel]]:
         rng.normal(size=(30, 3)), rng.uniform(-2, 2, (30, 2)), rng.normal(size=30), (15, 15), spec
     )
     trunk = new_trunk(TrunkConfig(width=32, depth=2, heads=2), 0)
-    kinds = {kind: replace(ADAPTER, action=kind) for kind in ("ActionTokenizedSpreadEmbedding", "ActionEmbedding")}
+    kinds = {kind: config_of(kind, bins=8) for kind in ("ActionTokenizedSpreadEmbedding", "ActionEmbedding")}
     made: dict[str, PolicyModel] = {
-        kind: TransferModel(trunk, build_adapter(data, trunk.config, config, ia3=True, context=4))
+        kind: TransferModel(trunk, build_adapter(data, trunk.config, config, tuning=True, context=4))
         for kind, config in kinds.items()
     }
     made["mlp"] = MLPPolicy(data.env_spec, measure(data), 8)

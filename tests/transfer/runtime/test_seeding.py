@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from transfer.adapters.states.state import StateGroup
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.models.sequence_model import TransferModel
@@ -93,17 +94,15 @@ def test_noise_ends_with_its_step() -> None:
     assert generator(cpu) is None
 
 
-class Noisy(nn.Module):
+class Noisy(StateGroup):
     """A user's own part with a dropout of torch."""
 
-    tokens = 1
-
-    def __init__(self, part: nn.Module) -> None:
+    def __init__(self, part: StateGroup) -> None:
         super().__init__()
         self.part, self.drop = part, nn.Dropout(0.3)
 
-    def forward(self, states: Tensor) -> Tensor:
-        drawn: Tensor = self.part(self.drop(states))
+    def embed(self, values: Tensor, *given: Any) -> Tensor:
+        drawn: Tensor = self.part(self.drop(values), *given)
         return drawn
 
 

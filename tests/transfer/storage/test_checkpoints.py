@@ -69,10 +69,10 @@ def test_everything_about_the_adapter_comes_back(saved: SavedModel) -> None:
     model, folder = saved
     mine, loaded = model.adapter, load(folder).adapter
     assert fingerprint(loaded) == fingerprint(mine)
-    for name in ("config", "env_spec", "statistics", "width", "depth", "provenance"):
+    for name in ("config", "method", "env_spec", "statistics", "width", "depth", "provenance"):
         assert getattr(loaded, name) == getattr(mine, name), name
-    if mine.tokenizer is not None:
-        assert loaded.tokenizer.to_json() == mine.tokenizer.to_json()
+    assert loaded.arguments() == mine.arguments()  # with the tables of a tokenizer
+    assert list(loaded.parts()) == list(mine.parts())
     for buffer, other in zip(mine.buffers(), loaded.buffers(), strict=True):
         assert torch.equal(buffer, other) and buffer.dtype == other.dtype
 
@@ -94,17 +94,17 @@ def test_saving_twice_gives_the_same_bytes(one: SavedModel) -> None:
 
 def test_an_adapter_holds_no_tensor_of_the_trunk(make_model: MakeModel, tmp_path: Path) -> None:
     save(make_model(ia3=True, conditioning=True), tmp_path)
-    layers = [f"ia3.{kind}.{layer}" for kind in ("keys", "values", "feed_forward") for layer in range(2)]
+    layers = [f"tuning.{kind}.{layer}" for kind in ("keys", "values", "feed_forward") for layer in range(2)]
     linear = [f"{name}.{kind}" for name in ("state.fc_1", "state.fc_2", "state.proj") for kind in ("weight", "bias")]
     action = ["index", "table.rows.weight", "readout.weight", "readout.bias", "readout.rows"]
     found = load_file(tmp_path / "adapter" / "adapter.safetensors")
     bins, numbers = ("edges", "centers"), ("state_mean", "state_std", "action_low", "action_high")
     scales = [*numbers, "return_span", "return_means", "return_every", "_extra_state"]
-    expected = {*layers, *linear, *(f"action.{name}" for name in action), "conditioning.weight", "conditioning.bias"}
+    expected = {*layers, *linear, *(f"action.{name}" for name in action), "return.weight", "return.bias"}
     expected |= {*(f"action.bins.{name}" for name in bins), *(f"scales.{name}" for name in scales)}
     assert set(found) == expected
     assert set(json.loads((tmp_path / "adapter" / "adapter.json").read_text())) == {
-        *("format", "library", "config", "environment", "statistics", "tokenizer", "width", "depth", "extras"),
+        *("format", "library", "method", "config", "arguments", "environment", "statistics", "width", "depth"),
         *("context", "fingerprint", "trunk", "record", "tensors", "checksum"),
     }
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter.json", "adapter.safetensors"]

@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.transfer.storage.saved_model import SavedModel, load
 from transfer.adapters.tokenizers.tokenizer import Tokenizer
-from transfer.data.calibration_table import Calibration
 from transfer.data.episodes import Episodes
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
@@ -23,6 +24,7 @@ from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.storage.pairs import checksum
 
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 LOADS: dict[str, Callable[[Path], Any]] = {"trunk": Trunk.load, "adapter": Adapter.load, "mlp": MLPPolicy.load}
 UNBOUNDED = ("action_low", "action_high")
 FREE = ("record",)  # any number of entries may be right
@@ -69,15 +71,30 @@ UNSEALED = "was edited after it was saved"  # edits that only the checksum revea
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "a missing key": ({"statistics": None}, "lacks statistics"),
     "a key too many": ({"widht": 16}, "'widht'. Did you mean 'width'"),
-    "an older format": ({"format": 1}, "has format 1; this version reads format 2 and no other"),
+    "an older format": ({"format": 1}, "has format 1; this version reads 3 and 2: train"),
     "an unknown format": ({"format": "2"}, "has format '2'"),
-    "another width": ({"width": 32}, "tensor '.*' is"),
+    "another width": ({"width": 32}, "the state part has width=16, the adapter's is 32"),
+    "another width everywhere": (
+        {"width": 32, "arguments__state__width": 32, "arguments__action__width": 32},
+        "tensor '.*' is",
+    ),
     "a width that is no number": ({"width": "wide"}, "was edited"),
     "a width below zero": ({"width": -16}, "was edited"),
-    "another state kind": ({"config__state": "linear"}, "missing tensors"),
-    "an unknown state kind": ({"config__state": "mpl"}, "Did you mean 'mlp'"),
-    "a setting too few": ({"config__bins": None}, "AdapterConfig needs exactly"),
-    "no settings at all": ({"config": 3}, "AdapterConfig needs exactly"),
+    "another state kind": (
+        {"config__state": {"kind": "linear"}, "arguments__state": {"state_size": 11, "width": 16}},
+        "missing tensors",
+    ),
+    "an unknown state kind": ({"config__state__kind": "mpl"}, "Did you mean 'mlp'"),
+    "a setting too few": ({"config__out_of_bounds": None}, "config lacks out_of_bounds"),
+    "an option too few": ({"config__action__bins": None}, "the action part has bins=8, the config says 64"),
+    "an option of its default": ({"config__state__hidden": None}, "config.state is .*, not "),
+    "an option too many": ({"config__state__bins": 3}, "unknown option of state 'mlp' 'bins'"),
+    "an option as other data": ({"config__state": "mlp"}, "config.state is 'mlp', not "),
+    "another option": ({"config__action__ranges": "shared"}, "the action part has ranges='shared.index', the config"),
+    "no settings at all": ({"config": 3}, "config is of type int; dict is needed"),
+    "another method": ({"method__kind": "tt"}, "unknown method kind 'tt'. Did you mean 'dt'"),
+    "an option of no method": ({"method__depth": 3}, "unknown option of method 'dt' 'depth'"),
+    "no method": ({"method": 3}, "method is 3; the name of a kind is needed"),
     "another mean": ({"statistics__state_mean": [0.0] * 11}, UNSEALED),
     "another number of means": ({"statistics__state_mean": [0.0] * 10}, "have 10 and 11 numbers"),
     "a mean of none of the tensors": (
@@ -90,11 +107,21 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "another calibration": ({"statistics__return_quantiles": {"p95": 7.0}}, "scales._extra_state"),
     "another reference": ({"environment__reference__maximum": 4000.0}, UNSEALED),
     "another environment": ({"environment__gym_spec": "{}"}, UNSEALED),
-    "another kind of bins": ({"tokenizer__kind": "uniform"}, UNSEALED),
-    "bins of other sizes": ({"tokenizer__edges": [[0.0]] * 3}, "has tables of other sizes"),
-    "no bins": ({"tokenizer": {}}, "adapter.json"),
-    "no IA3": ({"extras__ia3": False}, "unexpected tensors"),
-    "an unknown extra": ({"extras__lora": True}, "was edited"),
+    "another kind of bins": ({"arguments__action__tokenizer__kind": "uniform"}, UNSEALED),
+    "another kind of bins everywhere": (
+        {"arguments__action__tokenizer__kind": "uniform", "config__action__tokenizer": "uniform"},
+        "was edited: fingerprint is",
+    ),
+    "bins of other sizes": ({"arguments__action__tokenizer__edges": [[0.0]] * 3}, "has tables of other sizes"),
+    "bins that are none": (
+        {"arguments__action__tokenizer": {}},
+        "adapter.json was edited: the action part has tokenizer={}, the config",
+    ),
+    "no bins": ({"arguments__action__tokenizer": None}, "adapter.json was edited: .*missing .*argument: 'tokenizer'"),
+    "no state": ({"arguments__state": None}, "an adapter of the method 'dt' lacks its state part"),
+    "no IA3": ({"arguments__tuning": None}, "unexpected tensors"),
+    "a return embedding more": ({"arguments__return": {}}, "missing tensors"),
+    "an unknown part": ({"arguments__lora": {}}, "unknown part in the arguments of an adapter.*'lora'"),
     "another fingerprint": ({"fingerprint": "0" * 64}, "was edited: fingerprint is '0000"),
     "another trunk in the record": ({"record__trunk": "mine"}, UNSEALED),
     "a depth without end": ({"depth": 10**7}, "depth=10000000 is too large: at least 1, at most"),
@@ -112,9 +139,9 @@ def test_an_edited_adapter_is_refused(one: SavedModel, changes: dict[str, Any], 
 
 def test_edited_bin_edges_are_refused(one: SavedModel) -> None:
     model, folder = one
-    edges = model.adapter.tokenizer.to_json()["edges"]
+    edges = model.adapter.action.tokenizer.to_json()["edges"]
     edges[1][2] = float(np.nextafter(np.float32(edges[1][2]), np.float32(9)))
-    edit_json(folder / "adapter" / "adapter.json", False, tokenizer__edges=edges)
+    edit_json(folder / "adapter" / "adapter.json", False, arguments__action__tokenizer__edges=edges)
     with pytest.raises(TransferError, match=UNSEALED):
         load(folder)
 
@@ -125,7 +152,7 @@ def test_tables_of_a_tokenizer_are_as_large_as_the_tensors_before_they_are_built
     """32,768 bins for 16,384 action numbers would take 17 GB."""
     _, folder = one
     stored = {"kind": "quantile", "bins": 2**15, "edges": [[]] * 2**14, "centers": [[0.0]] * 2**14}
-    edit_json(folder / "adapter" / "adapter.json", True, tokenizer=stored)
+    edit_json(folder / "adapter" / "adapter.json", True, arguments__action__tokenizer=stored)
     monkeypatch.setattr(Tokenizer, "_store", lambda *given: pytest.fail("the tables are built"))
     message = r"adapter.json was edited: tokenizer has 32768 bins for 16384 action numbers, its tensor is \(3, 7\)"
     with pytest.raises(TransferError, match=message):
@@ -237,10 +264,24 @@ def called(path: tuple[Any, ...]) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", LOADS)
 def test_every_edit_is_refused_by_the_name_of_the_file_and_of_the_field(name: str, saved: Path) -> None:
-    file = saved / f"{name}.json"
+    assert try_all(saved, name) > {"trunk": 70, "adapter": 400, "mlp": 200}[name]
+
+
+@pytest.mark.parametrize("stored", ["trunk", "reach", "walk", "mlp"])
+def test_so_is_every_edit_of_an_older_format(stored: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(FIXTURES / "format2" / stored, tmp_path / stored)
+    name = stored if stored in LOADS else "adapter"
+    assert try_all(folder, name, ignored=("target_returns",)) > {"trunk": 70, "adapter": 400, "mlp": 200}[name]
+
+
+def try_all(folder: Path, name: str, ignored: Collection[str] = ()) -> int:
+    """Load a checkpoint with every edit of its JSON, besides those of ignored keys; returns their number."""
+    file = folder / f"{name}.json"
     whole, tried, accepted, unnamed = json.loads(file.read_text()), 0, [], []
-    LOADS[name](saved)
+    LOADS[name](folder)
     for path, what, edit in edits(whole):
+        if set(path) & set(ignored):
+            continue
         content = outer = copy.deepcopy(whole)
         for key in path[:-1]:
             outer = outer[key]
@@ -249,11 +290,11 @@ def test_every_edit_is_refused_by_the_name_of_the_file_and_of_the_field(name: st
         file.write_text(json.dumps(content).replace(f'"{DEEP}"', "[" * 5000 + "]" * 5000))
         tried += 1
         try:
-            LOADS[name](saved)
+            LOADS[name](folder)
             accepted.append((path, what))
         except TransferError as error:
             if file.name not in str(error) or not any(name in str(error) for name in called(path)):
                 unnamed.append((path, what, str(error)[:300]))
     assert not accepted, accepted
     assert not unnamed, "\n".join(map(str, unnamed))
-    assert tried > {"trunk": 70, "adapter": 400, "mlp": 200}[name]
+    return tried

@@ -104,7 +104,7 @@ def another_part(module: torch.nn.Module) -> None:
 
 
 def another_size(module: torch.nn.Module) -> None:
-    (module.ln_in if isinstance(module, Trunk) else module.ia3).register_parameter(  # type: ignore[union-attr]
+    (module.ln_in if isinstance(module, Trunk) else module.tuning).register_parameter(  # type: ignore[union-attr]
         "more", torch.nn.Parameter(torch.zeros(2))
     )
 

@@ -1,6 +1,7 @@
 """Pairs of JSON and tensors: other files stay, and after a kill or beside a writer a whole pair is found."""
 
 import io
+import json
 import os
 import resource
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from transfer.errors import TransferError
-from transfer.storage.pairs import load_pair, save_pair
+from transfer.storage.pairs import FORMAT, checksum, load_pair, save_pair
 from transfer.storage.tensors import declared, read_header
 
 NAMES = ["state.json", "state.safetensors"]
@@ -24,7 +25,7 @@ def save(folder: Path, value: int) -> None:
 
 def load(folder: Path) -> int:
     """The value of a pair, whose JSON and tensors must agree."""
-    content, tensors = load_pair(folder, "state", ("value",), lambda content, header: None)
+    content, tensors = load_pair(folder, "state", {FORMAT: ("value",)}, lambda content, header: None)
     assert tensors["x"].tolist() == [content["value"]] * 5
     return int(content["value"])
 
@@ -218,7 +219,7 @@ def test_tensors_of_every_kind_come_back(tmp_path: Path) -> None:
     tensors = {kind: torch.ones(2, 3, dtype=getattr(torch, kind)).T for kind in kinds} | {"none": torch.empty(0, 3)}
     save_pair(tmp_path, "state", {}, tensors)
     assert read_header(tmp_path / "state.safetensors") == declared(tensors)
-    found = load_pair(tmp_path, "state", (), lambda content, header: None)[1]
+    found = load_pair(tmp_path, "state", {FORMAT: ()}, lambda content, header: None)[1]
     assert all(
         torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in tensors.items()
     )
@@ -240,6 +241,19 @@ def test_an_edit_of_either_file_is_noticed(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_another_format_is_refused_and_an_older_one_read_with_the_keys_that_it_has(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    path = tmp_path / "state.json"
+    content = {**json.loads(path.read_text()), "format": 1}
+    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    with pytest.raises(TransferError, match=f"state.json has format 1; this version reads {FORMAT} and 2: train and"):
+        load_pair(tmp_path, "state", {FORMAT: ("value",), 2: ("value",)}, lambda content, header: None)
+    with pytest.raises(TransferError, match="state.json lacks other"):
+        load_pair(tmp_path, "state", {FORMAT: ("value",), 1: ("value", "other")}, lambda content, header: None)
+    found, _ = load_pair(tmp_path, "state", {FORMAT: ("more",), 1: ("value",)}, lambda content, header: None)
+    assert (found["format"], found["value"]) == (1, 1)
+
+
 def test_sizes_are_checked_before_anything_of_them_is_read(tmp_path: Path) -> None:
     """With a sparse file of a tebibyte."""
     save(tmp_path, 1)
@@ -255,7 +269,7 @@ def test_sizes_are_checked_before_anything_of_them_is_read(tmp_path: Path) -> No
             raise TransferError("another size")
 
     with pytest.raises(TransferError, match="another size"):
-        load_pair(tmp_path, "state", ("value",), check)
+        load_pair(tmp_path, "state", {FORMAT: ("value",)}, check)
 
 
 def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.forcing import plan, shown
+from tests.forcing import plan, shown, step_of
 from transfer.data.batch import Batch
 from transfer.decoding.planner import make_planner
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate, evaluate_together
-from transfer.models.acting import Step
 from transfer.models.freezing import train_only
 from transfer.models.mixed_model import MixedModel
 from transfer.models.mlp import MLPPolicy
@@ -133,7 +132,7 @@ def test_copies_of_policies_planners_and_models_act_alike(copied: Any, action: s
     np.testing.assert_array_equal([twin.act(one, 1.0) for one in shown[3:]], rest)
     fresh = [made.policy(target_return=100.0).act(shown[0]) for made in (model, other)]
     np.testing.assert_array_equal(*fresh)
-    planner, seen = make_planner(model, 2), Step(torch.randn(2, 11), torch.ones(2), torch.zeros(2))
+    planner, seen = make_planner(model, 2), step_of(torch.randn(2, 11), torch.ones(2), torch.zeros(2))
     planner.act(seen)
     assert torch.equal(copied(planner).act(seen), planner.act(seen))
 
@@ -148,7 +147,7 @@ def test_an_mlp_acts_with_copies_too(make_model: MakeModel) -> None:
 
 def test_threads_that_evaluate_give_every_modes_back(make_model: MakeModel, countdowns: list[Any]) -> None:
     model = make_model(ia3=True)
-    train_only(model, ["state", "ia3"])
+    train_only(model, ["state", "tuning"])
     mixed = MixedModel(model.trunk, {"a": model.adapter})
     before, wanted = [m.training for m in model.modules()], evaluate(model, num_episodes=4).actions
     start = threading.Barrier(3)
@@ -177,7 +176,7 @@ def test_a_model_trains_on_while_it_is_evaluated(
 
     def train() -> None:
         while not done.is_set() or len(losses) < 9:
-            losses.append(float(model.loss(batch)[0].detach()))
+            losses.append(float(model.loss(batch)["action"].sum.detach()))
 
     thread = threading.Thread(target=train)
     thread.start()

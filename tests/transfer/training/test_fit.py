@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.forcing import part_of
+from tests.hooks import Hooks
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
@@ -18,6 +20,7 @@ from transfer.errors import TransferError
 from transfer.models.freezing import train_only
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.group import Loss
 from transfer.training.fit import fit
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import make_optimizer, noisy
@@ -69,34 +72,41 @@ def test_every_update_uses_its_rate_and_reports_it(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", note)
     config, reported = replace(QUICK, log_every=1), []
-    train(make_model(), sampler_of(make_episodes), config, on_log=lambda _, values: reported.append(values["train/lr"]))
+    train(
+        make_model(),
+        sampler_of(make_episodes),
+        config,
+        callbacks=[Hooks(log=lambda _, values: reported.append(values["train/lr"]))],
+    )
     assert reported == [config.rate(step) for step in range(6)]
     assert used == [{rate} for rate in reported]
 
 
 def test_only_tensors_of_two_dimensions_are_decayed(make_model: MakeModel) -> None:
     model = make_model(ia3=True)
-    train_only(model, ["trunk", "state", "action", "ia3"])
+    train_only(model, ["trunk", "state", "action", "tuning"])
     optimizer = make_optimizer(model, TrainConfig(weight_decay=0.3))
     decay = {p: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert set(decay) == set(model.parameters())
     for name, p in model.named_parameters():
         assert decay[p] == (0.3 if p.dim() >= 2 else 0.0), name
-    assert {decay[p] for p in model.adapter.ia3.parameters()} == {0.0}
+    assert {decay[p] for p in model.adapter.tuning.parameters()} == {0.0}
 
 
 def test_frozen_parts_are_not_in_the_optimizer(make_model: MakeModel) -> None:
     model = make_model(ia3=True)
-    train_only(model, ["ia3"])
+    train_only(model, ["tuning"])
     groups = make_optimizer(model, TrainConfig()).param_groups
-    assert {p for group in groups for p in group["params"]} == set(model.adapter.ia3.parameters())
+    assert {p for group in groups for p in group["params"]} == set(model.adapter.tuning.parameters())
 
 
 def test_training_learns_what_the_data_say(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
     model, losses = make_model(lively=False), {}
     config = TrainConfig(steps=150, batch_size=8, context=5, lr=3e-3, log_every=25, save_every=25)
     sampler = WindowSampler(make_episodes(lengths=(9, 8)), 5, 8)
-    result = train(model, sampler, config, on_log=lambda step, values: losses.update({step: values["train/loss"]}))
+    result = train(
+        model, sampler, config, callbacks=[Hooks(log=lambda step, values: losses.update({step: values["train/loss"]}))]
+    )
     assert list(losses) == [25, 50, 75, 100, 125, 150]
     assert losses[150] < 0.5 * losses[25] and result.final_loss == losses[150]
 
@@ -125,8 +135,7 @@ def test_callbacks_tell_what_trains_and_every_step(make_model: MakeModel, make_e
     result = train(
         make_model(),
         sampler_of(make_episodes),
-        on_start=lambda selection, done: calls.append(("start", selection, done)),
-        on_step=calls.append,
+        callbacks=[Hooks(lambda selection, done: calls.append(("start", selection, done)), step=calls.append)],
     )
     assert calls == [("start", result.selection, 0), 1, 2, 3, 4, 5, 6]
     assert set(result.selection.parts) == {"trunk", "state", "action"}
@@ -135,17 +144,45 @@ def test_callbacks_tell_what_trains_and_every_step(make_model: MakeModel, make_e
 def test_the_reported_loss_is_the_mean_over_real_numbers(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
     model, sampler, logs = make_model(), sampler_of(make_episodes), []
     still = replace(QUICK, lr=1e-30, steps=3, log_every=3, save_every=3)
-    fit(model, sampler, still, ["state"], precision=torch.float32, on_log=lambda *log: logs.append(log))
+    fit(model, sampler, still, ["state"], precision=torch.float32, callbacks=[Hooks(log=lambda *log: logs.append(log))])
     with torch.no_grad():
-        parts = torch.tensor([model.loss(sampler.batch(step)) for step in range(3)])  # (3, 2)
-    assert logs[0][1]["train/loss"] == pytest.approx(float(parts[:, 0].sum() / parts[:, 1].sum()))
+        terms = [model.loss(sampler.batch(step))["action"] for step in range(3)]
+    mean = float(sum(term.sum for term in terms) / sum(term.count for term in terms))
+    assert logs[0][1]["train/loss"] == logs[0][1]["train/loss/action"] == pytest.approx(mean)
+
+
+def test_terms_of_a_loss_are_weighed_and_reported_each(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
+    """The objective is the sum of weight * mean over its terms, which count other numbers of tokens."""
+
+    def both(model: TransferModel, others: float, parts: Callable[..., Any]) -> TransferModel:
+        loss = model.loss
+
+        def terms(*given: Any) -> dict[str, Loss]:
+            term = loss(*given)["action"]
+            return parts(term, Loss(term.sum * 3, term.count * 2, others))
+
+        model.loss = terms  # type: ignore[method-assign]
+        return model
+
+    sampler, logs = sampler_of(make_episodes), []
+    one = both(make_model(), 0.5, lambda term, other: {"action": term, "other": other})
+    train(one, sampler, callbacks=[Hooks(log=lambda *log: logs.append(log[1]))])
+    for values in logs:
+        assert values["train/loss/other"] == pytest.approx(1.5 * values["train/loss/action"])
+        assert values["train/loss"] == pytest.approx(1.75 * values["train/loss/action"])
+    single = both(make_model(), 0.0, lambda term, other: {"action": Loss(term.sum * 1.75, term.count)})
+    train(single, sampler)
+    for mine, theirs in zip(one.parameters(), single.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_dropout_noise_is_a_function_of_seed_and_step(make_model: MakeModel, make_episodes: MakeEpisodes) -> None:
     def outcome(seed: int, disturb: bool) -> list[torch.Tensor]:
         model = make_model()
         torch.manual_seed(int(disturb))
-        train(model, sampler_of(make_episodes, seed), on_step=lambda _: torch.rand(3) if disturb else None)
+        train(
+            model, sampler_of(make_episodes, seed), callbacks=[Hooks(step=lambda _: torch.rand(3) if disturb else None)]
+        )
         return list(model.parameters())
 
     first = outcome(0, disturb=False)
@@ -158,7 +195,7 @@ def test_dropout_differs_from_step_to_step(make_model: MakeModel, make_episodes:
     sampler = sampler_of(make_episodes)
     sampler.starts = lambda step: torch.arange(4)  # the same windows in every step
     still = replace(QUICK, lr=1e-30, log_every=1)
-    train(model, sampler, still, on_log=lambda step, values: losses.append(values["train/loss"]))
+    train(model, sampler, still, callbacks=[Hooks(log=lambda step, values: losses.append(values["train/loss"]))])
     assert len(set(losses)) == 6
 
 
@@ -188,13 +225,18 @@ def test_a_loss_that_is_not_finite_stops_training(
     with pytest.raises(
         TransferError, match=r"the loss is nan at step 4. The state of step 2 stays .* train anew with a lower"
     ):
-        train(model, Spoiled(make_episodes(), 5, 4), checkpoint=tmp_path / "state", on_step=reached.append)
+        train(
+            model, Spoiled(make_episodes(), 5, 4), checkpoint=tmp_path / "state", callbacks=[Hooks(step=reached.append)]
+        )
     assert reached == [1, 2, 3]
     # the state on disk is from before
     healthy = make_model()
     starts: list[int] = []
     train(
-        healthy, sampler_of(make_episodes), checkpoint=tmp_path / "state", on_start=lambda _, done: starts.append(done)
+        healthy,
+        sampler_of(make_episodes),
+        checkpoint=tmp_path / "state",
+        callbacks=[Hooks(lambda _, done: starts.append(done))],
     )
     assert starts == [2]
     assert all(p.isfinite().all() for p in healthy.parameters())
@@ -233,7 +275,7 @@ def test_the_last_finite_state_stays_and_a_resumed_training_says_the_same(
                 make_model(),
                 sampler_of(make_episodes),
                 checkpoint=tmp_path / "state",
-                on_start=lambda _, done: starts.append(done),
+                callbacks=[Hooks(lambda _, done: starts.append(done))],
             )
     assert starts == [0, 2]
 
@@ -254,8 +296,8 @@ def test_the_clock_stands_still_in_callbacks(
     model, sampler = make_model(), sampler_of(make_episodes)
     batch = sampler.batch
     sampler.batch = lambda *args: [batch(*args), now.__setitem__(0, now[0] + 2)][0]  # two seconds a step
-    result = train(model, sampler, on_log=on_log, on_step=on_step)
-    tokens = QUICK.batch_size * QUICK.context * model.tokens_per_step
+    result = train(model, sampler, callbacks=[Hooks(log=on_log, step=on_step)])
+    tokens = QUICK.batch_size * QUICK.context * model.layout.tokens
     assert result.seconds == 2 * QUICK.steps
     assert result.tokens_per_second == tokens / 2 and logged == [tokens / 2] * 3
 
@@ -294,8 +336,7 @@ def test_processes_share_the_noise_of_one(
         monkeypatch.setattr("transfer.training.updates.rank", lambda number=number: number)
         monkeypatch.setattr("transfer.training.updates.size", lambda: 2)
         rows = slice(2 * number, 2 * number + 2)
-        own = Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
-        parts.append(noisy(own, model, 0.5).states)
+        parts.append(noisy(part_of(batch, rows), model, 0.5).states)
     assert torch.equal(torch.cat(parts), whole)
 
 

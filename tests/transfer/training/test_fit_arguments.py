@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.hooks import Hooks
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
@@ -35,7 +36,10 @@ def sampler(make_episodes: Callable[..., Episodes]) -> WindowSampler:
 
 
 OTHERS: dict[str, tuple[Callable[[TransferModel], Any], str]] = {
-    "mixed": (lambda m: MixedModel(m.trunk, {"a": m.adapter}), "got MixedModel: .*model.name. is one"),
+    "mixed": (
+        lambda m: MixedModel(m.trunk, {"a": m.adapter}),
+        "the batches are for one policy, the model holds a. Give a MixedModel MixedWindows",
+    ),
     "data parallel": (nn.DataParallel, "got DataParallel: its attribute module is one"),
     "trunk": (lambda m: m.trunk, "got Trunk: adapt.. and TransferModel"),
     "adapter": (lambda m: m.adapter, "got Adapter: put it on its trunk"),
@@ -53,13 +57,21 @@ def test_what_is_no_policy_is_refused_by_its_type(
         fit(other(model), sampler, CONFIG, ["state"])
 
 
+class Never(Hooks):
+    every = 0
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"sampler": "windows"}, "sampler is of type str; WindowSampler is needed"),
+        ({"sampler": "windows"}, "sampler is of type str; WindowSampler or MixedWindows is needed. Make one with"),
         ({"config": {"steps": 1}}, "config is of type dict; TrainConfig is needed"),
         ({"compile": "yes"}, "compile='yes' is text: True or False is needed"),
-        ({"on_step": "print"}, "on_step is of type str; something to call is needed"),
+        ({"callbacks": "print"}, "callbacks is of type str; a list of Callback is needed"),
+        ({"callbacks": Hooks()}, "callbacks is of type Hooks; a list of Callback is needed"),
+        ({"callbacks": [print]}, "a callback is of type builtin_function_or_method; Callback is needed. Inherit"),
+        ({"callbacks": [Hooks]}, "a callback is of type type; Callback is needed. Inherit .*give an instance"),
+        ({"callbacks": [Never()]}, "Never.every=0 is too small: at least 1"),
     ],
     ids=str,
 )
@@ -92,7 +104,13 @@ def test_what_a_callback_puts_in_the_place_of_what_trains_does_not_silently_stay
 ) -> None:
     other = make_adapter(seed=1, trunk=model.trunk, context=3)
     with pytest.raises(TransferError, match="trains before step 3.*a callback exchanged, froze or unfroze"):
-        fit(model, sampler, CONFIG, ["state"], on_step=lambda step: change(model, other) if step == 2 else None)
+        fit(
+            model,
+            sampler,
+            CONFIG,
+            ["state"],
+            callbacks=[Hooks(step=lambda step: change(model, other) if step == 2 else None)],
+        )
 
 
 def test_a_callback_may_freeze_some_of_what_trains(model: TransferModel, sampler: WindowSampler) -> None:
@@ -103,5 +121,5 @@ def test_a_callback_may_freeze_some_of_what_trains(model: TransferModel, sampler
             train_only(model, ["state"])
             kept.append(fingerprint(model.adapter.action))
 
-    fit(model, sampler, CONFIG, ["state", "action"], on_step=freeze)
+    fit(model, sampler, CONFIG, ["state", "action"], callbacks=[Hooks(step=freeze)])
     assert kept == [fingerprint(model.adapter.action)]

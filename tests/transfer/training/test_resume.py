@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import transfer
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.adapt import adapt
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.storage.pairs import checksum
+from transfer.training.callbacks import Callback
 from transfer.training.fit import fit
 from transfer.training.train_config import TrainConfig
 
@@ -37,7 +39,7 @@ MakeEpisodes = Callable[..., Episodes]
 MakeModel = Callable[..., TransferModel]
 CONFIG = TrainConfig(steps=12, batch_size=4, context=5, log_every=1, save_every=3)
 TRUNK = TrunkConfig(width=16, depth=2, heads=2, dropout=0.2)
-ADAPTER = AdapterConfig(bins=8)
+ADAPTER = config_of(bins=8)
 
 
 @pytest.fixture
@@ -50,12 +52,14 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def kill_at(step: int) -> Callable[..., None]:
-    def on_step(done: int, model: object) -> None:
+def kill_at(step: int) -> list[Hooks]:
+    """Callbacks."""
+
+    def kill(done: int) -> None:
         if done == step:
             raise Killed
 
-    return on_step
+    return [Hooks(step=kill)]
 
 
 DEFAULTS: dict[str, Any] = {"trunk_config": TRUNK, "adapter_config": ADAPTER, "seed": 3}
@@ -80,9 +84,11 @@ def test_a_resumed_pretraining_ends_in_the_same_bytes(
     episodes, state, starts = make_episodes(), tmp_path / "state", []
     unbroken = files(run(episodes, precision=precision), tmp_path / "unbroken")
     with pytest.raises(Killed):
-        run(episodes, precision=precision, checkpoint=state, on_step=kill_at(killed_at))
+        run(episodes, precision=precision, checkpoint=state, callbacks=kill_at(killed_at))
     torch.manual_seed(99)
-    result = run(episodes, precision=precision, checkpoint=state, on_start=lambda _, done: starts.append(done))
+    result = run(
+        episodes, precision=precision, checkpoint=state, callbacks=[Hooks(lambda _, done: starts.append(done))]
+    )
     assert starts == [killed_at // 3 * 3]
     assert files(result, tmp_path / "resumed") == unbroken
 
@@ -92,7 +98,7 @@ def test_a_run_can_be_killed_again_and_again(make_episodes: MakeEpisodes, tmp_pa
     unbroken = run(episodes)
     for killed_at in (4, 4, 8, 10):
         with pytest.raises(Killed):
-            run(episodes, checkpoint=state, on_step=kill_at(killed_at))
+            run(episodes, checkpoint=state, callbacks=kill_at(killed_at))
     result = run(episodes, checkpoint=state)
     assert result.fit.final_loss == unbroken.fit.final_loss
     assert files(result, tmp_path / "resumed") == files(unbroken, tmp_path / "unbroken")
@@ -109,7 +115,7 @@ def test_a_resumed_adaptation_ends_in_the_same_bytes(
 
     unbroken = files(adapted(), tmp_path / "unbroken")
     with pytest.raises(Killed):
-        adapted(checkpoint=state, on_step=kill_at(8))
+        adapted(checkpoint=state, callbacks=kill_at(8))
     assert files(adapted(checkpoint=state), tmp_path / "resumed") == unbroken
 
 
@@ -117,21 +123,26 @@ PROGRAM = """
 import sys, time
 import numpy as np, torch
 torch.set_num_threads(1)
-from transfer.models.adapter import AdapterConfig
+from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.data.episodes import Episodes
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.training.train_config import TrainConfig
+from transfer.training.callbacks import Callback
 from transfer.models.trunk import TrunkConfig
+
+class Slow(Callback):
+    def step(self, done):
+        time.sleep(0.01)
 
 arrays = dict(np.load(sys.argv[1]))
 pretrain(
     Episodes.from_arrays(**arrays, env="Hopper-v5", name="test/Hopper-v5"),
     config=TrainConfig(steps=200, batch_size=4, context=5, log_every=1, save_every=2),
     trunk_config=TrunkConfig(width=16, depth=2, heads=2, dropout=0.2),
-    adapter_config=AdapterConfig(bins=8),
+    adapter_config=AdapterConfig(action={"kind": "ActionTokenizedSpreadEmbedding", "bins": 8}),
     seed=3,
     checkpoint=__import__("pathlib").Path(sys.argv[2]),
-    on_step=lambda step, model: time.sleep(0.01),
+    callbacks=[Slow()],
 )
 """
 
@@ -155,7 +166,7 @@ def test_a_process_that_was_really_killed_goes_on_to_the_same_bytes(
     assert process.wait() == -signal.SIGKILL, process.stderr.read().decode() if process.stderr else ""
 
     starts: list[int] = []
-    result = run(episodes, config, checkpoint=state, on_start=lambda _, done: starts.append(done))
+    result = run(episodes, config, checkpoint=state, callbacks=[Hooks(lambda _, done: starts.append(done))])
     assert 0 < starts[0] < 200, f"killed {wait} s after the first checkpoint"
     assert files(result, tmp_path / "resumed") == files(run(episodes, config), tmp_path / "unbroken"), starts
 
@@ -171,11 +182,11 @@ OTHERS: dict[str, Callable[[Episodes], Any]] = {
     r"config\.steps was 12, is 24": lambda e: run(e, replace(CONFIG, steps=24)),
     r"trunk\.heads was 2, is 4": lambda e: run(e, trunk_config=replace(TRUNK, heads=4)),
     r"trunk\.dropout was 0\.2, is 0\.0": lambda e: run(e, trunk_config=replace(TRUNK, dropout=0.0)),
-    r"adapter\.tokenizer was 'quantile', is 'uniform'": lambda e: run(
-        e, adapter_config=replace(ADAPTER, tokenizer="uniform")
+    r"adapter\.action\.options\.tokenizer was 'quantile', is 'uniform'": lambda e: run(
+        e, adapter_config=config_of(bins=8, tokenizer="uniform")
     ),
-    r"adapter\.bins was 8, is 9": lambda e: run(e, adapter_config=replace(ADAPTER, bins=9)),
-    r"adapter\.state was 'mlp', is 'linear'": lambda e: run(e, adapter_config=replace(ADAPTER, state="linear")),
+    r"adapter\.action\.options\.bins was 8, is 9": lambda e: run(e, adapter_config=config_of(bins=9)),
+    r"adapter\.state\.kind was 'mlp', is 'linear'": lambda e: run(e, adapter_config=config_of(state="linear", bins=8)),
     r"precision was 'torch\.float32', is 'torch\.bfloat16'": lambda e: run(e, precision="bfloat16"),
     r"compile was False, is True": lambda e: run(e, compile=True),
     r"environment\.scale\.maximum was": lambda e: run(other_scale(e)),
@@ -190,7 +201,7 @@ def test_another_way_of_training_does_not_go_on_with_it(
 ) -> None:
     episodes = make_episodes()
     with pytest.raises(Killed):
-        run(episodes, precision="float32", checkpoint=tmp_path / "state", on_step=kill_at(4))
+        run(episodes, precision="float32", checkpoint=tmp_path / "state", callbacks=kill_at(4))
     monkeypatch.setitem(DEFAULTS, "checkpoint", tmp_path / "state")
     monkeypatch.setitem(DEFAULTS, "precision", "float32")
     with pytest.raises(TransferError, match=f"belongs to another training: .*{setting}.*remove"):
@@ -201,13 +212,13 @@ def test_another_way_of_training_does_not_go_on_with_it(
 def test_another_model_does_not_go_on_with_it(
     other: dict[str, Any], make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Path
 ) -> None:
-    def train(model: TransferModel, on_step: Callable[[int], None] | None = None) -> None:
+    def train(model: TransferModel, callbacks: Sequence[Callback] = ()) -> None:
         sampler = WindowSampler(make_episodes(model.env_spec.gym_id), 5, 4)
         parts = [name for name in model.parts() if name != "trunk"]
-        fit(model, sampler, CONFIG, parts, checkpoint=tmp_path / "state", on_step=on_step)
+        fit(model, sampler, CONFIG, parts, checkpoint=tmp_path / "state", callbacks=callbacks)
 
     with pytest.raises(Killed):
-        train(make_model(), lambda step: kill_at(4)(step, None))
+        train(make_model(), kill_at(4))
     with pytest.raises(TransferError, match="belongs to another training"):
         train(make_model(**other))
 
@@ -217,13 +228,13 @@ def test_a_selected_tensor_that_takes_no_part_does_not_stand_in_the_way(
 ) -> None:
     """With a return embedding in the adapter, the trunk's own gets no gradient and no optimizer state."""
 
-    def train(on_step: Callable[[int], None] | None = None, **options: Any) -> TransferModel:
+    def train(callbacks: Sequence[Callback] = (), **options: Any) -> TransferModel:
         model, sampler = make_model(conditioning=True), WindowSampler(make_episodes(), 5, 4)
-        fit(model, sampler, CONFIG, ["trunk", "conditioning"], on_step=on_step, **options)
+        fit(model, sampler, CONFIG, ["trunk", "return"], callbacks=callbacks, **options)
         return model
 
     with pytest.raises(Killed):
-        train(lambda step: kill_at(4)(step, None), checkpoint=tmp_path / "state")
+        train(kill_at(4), checkpoint=tmp_path / "state")
     resumed, unbroken = train(checkpoint=tmp_path / "state"), train()
     assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), unbroken.parameters(), strict=True))
 
@@ -232,7 +243,7 @@ def test_a_selected_tensor_that_takes_no_part_does_not_stand_in_the_way(
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_damaged_state_is_named(name: str, damage: str, make_episodes: MakeEpisodes, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+        run(make_episodes(), checkpoint=tmp_path / "state", callbacks=kill_at(4))
     path = tmp_path / "state" / name
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(TransferError, match=name):
@@ -270,7 +281,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edited_state_is_refused(edit: str, make_episodes: MakeEpisodes, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+        run(make_episodes(), checkpoint=tmp_path / "state", callbacks=kill_at(4))
     rewrite(tmp_path / "state", EDITS[edit])
     with pytest.raises(TransferError, match=r"state.*remove \S+/state\.\* to start this training again"):
         run(make_episodes(), checkpoint=tmp_path / "state")
@@ -281,7 +292,7 @@ def test_tensors_that_were_exchanged_are_refused(
     change: Callable[[Tensor], Tensor], make_episodes: MakeEpisodes, tmp_path: Path
 ) -> None:
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+        run(make_episodes(), checkpoint=tmp_path / "state", callbacks=kill_at(4))
     file = tmp_path / "state" / "state.safetensors"
     tensors = load_file(file)
     name = "weights.trunk.ln_out.weight"
@@ -299,7 +310,7 @@ def test_a_state_is_kept_where_it_was_typed(
     monkeypatch.setenv("HOME", str(tmp_path))
     for text in ("~/one", str(tmp_path / "two" / "deep")):
         with pytest.raises(Killed):
-            run(make_episodes(), checkpoint=text, on_step=kill_at(4))
+            run(make_episodes(), checkpoint=text, callbacks=kill_at(4))
     assert (tmp_path / "one" / "state.json").is_file() and (tmp_path / "two" / "deep" / "state.json").is_file()
 
 
@@ -310,23 +321,57 @@ def test_a_place_that_cannot_hold_a_state_is_refused_before_the_first_step(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(TransferError, match="checkpoint="):
-        run(make_episodes(), checkpoint=folder, on_step=kill_at(1))
+        run(make_episodes(), checkpoint=folder, callbacks=kill_at(1))
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_state_leaves_other_files_of_its_folder_alone(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path, on_step=kill_at(7))
+        run(make_episodes(), checkpoint=tmp_path, callbacks=kill_at(7))
     assert (tmp_path / "thesis.tex").read_text() == "mine" and (tmp_path / "state.json").is_file()
 
 
 def test_a_kill_between_the_renames_of_a_save_loses_nothing(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
     starts: list[int] = []
     with pytest.raises(Killed):
-        run(make_episodes(), checkpoint=tmp_path / "state", on_step=kill_at(4))
+        run(make_episodes(), checkpoint=tmp_path / "state", callbacks=kill_at(4))
     head = json.loads((tmp_path / "state" / "state.json").read_text())
     (tmp_path / "state" / "state.safetensors").rename(tmp_path / "state" / f".state.{head['tensors'][:16]}.safetensors")
-    run(make_episodes(), checkpoint=tmp_path / "state", on_start=lambda _, done: starts.append(done))
+    run(make_episodes(), checkpoint=tmp_path / "state", callbacks=[Hooks(lambda _, done: starts.append(done))])
     assert starts == [3]
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["state.json", "state.safetensors"]
+
+
+class Counter(Callback):
+    """Counts its calls, and goes on counting when the training is resumed."""
+
+    every = 2
+
+    def __init__(self) -> None:
+        self.count, self.loaded, self.steps = 0, -1, list[int]()
+
+    def step(self, done: int) -> None:
+        self.count += 1
+        self.steps.append(done)
+
+    def state(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.count = self.loaded = state["count"]
+
+
+def test_callbacks_get_their_states_back_each_its_own(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+    """The state is saved before the call of its step, which a resumed training repeats."""
+    first = [Counter(), Counter(), *kill_at(7)]
+    first[1].every = 3
+    with pytest.raises(Killed):
+        run(make_episodes(), checkpoint=tmp_path / "state", callbacks=first)
+    assert (first[0].steps, first[1].steps) == ([2, 4, 6], [3, 6])
+    again = [Counter(), Counter(), Hooks()]
+    again[1].every = 3
+    run(make_episodes(), checkpoint=tmp_path / "state", callbacks=again)
+    assert [one.loaded for one in again[:2]] == [2, 1]
+    assert (again[0].steps, again[1].steps) == ([6, 8, 10, 12], [6, 9, 12])
+    assert [one.count for one in again[:2]] == [6, 4]

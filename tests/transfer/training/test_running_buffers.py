@@ -1,17 +1,19 @@
 """Parts of somebody's own with buffers that training moves: resumed, saved and inherited with them."""
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.hooks import Hooks
+from tests.kinds import config_of
 from transfer import registry
+from transfer.adapters.states.state import StateGroup
 from transfer.data.episodes import Episodes
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
+from transfer.models.steps.group import Shared
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import adapt
 from transfer.storage.fingerprints import fingerprint
@@ -20,18 +22,17 @@ from transfer.training.train_config import TrainConfig
 CONFIG = TrainConfig(steps=4, batch_size=2, context=3, log_every=1, save_every=1)
 
 
-class RunningMean(nn.Module):
+class RunningMean(StateGroup):
     """A state part that normalises by what it has seen."""
-
-    tokens = 1
 
     def __init__(self, state_size: int, width: int) -> None:
         super().__init__()
+        self._arguments = {"state_size": state_size, "width": width}
         self.norm, self.linear = nn.BatchNorm1d(state_size), nn.Linear(state_size, width)
 
-    def forward(self, states: Tensor) -> Tensor:
+    def embed(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
         """(B, T, S) -> (B, T, 1, D)."""
-        return self.linear(self.norm(states.flatten(0, 1)).view_as(states))[:, :, None]
+        return self.linear(self.norm(values.flatten(0, 1)).view_as(values))[:, :, None]
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def train(
     monkeypatch: pytest.MonkeyPatch, make_trunk: Callable[..., Trunk], make_episodes: Callable[..., Episodes]
 ) -> Callable[..., Adapter]:
     """train("embeddings", **options): an adapter with such a part."""
-    monkeypatch.setattr(registry, "_KINDS", copy.deepcopy(registry._KINDS))
+    monkeypatch.setitem(registry._table(), "state", dict(registry._table()["state"]))
     registry.register("state", "running", f"{__name__}:RunningMean")
-    trunk, episodes, kinds = make_trunk(), make_episodes(), AdapterConfig(bins=8, state="running")
+    trunk, episodes, kinds = make_trunk(), make_episodes(), config_of(state="running", bins=8)
     return lambda mode, **options: adapt(
         trunk, episodes, mode, config=CONFIG, adapter_config=kinds, **options
     ).adapter  # fmt: skip
@@ -52,12 +53,12 @@ class Stopped(Exception):
 
 
 def test_a_resumed_training_ends_in_the_bytes_of_an_unbroken_one(train: Callable[..., Adapter], tmp_path: Path) -> None:
-    def stop(step: int, model: Any) -> None:
+    def stop(step: int) -> None:
         if step == 2:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train("embeddings", checkpoint=tmp_path, on_step=stop)
+        train("embeddings", checkpoint=tmp_path, callbacks=[Hooks(step=stop)])
     resumed, whole = train("embeddings", checkpoint=tmp_path), train("embeddings")
     assert int(whole.state.norm.num_batches_tracked) == 4  # type: ignore[union-attr]
     assert fingerprint(resumed) == fingerprint(whole)

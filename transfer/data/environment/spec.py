@@ -144,14 +144,6 @@ class EnvironmentSpec:
             raise TransferError(f"environment {self.gym_id} of '{self.name}': {error}") from error
 
 
-def without_targets(content: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a checkpoint without the target returns that earlier versions wrote into its environment."""
-    environment = content.get("environment")
-    if not isinstance(environment, dict):
-        return content
-    return {**content, "environment": {key: value for key, value in environment.items() if key != "target_returns"}}
-
-
 def check_scale(spec: EnvironmentSpec) -> None:
     """Raises TransferError if the scale of a spec has the name of a table that does not apply."""
     registry.resolve("envs", "check_scale")(spec)

@@ -65,3 +65,11 @@ def _available() -> bool:
             return torch.equal(_product(x, weight, bias), F.linear(x, weight, bias))  # whole numbers: no rounding
         except (AttributeError, RuntimeError, NotImplementedError):
             return False
+
+
+def small_linear(inputs: int, outputs: int) -> nn.Linear:
+    """PyTorch's linear layer, weights of standard deviation 0.02 and a bias of zero, as GPT-2 starts its layers."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer

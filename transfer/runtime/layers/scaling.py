@@ -11,17 +11,15 @@ from torch.autograd.function import once_differentiable
 TOKENS = 512  # at a time: their float32 copies stay in the cache
 
 
-def scale(x: Tensor, gain: Tensor | None) -> Tensor:
-    """The product of x (B, L, D) and a gain (D) or (B, D), in the dtype of x; None scales nothing.
+def scale(x: Tensor, gain: Tensor) -> Tensor:
+    """The product of x (..., D) and a gain (D), in the dtype of x.
 
     The product is computed in float32 and rounded once: bfloat16 would hide changes of the gain below 0.4 %.
     """
-    if gain is None:
-        return x
-    if gain.dim() == 1 and x.device.type == "cpu":
-        out: Tensor = _Scale.apply(x, gain)
-        return out
-    return (x * (gain if gain.dim() == 1 else gain[:, None])).to(x.dtype)
+    if x.device.type != "cpu":
+        return (x * gain).to(x.dtype)
+    out: Tensor = _Scale.apply(x, gain)
+    return out
 
 
 class _Scale(torch.autograd.Function):

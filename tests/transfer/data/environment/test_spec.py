@@ -22,11 +22,11 @@ from transfer.data.environment.spec import (
     as_spec,
     gym_spec_json,
     spec_of_data,
-    without_targets,
 )
 from transfer.data.episodes import Episodes
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
+from transfer.storage.format_2 import without_targets
 
 
 def test_json_round_trip_is_exact() -> None:

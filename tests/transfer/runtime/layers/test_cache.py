@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.models.trunk import Gains, Trunk
+from tests.lively import some_ia3
+from transfer.models.trunk import Trunk
+from transfer.models.tuning import Tuning
 from transfer.runtime.layers.cache import Cache
 
 MakeTrunk = Callable[..., Trunk]
@@ -16,11 +18,11 @@ def tokens(rows: int = 3, length: int = 9, seed: int = 0) -> Tensor:
     return torch.randn(rows, length, 16, generator=torch.Generator().manual_seed(seed))
 
 
-def read(trunk: Trunk, pieces: list[Tensor], cache: Cache, gains: list[Gains] | None = None) -> tuple[Tensor, Cache]:
+def read(trunk: Trunk, pieces: list[Tensor], cache: Cache, tuning: Tuning | None = None) -> tuple[Tensor, Cache]:
     """Hidden vectors of pieces that are read one after another, and the cache behind them."""
     hidden = []
     for piece in pieces:
-        part, grown = trunk(piece, gains, cache=cache)
+        part, grown = trunk(piece, tuning, cache=cache)
         assert grown is not None
         cache = grown
         hidden.append(part)
@@ -40,11 +42,11 @@ def test_reading_in_pieces_equals_reading_at_once(make_trunk: MakeTrunk, sizes: 
     assert cache.length == 9
 
 
-def test_reading_in_pieces_keeps_the_gains(make_trunk: MakeTrunk) -> None:
+def test_reading_in_pieces_keeps_the_tuning(make_trunk: MakeTrunk) -> None:
     trunk, x = make_trunk(), tokens()
-    gains = [Gains(*(1 + torch.rand(n) for n in (16, 16, 64))) for _ in range(2)]
-    hidden, _ = read(trunk, list(x.split((4, 5), 1)), trunk.empty_cache(3, 9), gains)
-    close(hidden, trunk(x, gains)[0])
+    tuning = some_ia3()
+    hidden, _ = read(trunk, list(x.split((4, 5), 1)), trunk.empty_cache(3, 9), tuning)
+    close(hidden, trunk(x, tuning)[0])
 
 
 @pytest.mark.parametrize("capacity", [4, 20])

@@ -32,10 +32,4 @@ def test_a_slice_of_a_larger_tensor_is_scaled_and_the_rest_is_not_touched() -> N
 
 def test_a_gain_of_one_changes_nothing_to_the_bit() -> None:
     x, _, _ = inputs(torch.bfloat16, 700)
-    assert torch.equal(scale(x, torch.ones(6)), x) and scale(x, None) is x
-
-
-def test_every_row_may_have_a_gain_of_its_own() -> None:
-    x, gain = torch.randn(3, 5, 4), torch.rand(3, 4)
-    ours = scale(x, gain)
-    assert all(torch.equal(ours[row], x[row] * gain[row]) for row in range(3))
+    assert torch.equal(scale(x, torch.ones(6)), x)

@@ -20,10 +20,10 @@ from transfer.runtime.native import compiled
 COMPARED = """
 import torch, torch.nn.functional as F
 from transfer.runtime import native
-from transfer.models.adapter import AdapterConfig
+from tests.forcing import step_of
+from tests.kinds import config_of
 from transfer.adapters.build import build_adapter
 from transfer.runtime.layers.attention import causal_attention
-from transfer.models.acting import Step
 from transfer.decoding.decoder import make_decoder
 from transfer.runtime.native.blocks import Blocks
 from transfer.decoding.planner import make_planner
@@ -47,7 +47,7 @@ with torch.no_grad():
 torch.testing.assert_close(read, whole, atol=1e-5, rtol=1e-5)
 states, actions = torch.randn(120, 11), torch.rand(120, 3) * 2 - 1
 data = Episodes.from_arrays(states, actions, torch.rand(120), (60, 60), "Hopper-v5")
-for config in (AdapterConfig(), AdapterConfig(readout="categorical"), AdapterConfig(action="ActionSpreadEmbedding")):
+for config in (config_of(), config_of(readout="categorical"), config_of("ActionSpreadEmbedding")):
     model = TransferModel(trunk, build_adapter(data, trunk.config, config, context=6)).eval()
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -56,7 +56,7 @@ for config in (AdapterConfig(), AdapterConfig(readout="categorical"), AdapterCon
             assert one.choose != one._one_by_one
             other.choose = other._one_by_one
             for step in range(14):
-                seen = Step(torch.randn(rows, 11), torch.rand(rows) * 3000, torch.full((rows,), step))
+                seen = step_of(torch.randn(rows, 11), torch.rand(rows) * 3000, torch.full((rows,), step))
                 with torch.no_grad():
                     torch.testing.assert_close(one.act(seen), other.act(seen), atol=1e-5, rtol=1e-5)
 print(native.ctypes.c_int.in_dll(native.kernels(), "lanes").value)

@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 import torch
 
+from tests.kinds import config_of
+from tests.toys import toy
 from tests.transfer.conftest import SMALL
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measure import measure
-from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import Statistics
+from transfer.data.environment.spec import as_spec
 from transfer.data.episodes import Episodes
+from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.dataset_statistics import Statistics
+from transfer.data.measured.measure import measure
 from transfer.errors import TransferError
-from transfer.models.adapter import Adapter, AdapterConfig
+from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.provenance import Provenance
-from transfer.models.scales import Scales
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.scales import Scales
+from transfer.registry import PartSpec
 from transfer.storage.fingerprints import fingerprint
 
 GOOD = Statistics(
@@ -33,6 +37,10 @@ GOOD = Statistics(
     return_quantiles={"p50": 1.0, "p95": 2.0, "max": 3.0},
 )
 CALIBRATION = Calibration((1.0, 2.0), (5.0, 4.0), None, 3)
+
+
+def scales_of(statistics: Statistics) -> Scales:
+    return Scales(statistics, as_spec(toy(2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_the_return_to_ask_for_is_the_calibration_s_or_the_data_s() -> None:
 
 
 def test_buffers_are_the_one_store() -> None:
-    scales = Scales(GOOD)
+    scales = scales_of(GOOD)
     assert scales.statistics == GOOD
     scales.keep_calibration(CALIBRATION)
     with torch.no_grad():
@@ -93,19 +101,19 @@ def test_buffers_are_the_one_store() -> None:
 
 
 def test_states_are_at_most_ten_deviations_away() -> None:
-    scaled = Scales(GOOD).scale_states(torch.tensor([[0.5, 1.0], [50.0, -1e30]]))
+    scaled = scales_of(GOOD).scale_states(torch.tensor([[0.5, 1.0], [50.0, -1e30]]))
     torch.testing.assert_close(scaled, torch.tensor([[0.5, 0.0], [10.0, -10.0]]))
 
 
 def test_actions_beyond_the_bounds_count_as_at_them() -> None:
     actions = torch.tensor([[1.0, 1.5, 0.0], [-7.0, 3.0, 2.0]])
-    torch.testing.assert_close(Scales(GOOD).scale_actions(actions), torch.tensor([[1.0, 0, 0], [-1, 1, 1]]))
+    torch.testing.assert_close(scales_of(GOOD).scale_actions(actions), torch.tensor([[1.0, 0, 0], [-1, 1, 1]]))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 0.7), (-1e-3, 1e3), (1000.0, 1064.0), (-3e38, 3e38), (0.3, 0.3)])
 def test_scaled_actions_never_leave_the_bounds(low: float, high: float) -> None:
     bounds = {"action_low": (low,) * 3, "action_high": (high,) * 3}
-    scales = Scales(replace(GOOD, **bounds))
+    scales = scales_of(replace(GOOD, **bounds))
     out = scales.action_range().outward(torch.tensor([[-1.0, 0.0, 1.0], [-1.0000001, 0.5, 1.0000001]]))
     assert (out >= scales.action_low).all() and (out <= scales.action_high).all() and out.isfinite().all()
     assert abs(out[0, 0] - low) <= 1e-6 * (high - low) and abs(out[0, 2] - high) <= 1e-6 * (high - low)
@@ -115,16 +123,15 @@ def test_scaled_actions_never_leave_the_bounds(low: float, high: float) -> None:
 def test_returns_of_a_table_are_divided_by_its_span_to_the_bit() -> None:
     span = 3234.3 + 20.272305
     returns, times = torch.rand(4, 100) * 7000 - 2000, torch.arange(100).expand(4, -1)
-    assert torch.equal(Scales(replace(GOOD, return_span=span)).scale_returns(returns, times), returns / span)
+    assert torch.equal(scales_of(replace(GOOD, return_span=span)).scale_returns(returns, times), returns / span)
 
 
 def test_the_mean_return_to_go_is_subtracted_at_every_step_linear_between_those_kept() -> None:
-    scales = Scales(replace(GOOD, return_means=(100.0, 50.0, 40.0), return_every=2.0))
+    scales = scales_of(replace(GOOD, return_means=(100.0, 50.0, 40.0), return_every=2.0))
     times = torch.tensor([[0, 1, 2, 3, 4, 5, 900]])
     wanted = 7 - torch.tensor([[100.0, 75.0, 50.0, 45.0, 40.0, 40.0, 40.0]])
     torch.testing.assert_close(scales.scale_returns(torch.full((1, 7), 7.0), times), wanted / 10)
-    for means in (None, scales.mean_returns()):
-        torch.testing.assert_close(scales.scale_returns(torch.full((7,), 7.0), times[0], means), wanted[0] / 10)
+    torch.testing.assert_close(scales.scale_returns(torch.full((7,), 7.0), times[0]), wanted[0] / 10)
 
 
 def test_means_of_steps_without_end_are_refused() -> None:
@@ -155,7 +162,7 @@ def two_models(make_trunk: Callable[..., Any], build: Callable[[Episodes], Adapt
 
 @pytest.mark.parametrize("kinds", KINDS, ids=str)
 def test_a_state_dict_brings_everything_that_decides_actions(kinds: dict[str, str], make_trunk: Any) -> None:
-    config = AdapterConfig(**{"bins": 8, **kinds})  # type: ignore[arg-type]
+    config = config_of(**{"bins": 8, **kinds})  # type: ignore[arg-type]
     one, other = two_models(make_trunk, lambda data: build_adapter(data, make_trunk().config, config))
     other.keep_calibration(CALIBRATION)
     assert fingerprint(one) != fingerprint(other)
@@ -163,8 +170,7 @@ def test_a_state_dict_brings_everything_that_decides_actions(kinds: dict[str, st
     one.load_state_dict(other.state_dict())
     assert fingerprint(one) == fingerprint(other)
     assert one.statistics == other.statistics and one.statistics.best_target == 1.0
-    tables = [None if model.adapter.tokenizer is None else model.adapter.tokenizer.to_json() for model in (one, other)]
-    assert tables[0] == tables[1]
+    assert one.adapter.arguments() == other.adapter.arguments()  # with the tables of the tokenizers
     np.testing.assert_array_equal(acted(one), acted(other))
 
 
@@ -172,8 +178,8 @@ def test_a_state_dict_brings_everything_that_decides_actions(kinds: dict[str, st
 @pytest.mark.parametrize("kinds", KINDS, ids=str)
 def test_the_process_s_default_dtype_changes_no_adapter(dtype: torch.dtype, kinds: Any, make_trunk: Any) -> None:
     def made() -> list[TransferModel]:
-        config = AdapterConfig(**{"bins": 8, **kinds})
-        return two_models(make_trunk, lambda data: build_adapter(data, SMALL, config, 0, True, True))
+        config = config_of(**{"bins": 8, **kinds})
+        return two_models(make_trunk, lambda data: build_adapter(data, SMALL, config, 0, own=("return",), tuning=True))
 
     expected = [(fingerprint(model), acted(model)) for model in made()]
     torch.set_default_dtype(dtype)
@@ -234,11 +240,12 @@ def test_what_is_no_calibration_is_not_kept(make_adapter: Callable[..., Adapter]
         assert fingerprint(scales) == before
 
 
-@pytest.mark.parametrize("name", ["statistics", "tokenizer"])
+@pytest.mark.parametrize("name", ["statistics", "action.tokenizer"])
 def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[..., Adapter]) -> None:
     adapter = make_adapter()
+    part, name = (adapter.action, "tokenizer") if name == "action.tokenizer" else (adapter, name)
     with pytest.raises(AttributeError):
-        setattr(adapter, name, getattr(adapter, name))
+        setattr(part, name, getattr(part, name))
 
 
 @pytest.mark.parametrize(
@@ -246,36 +253,67 @@ def test_what_reads_the_buffers_is_not_set(name: str, make_adapter: Callable[...
     [
         ({"statistics": GOOD}, "statistics of 2 state numbers and 3 action numbers for 'hopper', which has 11 and 3"),
         ({"provenance": Provenance()}, "provenance.context is None"),
-        ({"config": AdapterConfig(bins=9)}, "a quantile tokenizer of 8 bins.*needs a quantile one of 9 bins"),
-        ({"config": AdapterConfig(bins=8, tokenizer="uniform")}, "a quantile tokenizer.*needs a uniform one"),
+        ({"config": config_of(bins=9)}, "action part.*bins=8.*the config says 9"),
+        (
+            {"config": config_of(bins=8, tokenizer="uniform")},
+            "action part.*tokenizer='quantile'.*the config says 'uniform'",
+        ),
+        (
+            {"config": config_of(bins=8, ranges="shared")},
+            r"action part.*ranges='shared\+index'.*the config says 'shared'",
+        ),
+        (
+            {"config": config_of(bins=8, readout="categorical")},
+            "action part.*readout='regression', the config says 'categorical'",
+        ),
+        ({"config": config_of("ActionEmbedding")}, "action part cannot be made of"),
+        ({"width": 32}, "state part.*width=16.*the adapter's is 32"),
+        ({"state": {"state_size": 10}}, "state part.*state_size=10.*the adapter's is 11"),
+        ({"action": {"action_size": 4}}, "action part.*action_size=4.*the adapter's is 3"),
+        ({"state": None}, "lacks its state part"),
+        ({"goal": {}}, "unknown part in the arguments of an adapter of the method 'dt' 'goal'"),
+        ({"method": PartSpec("ddt")}, "unknown method kind 'ddt'. Did you mean 'dt'"),
         ({"tokenizer": "wide"}, "fitted on actions beyond -1 and 1"),
-        ({"tokenizer": "nan"}, "edges do not ascend"),
+        ({"tokenizer": "nan"}, "finite numbers are needed"),
         ({"tokenizer": "unsorted"}, "edges do not ascend"),
         ({"tokenizer": "outside"}, "centers lie outside their bins"),
-        ({"tokenizer": "not fitted"}, "quantile tokenizer"),
-        ({"tokenizer": "quantile"}, "tokenizer is of type str"),
+        ({"tokenizer": "two dimensions"}, "a tokenizer for 2 action numbers, the environment takes 3"),
+        ({"tokenizer": "not fitted"}, "ActionTokenizedSpreadEmbedding with the readout 'regression' needs a fitted"),
+        ({"tokenizer": "a name"}, "a stored tokenizer has the keys"),
     ],
 )
 def test_parts_that_contradict_each_other_make_no_adapter(
     change: dict[str, Any], message: str, make_adapter: Callable[..., Adapter]
 ) -> None:
     good = make_adapter()
-    tokenizer = good.tokenizer
-    if change.get("tokenizer") == "wide":
-        tokenizer = type(tokenizer)(8).fit(np.random.default_rng(0).normal(0, 3, (99, 3)))
-    elif change.get("tokenizer") == "nan":
-        tokenizer.edges_[1, 2] = np.nan
-    elif change.get("tokenizer") == "unsorted":
-        tokenizer.edges_[0] = tokenizer.edges_[0, ::-1]
-    elif change.get("tokenizer") == "outside":
-        tokenizer.centers_[2, 0] = 0.9
-    elif change.get("tokenizer") == "not fitted":
-        tokenizer = type(tokenizer)(8)
-    elif change.get("tokenizer") == "quantile":
-        tokenizer = "quantile"
+    arguments = good.arguments()
+    stored = arguments["action"]["tokenizer"]
+    match change.pop("tokenizer", ""):
+        case "wide":
+            wide = type(good.action.tokenizer)(8).fit(np.random.default_rng(0).normal(0, 3, (99, 3)))
+            arguments["action"]["tokenizer"] = wide.to_json()
+        case "nan":
+            stored["edges"][1][2] = np.nan
+        case "unsorted":
+            stored["edges"][0].reverse()
+        case "outside":
+            stored["centers"][2][0] = 0.9
+        case "two dimensions":
+            arguments["action"]["tokenizer"] = {
+                key: stored[key][:2] if key in ("edges", "centers") else stored[key] for key in stored
+            }
+        case "not fitted":
+            arguments["action"]["tokenizer"] = None
+        case "a name":
+            arguments["action"]["tokenizer"] = "quantile"
+    for part in ("state", "action", "goal"):
+        if part in change:
+            changed = change.pop(part)
+            arguments[part] = {**arguments.get(part, {}), **changed} if changed is not None else None
+    arguments = {part: given for part, given in arguments.items() if given is not None}
     parts = {"config": good.config, "env_spec": good.env_spec, "statistics": good.statistics, "width": 16, "depth": 2}
     with pytest.raises(TransferError, match=message):
-        Adapter(**{**parts, **change, "tokenizer": tokenizer})
+        Adapter(**{**parts, "arguments": arguments, **change})
 
 
 @pytest.mark.parametrize(("context", "message"), [(0, "too small"), (2.5, "a whole number"), (10**9, "too large")])
@@ -288,7 +326,8 @@ def test_an_adapter_says_in_one_line_what_it_is(make_adapter: Callable[..., Adap
     adapter = make_adapter(ia3=True, conditioning=True)
     numbers = sum(p.numel() for p in adapter.parameters())
     assert repr(adapter) == (
-        "Adapter(hopper: 11 states, 3 actions; state mlp, ActionTokenizedSpreadEmbedding over 8 quantile bins, "
-        f"regression, conditioning, ia3; context 20; {numbers:,} parameters)"
+        "Adapter(hopper: 11 states, 3 actions; state mlp(hidden=256), action ActionTokenizedSpreadEmbedding("
+        "tokenizer=quantile, bins=8, ranges=shared+index, readout=regression), return, tuning ia3; context 20; "
+        f"{numbers:,} parameters)"
     )
     assert "bins" not in repr(make_adapter(action="ActionEmbedding"))

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.kinds import config_of
 from tests.toys import toy
-from transfer.adapters import measure as measuring
 from transfer.adapters.build import build_adapter
-from transfer.adapters.measure import measure
 from transfer.data.episodes import Episodes
+from transfer.data.measured import measure as measuring
+from transfer.data.measured.measure import measure
 from transfer.errors import TransferError
-from transfer.models.adapter import AdapterConfig
-from transfer.models.scales import FARTHEST, Scales
+from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.steps.scales import FARTHEST, Scales
 from transfer.models.trunk import TrunkConfig
 
 SMALL = TrunkConfig(width=16, depth=1, heads=2)
@@ -62,7 +63,7 @@ def test_states_far_from_their_origin_are_not_clipped() -> None:
     states = np.random.default_rng(0).normal(size=(400, 3))
     states[:, 1] = 5e6 + 40 * states[:, 1]  # metres
     episodes = episodes_of(states)
-    scaled = Scales(measure(episodes)).scale_states(torch.from_numpy(episodes.states.copy()))
+    scaled = Scales(measure(episodes), episodes.env_spec).scale_states(torch.from_numpy(episodes.states.copy()))
     assert scaled.abs().max() < FARTHEST
     np.testing.assert_allclose(scaled.std(0), 1, rtol=0.1)
 
@@ -100,7 +101,7 @@ def test_memory_mapped_data_are_never_copied_whole(tmp_path: Path) -> None:
         object.__setattr__(episodes, name, value)
     assert episodes.returns_to_go[0] == 1000  # made once, for training too
     tracemalloc.start()
-    build_adapter(episodes, SMALL, AdapterConfig(bins=8))
+    build_adapter(episodes, SMALL, config_of(bins=8))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < mapped.nbytes / 2
@@ -165,21 +166,21 @@ def wild(kind: str, low: float = -1.0, high: float = 1.0) -> Episodes:
 
 
 def test_actions_outside_the_bounds_are_clipped_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "transfer.adapters"):
-        adapter = build_adapter(wild("far"), SMALL, AdapterConfig(tokenizer="uniform", bins=64))
+    with caplog.at_level(logging.WARNING, measuring.logger.name):
+        adapter = build_adapter(wild("far"), SMALL, config_of(tokenizer="uniform", bins=64))
     (line,) = [record.getMessage() for record in caplog.records if record.name == measuring.logger.name]
     assert "1 of 400 action numbers lie outside the bounds" in line and "farthest is 11.7" in line
-    assert len(np.unique(adapter.tokenizer.encode(wild("far").actions)[:, 1])) > 55  # of 64 bins, not 2
+    assert len(np.unique(adapter.action.tokenizer.encode(wild("far").actions)[:, 1])) > 55  # of 64 bins, not 2
 
 
 def test_rounding_beyond_the_bounds_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    build_adapter(wild("rounding"), SMALL, AdapterConfig(bins=8, out_of_bounds="refuse"))
+    build_adapter(wild("rounding"), SMALL, config_of(bins=8, out_of_bounds="refuse"))
     assert measuring.logger.name not in {record.name for record in caplog.records}
 
 
 @pytest.mark.parametrize("action", ["ActionEmbedding", "ActionTokenizedSpreadEmbedding"])
 def test_actions_outside_the_bounds_are_refused_on_demand(action: str) -> None:
-    config = AdapterConfig(bins=8, action=action, out_of_bounds="refuse")
+    config = config_of(action, bins=8, out_of_bounds="refuse")
     with pytest.raises(TransferError, match="test|arrays.*1 of 400.*out_of_bounds to 'clip'"):
         build_adapter(wild("far"), SMALL, config)
     build_adapter(wild("far", -20.0, 20.0), SMALL, config)

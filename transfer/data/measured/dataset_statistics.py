@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from transfer.data.calibration_table import Calibration
 from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError, check_keys, check_type
 
 LONGEST = 100_000
 """Steps up to which the mean return to go is kept; later steps use the last mean."""
 _SINGLE = ("return_span", "return_every")
 NUMERIC = ("state_mean", "state_std", "action_low", "action_high", "return_means", *_SINGLE)
-"""Fields of float32 numbers, in the order of the buffers of `transfer.models.scales.Scales`."""
+"""Fields of float32 numbers, in the order of the buffers of `transfer.models.steps.scales.Scales`."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Statistics:
 
 def check_sizes(statistics: Statistics, env_spec: EnvironmentSpec) -> None:
     """Raises TransferError unless statistics have the sizes of an environment."""
-    check_type(statistics, Statistics, "statistics", "transfer.adapters.measure.measure makes some.")
+    check_type(statistics, Statistics, "statistics", "transfer.data.measured.measure.measure makes some.")
     have = len(statistics.state_mean), len(statistics.action_low)
     if have != (env_spec.state_size, env_spec.action_size):
         raise TransferError(

@@ -1,4 +1,4 @@
-"""Measuring the `transfer.data.dataset_statistics.Statistics` of some episodes, a block of steps at a time.
+"""Measuring the `transfer.data.measured.dataset_statistics.Statistics` of some episodes, a block of steps at a time.
 
 Letters: N steps, E episodes, S state size, A action size.
 """
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.data.dataset_statistics import LONGEST, Statistics
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
+from transfer.data.measured.dataset_statistics import LONGEST, Statistics
 from transfer.errors import TransferError, check_type
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from transfer.errors import TransferError
-from transfer.models.layout import Layout
+from transfer.models.steps.layout import Layout
 
 LAYOUT = Layout((("return", 1), ("state", 2), ("action", 3)))
 
@@ -25,13 +25,39 @@ def test_steps_follow_each_other_with_their_groups_in_order() -> None:
 
 @pytest.mark.parametrize(("group", "first", "size"), [("state", 0, 2), ("action", 2, 3)])
 def test_a_token_is_predicted_by_the_one_before_it(group: str, first: int, size: int) -> None:
-    read = LAYOUT.read(LAYOUT.interleave(parts()), group)
-    assert read[1, :, :, 0].tolist() == [[100 * step + first + i for i in range(size)] for step in range(4)]
+    before = LAYOUT.before(LAYOUT.interleave(parts()), group)
+    assert before[1, :, :, 0].tolist() == [[100 * step + first + i for i in range(size)] for step in range(4)]
 
 
-def test_the_group_that_opens_a_step_is_predicted_by_nothing() -> None:
-    with pytest.raises(TransferError, match="'return' opens the step"):
-        LAYOUT.read(torch.zeros(2, 24, 1), "return")
+def test_the_group_that_opens_a_step_is_predicted_by_the_step_before_and_in_a_window_s_first_by_zeros() -> None:
+    sequence = LAYOUT.interleave(parts()) + 1
+    assert LAYOUT.before(sequence, "return")[1, :, 0, 0].tolist() == [0, 6, 106, 206]
+    assert [LAYOUT.opens(group) for group, _ in LAYOUT.groups] == [True, False, False]
+    first = Layout((("state", 2), ("action", 1)))
+    sequence = torch.arange(1.0, 10).view(1, 9, 1)
+    assert first.before(sequence, "state")[0, :, :, 0].tolist() == [[0, 1], [3, 4], [6, 7]]
+
+
+@pytest.mark.parametrize(("group", "first", "size"), [("return", 0, 1), ("state", 1, 2), ("action", 3, 3)])
+def test_a_group_has_its_own_positions(group: str, first: int, size: int) -> None:
+    own = LAYOUT.at(LAYOUT.interleave(parts()), group)
+    assert own[1, :, :, 0].tolist() == [[100 * step + first + i for i in range(size)] for step in range(4)]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_hidden_tokens_are_seen_within_their_step_alone(causal: bool) -> None:
+    assert LAYOUT.mask(4, causal=True) is None
+    mask = Layout(LAYOUT.groups, hides=("state",)).mask(4, causal)
+    assert mask is not None and mask.shape == (24, 24)
+    for query in range(24):
+        for key in range(24):
+            hidden = key % 6 in (1, 2) and key // 6 != query // 6
+            assert mask[query, key] == (not hidden and (key <= query or not causal))
+
+
+def test_hiding_an_unknown_group_is_refused() -> None:
+    with pytest.raises(TransferError, match="'actions'. Did you mean 'action'"):
+        Layout(LAYOUT.groups, hides=("actions",))
 
 
 def test_an_unknown_group_is_answered_with_the_closest() -> None:

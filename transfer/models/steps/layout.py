@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from transfer.errors import TransferError, unknown
@@ -16,18 +17,22 @@ class Layout:
     """Token groups of one step; the token at a position predicts the next token of the sequence.
 
         step t:     R        s        a^0 ...  a^{n-1}     (n = 1 for whole actions, A for spread ones)
-        reads:               a^0      a^1 ...
+        before:              a^0      a^1 ...
 
     Args:
         groups: (name, number of tokens) in the order of the sequence.
+        hides: groups whose tokens are not seen from later steps.
     """
 
     groups: tuple[tuple[str, int], ...]
+    hides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.groups]
         if len(set(names)) != len(names) or any(size < 1 for _, size in self.groups) or not names:
             raise TransferError(f"a layout needs distinct groups of at least one token, got {self.groups}.")
+        for name in self.hides:
+            self.span(name)  # an unknown name is an error
 
     @property
     def tokens(self) -> int:
@@ -52,13 +57,37 @@ class Layout:
                 raise TransferError(f"group '{name}' has {parts[name].shape[2]} tokens, the layout wants {size}.")
         return torch.cat([parts[name] for name, _ in self.groups], 2).flatten(1, 2)
 
-    def read(self, hidden: Tensor, group: str) -> Tensor:
-        """Hidden (B, T*K, D) -> (B, T, n, D) at the positions that predict the tokens of `group`.
+    def opens(self, group: str) -> bool:
+        """Whether a group comes first in the step."""
+        return self.span(group)[0] == 0
 
-        Raises:
-            TransferError: for the first group of a step, which would be predicted by the step before.
+    def before(self, hidden: Tensor, group: str) -> Tensor:
+        """Hidden (B, T*K, D) -> (B, T, n, D) at the positions that predict the tokens of a group.
+
+        The first token of a step is predicted by the last one of the step before; that of a window by zeros.
         """
         start, size = self.span(group)
         if start == 0:
-            raise TransferError(f"group '{group}' opens the step; nothing in the step predicts it.")
+            hidden, start = F.pad(hidden[:, :-1], (0, 0, 1, 0)), 1
         return hidden.unflatten(1, (-1, self.tokens))[:, :, start - 1 : start - 1 + size]
+
+    def at(self, hidden: Tensor, group: str) -> Tensor:
+        """Hidden (B, T*K, D) -> (B, T, n, D) at the tokens of a group themselves."""
+        start, size = self.span(group)
+        return hidden.unflatten(1, (-1, self.tokens))[:, :, start : start + size]
+
+    def mask(self, steps: int, causal: bool) -> Tensor | None:
+        """Which tokens of T steps look at which, (T*K, T*K) bool; None where each looks at all before it."""
+        if causal and not self.hides:
+            return None
+        length = steps * self.tokens
+        mask = torch.ones(length, length, dtype=torch.bool)
+        if causal:
+            mask = mask.tril()
+        step = torch.arange(length) // self.tokens
+        for name in self.hides:
+            start, size = self.span(name)
+            place = torch.arange(length) % self.tokens
+            hidden = (place >= start) & (place < start + size)
+            mask &= ~hidden | (step == step[:, None])
+        return mask

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from transfer.data.calibration_table import Calibration
-from transfer.data.dataset_statistics import NUMERIC, Statistics
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.dataset_statistics import NUMERIC, Statistics
 from transfer.errors import TransferError, check_type
 from transfer.storage.files import parse_json
 
@@ -43,6 +44,7 @@ class Scales(nn.Module):
 
     Args:
         statistics: of the dataset.
+        env_spec: the environment.
     """
 
     state_mean: Tensor
@@ -53,8 +55,9 @@ class Scales(nn.Module):
     return_means: Tensor
     return_every: Tensor
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, env_spec: EnvironmentSpec) -> None:
         super().__init__()
+        self.env_spec = env_spec
         for name in NUMERIC:
             self.register_buffer(name, torch.tensor(getattr(statistics, name), dtype=torch.float32))
         self._quantiles, self._calibration = dict(statistics.return_quantiles), statistics.calibration
@@ -98,21 +101,11 @@ class Scales(nn.Module):
         """The environment's actions (..., A) -> -1 to 1."""
         return self.action_range().inward(actions)
 
-    def scale_returns(self, returns: Tensor, times: Tensor, means: Tensor | None = None) -> Tensor:
-        """Raw returns to go and their steps, both (...) -> returns less the data's mean where kept, over the span.
-
-        `means`, from `mean_returns`, makes it faster for few returns, many times.
-        """
+    def scale_returns(self, returns: Tensor, times: Tensor) -> Tensor:
+        """Raw returns to go and their steps, both (...) -> returns less the data's mean where kept, over the span."""
         if self.return_means.numel():
-            returns = returns - (self._mean(times) if means is None else means.take(times.clamp(max=len(means) - 1)))
+            returns = returns - self._mean(times)
         return returns / self.return_span
-
-    def mean_returns(self) -> Tensor | None:
-        """The data's mean return to go at every step (L,); None where none is kept."""
-        if not self.return_means.numel():
-            return None
-        steps = round(float(self.return_every) * (len(self.return_means) - 1)) + 1
-        return self._mean(torch.arange(steps, device=self.return_span.device))
 
     def _mean(self, times: Tensor) -> Tensor:
         """The mean return to go at steps (...), linear between those that are kept."""

@@ -1,0 +1,99 @@
+"""The base class of action embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfer.adapters.tokenizers.bins import Bins
+from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer, tokenizer_from_json
+from transfer.data.batch import Steps
+from transfer.data.episodes import Episodes
+from transfer.errors import TransferError, unknown
+from transfer.models.steps.group import PredictedGroup
+from transfer.models.steps.scales import ActionRange, Scales
+
+RANGES = ("per-dimension", "shared", "shared+index")
+READOUTS = ("regression", "categorical")
+
+
+class ActionGroup(PredictedGroup):
+    """An action embedding with its readout. Values are scaled actions, -1 to 1 between the environment's bounds.
+
+    Attributes:
+        action_size: A.
+        spread: whether there is a token for each action dimension, else one for the whole action.
+        tokenized: whether tokens are rows of a table of bins.
+        bins: the fitted tokenizer as tensors, None where there is none.
+    """
+
+    spread: bool
+    tokenized: bool
+    action_size: int
+    bins: Bins | None
+    _options: dict[str, Any]
+
+    def arguments(self) -> dict[str, Any]:
+        """Sizes, options, and the fitted tokenizer as its JSON."""
+        tokenizer = (
+            {} if "tokenizer" not in self._options else {"tokenizer": self.tokenizer and self.tokenizer.to_json()}
+        )
+        return {**self._options, **tokenizer}
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, read from the buffers; None where there is none."""
+        return None if self.bins is None else self.bins.tokenizer()
+
+    def values(self, steps: Steps, scales: Scales) -> Tensor:
+        """The environment's actions, scaled, (B, T, A)."""
+        return scales.scale_actions(steps.actions)
+
+    def raw(self, values: Tensor, scales: Scales) -> Tensor:
+        """Scaled actions (..., A) -> the environment's, within its bounds."""
+        return scales.action_range().outward(values)
+
+
+def check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise TransferError unless an option of the action embedding is one of the known values."""
+    if not isinstance(value, str) or value not in known:
+        raise unknown(f"adapter.action.{name}", value, known)
+
+
+def fitted(tokenizer: str | Tokenizer, bins: int, episodes: Episodes, scales: Scales) -> dict[str, Any]:
+    """The JSON of a tokenizer of some kind, fitted on the scaled actions of some episodes, or of a fitted one."""
+    ours = fit_tokenizer(tokenizer, bins, episodes, scales) if isinstance(tokenizer, str) else tokenizer
+    return ours.to_json()
+
+
+def fit_tokenizer(kind: str, bins: int, episodes: Episodes, scales: Scales) -> Tokenizer:
+    """Fits a tokenizer on the scaled actions of some episodes."""
+    whole = scales.action_range()
+
+    def columns() -> Iterator[NDArray[np.float32]]:
+        for i in range(episodes.action_size):
+            column = torch.from_numpy(np.array(episodes.actions[:, i]))
+            yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
+
+    return make_tokenizer(kind, bins).fit_columns(columns())
+
+
+def bins_of(stored: dict[str, Any], action_size: int) -> Bins:
+    """The tables of a stored tokenizer.
+
+    Raises:
+        TransferError: it is for another number of action dimensions, or was fitted on actions that were not scaled.
+    """
+    tokenizer = tokenizer_from_json(stored)
+    if len(tokenizer.edges_) != action_size:
+        raise TransferError(
+            f"a tokenizer for {len(tokenizer.edges_)} action numbers, the environment takes {action_size}."
+        )
+    if abs(tokenizer.centers_).max() > 1:
+        raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")
+    return Bins(tokenizer)

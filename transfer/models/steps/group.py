@@ -1,0 +1,123 @@
+"""The interface of groups: one modality of a step, and its n tokens.
+
+Letters: B windows, T steps, S state size, A action size, m values of a step, n tokens of a step, D width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from transfer.data.batch import Steps
+from transfer.data.episodes import Episodes
+from transfer.models.steps.scales import Scales
+
+Shared = Mapping[str, nn.Module]
+"""Modules of the trunk that mean the same in every environment, by name; those of the adapter take their place."""
+
+
+class Loss(NamedTuple):
+    """A term of the objective: weight * sum / count.
+
+    Attributes:
+        sum: over the tokens that count.
+        count: of the tokens that count; padding contributes to neither.
+        weight: of the term.
+    """
+
+    sum: Tensor
+    count: Tensor  # type: ignore[assignment]  # a tuple has a method of this name
+    weight: float = 1.0
+
+
+class Group(nn.Module, ABC):
+    """One modality of a step. Its constructor takes the `arguments` of an equal group.
+
+    Attributes:
+        tokens: n, of a step.
+    """
+
+    tokens: int
+
+    @classmethod
+    def fit(cls, episodes: Episodes, scales: Scales, width: int) -> dict[str, Any]:
+        """The arguments of the constructor for the environment of some episodes, as plain values for JSON.
+
+        Keyword-only parameters of a subclass are its options; a class method `check` that takes them raises
+        TransferError for an unsound value, before anything is built.
+
+        Args:
+            episodes: the training data.
+            scales: measured on them.
+            width: D.
+        """
+        return {}
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that the constructor makes an equal group of, plain values for JSON; weights are not in it."""
+        return {}
+
+    @abstractmethod
+    def values(self, steps: Steps, scales: Scales) -> Tensor:
+        """The values of some steps as the group embeds them, (B, T, m)."""
+
+    @abstractmethod
+    def embed(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
+        """Values (B, T, m) of the tokens `first` to `first + k` of a step -> tokens (B, T, k, D)."""
+
+    def forward(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
+        """`embed`, for hooks and wrappers of modules."""
+        return self.embed(values, shared, first)
+
+
+class Condition(Group):
+    """One token of one number. The trunk owns its embedding, so that it means the same everywhere.
+
+    Args:
+        name: of the module in `trunk.shared`.
+    """
+
+    tokens = 1
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def embedding(self, width: int) -> nn.Module:
+        """A new embedding, for `trunk.shared` or for an adapter of its own."""
+        return nn.Linear(1, width)
+
+    def embed(self, values: Tensor, shared: Shared, first: int = 0) -> Tensor:
+        """(B, T, 1) -> (B, T, 1, D)."""
+        token: Tensor = shared[self.name](values)
+        return token[:, :, None]
+
+
+class PredictedGroup(Group):
+    """A group that the trunk predicts: a hidden vector at the position before each of its tokens."""
+
+    @abstractmethod
+    def loss(self, hidden: Tensor, values: Tensor, weight: Tensor, shared: Shared) -> Loss:
+        """The loss of some steps; its shapes do not depend on the values.
+
+        Args:
+            hidden: (B, T, n, D), at the positions that predict the tokens.
+            values: (B, T, m).
+            weight: (B, T, n); a token of weight 0 (padding) contributes to neither sum nor count.
+            shared: modules of the trunk.
+        """
+
+    @abstractmethod
+    def predict(self, hidden: Tensor, shared: Shared, first: int = 0) -> Tensor:
+        """Hidden vectors (..., k, D) that predict the tokens `first` to `first + k` -> values (..., m) of these."""
+
+    @abstractmethod
+    def raw(self, values: Tensor, scales: Scales) -> Tensor:
+        """The inverse of `values`, (..., m): actions in the environment's bounds, say."""
+
+    def tables(self, shared: Shared) -> Any:
+        """The group as linear pieces for a native decoder; None where it is decoded in PyTorch."""
+        return None

@@ -1,0 +1,151 @@
+"""The interface of methods: which groups a step has, which of them are predicted, and by which loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from transfer.data.batch import Batch, Steps
+from transfer.data.environment.spec import EnvironmentSpec
+from transfer.data.episodes import Episodes
+from transfer.data.measured.dataset_statistics import Statistics
+from transfer.data.windows import WindowSpec
+from transfer.models.acting import Command
+from transfer.models.steps.group import Condition, Group, Loss, PredictedGroup, Shared
+from transfer.models.steps.layout import Layout
+from transfer.runtime.process import shapes_alone
+from transfer.runtime.seeding import seeded
+
+
+class StepModel(Protocol):
+    """A trunk and an adapter as a method sees them: `transfer.models.sequence_model.TransferModel`."""
+
+    layout: Layout
+
+    @property
+    def adapter(self) -> Any:
+        """The adapter."""
+        ...
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the dataset."""
+        ...
+
+    @property
+    def env_spec(self) -> EnvironmentSpec:
+        """The environment."""
+        ...
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """The groups of a step, in order."""
+        ...
+
+    @property
+    def shared(self) -> Shared:
+        """Modules of the trunk by name; those of the adapter take their place."""
+        ...
+
+    def values(self, steps: Steps) -> dict[str, Tensor]:
+        """The values (B, T, m) of every group."""
+        ...
+
+    def embed(self, steps: Steps, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tokens (B, T, n, D) of every group."""
+        ...
+
+    def hidden(
+        self, tokens: Mapping[str, Tensor], wanted: Sequence[str], precision: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        """Hidden vectors (B, T, n, D) at the positions that predict the wanted groups."""
+        ...
+
+
+class Method(ABC):
+    """A system of the papers: an order of groups, and the loss over it. Its options are its constructor's.
+
+    Attributes:
+        groups: of a step, in order. A group that is no condition is a part of the adapter.
+        predicts: those of them that are trained.
+        hides: groups whose tokens later steps do not look at.
+        windows: what training windows hold.
+        extras: names of parts of the adapter that are no group and know the body; see `fit` and `make`.
+        causal: whether a token looks at those before it alone.
+        timed: whether the trunk's time is added to every token.
+    """
+
+    groups: ClassVar[tuple[str, ...]]
+    predicts: ClassVar[tuple[str, ...]] = ("action",)
+    hides: ClassVar[tuple[str, ...]] = ()
+    windows: ClassVar[WindowSpec] = WindowSpec(columns=())
+    extras: ClassVar[tuple[str, ...]] = ()
+    causal: ClassVar[bool] = True
+    timed: ClassVar[bool] = True
+
+    def conditions(self) -> Mapping[str, Condition]:
+        """Groups whose embeddings belong to the trunk, by name."""
+        return {}
+
+    def shared(self, width: int) -> dict[str, nn.Module]:
+        """New modules of a trunk of width D that mean the same in every environment, besides its time."""
+        return {name: condition.embedding(width) for name, condition in self.conditions().items()}
+
+    def names_of_shared(self) -> tuple[str, ...]:
+        """The names of `shared`, without drawing weights for them."""
+        with shapes_alone(), seeded(0, "shapes"):
+            return tuple(self.shared(2))
+
+    def fit(self, episodes: Episodes) -> dict[str, dict[str, Any]]:
+        """The arguments of `make` for each of `extras`, measured on some episodes, as plain values for JSON."""
+        return {}
+
+    def make(self, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+        """One of `extras`, of its arguments; the module's own `arguments()` returns equal ones."""
+        raise NotImplementedError(name)
+
+    @abstractmethod
+    def asked(self, model: StepModel, ask: Mapping[str, Any]) -> dict[str, float]:
+        """What a policy is asked for, complete; see `transfer.models.acting.PolicyModel.asked`."""
+
+    @abstractmethod
+    def command(self, model: StepModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
+        """The command of E episodes, seeds (E,); see `transfer.models.acting.PolicyModel.command`."""
+
+    def loss(self, model: StepModel, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
+        """A term for each predicted group, from the hidden vectors before its tokens.
+
+        Args:
+            model: trunk and adapter.
+            batch: windows.
+            precision: of the trunk's matrix products; embeddings and readouts are float32.
+        """
+        values = model.values(batch)
+        hidden = model.hidden(model.embed(batch, values), self.predicts, precision)
+        return self.terms(model, batch, values, hidden)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its loss is that of this class, over causal sequences: then adapters can share a pass."""
+        return type(self).loss is Method.loss and self.causal and not self.hides
+
+    def terms(
+        self, model: StepModel, batch: Batch, values: Mapping[str, Tensor], hidden: Mapping[str, Tensor]
+    ) -> dict[str, Loss]:
+        """The terms of the predicted groups, from their values (B, T, m) and the hidden vectors (B, T, n, D) before."""
+        return {name: self._term(model, batch, name, hidden[name], values[name]) for name in self.predicts}
+
+    def _term(self, model: StepModel, batch: Batch, name: str, hidden: Tensor, values: Tensor) -> Loss:
+        group = model.groups[name]
+        assert isinstance(group, PredictedGroup)  # TransferModel checks it
+        weight = batch.mask[..., None].expand(-1, -1, group.tokens)  # (B, T, n)
+        if model.layout.opens(name):  # nothing comes before the first token of a window
+            weight = weight.clone()
+            weight[:, 0, 0] = False
+        return group.loss(hidden, values, weight, model.shared)

@@ -1,0 +1,73 @@
+"""The interface of tunings: small trainable changes of a frozen trunk, which belong to an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from transfer.errors import TransferError
+from transfer.numbers import MOST_DEPTH, MOST_WIDTH, whole
+
+SITES = ("q", "k", "v", "o", "fc", "proj", "ln_1", "ln_2", "ln_in", "ln_out")
+"""Layers of a trunk that a tuning can change: of each block, and the LayerNorms before and behind the blocks."""
+Affine = tuple[Tensor, Tensor]
+"""Weight and bias: (out, in) and (out) of a linear layer, (D) and (D) of a LayerNorm."""
+
+
+class Tuning(nn.Module):
+    """Changes what some layers of a trunk compute; none of the trunk's modules is wrapped or renamed.
+
+    A new one leaves the trunk's output unchanged to the bit. Layers are told by the number of their block and their
+    site; `ln_in` and `ln_out` belong to block 0.
+
+    Args:
+        width, depth: of the trunk.
+
+    Attributes:
+        sites: of `SITES`, those that it changes.
+    """
+
+    sites: Collection[str]
+    seed_name: ClassVar[str] = "tuning"
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
+
+    def change(self, layer: int, site: str, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The changed output of a layer that computes `compute(x)`."""
+        x = self.before(layer, site, x)
+        return self.after(layer, site, x, compute(x))
+
+    def before(self, layer: int, site: str, x: Tensor) -> Tensor:
+        """The input of a layer, (..., in), changed."""
+        return x
+
+    def after(self, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+        """The output y (..., out) of a layer for the input x (..., in), changed."""
+        return y
+
+    def fold(self, layer: int, site: str, weight: Tensor, bias: Tensor) -> Affine | None:
+        """Weight and bias of a layer that computes the same without a tuning; None where there is none.
+
+        Where a site has none, actions are chosen with the tuning beside the trunk, slower.
+        """
+        return None
+
+
+def tuned(tuning: Tuning | None, layer: int, site: str, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The output of a layer, changed where a tuning has its site."""
+    if tuning is None or site not in tuning.sites:
+        return compute(x)
+    return tuning.change(layer, site, compute, x)
+
+
+def check_depth(tuning: Tuning, width: int, depth: int) -> None:
+    """Raise TransferError for a tuning that was made for a trunk of another shape."""
+    if (tuning.width, tuning.depth) != (width, depth):
+        raise TransferError(
+            f"a {type(tuning).__name__} for a trunk of width {tuning.width} and depth {tuning.depth}, this one has "
+            f"width {width} and depth {depth}."
+        )
