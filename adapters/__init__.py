@@ -24,7 +24,13 @@ KINDS = {
         "uniform": "transfer.adapters.tokenizers.uniform:UniformTokenizer",
         "mu-law": "transfer.adapters.tokenizers.mu_law:MuLawTokenizer",
     },
-    "tuning": {"ia3": "transfer.adapters.tuning.ia3:IA3"},
+    "tuning": {
+        "ia3": "transfer.adapters.tuning.ia3:IA3",
+        "lora": "transfer.adapters.tuning.lora:LoRA",
+        "layernorm": "transfer.adapters.tuning.layernorm:LayerNormTuning",
+        "bitfit": "transfer.adapters.tuning.bitfit:BitFit",
+        "several": "transfer.adapters.tuning.several:Several",
+    },
     "column": {"returns": "transfer.adapters.conditions.returns:returns_to_go"},
     "filter": {},
 }
