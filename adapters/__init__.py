@@ -8,7 +8,11 @@ if not __name__.startswith("transfer."):
     raise ImportError("import transfer.adapters, not adapters (see setup.cfg, package_dir)")
 
 KINDS = {
-    "method": {"dt": "transfer.adapters.methods.dt:DT"},
+    "method": {
+        "dt": "transfer.adapters.methods.dt:DT",
+        "bc": "transfer.adapters.methods.bc:BC",
+        "udrl": "transfer.adapters.methods.udrl:UDRL",
+    },
     "state": {
         "linear": "transfer.adapters.states.linear:LinearState",
         "mlp": "transfer.adapters.states.mlp:MLPState",
@@ -31,6 +35,9 @@ KINDS = {
         "bitfit": "transfer.adapters.tuning.bitfit:BitFit",
         "several": "transfer.adapters.tuning.several:Several",
     },
-    "column": {"returns": "transfer.adapters.conditions.returns:returns_to_go"},
+    "column": {
+        "returns": "transfer.adapters.conditions.returns:returns_to_go",
+        "horizon": "transfer.adapters.conditions.horizon:steps_to_go",
+    },
     "filter": {},
 }
