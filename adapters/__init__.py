@@ -39,5 +39,8 @@ KINDS = {
         "returns": "transfer.adapters.conditions.returns:returns_to_go",
         "horizon": "transfer.adapters.conditions.horizon:steps_to_go",
     },
-    "filter": {},
+    "filter": {
+        "best-episodes": "transfer.adapters.filters.best_episodes:best_episodes",
+        "expert": "transfer.adapters.filters.expert:expert",
+    },
 }

@@ -1,0 +1,1 @@
+"""Filters: which episodes of a dataset are trained on."""
