@@ -8,6 +8,7 @@ import numpy as np
 from transfer.recipes.reports.canvas import figure
 from transfer.recipes.reports.escaping import drawn
 from transfer.recipes.reports.rows import Row
+from transfer.recipes.runs.cells import is_pretraining
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any common colour blindness.
 FROZEN, TRAINED, CONTROL, SOURCE = "#0072B2", "#E69F00", "#999999", "#009E73"
@@ -43,18 +44,24 @@ def draw(axes, position: int, row: Row) -> None:  # noqa: ANN001
 
 def colour(row: Row) -> str:
     """The colour of a row in `LEGEND`."""
-    if row.mode == "pretrain":
+    if is_pretraining(row.mode):
         return SOURCE
     if ":" in row.mode or row.mode in ("scratch", "mlp"):
         return CONTROL
     return FROZEN if row.trunk in ("yes", "NO") else TRAINED
 
 
+def asked(row: Row) -> str:
+    """What a row was asked for, in a few characters."""
+    score = "" if row.target_score is None else f"{row.target_score:.0f}"
+    return f"asked {', '.join(one for one in (score, row.asked) if one) or 'nothing'}"
+
+
 def bar_labels(rows: Sequence[Row]) -> list[str]:
     """The mode, and whatever else tells the rows apart."""
     parts = [[getattr(row, name) for row in rows] for name in ("run", "environment", "decode")]
     # The target of the source environment is always another score: only several targets of one environment are told.
-    if len({row.target_score for row in rows if row.mode != "pretrain"}) > 1:
-        parts.append([f"asked {row.target_score:.0f}" for row in rows])
+    if len({(row.target_score, row.asked) for row in rows if not is_pretraining(row.mode)}) > 1:
+        parts.append([asked(row) for row in rows])
     shown = [values for values in parts if len(set(values)) > 1]
     return [drawn(", ".join([row.mode, *(values[i] for values in shown)])) for i, row in enumerate(rows)]

@@ -89,6 +89,7 @@ def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
         ("IQM", lambda row: number(row.score.iqm), any(row.score.iqm is not None for row in rows)),
         ("IQM interval", lambda row: span(row.score.iqm_interval), any(row.score.iqm_interval for row in rows)),
         ("best", lambda row: number(row.best), any(row.best is not None for row in rows)),
+        ("held-out error", lambda row: number(row.held_out, 4), any(row.held_out is not None for row in rows)),
         ("success", lambda row: number(row.success, 2), any(row.success is not None for row in rows)),
         ("return", lambda row: f"{row.returns.mean:.0f}", True),
         ("/ full", lambda row: number(row.over_full, 2), any(row.over_full is not None for row in rows)),
@@ -108,7 +109,7 @@ def difference_table(found: Sequence[Pair]) -> list[str]:
         ("run", lambda pair: pair.row.run, len({pair.row.run for pair in found}) > 1),
         ("environment", lambda pair: pair.row.environment, len({pair.row.environment for pair in found}) > 1),
         ("decode", lambda pair: pair.row.decode, len({pair.row.decode for pair in found}) > 1),
-        ("asked", lambda pair: asked(pair.row), len({pair.row.target for pair in found}) > 1),
+        ("asked", lambda pair: asked(pair.row), len({(pair.row.target, pair.row.asked) for pair in found}) > 1),
         ("mode", lambda pair: pair.row.mode, True),
         ("less", lambda pair: pair.other.mode, True),
         ("seeds", lambda pair: str(pair.by.seeds), True),
@@ -120,8 +121,9 @@ def difference_table(found: Sequence[Pair]) -> list[str]:
 
 
 def asked(row: Row) -> str:
-    """The score of the target return."""
-    return f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
+    """The score of the target return, and what else was asked for."""
+    score = "" if row.target_score is None else f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
+    return ", ".join(one for one in (score, row.asked) if one) or "-"
 
 
 def conditions(cells: Sequence[CellResult]) -> list[str]:
@@ -151,8 +153,18 @@ def replaced(record: RunRecord) -> list[str]:
         f"{markdown(record.label)} asked for {markdown(', '.join(asked))} under [{section}]; not to be had, so the "
         f"fallback was used: {markdown(', '.join(one.data))}."
         for section, one in read_used(record.config).items()
-        if (asked := [str(name) for name in configured(record.config, f"{section}.data")]) and asked != list(one.data)
+        if (asked := data_asked(record.config, section)) and asked != list(one.data)
     ]
+
+
+def data_asked(config: Path, section: str) -> list[str]:
+    """The data that a run asked for, under a key of `[used]`: "source.2" is the second of several."""
+    name, _, number = section.partition(".")
+    found = configured(config, f"{name}.data")
+    if number:  # a list of tables has no key of its own
+        tables = [one for one in found if isinstance(one, dict)]
+        found = tables[int(number) - 1].get("data", []) if 0 < int(number) <= len(tables) else []
+    return [str(one) for one in found] if isinstance(found, list) else []
 
 
 def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
@@ -166,6 +178,8 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
         )
     if any(row.over_full is not None for row in rows):
         lines.append("/ full: score over that of mode full, on the training seeds that both have.")
+    if any(row.held_out is not None for row in rows):
+        lines.append("Held-out error: mean squared error of scaled actions on episodes that were not trained on.")
     if any(row.best is not None for row in rows):
         lines.append("Best: the best probe during training, chosen by its own score and so too high.")
     if any(row.trunk == "NO" for row in rows):
@@ -176,19 +190,28 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """One line per row, numbers unrounded, empty where there is none."""
+    """One line per row, numbers unrounded, empty where there is none.
+
+    Columns of `asked` and `held_out_error` are there where a row has them.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     heads = "run environment mode decode target_score calibrated seeds episodes score score_low score_high "
     heads += "iqm iqm_low iqm_high best success return return_low return_high over_full "
     heads += "trained share train_seconds trunk"
-    writer.writerow(heads.split())
-    for row in rows:
+    new: dict[str, list[str | float | None]] = {
+        "asked": [row.asked for row in rows],
+        "held_out_error": [row.held_out for row in rows],
+    }
+    more = {name: values for name, values in new.items() if any(one not in ("", None) for one in values)}
+    writer.writerow([*heads.split(), *more])
+    for place, row in enumerate(rows):
         score, returns = row.score, row.returns
         ends = [*(score.interval or ("", "")), score.iqm, *(score.iqm_interval or ("", "")), row.best, row.success]
         head = [row.run, row.environment, row.mode, row.decode, row.target_score, row.calibrated]
         head += [score.runs, score.episodes]
         tail = [row.over_full, row.trained, row.share, row.train_seconds, row.trunk]
+        tail += [values[place] for values in more.values()]
         fields = [*head, score.mean, *ends, returns.mean, *(returns.interval or ("", "")), *tail]
         writer.writerow(map(csv_field, fields))
     return stream.getvalue()

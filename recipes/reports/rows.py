@@ -8,10 +8,11 @@ import numpy as np
 from transfer.evaluation.statistics import Difference, Summary, difference, summarise
 from transfer.recipes.reports.tables.cell_results import CellResult, PlayedEpisodes
 from transfer.recipes.reports.tables.result_lines import CellLine
+from transfer.recipes.runs.cells import is_pretraining
 from transfer.recipes.settings.target_names import BY_CALIBRATION
 
-Key = tuple[str, str, str, str, str]
-"""Run, environment, mode, decoding and target of a row."""
+Key = tuple[str, str, str, str, str, str]
+"""Run, environment, mode, decoding, target and what else was asked for, of a row."""
 Members = Sequence[tuple[CellResult, PlayedEpisodes]]
 """The cells of a row, one for each seed, each with the evaluation that belongs to the row."""
 CONTROLS = ("random-trunk:{}", "shuffled-trunk:{}", "full", "scratch-adapt", "scratch-total", "mlp")
@@ -23,8 +24,10 @@ class Row:
     """The results of one mode.
 
     Attributes:
-        target: the raw target return, as text, or "best" or "calibrated": the best one of each seed's calibration.
-        target_score: score of the target return, mean over seeds where each was calibrated.
+        target: the raw target return, as text, or "best" or "calibrated": the best one of each seed's calibration;
+            "" for none.
+        asked: what else was asked for, in words.
+        target_score: score of the target return, mean over seeds where each was calibrated; None without one.
         success: share of episodes that succeeded, mean over seeds; None where the environment does not report it.
         score, returns: over seeds and episodes, last checkpoint.
         by_seed: score of every episode, by training seed in order, as in `score.run_means`.
@@ -32,6 +35,7 @@ class Row:
             after them.
         over_full: score divided by that of mode `full`, over the seeds that both have: runs differ too much to compare
             others. None where there are none, or when the score of `full` is not positive.
+        held_out: mean held-out error over seeds; None where none was measured.
         trained, share: trained parameters, and their share of the model (0..1).
         train_seconds: mean over seeds that were trained in one go; None without timings.
         trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
@@ -43,13 +47,15 @@ class Row:
     mode: str
     decode: str
     target: str
-    target_score: float
+    asked: str
+    target_score: float | None
     success: float | None
     score: Summary
     returns: Summary
     by_seed: dict[int, tuple[float, ...]]
     best: float | None
     over_full: float | None
+    held_out: float | None
     trained: int
     share: float
     train_seconds: float | None
@@ -62,8 +68,8 @@ class Row:
 
     @property
     def key(self) -> Key:
-        """Run, environment, mode, decoding and target."""
-        return self.run, self.environment, self.mode, self.decode, self.target
+        """What tells it from others."""
+        return self.run, self.environment, self.mode, self.decode, self.target, self.asked
 
     @property
     def episode_scores(self) -> tuple[float, ...]:
@@ -80,8 +86,9 @@ def make_rows(cells: Sequence[CellResult]) -> list[Row]:
             one = played.first
             if one.checkpoint == "last":
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
-                target = one.target if one.target in BY_CALIBRATION else f"{one.target_return:.4f}"
-                key = (one.run, cell.line.environment, one.mode, one.decode, target)
+                raw = "" if one.target_return is None else f"{one.target_return:.4f}"
+                target = one.target if one.target in BY_CALIBRATION else raw
+                key = (one.run, cell.line.environment, one.mode, one.decode, target, one.asked)
                 groups.setdefault(key, []).append((cell, played))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
     return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
@@ -89,7 +96,7 @@ def make_rows(cells: Sequence[CellResult]) -> list[Row]:
 
 def with_mode(key: Key, mode: str) -> Key:
     """The key of another mode under the same conditions."""
-    return (key[0], key[1], mode, key[3], key[4])
+    return (*key[:2], mode, *key[3:])
 
 
 def ratio(row: Row, full: Row | None) -> float | None:
@@ -112,7 +119,12 @@ def make_row(key: Key, members: Members, succeeds: bool) -> Row:
     returns = {cell.line.seed: np.asarray(played.returns, dtype=np.float64) for cell, played in members}
     scores = {seed: np.asarray(first.reference.score(values)) for seed, values in returns.items()}
     summary = summarise(scores)
-    asked = [float(cell.reference.score(played.first.target_return)) for cell, played in members]
+    asked = [
+        float(cell.reference.score(one.first.target_return))
+        for cell, one in members
+        if one.first.target_return is not None
+    ]
+    errors = [cell.line.held_out_loss for cell, _ in members if cell.line.held_out_loss is not None]
     # Some environments report success only when an episode succeeds: a seed without it has none.
     rates = [played.success_rate or 0.0 for _, played in members]
     whole = [cell.line.train_seconds for cell, _ in members if not cell.line.resumed_at_step]
@@ -120,7 +132,8 @@ def make_row(key: Key, members: Members, succeeds: bool) -> Row:
     last = dict(zip(sorted(scores), summary.run_means, strict=True))
     return Row(
         *key,
-        target_score=float(np.mean(asked)),
+        target_score=float(np.mean(asked)) if asked else None,
+        held_out=float(np.mean(errors)) if errors else None,
         success=float(np.mean(rates)) if succeeds else None,
         score=summary,
         returns=summarise(returns),
@@ -153,7 +166,7 @@ def trunk_word(line: CellLine) -> str:
         return "yes" if line.trunk_unchanged else "NO"
     if line.trunk_after is None:
         return "none"
-    return "own" if line.trunk_pretrained is None or line.mode == "pretrain" else "copy"
+    return "own" if line.trunk_pretrained is None or is_pretraining(line.mode) else "copy"
 
 
 def combine(words: Sequence[str]) -> str:

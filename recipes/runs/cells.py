@@ -17,6 +17,8 @@ SOUND: dict[str, Callable[[Any], Any]] = {
     "adapt.modes": lambda one: isinstance(one, str) and MODE.fullmatch(one),
     "run.seeds": FILES[int].fits,
 }
+ADAPTERS, PRETRAIN = "adapters", "pretrain"
+"""Folder of trunk/SEED with a folder for each of several sources, and the mode of their results."""
 TABLES = ("cells.csv", "episodes.csv", "curves.csv", "calibration.csv")
 """The files of a results folder, see `transfer.recipes.reports.tables.results_folder`."""
 
@@ -31,10 +33,32 @@ def begun(run: Path) -> list[str]:
     return [f"{one.parent.name}/{one.name}" for one in sorted(run.glob("*/*")) if one.is_dir() and one.name.isdigit()]
 
 
+def parts_of(home: Path) -> list[Path]:
+    """The folders with results in MODE/SEED: itself, or one for each source that a trunk was pretrained on."""
+    several = sorted(folder for folder in (home / ADAPTERS).glob("*") if folder.is_dir())
+    return several or [home]
+
+
+def done(home: Path) -> bool:
+    """Whether MODE/SEED has its results."""
+    return all((part / "results.json").is_file() for part in parts_of(home))
+
+
+def result_files(run: Path) -> list[Path]:
+    """Every results.json of a run."""
+    files = [part / "results.json" for name in begun(run) for part in parts_of(run / name)]
+    return [file for file in files if file.is_file()]
+
+
+def is_pretraining(mode: str) -> bool:
+    """Whether results are those of a source: of one alone, or of one of several, as "pretrain:hopper"."""
+    return mode.partition(":")[0] == PRETRAIN
+
+
 def unfinished(run: Path) -> list[str]:
     """MODE/SEED of a run without results: those that its config names, then others that were begun."""
     names = dict.fromkeys([*planned(run / "config.toml").values(), *begun(run)])
-    return [name for name in names if not (run / name / "results.json").is_file()]
+    return [name for name in names if not done(run / name)]
 
 
 def planned(config: Path) -> dict[tuple[str, int], str]:
@@ -50,7 +74,7 @@ def mode_folder(mode: str) -> str:
 
 def trained(run: Path) -> list[str]:
     """MODE/SEED of a run that are trained and lack their evaluation."""
-    return [name for name in unfinished(run) if policy_file(run / name) is not None]
+    return [name for name in unfinished(run) if all(map(policy_file, parts_of(run / name)))]
 
 
 def policy_file(home: Path) -> Path | None:
@@ -60,8 +84,9 @@ def policy_file(home: Path) -> Path | None:
 
 
 def run_of(home: Path) -> Path | None:
-    """The run that a MODE/SEED folder belongs to."""
-    run = home.absolute().parent.parent
+    """The run that a MODE/SEED folder, or the folder of a source in one, belongs to."""
+    cell = home.absolute().parents[1] if home.absolute().parent.name == ADAPTERS else home.absolute()
+    run = cell.parent.parent
     return run if (run / "config.toml").is_file() else None
 
 
@@ -88,9 +113,25 @@ def configured(config: Path, key: str) -> list[Any]:
     """
     if not config.is_file():
         return []
-    section, _, name = key.partition(".")
-    table = parse_toml(read_toml(config), str(config)).get(section, {})
-    items = table.get(name, []) if isinstance(table, dict) else table
+    items = _raw(config, key, [])
     if not isinstance(items, list) or (key in SOUND and not all(map(SOUND[key], items))):
         raise TransferError(f"{config} was edited: {key} is {seen(items)}.")
     return items
+
+
+def raw_text(config: Path, key: str) -> str:
+    """A text `section.key` in a run's config.toml, of an older version too; "" when there is none.
+
+    Raises:
+        TransferError: the file is damaged, or the text was edited.
+    """
+    text = _raw(config, key, "") if config.is_file() else ""
+    if not isinstance(text, str):
+        raise TransferError(f"{config} was edited: {key} is {seen(text)}.")
+    return text
+
+
+def _raw(config: Path, key: str, default: Any) -> Any:
+    section, _, name = key.partition(".")
+    table = parse_toml(read_toml(config), str(config)).get(section, {})
+    return table.get(name, default) if isinstance(table, dict) else table

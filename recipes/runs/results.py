@@ -41,7 +41,7 @@ class Origin(Schema):
     """The keys of results.json about the training, besides its settings.
 
     Attributes:
-        mode: `pretrain` for the source environment.
+        mode: `pretrain` for the source environment, `pretrain:NAME` for one of several.
         inherit, inherited: what the config inherits from the source adapter, and the names of these tensors; the key
             `inherited` is left out after a pretraining.
     """
@@ -82,8 +82,10 @@ class EvaluationEntry(Schema):
     Attributes:
         checkpoint: the weights that acted; reports show `last`.
         step: of the training.
-        target: as the config names it; "" in files of older versions.
-        target_return, target_score: of the target, raw and as a score.
+        target: the return as the config names it, "best" for the default one; "" where none is asked for, and in files
+            of older versions.
+        target_return, target_score: of the target, raw and as a score; None where no return is asked for.
+        asked: what else the policy was asked for, by name.
         decode: how action dimensions were chosen.
         returns, lengths, seeds, successes: an entry per episode; successes None where the environment reports none.
         mean_return, mean_score, mean_length, success_rate: over the episodes.
@@ -92,8 +94,9 @@ class EvaluationEntry(Schema):
     checkpoint: str
     step: int
     target: str = ""
-    target_return: float
-    target_score: float
+    target_return: float | None
+    target_score: float | None
+    asked: Mapping[str, float] | None = None
     decode: str
     returns: Returns
     lengths: tuple[int, ...]
@@ -139,10 +142,12 @@ class Results(Origin):
 
     Attributes:
         content_hash: of the data.
-        adapter, training: the settings.
+        adapter, method, training: the settings.
         steps, batch_size, lr: the most used of them.
         final_loss: training loss of the last log line.
-        evaluations: one for each target.
+        held_out_error: mean squared error of scaled actions on episodes that were not trained on; None where there are
+            none, and in files of older versions.
+        evaluations: one for each entry of `eval.ask`.
         calibration: target and achieved return; None where nothing was calibrated.
     """
 
@@ -151,12 +156,14 @@ class Results(Origin):
     content_hash: str
     reference: ReferenceScores
     adapter: Mapping[str, Any]
+    method: Mapping[str, Any] | None = None
     training: Mapping[str, Any]
     steps: int
     batch_size: int
     lr: float
     trained: Trained
     final_loss: float
+    held_out_error: float | None = None
     evaluations: tuple[EvaluationEntry, ...]
     calibration: Calibration | None = None
     probes: tuple[Probe, ...]

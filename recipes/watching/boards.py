@@ -15,7 +15,7 @@
 | train/tokens_per_second | tokens through the trunk per second | training step |
 | train/trainable | trainable parameters | 0 |
 | train/tokenizer_error | largest distance of a dataset action from its decoded token | 0 |
-| valid/loss | held-out error | training step |
+| valid/loss, valid/loss/NAME | held-out error, at each save | training step |
 | values/dataset_actions/I | histogram of action dimension I of the data | last step |
 | values/policy_actions/I | the same of the policy | last step |
 | hparams | environment, mode, seed, method and tuning, with the final score | - |
@@ -38,7 +38,7 @@ from transfer.errors import unknown
 
 EVALUATED = ("score", "return", "length", "success", "calibration_target", "calibration_score")
 TRAINED = ("loss", "grad_norm", "lr", "tokens_per_second", "trainable", "tokenizer_error")
-TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss")
+TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss(/.+)?")
 HISTOGRAM = re.compile(r"values/(dataset|policy)_actions/\d+")
 SCORE = "score"  # of hparams
 LAYOUT = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
+from transfer.recipes.runs.cells import is_pretraining
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class PlayedEpisodes:
 
     @property
     def first(self) -> EpisodeLine:
-        """An episode; checkpoint, decode, target and target_return are those of all."""
+        """An episode; checkpoint, decode and what was asked for are those of all."""
         return self.episodes[0]
 
     @property
@@ -76,7 +77,7 @@ class CellResult:
         """The episodes by evaluation."""
         found: dict[tuple[object, ...], list[EpisodeLine]] = {}
         for one in self.episodes:
-            found.setdefault((one.checkpoint, one.decode, one.target, one.target_return), []).append(one)
+            found.setdefault((one.checkpoint, one.decode, one.target, one.target_return, one.asked), []).append(one)
         return tuple(PlayedEpisodes(tuple(episodes)) for episodes in found.values())
 
     @property
@@ -127,12 +128,12 @@ class RunRecord:
 def check_run(cells: Iterable[CellResult]) -> None:
     """Raise TransferError when cells do not belong in one run: one twice, or trained on other data than the rest."""
     trained: dict[tuple[str, int], str] = {}
-    data: dict[bool, tuple[str, str]] = {}
+    data: dict[str, tuple[str, str]] = {}
     for cell in cells:
         mode, seed, content = cell.line.mode, cell.line.seed, cell.line.content_hash
         if (other := trained.setdefault((mode, seed), cell.where)) != cell.where:
             raise TransferError(f"{other} and {cell.where} both hold {mode} seed {seed}. Remove one of them.")
-        other, before = data.setdefault(mode == "pretrain", (cell.where, content))
+        other, before = data.setdefault(mode if is_pretraining(mode) else "", (cell.where, content))
         if before != content:
             raise TransferError(
                 f"{other} and {cell.where} are of one run but were trained on other data, content {before[:12]} and "
@@ -156,5 +157,10 @@ def check_scales(cells: Iterable[CellResult]) -> None:
 
 def in_order(cells: Iterable[CellResult], modes: Sequence[str]) -> tuple[CellResult, ...]:
     """Pretraining first, then modes in this order, then others by name; seeds within."""
-    rank = {mode: position for position, mode in enumerate(["pretrain", *modes])}
-    return tuple(sorted(cells, key=lambda cell: (rank.get(cell.line.mode, len(rank)), cell.line.mode, cell.line.seed)))
+    rank = {mode: position for position, mode in enumerate(modes)}
+
+    def place(cell: CellResult) -> tuple[int, str, int]:
+        mode = cell.line.mode
+        return (-1 if is_pretraining(mode) else rank.get(mode, len(rank)), mode, cell.line.seed)
+
+    return tuple(sorted(cells, key=place))

@@ -7,11 +7,12 @@ it is read. A column is called as its field, without the underscore behind a wor
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,12 +32,19 @@ def columns(kind: type) -> list[str]:
     return [name.removesuffix("_") for name in hints(kind)]
 
 
+def later(kind: type) -> dict[str, object]:
+    """The columns that files of older versions lack, with the value that they mean there."""
+    return {one.name: one.default for one in dataclasses.fields(kind) if one.metadata.get("later")}
+
+
 def dump_lines(kind: type[Line], lines: Iterable[Line]) -> str:
-    """The text of a CSV file."""
-    stream = io.StringIO()
+    """The text of a CSV file; a column of `later` without a value is left out."""
+    each, stream = list(lines), io.StringIO()
+    empty = {name for name, value in later(kind).items() if all(getattr(line, name) == value for line in each)}
+    names = [name for name in hints(kind) if name not in empty]
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns(kind))
-    writer.writerows([field(getattr(line, name)) for name in hints(kind)] for line in lines)
+    writer.writerow(name.removesuffix("_") for name in names)
+    writer.writerows([field(getattr(line, name)) for name in names] for line in each)
     return stream.getvalue()
 
 
@@ -71,7 +79,7 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         head = next(reader, [])
-        check_head(head, columns(kind), file, again)
+        check_head(head, columns(kind), file, again, later(kind))
         return [
             (reader.line_num, line(kind, head, fields, f"{file}, line {reader.line_num}", again)) for fields in reader
         ]
@@ -79,8 +87,10 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
         raise TransferError(f"{file}, line {reader.line_num} is no CSV: {error}. {again}") from error
 
 
-def check_head(head: Sequence[str], known: Sequence[str], file: Path, again: str) -> None:
-    """Raise TransferError unless the columns of a file are the known ones, in any order."""
+def check_head(
+    head: Sequence[str], known: Sequence[str], file: Path, again: str, optional: Collection[str] = ()
+) -> None:
+    """Raise TransferError unless the columns of a file are the known ones, in any order; some may be missing."""
     if not head:
         raise TransferError(f"{file} is empty; its first line names the columns {', '.join(known)}. {again}")
     for name in head:
@@ -88,7 +98,7 @@ def check_head(head: Sequence[str], known: Sequence[str], file: Path, again: str
             raise unknown(f"column in {file}", plain(name)[:80], known, again)
         if head.count(name) > 1:
             raise TransferError(f"{file} has the column {name} twice. {again}")
-    if missing := [name for name in known if name not in head]:
+    if missing := [name for name in known if name not in head and name not in optional]:
         raise TransferError(f"{file} lacks the column {', '.join(missing)}. Known: {', '.join(known)}. {again}")
 
 

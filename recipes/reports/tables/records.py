@@ -10,7 +10,15 @@ from transfer.errors import TransferError
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, check_scales, in_order
 from transfer.recipes.reports.tables.result_lines import calibration_lines, cell_line, episode_lines, probe_lines
 from transfer.recipes.reports.tables.results_folder import read_results_folder
-from transfer.recipes.runs.cells import TABLES, begun, configured, is_results_folder, next_command, unfinished
+from transfer.recipes.runs.cells import (
+    TABLES,
+    begun,
+    configured,
+    is_results_folder,
+    next_command,
+    result_files,
+    unfinished,
+)
 from transfer.recipes.runs.results import read_results, read_timing
 
 
@@ -48,8 +56,7 @@ def read_run(run: Path) -> RunRecord:
         TransferError: as `read_records`; one mode and seed in two folders, or cells that were trained on other data
             than the rest of the run.
     """
-    files = sorted(file for file in run.glob("*/*/results.json") if file.parent.name.isdigit())
-    cells = [read_cell(file, run.name) for file in files]
+    cells = [read_cell(file, run.name) for file in result_files(run)]
     if not cells:
         raise TransferError(f"{run} holds no results yet. {next_command(run)}")
     check_run(cells)

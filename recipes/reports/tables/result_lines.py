@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from transfer.recipes.runs.results import Results, Timing
 from transfer.recipes.settings.schema import Share
 
+LATER = {"later": True}
+"""Of a column that files of older versions lack; it is written where a line has something in it."""
 Key = tuple[str, str, int]
 """Run, mode and seed of a cell."""
 
@@ -38,7 +41,8 @@ class ResultsColumns(Line):
         bytes, tensors, parts: of what trained; `parts` are parameters by part.
         inherit, inherited: what the config inherits from the source adapter, and the names of these tensors.
         final_loss: training loss of the last log line.
-        held_out_loss: on episodes that were not trained on; None until it is measured.
+        held_out_loss: the held-out error: mean squared error of scaled actions on episodes that were not trained on;
+            None where there are none.
         frozen, trunk_pretrained, trunk_before, trunk_after, trunk_unchanged: see
             `transfer.recipes.runs.results.TrunkFate`.
     """
@@ -96,7 +100,9 @@ class EpisodeLine(Line):
     Attributes:
         checkpoint: the weights that acted; a report shows those of `last`.
         decode: how action dimensions were chosen.
-        target, target_return: the name in the config, as p95 or calibrated, and its raw return.
+        target, target_return: the name in the config, as p95 or calibrated, and its raw return; None where no return is
+            asked for.
+        asked: what else is asked for, as "horizon 500"; a file without the column asks for nothing else.
         return_: undiscounted.
         success: None where the environment does not report it.
     """
@@ -104,11 +110,12 @@ class EpisodeLine(Line):
     checkpoint: str
     decode: str
     target: str
-    target_return: float
+    target_return: float | None
     episode_seed: int
     return_: float
     length: int
     success: bool | None
+    asked: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
         batch_size=results.batch_size,
         lr=results.lr,
         final_loss=results.final_loss,
-        held_out_loss=None,
+        held_out_loss=results.held_out_error,
         frozen=trunk.frozen,
         trunk_pretrained=trunk.pretrained,
         trunk_before=trunk.before,
@@ -176,8 +183,13 @@ def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:
         begin = (run, results.mode, results.seed, one.checkpoint, one.decode, one.target, one.target_return)
         successes = one.successes or [None] * len(one.seeds)
         for seed, value, length, success in zip(one.seeds, one.returns, one.lengths, successes, strict=True):
-            lines.append(EpisodeLine(*begin, seed, value, length, success))
+            lines.append(EpisodeLine(*begin, seed, value, length, success, asked_for(one.asked)))
     return tuple(dict.fromkeys(lines))
+
+
+def asked_for(asked: Mapping[str, float] | None) -> str:
+    """What else than a return was asked for, in words."""
+    return ", ".join(f"{name} {value!r}" for name, value in (asked or {}).items())
 
 
 def probe_lines(run: str, results: Results) -> tuple[CurveLine, ...]:

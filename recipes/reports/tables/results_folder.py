@@ -28,7 +28,7 @@ Numbered = Sequence[tuple[int, Any]]
 """Lines of a file, each with its number."""
 # What a line of each file is of, and the columns that no two lines of a cell may share.
 IDENTITY: dict[str, tuple[str, Callable[[Any], Hashable]]] = {
-    "episodes.csv": ("episode", attrgetter("checkpoint", "decode", "target", "target_return", "episode_seed")),
+    "episodes.csv": ("episode", attrgetter("checkpoint", "decode", "target", "target_return", "asked", "episode_seed")),
     "curves.csv": ("value", attrgetter("step", "name")),
     "calibration.csv": ("target", attrgetter("target_return")),
 }
