@@ -108,14 +108,18 @@ def cp(preset: str, file: Path) -> None:
 
 
 @cli.command()
-@click.argument("path", type=Place())
+@click.argument("path", metavar="PATH_OR_PRESET", type=Place())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(path: Path, as_json: bool) -> None:
-    """Show what a trunk, adapter or run holds: sizes and fingerprints."""
+@click.option("--quick", is_flag=True, help="Of settings: apply the [quick] table.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Of settings: as adapt.steps=2000.")
+def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
+    """Show what a trunk, adapter or run holds, or every setting of a preset or TOML file."""
     from transfer.recipes.cli.text import summary_text
-    from transfer.recipes.programs.show import summary
+    from transfer.recipes.programs.show import is_settings, settings, summary
 
-    facts = summary(path)
+    if (quick or sets) and not is_settings(path):
+        raise TransferError(f"--quick and --set are for a preset or a TOML file, and {path} is neither")
+    facts = settings(str(path), sets, quick) if is_settings(path) else summary(path)
     click.echo(json.dumps(facts, indent=2) if as_json else summary_text(facts))
 
 
@@ -136,9 +140,10 @@ def merge(adapter: Path, out: Path, trunk: Path | None, any_trunk: bool) -> None
 @cli.command("eval")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=Place())
 @click.option(
-    "--episodes", default=100, type=click.IntRange(1), help="Episodes per target; episode i has seed 10000+i."
+    "--episodes", default=100, type=click.IntRange(1), help="Episodes per evaluation; episode i has seed 10000+i."
 )
-@click.option("--targets", default="best", help="best, calibrated, max, pNN or raw returns, comma-separated.")
+@click.option("--targets", help="Returns to ask for: best, calibrated, max, pNN or raw ones, comma-separated.")
+@click.option("--ask", "asks", multiple=True, metavar="NAME=VALUE", help="As return=3000,horizon=500; may be repeated.")
 @click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once, of each adapter.")
 @click.option(
     "--decode",
@@ -158,7 +163,8 @@ def merge(adapter: Path, out: Path, trunk: Path | None, any_trunk: bool) -> None
 @trusting
 def evaluate(
     paths: tuple[Path, ...],
-    targets: str,
+    targets: str | None,
+    asks: tuple[str, ...],
     together: bool,
     video: Path | None,
     as_json: bool,
@@ -170,10 +176,13 @@ def evaluate(
 
     With --together, two or more adapters of one trunk are played one after another.
     """
-    from transfer.recipes.settings.config import EvalConfig
+    from transfer.recipes.settings.sections import EvalConfig
+    from transfer.recipes.settings.target_names import read_ask
 
     counts = {key: options.pop(key) for key in ("episodes", "envs", "decode")}
-    config = EvalConfig(targets=tuple(names(targets)), **counts)
+    named = () if targets is None else tuple({"return": name} for name in names(targets))
+    given = (*named, *map(read_ask, asks))
+    config = EvalConfig(ask=({},) if targets is None and not asks else given, **counts)
     if len(paths) > 1 and not together:
         raise TransferError(f"{len(paths)} paths are played with --together, or one by one.")
     if together and video is not None:

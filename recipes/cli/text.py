@@ -1,5 +1,6 @@
 """Facts as text for a terminal."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ from transfer.recipes.watching.part_table import file_size, part_lines
 
 def summary_text(facts: Mapping[str, Any]) -> str:
     """The result of `transfer.recipes.programs.show.summary` as text."""
-    if facts["kind"] in ("run", "results"):
+    if facts["kind"] == "settings":
+        lines = _settings_lines(facts)
+    elif facts["kind"] == "sources":
+        blocks = [_model_lines(facts["trunk"])] if "trunk" in facts else []
+        blocks += [[name, *summary_text(one).splitlines()] for name, one in facts["sources"].items()]
+        lines = [line for block in blocks for line in (*block, "")][:-1]
+    elif facts["kind"] in ("run", "results"):
         lines = _run_lines(facts)
     elif facts["kind"] == "cell":
         blocks = [_model_lines(facts[name]) for name in ("trunk", "adapter", "mlp") if name in facts]
@@ -21,6 +28,40 @@ def summary_text(facts: Mapping[str, Any]) -> str:
     else:
         lines = _model_lines(facts)
     return "\n".join(map(plain, lines))
+
+
+def _settings_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Settings as TOML; a comment behind a value says what it is in the base settings, where it differs."""
+    extends = "".join(f", which extends {name}" for name in facts["extends"])
+    lines = [f"# {facts['path']}{extends}"]
+    for name, values in facts["settings"].items():
+        for table in values if isinstance(values, list) else [values]:
+            lines += ["", f"[[{name}]]" if isinstance(values, list) else f"[{name}]"]
+            parts = {key: value for key, value in table.items() if isinstance(value, Mapping) and key != "filter"}
+            lines += [_setting(f"{name}.{key}", key, one, facts) for key, one in table.items() if key not in parts]
+            for key, part in parts.items():
+                lines += ["", f"[{name}.{key}]"]
+                lines += [_setting(f"{name}.{key}.{option}", option, one, facts) for option, one in part.items()]
+    return lines
+
+
+def _setting(dotted: str, key: str, value: Any, facts: Mapping[str, Any]) -> str:
+    """One line, with what the base settings say where they differ."""
+    line, base = f"{key} = {_literal(value)}", facts["base"]
+    if dotted not in base:
+        return line
+    return f"{line}  # base: {'none' if base[dotted] is None else _literal(base[dotted])}"
+
+
+def _literal(value: Any) -> str:
+    """A value as TOML on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_literal(one)}" for key, one in value.items()) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _model_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -81,12 +122,20 @@ def _success(entry: Mapping[str, Any]) -> str:
 def evaluation_text(result: Mapping[str, Any]) -> str:
     """One line per entry of what `transfer.recipes.programs.evaluate_path.evaluate_paths` returns."""
     lines = [
-        f"{entry['path']}: target {entry['target_return']:.0f} (score {entry['target_score']:.1f}), {entry['decode']}: "
+        f"{entry['path']}: {_asked(entry)}{entry['decode']}: "
         f"{_success(entry)}score {entry['mean_score']:.1f}, return {entry['mean_return']:.0f}, "
         f"length {entry['mean_length']:.0f}, {len(entry['returns'])} episodes"
         for entry in result["evaluations"]
     ]
     return "\n".join(map(plain, lines))
+
+
+def _asked(entry: Mapping[str, Any]) -> str:
+    """What a policy was asked for, each with a comma."""
+    words = [f"{name} {value:g}" for name, value in entry["asked"].items() if name != "return"]
+    if entry["target_return"] is not None:
+        words.insert(0, f"target {entry['target_return']:.0f} (score {entry['target_score']:.1f})")
+    return "".join(f"{one}, " for one in words)
 
 
 def listing(runs_dir: Path) -> str:

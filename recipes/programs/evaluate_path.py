@@ -14,9 +14,9 @@ from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
-from transfer.recipes.runs.cells import next_command, policy_file
-from transfer.recipes.settings.config import EvalConfig, load_config
-from transfer.recipes.settings.target_names import from_adapter
+from transfer.recipes.runs.cells import ADAPTERS, begun, next_command, parts_of, policy_file, raw_text
+from transfer.recipes.settings.sections import EvalConfig
+from transfer.recipes.settings.target_names import of_adapter
 from transfer.recipes.watching.film import render
 from transfer.recipes.watching.progress import Progress
 from transfer.runtime.devices import find_device
@@ -42,20 +42,20 @@ def evaluate_paths(
 
     Args:
         paths: run folders (all finished cells), MODE/SEED or trunk/SEED folders, folders of adapters or MLPs.
-        config: episodes, targets, environments, decode.
+        config: episodes, what is asked for, environments, decode.
         device: where the model computes.
-        together: the policies have to be two or more adapters of one trunk; their entries are sorted by target.
-        video: write a GIF of one episode of the first policy and target here.
+        together: the policies have to be two or more adapters of one trunk; their entries are sorted by entry of `ask`.
+        video: write a GIF of one episode of the first policy and entry of `ask` here.
         trunk: folder of the adapters' trunk, where it is not in their run.
         any_trunk: take `trunk` even for adapters that were made on another one of the same size.
         env: id of the environment to play in; default: the adapter's own.
 
     Returns:
-        {"evaluations": [...]}: an entry of a results file for each policy and target, with its "path".
+        {"evaluations": [...]}: an entry of a results file for each policy and entry of `ask`, with its "path".
 
     Raises:
-        TransferError: nothing to play at a path, no trunk for an adapter, an unknown target, no rendering; `together`,
-            fewer than two adapters, or adapters of several trunks.
+        TransferError: nothing to play at a path, no trunk for an adapter, what a policy cannot be asked for, no
+            rendering; `together`, fewer than two adapters, or adapters of several trunks.
     """
 
     def policies() -> Iterator[Saved]:  # one at a time, for memory
@@ -66,16 +66,17 @@ def evaluate_paths(
         _check_one_trunk(policies())
     entries: list[list[dict[str, Any]]] = []
     for home, model in policies():
-        targets = _targets(model, config)
+        asked = _asked(model, config)
         if video is not None and not entries:
-            render(model, targets[0], config.decode, video, _environment(model, env))
-        entries.append([_play(home, model, target, config, env) for target in targets])
+            render(model, asked[0], config.decode, video, _environment(model, env))
+        entries.append([_play(home, model, one, config, env) for one in asked])
     in_order = zip(*entries, strict=True) if together else entries
     return {"evaluations": [entry for some in in_order for entry in some]}
 
 
-def _targets(model: PolicyModel, config: EvalConfig) -> list[float]:
-    return [from_adapter(target, model.statistics) for target in config.targets]
+def _asked(model: PolicyModel, config: EvalConfig) -> list[dict[str, float]]:
+    """What a policy is asked for, complete, for each entry. Raises TransferError for what it does not take."""
+    return [model.asked(of_adapter(ask, model.statistics)) for ask in config.ask]
 
 
 def _environment(model: PolicyModel, env: str | None) -> EnvironmentSpec:
@@ -83,28 +84,30 @@ def _environment(model: PolicyModel, env: str | None) -> EnvironmentSpec:
 
 
 def _check_all(policies: Iterable[Saved], config: EvalConfig, env: str | None) -> None:
-    """Raise TransferError, before any has played, for a policy whose target or environment is not to be had."""
+    """Raise TransferError, before any has played, for what it cannot be asked or an environment not to be had."""
     checked = set[tuple[EnvironmentSpec, EnvironmentSpec]]()
     for _, model in policies:
-        _targets(model, config)
+        _asked(model, config)
         pair = model.env_spec, _environment(model, env)
         if pair not in checked:
             check_playable(model, pair[1])
         checked.add(pair)
 
 
-def _play(home: Path, model: PolicyModel, target: float, config: EvalConfig, env: str | None) -> dict[str, Any]:
+def _play(
+    home: Path, model: PolicyModel, asked: dict[str, float], config: EvalConfig, env: str | None
+) -> dict[str, Any]:
     with Progress(config.episodes, str(home), "episodes") as progress:
         result = evaluate(
             model,
             env,
             num_episodes=config.episodes,
-            target_return=target,
+            ask=asked,
             num_envs=config.envs,
             decode=config.decode,
             on_episode=progress.update,
         )
-    return {"path": str(home), "checkpoint": "last", **result.to_json()}
+    return {"path": str(home), "checkpoint": "last", **result.to_json(), "asked": asked}
 
 
 def _check_one_trunk(policies: Iterable[Saved]) -> None:
@@ -131,7 +134,9 @@ def find_policies(path: Path, device: str, trunk: Path | None = None, any_trunk:
     """
     homes = [path]
     if (path / "config.toml").is_file():
-        homes = sorted(folder for folder in path.glob("*/*") if folder.name.isdigit())
+        homes = [part for name in begun(path) for part in parts_of(path / name)]
+    elif (path / ADAPTERS).is_dir():
+        homes = parts_of(path)
     elif (path / "adapter.json").is_file():
         homes = [path.parent] if path.name == "adapter" else [path]
     files = {home: file for home in homes if (file := policy_file(home)) is not None}
@@ -163,8 +168,9 @@ def _locate_trunk(home: Path, adapter: Path, fingerprint: str) -> Path:
     cell = real.parent if real.name == "adapter" else real
     run, seed = cell.parent.parent, cell.name
     candidates = [home / "trunk", cell / "trunk", *sorted(run.glob("trunk/*/trunk"))]
+    candidates += [run / "trunk"] if cell.parent.name == ADAPTERS else []  # of one of several sources
     if (run / "config.toml").is_file() and seed.isdigit():
-        origin = load_config(str(run / "config.toml")).pretrain.from_
+        origin = raw_text(run / "config.toml", "pretrain.from")
         candidates += [Path(origin) / "trunk" / seed / "trunk", Path(origin) / "trunk"] if origin else []
     damaged = ""
     for file in (folder / "trunk.json" for folder in candidates):

@@ -2,6 +2,7 @@
 
     runs/NAME/config.toml                      as asked, and which data that came to mean; before the first step
     runs/NAME/trunk/SEED/                      trunk, source adapter, results of the source environment
+    runs/NAME/trunk/SEED/adapters/SOURCE/      adapter and results of a source, where there are several
     runs/NAME/MODE/SEED/                       adapter (and a trunk where it is not the shared one), results
     runs/NAME/report.md, report.csv, report.png
 
@@ -13,23 +14,27 @@ Started by torchrun, every process trains; rank 0 alone makes data, evaluates an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
+from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import AdaptResult, adapt
 from transfer.recipes.programs.modes import Mode
-from transfer.recipes.programs.pretrain import pretrain
+from transfer.recipes.programs.pretrain import PretrainResult, pretrain
 from transfer.recipes.reports.report import write_report
-from transfer.recipes.runs.cell import RunCell, finished
-from transfer.recipes.runs.cells import mode_folder
-from transfer.recipes.runs.checks import load_source
-from transfer.recipes.runs.datasets import Say
+from transfer.recipes.runs.cell import RunCell, clean, finished
+from transfer.recipes.runs.cells import ADAPTERS, PRETRAIN, mode_folder
+from transfer.recipes.runs.checks import Pretrained, load_source, source_of
+from transfer.recipes.runs.datasets import Data, Say
 from transfer.recipes.runs.folder import held
 from transfer.recipes.runs.prepare import Job, prepare
 from transfer.recipes.runs.results import Origin, TrunkFate
@@ -66,9 +71,10 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
             stack.enter_context(held(folder))
         for seed in job.config.run.seeds:
             needs_trunk = any(mode.needs_pretraining for mode in job.modes)
-            trunk, adapter = obtain_trunk(job, seed) if needs_trunk else (None, None)
+            trunk, adapters = obtain_trunk(job, seed) if needs_trunk else (None, {})
             for mode in job.modes:
-                run_mode(job, mode, seed, trunk, adapter)
+                source = source_of(job.config, mode, adapters) if adapters else None
+                run_mode(job, mode, seed, trunk, source)
         return write_report(folder) if rank() == 0 else folder / "report.md"
 
 
@@ -78,13 +84,13 @@ def trunk_home(job: Job, seed: int) -> Path:
     return find_trunk(Path(origin), seed) if origin else job.folder / "trunk" / str(seed)
 
 
-def obtain_trunk(job: Job, seed: int) -> tuple[Trunk, Adapter]:
-    """The pretrained trunk of a seed and its source adapter: from `pretrain.from`, from this run, or made now."""
+def obtain_trunk(job: Job, seed: int) -> Pretrained:
+    """The pretrained trunk of a seed and its source adapters: from `pretrain.from`, from this run, or made now."""
     home = trunk_home(job, seed)
     if not job.config.pretrain.from_ and not finished(home):
         pretrain_cell(job, home, seed)
-    trunk, adapter = load_source(home)
-    return trunk.to(job.device), adapter.to(job.device)
+    trunk, adapters = load_source(home)
+    return trunk.to(job.device), {name: adapter.to(job.device) for name, adapter in adapters.items()}
 
 
 def _settings(job: Job, cell: RunCell, seed: int) -> dict[str, Any]:
@@ -92,7 +98,8 @@ def _settings(job: Job, cell: RunCell, seed: int) -> dict[str, Any]:
     return {
         "config": cell.train,
         "trunk_config": job.config.trunk,
-        "adapter_config": job.config.adapter.config(),
+        "adapter_config": job.config.adapter,
+        "method": job.config.method,
         "seed": seed,
         "device": str(job.device),
         "precision": find_precision(job.config.run.precision, job.device),
@@ -102,21 +109,44 @@ def _settings(job: Job, cell: RunCell, seed: int) -> dict[str, Any]:
     }
 
 
+def held_out(data: Mapping[str, Data]) -> dict[str, Episodes]:
+    """The episodes that are held out, by the name of their policy."""
+    return {name: one.held_out for name, one in data.items() if one.held_out is not None}
+
+
 def pretrain_cell(job: Job, home: Path, seed: int) -> None:
-    """Pretrain and write trunk/SEED."""
-    assert job.source is not None  # `prepare` loads it whenever a trunk is pretrained
+    """Pretrain and write trunk/SEED, with a folder for each source where there are several."""
+    sources = job.sources if len(job.sources) > 1 else {"": next(iter(job.sources.values()))}
+    first, kept = next(iter(sources.values())).episodes, held_out(sources)
     settings = training(job.config.pretrain)
-    with RunCell(home, f"pretrain seed {seed}", job.config, settings, job.source, job.say) as cell:
-        result = pretrain(job.source, **_settings(job, cell, seed))
-        model = result.model
-        if rank() == 0 and isinstance(model, TransferModel):
-            result.trunk.save(home / "trunk")
-            cell.trained(model, lambda: result.adapter.save(home / "adapter"))
-            log_tokenizer(cell, model)
-            start, after = str(result.trunk.provenance.start), fingerprint(result.trunk)
-            fate = TrunkFate(frozen=False, pretrained=after, before=start, after=after, unchanged=None)
-            cell.finish(model, result.fit, Origin(mode="pretrain", seed=seed, inherit="none", trunk=fate))
+    with RunCell(home, f"pretrain seed {seed}", job.config, settings, first, job.say, kept) as cell:
+        if "" in sources:
+            result = pretrain(first, **_settings(job, cell, seed))
+        else:
+            weights = dict(zip(sources, (one.weight for one in job.config.source), strict=True))
+            each = {name: one.episodes for name, one in sources.items()}
+            result = pretrain(each, weights=weights, **_settings(job, cell, seed))
+        if rank() == 0:
+            write_sources(cell, result, sources, seed)
     wait()
+
+
+def write_sources(cell: RunCell, result: PretrainResult, sources: Mapping[str, Data], seed: int) -> None:
+    """Save a pretrained trunk and its adapters, then play each of them."""
+    home, models, adapters = cell.folder, result.model.members(), result.adapters
+    result.trunk.save(home / "trunk")
+    homes = {name: home / ADAPTERS / name if name else home / "adapter" for name in adapters}
+    for name, adapter in adapters.items():  # all before any result: trunk/SEED is done when each of them has its own
+        adapter.save(homes[name])
+    start, after = str(result.trunk.provenance.start), fingerprint(result.trunk)
+    fate = TrunkFate(frozen=False, pretrained=after, before=start, after=after, unchanged=None)
+    for name, adapter in adapters.items():
+        one = cell.of_source(name, sources[name].episodes) if name else cell
+        one.trained(models[name], partial(adapter.save, homes[name]))
+        log_tokenizer(one, models[name])
+        mode = f"{PRETRAIN}:{name}" if name else PRETRAIN
+        one.finish(models[name], result.fit, Origin(mode=mode, seed=seed, inherit="none", trunk=fate))
+    clean(home)
 
 
 def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapter | None) -> None:
@@ -127,9 +157,10 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
         return
     steps = config.adapt.steps + (config.pretrain.steps if mode.total_steps else 0)
     settings, inherit = training(config.adapt, steps=steps), config.adapt.inherit
-    with RunCell(home, f"{mode.name} seed {seed}", config, settings, job.target, job.say) as cell:
+    kept, title = held_out({"": job.target}), f"{mode.name} seed {seed}"
+    with RunCell(home, title, config, settings, job.target.episodes, job.say, kept) as cell:
         given = _settings(job, cell, seed)
-        result = adapt(trunk, job.target, mode.name, source=source, inherit_from_source=inherit, **given)
+        result = adapt(trunk, job.target.episodes, mode.name, source=source, inherit_from_source=inherit, **given)
         if rank() == 0:
             if isinstance(result.model, TransferModel) and mode.trunk != "pretrained":
                 result.model.trunk.save(home / "trunk")
@@ -158,7 +189,7 @@ def check_saved(home: Path, after: str) -> None:
         raise TransferError(f"the trunk in {home} is {saved}, the one in memory after training is {after}.")
 
 
-def log_tokenizer(cell: RunCell, model: TransferModel | MLPPolicy) -> None:
+def log_tokenizer(cell: RunCell, model: PolicyModel) -> None:
     """Log the largest distance of a dataset action from the value of its token, where the model has a tokenizer."""
     fitted = getattr(model.adapter.parts()["action"], "tokenizer", None) if isinstance(model, TransferModel) else None
     if isinstance(model, TransferModel) and fitted is not None:

@@ -1,4 +1,4 @@
-"""Summaries of folders: of trunks and adapters by their JSON and the headers of their tensor files, of runs by both."""
+"""Summaries: of settings, of trunks and adapters by their JSON and the headers of their tensor files, of runs."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,46 @@ from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder
-from transfer.recipes.runs.cells import is_results_folder, next_command, policy_file, run_of, trained, unfinished
+from transfer.recipes.runs.cells import (
+    ADAPTERS,
+    is_results_folder,
+    next_command,
+    parts_of,
+    policy_file,
+    run_of,
+    trained,
+    unfinished,
+)
 from transfer.recipes.runs.results import Timing, read_results
+from transfer.recipes.settings.config import base_table, config_table, load_config
+from transfer.recipes.settings.layers import layers_of
+from transfer.recipes.settings.presets import BASE, presets
 from transfer.recipes.settings.schema import read, refuse
+from transfer.recipes.settings.typed import flatten
 from transfer.storage.files import read_json
 from transfer.storage.pairs import tensors_path
 from transfer.storage.tensors import read_header
 
 Object = Mapping[str, Any]
+
+
+def is_settings(path: Path) -> bool:
+    """Whether a path is the name of a preset, or a TOML file."""
+    return str(path) in (BASE, *presets()) or path.suffix == ".toml"
+
+
+def settings(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> dict[str, Any]:
+    """The resolved settings of a preset or file, and those of `BASE` that differ, by `section.key`.
+
+    Raises:
+        TransferError: as `transfer.recipes.settings.config.load_config`.
+    """
+    layers = [layer.place for layer in layers_of(name_or_path)]
+    base = base_table()
+    table = base if name_or_path == BASE else config_table(load_config(name_or_path, sets, quick))
+    plain = flatten(base)
+    own = {key: plain.get(key) for key, value in flatten(table).items() if plain.get(key) != value}
+    return {"kind": "settings", "path": name_or_path, "extends": layers[-2::-1], "settings": table, "base": own}
 
 
 def summary(path: Path) -> dict[str, Any]:
@@ -38,6 +70,8 @@ def summary(path: Path) -> dict[str, Any]:
 def _cell(path: Path) -> dict[str, Any]:
     """MODE/SEED, or the one trunk, adapter or MLP that a folder holds."""
     kinds = {"trunk": _trunk, "adapter": _adapter, "mlp": _mlp}
+    if (path / ADAPTERS).is_dir():
+        return _sources(path)
     found: dict[str, Any] = {}
     for name, make in kinds.items():
         homes = [home for home in (path, path / name) if (home / f"{name}.json").is_file()]
@@ -50,6 +84,13 @@ def _cell(path: Path) -> dict[str, Any]:
         raise TransferError(f"{path} holds no trunk.json, adapter.json, mlp.json or config.toml. {next_command(path)}")
     alone = len(found) == 1 and "results" not in found
     return next(iter(found.values())) if alone else {"kind": "cell", "path": str(path), **found}
+
+
+def _sources(path: Path) -> dict[str, Any]:
+    """trunk/SEED of several sources: the trunk, and each source's adapter with its results."""
+    trunk = {"trunk": _trunk(path / "trunk")} if (path / "trunk" / "trunk.json").is_file() else {}
+    parts = {part.name: _cell(part) for part in parts_of(path)}
+    return {"kind": "sources", "path": str(path), **trunk, "sources": parts}
 
 
 def _trunk(folder: Path) -> dict[str, Any]:
@@ -120,10 +161,11 @@ def _run(run: Path) -> dict[str, Any]:
         name = f"{folder.parent.name}/{folder.name}"
         if (folder / "trunk" / "trunk.json").is_file():
             trunks[name] = _trunk(folder / "trunk")
-        if (folder / "results.json").is_file():
-            cells[name] = _outcome_of(folder / "results.json")
-            if (folder / "adapter" / "adapter.json").is_file():
-                cells[name]["adapter_bytes"] = _adapter(folder / "adapter")["bytes"]
+        for part in (part for part in parts_of(folder) if (part / "results.json").is_file()):
+            cell = part.relative_to(run).as_posix()
+            cells[cell] = _outcome_of(part / "results.json")
+            if (adapter := policy_file(part)) is not None and adapter.name == "adapter.json":
+                cells[cell]["adapter_bytes"] = _adapter(adapter.parent)["bytes"]
     missing = unfinished(run)
     facts = {"kind": "run", "path": str(run), "trunks": trunks, "cells": cells, "unfinished": missing}
     facts["trained"] = trained(run)

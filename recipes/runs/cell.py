@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
@@ -24,19 +21,20 @@ from transfer.models.acting import PolicyModel, Trainable
 from transfer.models.freezing import Selection
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import TUNING
+from transfer.recipes.runs.cells import ADAPTERS, done, run_of
+from transfer.recipes.runs.content import results_of, timing_of
 from transfer.recipes.runs.folder import check_links, resume_command
-from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Probes, Results, Timing, Trained, read_file
-from transfer.recipes.runs.versions import versions
+from transfer.recipes.runs.results import Origin, Probe, Probes, read_file
 from transfer.recipes.settings.config import RunConfig
-from transfer.recipes.settings.target_names import from_data
+from transfer.recipes.settings.target_names import Ask, from_data, of_data, said
 from transfer.recipes.watching.boards import Board, Logger
 from transfer.recipes.watching.part_table import selection_table
 from transfer.recipes.watching.progress import Progress
-from transfer.runtime.devices import find_precision, kernel_backend
-from transfer.runtime.distributed import rank, size
+from transfer.runtime.distributed import rank
 from transfer.storage.files import sweep, write_json
 from transfer.training.callbacks import Callback
 from transfer.training.fit import FitResult
+from transfer.training.held_out import held_out_error
 from transfer.training.train_config import TrainConfig
 
 PARTIAL = "probes.json"
@@ -51,6 +49,7 @@ class RunCell(Callback):
         folder: MODE/SEED.
         title: of bars and lines.
         train, episodes: of this training; `config` is that of the run.
+        held_out: episodes that are not trained on, by the name of the policy that they are of, "" for one alone.
         say: takes lines for people.
         model, board, progress, probes, resumed_at: set by `start`, the last to the step where the training goes on.
     """
@@ -61,6 +60,7 @@ class RunCell(Callback):
     train: TrainConfig
     episodes: Episodes
     say: Callable[[str], None]
+    held_out: Mapping[str, Episodes] = field(default_factory=dict)
     model: Any = field(init=False)
     board: Logger = field(init=False)
     progress: Progress = field(init=False)
@@ -82,21 +82,42 @@ class RunCell(Callback):
         whole = done == self.train.steps
         self.say(f"{self.title}: trained before, goes on" if whole else selection_table(self.title, selection))
         self.model, self.resumed_at = model, done
-        check_links(self.folder.parents[1])
-        self.folder.mkdir(parents=True, exist_ok=True)
+        check_links(self.run)
         self.probes = read_probes(self.folder / PARTIAL, done)
-        if not done:  # the log of a run that was stopped before its first checkpoint
-            for events in self.folder.glob("events.out.tfevents.*"):
-                events.unlink()
-        self.board = Board(self.folder, done + 1 if done else 0)
-        self._open.callback(self.board.close)
+        self._open_board(done)
         if not done:
             self.board.scalars(0, {"train/trainable": selection.parameters})
         self._open.push(self._bar)
         self.progress = self._bar.enter_context(Progress(self.train.steps, self.title, "steps", start=done))
 
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return run_of(self.folder) or self.folder.parents[1]
+
+    def _open_board(self, done: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not done:  # the log of a run that was stopped before its first checkpoint
+            for events in self.folder.glob("events.out.tfevents.*"):
+                events.unlink()
+        self.board = Board(self.folder, done + 1 if done else 0)
+        self._open.callback(self.board.close)
+
+    def of_source(self, name: str, episodes: Episodes) -> RunCell:
+        """One of several sources after their common training: its folder and log, to play its policy with."""
+        held = {"": self.held_out[name]} if name in self.held_out else {}
+        title, folder = self.title.replace("pretrain", f"pretrain {name}", 1), self.folder / ADAPTERS / name
+        cell = replace(self, folder=folder, title=title, episodes=episodes, held_out=held)
+        cell.probes, cell.resumed_at = [], self.resumed_at
+        self._bar.close()
+        cell._open_board(0)
+        self._open.push(cell._open)
+        return cell
+
     def log(self, done: int, values: dict[str, float]) -> None:
-        """Pass values on to the log and the bar."""
+        """Pass values on to the log and the bar, with the held-out error at each save."""
+        if done % self.train.save_every == 0 or done == self.train.steps:
+            values |= self.errors(self.model)
         self.board.scalars(done, values)
         self.board.flush()  # a checkpoint of this step is saved next, and a resumed run logs only later steps
         self.progress.update(
@@ -108,23 +129,33 @@ class RunCell(Callback):
         every = self.config.eval.probe_every
         if not every or done % every or done == self.train.steps or any(p.step == done for p in self.probes):
             return
+        if not isinstance(self.model, PolicyModel):  # several on one trunk
+            return
         with self.kept("the last state that was saved"):
-            result = self.play(self.model, self.config.eval.targets[0], self.config.eval.probe_episodes)
+            result = self.play(self.model, self.config.eval.ask[0], self.config.eval.probe_episodes)
         self._log_evaluation(done, result)
         score = float(result.scores.mean())
         self.probes.append(Probe(step=done, mean_score=score, episodes=len(result.returns)))
         probes = Probes(probes=tuple(self.probes))
         write_json(self.folder / PARTIAL, probes.to_json())  # last: a probe in the file is not logged again
 
+    def errors(self, model: Trainable) -> dict[str, float]:
+        """The held-out errors of the policies in a model, by TensorBoard tag; none where nothing is held out."""
+        members = model.members()
+        return {
+            f"valid/loss/{name}".rstrip("/"): held_out_error(members[name], episodes)
+            for name, episodes in self.held_out.items()
+        }
+
     def play(
-        self, model: PolicyModel, target: str, episodes: int, on_episode: Callable[[int], None] | None = None
+        self, model: PolicyModel, ask: Ask, episodes: int, on_episode: Callable[[int], None] | None = None
     ) -> Evaluation:
         """Evaluate with the settings of the run."""
         settings = self.config.eval
         return evaluate(
             model,
             num_episodes=episodes,
-            target_return=from_data(target, self.episodes, model.statistics),
+            ask=of_data(ask, self.episodes, model.statistics),
             num_envs=settings.envs,
             decode=settings.decode,
             on_episode=on_episode,
@@ -137,15 +168,14 @@ class RunCell(Callback):
             yield
         except TransferError as error:
             raise TransferError(
-                f"{error}\n{self.title}: {what} is kept in {self.folder}. Go on with "
-                f"{resume_command(self.folder.parents[1])}"
+                f"{error}\n{self.title}: {what} is kept in {self.folder}. Go on with {resume_command(self.run)}"
             ) from error
 
     def trained(self, model: PolicyModel, save: Callable[[], object]) -> None:
         """Save the trained weights before anything is played, then again with the calibration."""
         self._bar.close()
         save()
-        if self.config.eval.calibrate:
+        if self.config.eval.calibrate and "return" in model.asked({}):
             with self.kept():
                 self.calibrate(model)
             save()
@@ -170,29 +200,32 @@ class RunCell(Callback):
             self.board.scalars(row, {f"{home}/calibration_target": asked, f"{home}/calibration_score": achieved})
 
     def play_all(self, model: PolicyModel) -> list[Evaluation]:
-        """The evaluation of results.json: every target, with a bar and a line each."""
+        """The evaluations of results.json: one for each entry of `eval.ask`, with a bar and a line each."""
         played, episodes = [], self.config.eval.episodes
-        for target in self.config.eval.targets:
-            with Progress(episodes, f"{self.title}, target {target}", "episodes") as progress:
-                played.append(self.play(model, target, episodes, progress.update))
+        for ask in self.config.eval.ask:
+            with Progress(episodes, f"{self.title}, {said(ask) or 'default target'}", "episodes") as progress:
+                played.append(self.play(model, ask, episodes, progress.update))
             self.say(f"{self.title}: {played[-1]}")
         return played
 
     def finish(self, model: PolicyModel, fit: FitResult, origin: Origin) -> None:
         """Evaluate, write results.json and timing.json, and remove the files of the unfinished run."""
         began = time.perf_counter()
+        error = self.errors(model).get("valid/loss")
+        if error is not None:
+            self.say(f"{self.title}: held-out error {error:.4g}")
         with self.kept():
             played = self.play_all(model)
         seconds = time.perf_counter() - began
-        for result in reversed(played):  # the first target is the one of hparams, and is logged last
+        for result in reversed(played):  # the first entry is the one of hparams, and is logged last
             self._log_evaluation(self.train.steps, result)
-        results = self._results(model, fit, origin, played)
+        results = results_of(self, model, fit, origin, played, error)
         few = self.episodes.actions[:: max(1, self.episodes.num_steps // 20_000)]
         for name, actions in (("dataset", few), ("policy", played[0].actions)):
             for dimension, values in enumerate(np.asarray(actions).T):
                 self.board.histogram(f"values/{name}_actions/{dimension}", self.train.steps, values)
         self.board.hparams(self._hparams(model, results), float(played[0].scores.mean()))
-        write_json(self.folder / "timing.json", self._timing(fit, seconds, model.device).to_json())
+        write_json(self.folder / "timing.json", timing_of(self, fit, seconds, model.device).to_json())
         write_json(self.folder / "results.json", results.to_json())
         clean(self.folder)
 
@@ -204,50 +237,6 @@ class RunCell(Callback):
         adapter = model.adapter
         tuning = adapter.config.of(TUNING).kind if TUNING in adapter.parts() else "none"
         return {**found, "method": adapter.method.kind, "tuning": tuning}
-
-    def _results(self, model: PolicyModel, fit: FitResult, origin: Origin, played: list[Evaluation]) -> Results:
-        """The content of results.json: equal bytes for equal runs."""
-        episodes, train = self.episodes, self.train
-        last = {"checkpoint": "last", "step": train.steps}
-        named = zip(self.config.eval.targets, played, strict=True)
-        return Results(
-            **vars(origin),
-            environment=episodes.env_spec.name,
-            dataset_ids=episodes.dataset_ids,
-            content_hash=episodes.content_hash,
-            reference=episodes.env_spec.reference,
-            adapter=asdict(self.config.adapter),
-            training=asdict(train),
-            steps=train.steps,
-            batch_size=train.batch_size,
-            lr=train.lr,
-            trained=Trained.from_json(fit.selection.to_json(), "results.json"),
-            final_loss=fit.final_loss,
-            evaluations=tuple(
-                EvaluationEntry.from_json({**last, "target": target, **one.to_json()}, "results.json")
-                for target, one in named
-            ),
-            calibration=model.statistics.calibration,
-            probes=tuple(self.probes),
-            versions=versions(),
-        )
-
-    def _timing(self, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:
-        """The content of timing.json."""
-        gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-        return Timing(
-            train_seconds=fit.seconds,
-            resumed_at_step=self.resumed_at,  # the seconds before it are not known
-            eval_seconds=eval_seconds,
-            tokens_per_second=fit.tokens_per_second,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            peak_gpu_bytes=gpu,
-            device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
-            threads=torch.get_num_threads(),
-            processes=size(),
-            precision=str(find_precision(self.config.run.precision, device)).removeprefix("torch."),
-            kernels=kernel_backend(),
-        )
 
     def _log_evaluation(self, step: int, result: Evaluation) -> None:
         home = f"eval/{result.env_spec.name}"
@@ -269,10 +258,10 @@ def read_probes(file: Path, done: int) -> list[Probe]:
 
 def finished(home: Path) -> bool:
     """Whether MODE/SEED has its results; removes the rest of a run that was killed right after writing them."""
-    done = (home / "results.json").is_file()
-    if done and rank() == 0:
+    whole = done(home)
+    if whole and rank() == 0:
         clean(home)
-    return done
+    return whole
 
 
 def clean(home: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,11 +13,14 @@ import torch
 from transfer.adapters.build import build_adapter
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, unknown
+from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter
+from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import build_model
 from transfer.recipes.programs.modes import Mode, new_trunk, with_tuning
+from transfer.recipes.runs.cells import ADAPTERS, done, parts_of
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.pretrained import find_trunk
 
@@ -37,10 +40,43 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def load_source(home: Path) -> tuple[Trunk, Adapter]:
-    """A pretrained trunk and the adapter that came with it."""
+Pretrained = tuple[Trunk, dict[str, Adapter]]
+"""A pretrained trunk, and the adapters that came with it by the names of their sources; that of one alone is ""."""
+
+
+def load_source(home: Path) -> Pretrained:
+    """The trunk in a trunk/SEED folder with its adapters."""
     trunk = Trunk.load(home / "trunk")
-    return trunk, Adapter.load(home / "adapter", trunk)
+    if (home / ADAPTERS).is_dir():
+        return trunk, {part.name: Adapter.load(part, trunk) for part in parts_of(home)}
+    return trunk, {"": Adapter.load(home / "adapter", trunk)}
+
+
+def takes_over(config: RunConfig, mode: Mode) -> bool:
+    """Whether a mode takes something over from the adapter of a source."""
+    return bool(mode.inherits) or (config.adapt.inherit != "none" and mode.trunk not in ("own", "none"))
+
+
+def source_of(config: RunConfig, mode: Mode, adapters: Mapping[str, Adapter]) -> Adapter | None:
+    """The adapter that a mode takes over from; None where it takes nothing over and there are several.
+
+    Raises:
+        TransferError: `adapt.inherit_from` names none of several adapters, or is empty where one is needed.
+    """
+    wanted = config.adapt.inherit_from
+    if not wanted and len(adapters) == 1:
+        return next(iter(adapters.values()))
+    known = {name or one.env_spec.name: one for name, one in adapters.items()}
+    if wanted:
+        if wanted not in known:
+            raise unknown("source in adapt.inherit_from", wanted, known)
+        return known[wanted]
+    if takes_over(config, mode):
+        raise TransferError(
+            f"mode '{mode.name}' takes over parts of the adapter of a source, and there are several: "
+            f"{', '.join(known)}. Name one: --set adapt.inherit_from={min(known)}"
+        )
+    return None
 
 
 def missing_trunks(config: RunConfig, folder: Path) -> list[int]:
@@ -51,8 +87,8 @@ def missing_trunks(config: RunConfig, folder: Path) -> list[int]:
     """
     if config.pretrain.from_:
         return []
-    seeds = [seed for seed in config.run.seeds if not (folder / "trunk" / str(seed) / "results.json").is_file()]
-    if seeds and not (config.source.data or config.source.fallback):
+    seeds = [seed for seed in config.run.seeds if not done(folder / "trunk" / str(seed))]
+    if seeds and not any(one.data or one.fallback for one in config.source):
         raise TransferError(
             f"{', '.join(config.adapt.modes)}: a pretrained trunk is needed. Name data under [source], as in "
             "--set source.fallback=hopper/medium-expert, or take a trunk with --set pretrain.from=RUN"
@@ -65,51 +101,61 @@ def check_parts(
     modes: Sequence[Mode],
     folder: Path,
     target: EnvironmentSpec,
-    source: EnvironmentSpec | None = None,
+    sources: Mapping[str, EnvironmentSpec],
 ) -> None:
     """Build the model of every mode once, on stand-ins for the data, so that none of them fails hours later.
 
-    `source` is the environment of a pretraining to come; `folder` is that of the run, which may hold trunks already.
+    `sources` are the environments of a pretraining to come; `folder` is that of the run, which may hold trunks already.
 
     Raises:
-        TransferError: parts that do not go together, parts that would be inherited and cannot, a trunk that is
-            missing, damaged or, under `pretrain.from`, of another size.
+        TransferError: parts that do not go together, parts that would be inherited and cannot, something that a policy
+            cannot be asked for, a trunk that is missing, damaged or, under `pretrain.from`, of another size.
     """
     small = replace(config.trunk, width=2 * config.trunk.heads, depth=1)  # widths play no part in what fits what
-    origins: list[tuple[Trunk | None, Adapter | None]] = []
-    if source is not None:
-        origins.append((new_trunk(small, 0), build_adapter(stand_in(source), small, config.adapter.config())))
+    origins: list[tuple[Trunk | None, Mapping[str, Adapter]]] = []
+    if sources:
+        given = config.adapter, 0
+        made = {
+            name: build_adapter(stand_in(one), small, *given, method=config.method) for name, one in sources.items()
+        }
+        random = new_trunk(small, 0, config.method)
+        origins.append((random, made))
+        for name, adapter in made.items():
+            check_asked(config, TransferModel(random, adapter), f"the policy of the source {name}")
     if any(mode.needs_pretraining for mode in modes):
         origins += [origin for seed in config.run.seeds if (origin := load_origin(config, folder, seed)) is not None]
     episodes = stand_in(target)
-    for trunk, adapter in origins or [(None, None)]:
+    for trunk, adapters in origins or [(None, {})]:
         sizes = trunk.config if trunk is not None else small
         for mode in modes:
-            build_model(
-                mode,
-                trunk,
-                episodes,
-                sizes,
-                with_tuning(mode, config.adapter.config()),
-                adapter,
-                config.adapt.inherit,
-                0,
-            )
+            source = source_of(config, mode, adapters) if adapters else None
+            kinds, inherit = with_tuning(mode, config.adapter), config.adapt.inherit
+            model, _ = build_model(mode, trunk, episodes, sizes, kinds, source, inherit, 0, method=config.method)
+            check_asked(config, model, f"mode '{mode.name}'")
 
 
-def load_origin(config: RunConfig, folder: Path, seed: int) -> tuple[Trunk, Adapter] | None:
-    """Trunk and source adapter of a seed: under `pretrain.from`, or pretrained by this run; None where it has not."""
+def check_asked(config: RunConfig, model: PolicyModel, whose: str) -> None:
+    """Raise TransferError, which begins with `whose` policy it is, for an entry of `eval.ask` that it does not take."""
+    for ask in config.eval.ask:
+        try:
+            model.asked({name: 0.0 if name == "return" else value for name, value in ask.items()})
+        except TransferError as error:
+            raise TransferError(f"eval.ask for {whose}: {error}") from error
+
+
+def load_origin(config: RunConfig, folder: Path, seed: int) -> Pretrained | None:
+    """Trunk and source adapters of a seed: under `pretrain.from`, or pretrained by this run; None where it has not."""
     if config.pretrain.from_:
         home = find_trunk(Path(config.pretrain.from_), seed)
-        trunk, adapter = load_source(home)
+        trunk, adapters = load_source(home)
         wanted, have = asdict(config.trunk), asdict(trunk.config)
         changes = [f"--set trunk.{key}={have[key]}" for key in have if have[key] != wanted[key]]
         if changes:
             raise TransferError(f"the trunk in {home} has other sizes than [trunk] says. Add {' '.join(changes)}")
-        return trunk, adapter
+        return trunk, adapters
     home = folder / "trunk" / str(seed)
     try:
-        return load_source(home) if (home / "results.json").is_file() else None
+        return load_source(home) if done(home) else None
     except TransferError as error:
         raise TransferError(f"{error} Remove {home} to pretrain again with --resume.") from error
 

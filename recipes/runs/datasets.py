@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from transfer import registry
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
+from transfer.data.splits import held_out
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
 from transfer.envs.dataset_ids import BUNDLED, at_hand, check_known, is_local, resolve
 from transfer.envs.loading import load_episodes
 from transfer.envs.minari.download import fetch
 from transfer.envs.minari.remote import REMOTE
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.recipes.runs.used import Used
-from transfer.recipes.settings.config import DataConfig
+from transfer.recipes.settings.sections import DataConfig
 from transfer.recipes.watching.progress import Progress
 
 Say = Callable[[str], None]
@@ -96,22 +99,64 @@ def make(names: Sequence[str], say: Say) -> None:
             make_dataset(name, on_progress=progress.update)
 
 
-def load(section: str, names: Sequence[str], before: Used | None, say: Say, env: str = "") -> Episodes:
-    """Episodes of a section, with a line about their number and score.
+@dataclass(frozen=True)
+class Data:
+    """The episodes of a body that are trained on, and those that are held out of it; None where none are."""
+
+    episodes: Episodes
+    held_out: Episodes | None = None
+
+
+def load(
+    key: str, data: DataConfig, names: Sequence[str], before: Used | None, say: Say, seed: int = 0, hold: bool = False
+) -> Data:
+    """The episodes of a body, with a line about their number and score.
+
+    Args:
+        key: of the body, as in `[used]`.
+        data: its settings; the filter and the number of episodes are applied here.
+        names: of its datasets.
+        before: what the run began with, where it goes on.
+        say: takes the line.
+        seed: of the episodes that are drawn.
+        hold: whether some are held out.
 
     Raises:
-        TransferError: see `transfer.envs.loading.load_episodes`; other episodes than those that the run began with.
+        TransferError: see `transfer.envs.loading.load_episodes`; fewer episodes than are to be drawn, none to hold out,
+            or other episodes than those that the run began with.
     """
-    episodes = load_episodes(names, env or None)
-    if before is not None and before.content != episodes.content_hash:
+    whole = load_episodes(names, data.env or None)
+    episodes = chosen(key, data, whole, seed)
+    found = Data(*held_out(episodes)) if hold else Data(episodes)
+    content = found.episodes.content_hash
+    if before is not None and before.content != content:
         raise TransferError(
-            f"the data of [{section}], {', '.join(names)}, changed since this run began: content "
-            f"{before.content[:12]} then, {episodes.content_hash[:12]} now. What it has trained would not compare with "
-            "what it trains next: bring the old data back, or start anew under another --name."
+            f"the data of [{key}], {', '.join(names)}, changed since this run began: content "
+            f"{before.content[:12]} then, {content[:12]} now. What it has trained would not compare with what it "
+            "trains next: bring the old data back, or start anew under another --name."
         )
-    reference = episodes.env_spec.reference
+    reference, used = whole.env_spec.reference, found.episodes
+    kept = f", trained on {len(used)} of them, {used.num_steps} steps" if len(used) < len(whole) or hold else ""
     say(
-        f"{', '.join(episodes.dataset_ids)}: {episodes.num_episodes} episodes, {episodes.num_steps} steps, mean "
-        f"{reference.table} score {reference.score(float(episodes.returns.mean())):.1f}"
+        f"{', '.join(whole.dataset_ids)}: {whole.num_episodes} episodes, {whole.num_steps} steps, mean "
+        f"{reference.table} score {reference.score(float(whole.returns.mean())):.1f}{kept}"
     )
-    return episodes
+    return found
+
+
+def chosen(key: str, data: DataConfig, episodes: Episodes, seed: int) -> Episodes:
+    """The episodes that a section's filter and number leave.
+
+    Raises:
+        TransferError: what the filter raises, a filter that returns no episodes, or fewer than are to be drawn.
+    """
+    if data.filter is not None:
+        found = registry.build("filter", data.filter, episodes)
+        episodes = check_type(found, Episodes, f"what the filter '{data.filter.kind}' of [{key}] returns")
+    if data.episodes > len(episodes):
+        left = "has" if data.filter is None else "has, behind its filter,"
+        raise TransferError(
+            f"{key}.episodes is {data.episodes:,}, and {', '.join(episodes.dataset_ids)} {left} {len(episodes):,}: set "
+            f"it to {len(episodes)} or less, or to 0 for all"
+        )
+    return episodes.sample(data.episodes, seed) if data.episodes else episodes

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transfer.errors import TransferError
+from transfer.numbers import seen
 from transfer.recipes.programs.modes import find_modes
-from transfer.recipes.runs.cells import is_results_folder, next_command
+from transfer.recipes.runs.cells import is_results_folder, next_command, result_files
 from transfer.recipes.runs.results import read_results
 from transfer.recipes.settings.config import RunConfig, config_table, load_config
 from transfer.recipes.settings.own_modules import named_modules, resuming
 from transfer.recipes.settings.presets import find_config
+from transfer.recipes.settings.sections import plain_keys
 from transfer.recipes.settings.toml import parse_toml
-from transfer.recipes.settings.typed import dotted_keys, flatten
+from transfer.recipes.settings.typed import flatten
 from transfer.storage.files import sweep
 from transfer.storage.locks import lock
 
@@ -48,24 +51,35 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     check_links(folder)
     check_whole(path)
     before = load_config(str(path))
-    old, new = flatten(config_table(before)), flatten(config_table(config))
-    differing = [key for key in old if key not in FREE and old[key] != new[key]]
+    differing = differences(config_table(before), config_table(config))
     if differing:
-        changed = [f"{key} is {old[key]!r} there and {new[key]!r} here" for key in differing]
         raise TransferError(
-            f"{folder} holds a run with other settings: {'; '.join(changed)}. --resume goes on with the same settings "
-            f"only. {resume_command(folder)} takes them from the folder; else choose another --name."
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. --resume goes on with the same "
+            f"settings only. {resume_command(folder)} takes them from the folder; else choose another --name."
         )
-    for file in sorted(folder.glob("*/*/results.json")):
+    for file in result_files(folder):
         read_results(file)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
 
 
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """In words, the settings that may not differ when a run goes on, and do."""
+    old, new = flatten(before), flatten(now)
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and old.get(key) != new.get(key)]
+    return [f"{key} is {seen(old.get(key), 300)} there and {seen(new.get(key), 300)} here" for key in keys]
+
+
 def check_whole(path: Path) -> None:
     """Raise TransferError when a run's config.toml lacks keys: defaults would replace them without a word."""
-    there = flatten(parse_toml(find_config(str(path)).text, str(path)))
-    missing = [key for key in dotted_keys(RunConfig) if key not in there]
+    there = parse_toml(find_config(str(path)).text, str(path))
+    flat, sources = flatten(there), there.get("source")
+    several = sources if isinstance(sources, list) else []
+    missing = [key for key in plain_keys() if key not in flat and not (several and key.startswith("source."))]
+    if not missing:
+        wanted = config_table(load_config(str(path)))
+        missing = [key for key in flatten(wanted) if key not in flat]
+        missing += [f"source.{key}" for one in several for key in wanted["source"][0] if key not in one]
     if missing:
         some = ", ".join(missing[:5]) + (" and more" if len(missing) > 5 else "")
         raise TransferError(

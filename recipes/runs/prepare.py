@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from transfer.data.environment.building.importing import import_from_here
-from transfer.data.episodes import Episodes
+from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.windows import check_context
 from transfer.errors import TransferError
 from transfer.recipes.programs.modes import Mode, find_modes
 from transfer.recipes.runs.checks import check_parts, missing_trunks, use_threads
-from transfer.recipes.runs.datasets import Say, environment_of, load, make, named, obtain
+from transfer.recipes.runs.datasets import Data, Say, environment_of, load, make, named, obtain
 from transfer.recipes.runs.folder import settle, with_cells
-from transfer.recipes.runs.used import SECTIONS, Used, dump_used, read_used
+from transfer.recipes.runs.used import TARGET, Used, dump_used, read_used, source_key
 from transfer.recipes.settings.config import RunConfig, dump_config
 from transfer.recipes.settings.own_modules import named_modules
+from transfer.recipes.settings.sections import DataConfig, SourceConfig
 from transfer.runtime.devices import find_device
 from transfer.runtime.distributed import check_shares, own_device, rank
 from transfer.storage.files import as_path, write_text
 
-TRAINING = {"source": "pretrain", "target": "adapt"}
-"""Section of the data -> section of the training on them."""
-
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to begin; `source` is None when nothing is pretrained, `say` takes lines for people."""
+    """A run that is ready to begin.
+
+    Attributes:
+        sources: by name; empty when nothing is pretrained.
+        say: takes lines for people.
+    """
 
     config: RunConfig
     folder: Path
     device: torch.device
     say: Say
     modes: list[Mode]
-    source: Episodes | None
-    target: Episodes
+    sources: dict[str, Data]
+    target: Data
 
 
 def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
@@ -52,29 +56,68 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     whole = settle(folder, config, resume)
     before = read_used(folder / "config.toml")
     pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
-    sections = SECTIONS if pretrains else ("target",)
-    for section in sections:
-        key = TRAINING[section]
+    bodies = bodies_of(config)
+    if not pretrains:
+        for key in [key for key in bodies if key != TARGET]:
+            named(bodies.pop(key))  # a typing error in it is refused even when it is not needed
+    for key in {section_of(key) for key in bodies}:
         check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
-    data = {name: before[name].data if name in before else named(getattr(config, name)) for name in SECTIONS}
-    envs = {name: getattr(config, name).env for name in SECTIONS}
-    check_parts(config, modes, folder, *(environment_of(data[name], envs[name]) for name in reversed(sections)))
+    data = {key: before[key].data if key in before else named(one) for key, one in bodies.items()}
+    specs = {key: environment_of(data[key], one.env) for key, one in bodies.items()}
+    names = names_of(bodies, specs)
+    check_parts(config, modes, folder, specs[TARGET], {name: specs[key] for name, key in names.items()})
     use_threads(config.run.threads)
-    for section in sections:
-        data[section] = obtain(section, getattr(config, section), before.get(section), say)
-        make(data[section], say)
-    episodes: dict[str, Episodes] = {}
-    for section in sections:
-        episodes[section] = load(section, data[section], before.get(section), say, envs[section])
-        check_context(episodes[section], getattr(config, TRAINING[section]).context, f"{TRAINING[section]}.context")
-        try:  # built once now, so that a missing environment does not cost the whole training
-            episodes[section].env_spec.make().close()
-        except TransferError as error:
-            raise TransferError(f"[{section}] the run could not play what it trains: {error}") from error
+    for key, one in bodies.items():
+        data[key] = obtain(key, one, before.get(key), say)
+        make(data[key], say)
+    found: dict[str, Data] = {}
+    for key, one in bodies.items():
+        found[key] = load(key, one, data[key], before.get(key), say, whole.run.seeds[0], config.run.held_out)
+        check_data(config, key, found[key])
     if rank() == 0:
-        used = {name: Used(data[name], one.content_hash) for name, one in episodes.items()}
+        used = {key: Used(data[key], one.episodes.content_hash) for key, one in found.items()}
         write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
-    return Job(config, folder, device, say, modes, episodes.get("source"), episodes["target"])
+    return Job(config, folder, device, say, modes, {name: found[key] for name, key in names.items()}, found[TARGET])
+
+
+def bodies_of(config: RunConfig) -> dict[str, DataConfig]:
+    """The settings of the data of each body, by its key in `[used]`; sources first."""
+    count = len(config.source)
+    return {**{source_key(number, count): one for number, one in enumerate(config.source)}, TARGET: config.target}
+
+
+def section_of(key: str) -> str:
+    """The section of the training on a body."""
+    return "adapt" if key == TARGET else "pretrain"
+
+
+def names_of(bodies: Mapping[str, DataConfig], specs: Mapping[str, EnvironmentSpec]) -> dict[str, str]:
+    """Name of each source -> its key; that of its environment where it has none of its own.
+
+    Raises:
+        TransferError: two of one name.
+    """
+    found: dict[str, str] = {}
+    for key, one in bodies.items():
+        if isinstance(one, SourceConfig):
+            name = one.name or specs[key].name
+            if name in found:
+                raise TransferError(
+                    f"two [[source]] tables are of '{name}': join them as one, data = [...], or give each a name of "
+                    'its own, as name = "other"'
+                )
+            found[name] = key
+    return found
+
+
+def check_data(config: RunConfig, key: str, data: Data) -> None:
+    """Raise TransferError for data without a window of the context, or an environment that cannot be built."""
+    section = section_of(key)
+    check_context(data.episodes, getattr(config, section).context, f"{section}.context")
+    try:  # built once now, so that a missing environment does not cost the whole training
+        data.episodes.env_spec.make().close()
+    except TransferError as error:
+        raise TransferError(f"[{key}] the run could not play what it trains: {error}") from error
 
 
 def with_whole_origin(config: RunConfig) -> RunConfig:

@@ -1,183 +1,87 @@
-"""Settings of a run: a frozen dataclass per TOML section, read from a file.
+"""Settings of a run: a frozen dataclass made of TOML.
 
-Precedence, weakest first: the dataclass defaults, the preset or file, its `[quick]` table under `--quick`,
-`--set section.key=value` in the order given, then the other options of the command.
+Precedence, weakest first: the dataclass defaults, the files that a file extends, the preset or file itself, their
+`[quick]` tables under `--quick`, `--set section.key=value` in the order given, then the other options of the command.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import tomli_w
 
-from transfer.decoding.planner import DECODES
+from transfer import registry
 from transfer.errors import TransferError, unknown
 from transfer.models.steps.adapter_config import AdapterConfig
-from transfer.models.trunk import TrunkConfig
-from transfer.numbers import MOST_ENVS, MOST_EPISODES, MOST_SEED, MOST_STEPS, MOST_THREADS, seen, whole
-from transfer.recipes.settings.presets import find_config
+from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
+from transfer.recipes.settings.layers import Layer, Table, layers_of, nested, several
+from transfer.recipes.settings.presets import BASE
 from transfer.recipes.settings.pretrained import sizes_of
-from transfer.recipes.settings.target_names import check_targets
-from transfer.recipes.settings.toml import parse_toml
-from transfer.recipes.settings.typed import build, dotted_keys, flatten, from_text, toml_key, unknown_key
-from transfer.registry import PartSpec, check, complete, options_of
-from transfer.runtime.devices import PRECISIONS
+from transfer.recipes.settings.sections import (
+    PARTS,
+    SECTIONS,
+    AdaptConfig,
+    DataConfig,
+    EvalConfig,
+    PretrainConfig,
+    RunSettings,
+    SourceConfig,
+    adapter_table,
+    check_moved,
+    check_section,
+    known_keys,
+)
+from transfer.recipes.settings.typed import fields_of, flatten, from_text, section, toml_key, unknown_key
+from transfer.registry import PartSpec
 from transfer.training.train_config import TrainConfig
 
-# Least and most of every count under [eval].
-COUNTS = {
-    "episodes": (1, MOST_EPISODES),
-    "envs": (1, MOST_ENVS),
-    "calibrate": (0, MOST_EPISODES),
-    "probe_every": (0, MOST_STEPS),
-    "probe_episodes": (1, MOST_EPISODES),
+# The parts that a file without their kinds means. Options are completed by the registry.
+START: Table = {
+    "adapter": {**{name: {"kind": AdapterConfig().of(name).kind} for name in ("state", "action")}, "tuning": {}},
+    "method": {"kind": DEFAULT_METHOD.kind},
 }
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Where episodes come from: `data` when at hand or downloadable, else a `fallback` of the same environment.
-
-    `data` is empty only as `[source]`, when `pretrain.from` names a trunk or no mode uses one. `env` is the id of the
-    environment to play in, as "Hopper-v5" or "my_env:MyEnv-v0", in place of the one in the data.
-    """
-
-    data: tuple[str, ...] = ()
-    fallback: str = ""
-    env: str = ""
-
-
-@dataclass(frozen=True)
-class AdapterSettings:
-    """Kinds of the parts of adapters, and options of the action embedding, as `AdapterConfig` has them.
-
-    An option that the chosen action embedding does not take is left out.
-    """
-
-    state: str = "mlp"
-    action: str = "ActionTokenizedSpreadEmbedding"
-    tokenizer: str = "quantile"
-    bins: int = 64
-    ranges: str = "shared+index"
-    readout: str = "regression"
-    out_of_bounds: str = "clip"
-
-    def __post_init__(self) -> None:
-        """Raises TransferError on an unknown kind or an unsound option."""
-        self.config()
-
-    def config(self) -> AdapterConfig:
-        """As the library takes them."""
-        check("action", self.action)
-        every = {name: getattr(self, name) for name in ("tokenizer", "bins", "ranges", "readout")}
-        complete("action", PartSpec(AdapterSettings.action, every))  # unsound ones are refused, whoever takes them
-        options = {name: getattr(self, name) for name in options_of("action", self.action)}
-        if "readout" not in options and self.readout != AdapterSettings.readout:
-            raise TransferError(
-                f"adapter.readout '{self.readout}' is none of {self.action}'s, whose readout is one of its own. Leave "
-                f"readout at '{AdapterSettings.readout}', or choose a spread embedding."
-            )
-        return AdapterConfig(PartSpec(self.state), PartSpec(self.action, options), out_of_bounds=self.out_of_bounds)
-
-
-@dataclass(frozen=True)
-class PretrainConfig(TrainConfig):
-    """Training of the trunk; `from` is a run folder or its trunk/SEED to take the trunk and adapter from."""
-
-    from_: str = ""
-
-
-@dataclass(frozen=True)
-class AdaptConfig(TrainConfig):
-    """Training on the target environment, once per mode and seed."""
-
-    modes: tuple[str, ...] = ("embeddings",)
-    inherit: str = "none"
-
-    def __post_init__(self) -> None:
-        """Raises TransferError on a number out of range, when no mode is named or one is named twice."""
-        super().__post_init__()
-        if not self.modes:
-            raise TransferError("adapt.modes is empty: name at least one, as in --modes embeddings+ia3")
-        if len(set(self.modes)) != len(self.modes):
-            raise TransferError(f"adapt.modes names a mode twice: {', '.join(self.modes)}")
-        if self.inherit not in ("none", "action"):
-            raise unknown("adapt.inherit", self.inherit, ("none", "action"))
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    """Episodes in the environment: how many, with which target returns, decoded how.
-
-    A target is `max`, `pNN` (that percentile of the dataset's returns), a raw return as text, `calibrated` (the best
-    target of the adapter's calibration) or `best` (the same, and p95 without a calibration). A calibration plays
-    `calibrate` episodes for each of a few targets after training (0: none). Every `probe_every` steps (0: never),
-    `probe_episodes` episodes are played during training.
-    """
-
-    episodes: int = 100
-    targets: tuple[str, ...] = ("best",)
-    envs: int = 100
-    decode: str = "autoregressive"
-    calibrate: int = 10
-    probe_every: int = 0
-    probe_episodes: int = 10
-
-    def __post_init__(self) -> None:
-        """Raises TransferError on a count below its least value, an unreadable target or an unknown decode."""
-        for key, (least, most) in COUNTS.items():
-            object.__setattr__(self, key, whole(getattr(self, key), f"eval.{key}", least, most))
-        check_targets(self.targets, "eval.targets")
-        if self.decode not in DECODES:
-            raise unknown("eval.decode", self.decode, DECODES)
-        if "calibrated" in self.targets and not self.calibrate:
-            raise TransferError("eval.targets names calibrated, but eval.calibrate is 0: set it to 10 episodes, say")
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone.
-
-    `imports` are the user's own modules, in the working folder or installed, which are imported first.
-    """
-
-    seeds: tuple[int, ...] = (0,)
-    device: str = "auto"
-    threads: int = 0
-    precision: str = "auto"
-    compile: bool = False
-    imports: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raises TransferError on no seed, a seed twice or out of range, or an unknown precision."""
-        seeds = tuple(whole(seed, "run.seeds", 0, MOST_SEED) for seed in self.seeds)
-        if not seeds or len(set(seeds)) != len(seeds):
-            raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {seen(list(seeds))}")
-        object.__setattr__(self, "seeds", seeds)
-        object.__setattr__(self, "threads", whole(self.threads, "run.threads", 0, MOST_THREADS))
-        if self.precision not in PRECISIONS:
-            raise unknown("run.precision", self.precision, PRECISIONS)
-
-
-@dataclass(frozen=True)
 class RunConfig:
-    """A whole run. Sections and their keys are the TOML sections and keys."""
+    """A whole run. Sections and their keys are the TOML sections and keys.
 
-    source: DataConfig = field(default_factory=DataConfig)
+    `source` has an entry for each `[[source]]` table; one without data where nothing is pretrained.
+    """
+
+    source: tuple[SourceConfig, ...] = (SourceConfig(),)
     target: DataConfig = field(default_factory=DataConfig)
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
-    adapter: AdapterSettings = field(default_factory=AdapterSettings)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    method: PartSpec = registry.complete("method", DEFAULT_METHOD)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        """Raises TransferError when there is nothing to adapt to."""
+        """Raises TransferError when there is nothing to adapt to, two sources of one name, or none that counts."""
         if not self.target.data and not self.target.fallback:
             raise TransferError('[target] names no data: write data = ["mujoco/walker2d/medium-v0"] or set a fallback')
+        names = [one.name for one in self.source if one.name]
+        for name in names:
+            if names.count(name) > 1:
+                raise TransferError(f"two [[source]] tables have the name '{name}': give one of them another")
+        if not any(one.weight for one in self.source):
+            raise TransferError("source.weight is 0 for every source: give one a weight above zero, as weight = 1.0")
+        for number, one in enumerate(self.source, 1):
+            if len(self.source) > 1 and not one.data and not one.fallback:
+                raise TransferError(
+                    f'[[source]] table {number} names no data: write data = ["mujoco/hopper/expert-v0"]'
+                )
+        groups = registry.resolve("method", self.method.kind).groups
+        for name in self.adapter.others:
+            if name not in groups:
+                raise unknown(f"group under [adapter] for the method '{self.method.kind}'", name, groups)
 
 
 def training(section: TrainConfig, **changes: Any) -> TrainConfig:
@@ -188,69 +92,148 @@ def training(section: TrainConfig, **changes: Any) -> TrainConfig:
 def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> RunConfig:
     """Read a preset, a TOML file or a run folder, apply overrides and check every key and type.
 
-    The sizes under `[trunk]` are those of the trunk that `pretrain.from` names, unless the user's file or `sets` name
-    sizes.
+    Sizes under `[trunk]`, and the method, are those of the trunk that `pretrain.from` names, unless the user's file or
+    `sets` name them.
 
     Args:
         name_or_path: a preset's name, a .toml file, or a folder with a config.toml.
         sets: overrides `section.key=value`, later ones win.
-        quick: apply the file's `[quick]` table first.
+        quick: apply the `[quick]` table first.
 
     Raises:
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
-            bad TOML, or `quick` without a `[quick]` table.
+            bad TOML, an extended file that is not there, or `quick` without a `[quick]` table.
     """
-    settings = find_config(name_or_path)
-    table = parse_toml(settings.text, settings.place)
-    table.pop("used", None)  # what the run of this file came to use; another run looks for itself
-    overrides = table.pop("quick", {})
+    layers = layers_of(name_or_path)
+    place = layers[-1].place
+    for layer in layers:
+        _check_layer(layer)
+    plain, short = [one.table for one in layers], [one.quick for one in layers]
     try:
-        if not isinstance(overrides, Mapping):
-            raise TransferError(
-                f"'quick' is a section, not a value: write quick.adapt.steps = 1000; got {seen(overrides)}"
-            )
-        plain = config_table(build(RunConfig, table))
+        config = made([*plain])
         # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-        shortened = apply(plain, flatten(overrides))
-        build(RunConfig, shortened)
+        shortened = made([*plain, *short])
     except TransferError as error:
-        raise TransferError(f"{settings.place}: {error}") from error
-    if quick and not overrides:
-        raise TransferError(f"--quick: {settings.place} has no [quick] table. Shorten it with --set adapt.steps=1000")
-    changes = {}
-    for item in sets:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise TransferError(f"--set wants section.key=value, got '{item}'")
-        changes[key.strip()] = from_text(RunConfig, key.strip(), value.strip())
-    config = build(RunConfig, apply(shortened if quick else plain, changes))
-    chosen = [*changes, *([] if settings.shipped else flatten(table))]
-    if config.pretrain.from_ and not any(key.startswith("trunk.") for key in chosen):
-        with suppress(TransferError):  # loading that trunk says what is wrong with it
-            config = dataclasses.replace(config, trunk=sizes_of(config.pretrain.from_, config.run.seeds[0]))
+        raise TransferError(f"{place}: {error}") from error
+    if quick and not any(short):
+        raise TransferError(f"--quick: {place} has no [quick] table. Shorten it with --set adapt.steps=1000")
+    changes = changes_of(sets)
+    config = made([*plain, *(short if quick else []), changes]) if changes else shortened if quick else config
+    chosen = {*flatten(changes), *(key for one in layers if not one.shipped for key in flatten(one.table))}
+    return _with_trunk(config, {key.partition(".")[0] for key in chosen})
+
+
+def _with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
+    """The config with what the trunk of `pretrain.from` says about itself, but for the sections that were chosen."""
+    if not config.pretrain.from_ or {"trunk", "method"} <= chosen:
+        return config
+    with suppress(TransferError):  # loading that trunk says what is wrong with it
+        sizes, method = sizes_of(config.pretrain.from_, config.run.seeds[0])
+        config = config if "trunk" in chosen else dataclasses.replace(config, trunk=sizes)
+        return config if "method" in chosen else dataclasses.replace(config, method=registry.complete("method", method))
     return config
 
 
-def apply(table: Mapping[str, Mapping[str, object]], changes: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """A copy of the table with values of `section.key` replaced. Raises TransferError for an unknown key."""
-    result = {section: dict(values) for section, values in table.items()}
-    for dotted, value in changes.items():
-        if dotted not in dotted_keys(RunConfig):
-            raise unknown_key(RunConfig, dotted)
-        section, _, key = dotted.partition(".")
-        result[section][key] = value
-    return result
+def changes_of(sets: Sequence[str]) -> dict[str, Any]:
+    """The layer of `--set` options.
+
+    Raises:
+        TransferError: another form, an unknown key, or text that does not read as the key's type.
+    """
+    flat: dict[str, object] = {}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise TransferError(f"--set wants section.key=value, got '{item}'")
+        flat[key.strip()] = _set_value(key.strip(), text.strip())
+    return nested(flat)
 
 
-def config_table(config: RunConfig) -> dict[str, dict[str, object]]:
-    """The config as plain sections of TOML values (tuples become lists)."""
-    sections = dataclasses.asdict(config)
-    return {
-        name: {toml_key(key): list(value) if isinstance(value, tuple) else value for key, value in section.items()}
-        for name, section in sections.items()
+def _set_value(key: str, text: str) -> object:
+    name, _, rest = key.partition(".")
+    if name in SECTIONS and rest.startswith("filter"):
+        return from_text(key, text, Any)
+    if name in SECTIONS and rest in (fields := fields_of(SECTIONS[name])):
+        return from_text(key, text, fields[rest][1])
+    check_moved(key, text)
+    if key == "adapter.out_of_bounds" or (key.endswith(".kind") and name in ("adapter", "method")):
+        return from_text(key, text, str)
+    if key.count(".") == {"adapter": 2, "method": 1}.get(name):
+        return from_text(key, text, Any)
+    raise unknown_key(known_keys(), key)
+
+
+def _check_layer(layer: Layer) -> None:
+    """Raise TransferError, which names the file, for sections, keys or types that are wrong by themselves."""
+    try:
+        for table in (layer.table, layer.quick):
+            for name, values in table.items():
+                check_section(name, values)
+    except TransferError as error:
+        raise TransferError(f"{layer.place}: {error}") from error
+
+
+def made(tables: Sequence[Table]) -> RunConfig:
+    """The config of some layers. Raises TransferError for an unknown key or kind, a wrong type, or an unsound value."""
+    table, known = several([START, *tables]), known_keys()
+    sources = table.get("source", {})
+    each = sources if isinstance(sources, list) else [sources]
+    found: dict[str, Any] = {
+        name: section(name, SECTIONS[name], table.get(name, {}), known) for name in SECTIONS if name != "source"
     }
+    return RunConfig(
+        source=tuple(section("source", SourceConfig, one, known) for one in each),
+        adapter=_adapter(table["adapter"]),
+        method=registry.complete("method", PartSpec.of(table["method"], "method")),
+        **found,
+    )
+
+
+def _adapter(table: Table) -> AdapterConfig:
+    """The parts of `[adapter]`; an empty kind takes a part away."""
+    parts = {name: value for name, value in table.items() if name != "out_of_bounds" and value.get("kind") != ""}
+    if (options := parts.get("tuning")) and "kind" not in options:
+        raise TransferError(f'adapter.tuning.{min(options)} needs a kind: write kind = "ia3" under [adapter.tuning]')
+    own = {name: parts.pop(name) for name in PARTS if parts.get(name)}
+    for name in ("state", "action"):
+        if name not in own:
+            raise unknown(f"{name} kind", "", registry.known(name))
+    bounds = {"out_of_bounds": table["out_of_bounds"]} if "out_of_bounds" in table else {}
+    parts.pop("tuning", None)
+    return AdapterConfig(**own, **bounds, others=parts)
+
+
+def base_table() -> dict[str, Any]:
+    """The settings of `BASE` as `config_table` has them; it names no data."""
+    table = config_table(made([*(one.table for one in layers_of(BASE)), {"target": {"fallback": "hopper/expert"}}]))
+    table["target"]["fallback"] = ""
+    return table
+
+
+def config_table(config: RunConfig) -> dict[str, Any]:
+    """The config as plain sections of TOML values (tuples become lists); several sources as a list of tables."""
+    sources = [_plain(one) for one in config.source]
+    found: dict[str, Any] = {"source": sources[0] if len(sources) == 1 else sources}
+    for name in (one.name for one in dataclasses.fields(config) if one.name != "source"):
+        value = getattr(config, name)
+        if name == "adapter":
+            found[name] = adapter_table(value)
+        else:
+            found[name] = value.to_json() if name == "method" else _plain(value)
+    return found
+
+
+def _plain(values: Any) -> dict[str, Any]:
+    """A section as TOML has it: no filter is an empty text."""
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(values):
+        value = getattr(values, one.name)
+        if one.name == "filter":
+            value = "" if value is None else value.to_json()
+        found[toml_key(one.name)] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def dump_config(config: RunConfig) -> str:
-    """The config as TOML text; `load_config` of it gives an equal config."""
+    """The config as TOML text that extends nothing; `load_config` of it gives an equal config."""
     return tomli_w.dumps(config_table(config))

@@ -14,8 +14,8 @@ from transfer.recipes.settings.presets import presets
 
 
 def named_modules(config: RunConfig) -> list[str]:
-    """The modules in `[run] imports`, and in `env` of `[source]` and `[target]`."""
-    each = [*config.run.imports, *(module_of(section.env) for section in (config.source, config.target))]
+    """The modules in `[run] imports`, and in `env` of every `[source]` and `[target]`."""
+    each = [*config.run.imports, *(module_of(section.env) for section in (*config.source, config.target))]
     return list(dict.fromkeys(filter(None, each)))
 
 

@@ -9,18 +9,20 @@ from transfer.errors import TransferError, unknown
 from transfer.recipes.settings.toml import read_toml
 from transfer.storage.files import as_path
 
+BASE = "base"
+"""The settings that every preset extends: each key with its comment."""
 OFF = "# Off in this copy, because it stands for the data above and not for yours; take away the # to use it.\n"
 
 
 def presets() -> list[str]:
-    """Names of the shipped presets, sorted."""
+    """Names of the shipped presets that can be run, sorted."""
     files = resources.files("transfer.recipes").joinpath("configs").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    return sorted({file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")} - {BASE})
 
 
 def preset_text(name: str) -> str:
-    """The text of a shipped preset, comments included. Raises TransferError with the closest name."""
-    if name not in presets():
+    """The text of a shipped preset, or of `BASE`, with its comments. Raises TransferError with the closest name."""
+    if name not in (BASE, *presets()):
         raise unknown("preset", name, presets(), "List them with: transfer ls")
     return resources.files("transfer.recipes").joinpath("configs", f"{name}.toml").read_text(encoding="utf-8")
 
@@ -42,13 +44,23 @@ class Settings:
         text: TOML.
         place: the preset's name or the path of the file, for messages.
         name: default name of a run.
-        shipped: whether they are a preset's, and not the user's choice.
+        folder: of the file; None for a preset.
     """
 
     text: str
     place: str
     name: str
-    shipped: bool = False
+    folder: Path | None = None
+
+    @property
+    def shipped(self) -> bool:
+        """Whether they are a preset's, and not the user's choice."""
+        return self.folder is None
+
+    @property
+    def identity(self) -> str:
+        """The same for the same preset, or the same file by whatever path."""
+        return self.name if self.folder is None else str(Path(self.place).resolve())
 
 
 def find_config(name_or_path: str) -> Settings:
@@ -57,8 +69,8 @@ def find_config(name_or_path: str) -> Settings:
     Raises:
         TransferError: neither a preset nor a file that can be read; the closest preset is named.
     """
-    if name_or_path in presets():
-        return Settings(preset_text(name_or_path), name_or_path, name_or_path, shipped=True)
+    if name_or_path in (BASE, *presets()):
+        return Settings(preset_text(name_or_path), name_or_path, name_or_path)
     path = as_path(name_or_path, "PRESET_OR_TOML")
     path = path / "config.toml" if (path / "config.toml").exists() else path
     if path.is_dir():
@@ -67,7 +79,7 @@ def find_config(name_or_path: str) -> Settings:
         raise TransferError(f"{path} is a folder without a config.toml, so not a run. {known}")
     if path.exists():
         name = path.resolve().parent.name if path.name == "config.toml" else path.stem
-        return Settings(read_toml(path), str(path), name)
+        return Settings(read_toml(path), str(path), name, path.parent)
     if path.suffix == ".toml":
         raise TransferError(f"no file {path}. Make one from a preset: transfer cp {presets()[0]} {path.name}")
     if len(path.parts) > 1:
@@ -88,7 +100,7 @@ def run_folder(name_or_path: str, name: str | None, runs_dir: Path, suffix: str)
         TransferError: a name that is not the name of a folder.
     """
     path = as_path(name_or_path, "PRESET_OR_TOML")
-    if name is None and name_or_path not in presets() and (path / "config.toml").is_file():
+    if name is None and name_or_path not in (BASE, *presets()) and (path / "config.toml").is_file():
         return path
     name = find_config(name_or_path).name + suffix if name is None else name
     if not name or name.startswith(".") or name != Path(name).name:

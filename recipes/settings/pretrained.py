@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.registry import PartSpec
 from transfer.storage.files import as_path
 
 OTHERS = {
@@ -32,6 +33,11 @@ def find_trunk(path: Path, seed: int) -> Path:
     raise TransferError(f"pretrain.from: no finished trunk of seed {seed} in {path}; {have}.")
 
 
-def sizes_of(origin: str, seed: int) -> TrunkConfig:
-    """The sizes of the trunk that `pretrain.from` names. Raises TransferError where there is none, or a damaged one."""
-    return Trunk.load(find_trunk(as_path(origin, "pretrain.from"), seed) / "trunk").config
+def sizes_of(origin: str, seed: int) -> tuple[TrunkConfig, PartSpec]:
+    """Sizes and method of the trunk that `pretrain.from` names.
+
+    Raises:
+        TransferError: there is none, or a damaged one.
+    """
+    trunk = Trunk.load(find_trunk(as_path(origin, "pretrain.from"), seed) / "trunk")
+    return trunk.config, trunk.method

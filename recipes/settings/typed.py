@@ -3,9 +3,9 @@
 import difflib
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.recipes.settings.schema import SETTINGS, hints, read
 
@@ -38,51 +38,36 @@ def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def build(root: type[Config], table: Mapping[str, object]) -> Config:
-    """A dataclass of dataclasses from a table of tables.
+def section(name: str, kind: type[Config], values: Mapping[str, object], known: Iterable[str]) -> Config:
+    """A section's dataclass from its table.
+
+    Args:
+        name: of the section, for messages.
+        kind: the dataclass.
+        values: by TOML key.
+        known: every `section.key`, of which the closest is named.
 
     Raises:
-        TransferError: an unknown section or key, a wrong type, or a value its section refuses.
+        TransferError: an unknown key, a wrong type, or a value that the section refuses.
     """
-    sections = fields_of(root)
-    for name, values in table.items():
-        if name in dotted_keys(root):
-            section = name.partition(".")[0]
-            raise TransferError(f"the key {name} is in quotes: write it without, or as a key of [{section}]")
-        if name not in sections:
-            raise unknown("section", name, sections) if isinstance(values, Mapping) else unknown_key(root, name)
-        if not isinstance(values, Mapping):
-            raise TransferError(f"'{name}' is a section, not a value: write {name}.KEY; got {seen(values)}")
-    built = {}
-    for section, (name, kind) in sections.items():
-        arguments = {}
-        for key, value in typing.cast(Mapping[str, object], table.get(section, {})).items():
-            if key not in fields_of(kind):
-                raise unknown_key(root, f"{section}.{key}")
-            field, wanted = fields_of(kind)[key]
-            arguments[field] = convert(f"{section}.{key}", value, wanted)
-        try:
-            built[name] = kind(**arguments)
-        except TransferError as error:
-            raise error if f"{section}." in str(error) else TransferError(f"[{section}] {error}") from None
-    return root(**built)
+    arguments, fields = {}, fields_of(kind)
+    for key, value in values.items():
+        if key not in fields:
+            raise unknown_key(known, f"{name}.{key}")
+        field, wanted = fields[key]
+        arguments[field] = convert(f"{name}.{key}", value, wanted)
+    try:
+        return kind(**arguments)
+    except TransferError as error:
+        raise error if f"{name}." in str(error) else TransferError(f"[{name}] {error}") from None
 
 
-def dotted_keys(root: type) -> dict[str, object]:
-    """Every `section.key` of a dataclass of dataclasses with its annotation."""
-    return {
-        f"{section}.{key}": wanted
-        for section, (_, kind) in fields_of(root).items()
-        for key, (_, wanted) in fields_of(kind).items()
-    }
-
-
-def unknown_key(root: type, key: str) -> TransferError:
+def unknown_key(known: Iterable[str], key: str) -> TransferError:
     """The error for an unknown `section.key`: the closest key, then those of the section that was named.
 
     A key is remembered better than its section, so a closer key of another section comes first.
     """
-    keys = list(dotted_keys(root))
+    keys = list(known)
     section, dot, last = key[:LONGEST].rpartition(".")
 
     def likeness(name: str) -> float:
@@ -100,14 +85,19 @@ def alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def convert(key: str, value: object, wanted: object) -> object:
-    """A TOML value as the annotation says. Raises TransferError naming key, value and what is wanted."""
+def check_size(key: str, value: object) -> None:
+    """Raise TransferError for a list of too many items, or a text that is too long."""
     items = value if isinstance(value, list | tuple) else [value]
     if len(items) > MOST_ITEMS:
         raise TransferError(f"{key} has {len(items):,} items; it takes {MOST_ITEMS:,} at most")
     for item in items:
         if isinstance(item, str) and len(item) > LONGEST:
             raise TransferError(f"{key} has {len(item):,} characters; it takes {LONGEST:,} at most")
+
+
+def convert(key: str, value: object, wanted: object) -> object:
+    """A TOML value as the annotation says. Raises TransferError naming key, value and what is wanted."""
+    check_size(key, value)
     wrong: list[str] = []
     found = read(value, wanted, key, wrong, SETTINGS)
     if wrong:
@@ -115,15 +105,12 @@ def convert(key: str, value: object, wanted: object) -> object:
     return float(found) if wanted is float else found
 
 
-def from_text(root: type, key: str, text: str) -> object:
+def from_text(key: str, text: str, wanted: object) -> object:
     """The value of `--set key=text`, read as the type that the key has: text needs no quotes, lists take commas.
 
     Raises:
-        TransferError: unknown key (with the closest) or text that does not read as the type.
+        TransferError: text that does not read as the type.
     """
-    wanted = dotted_keys(root).get(key)
-    if wanted is None:
-        raise unknown_key(root, key)
     if typing.get_origin(wanted) is not tuple or text.startswith("["):
         return convert(key, _toml_value(text, wanted), wanted)
     item = typing.get_args(wanted)[0]

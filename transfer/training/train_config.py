@@ -68,6 +68,7 @@ class TrainConfig:
         for name in ("warmup", "final_lr"):
             keep(name, real(getattr(self, name), name, 0, 1))
         highest = max(self.lr, self.adapter_lr)
+        name = "adapter_lr" if self.adapter_lr > self.lr else "lr"
         if self.weight_decay * highest > 1:
             name = "lr" if self.lr == highest else "adapter_lr"
             raise TransferError(

@@ -1,0 +1,87 @@
+"""The content of results.json and timing.json, from a training and the evaluation after it."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+import torch
+
+from transfer.data.episodes import Episodes
+from transfer.evaluation.outcome import Evaluation
+from transfer.models.acting import PolicyModel
+from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Results, Timing, Trained
+from transfer.recipes.runs.versions import versions
+from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.settings.sections import adapter_table
+from transfer.recipes.settings.target_names import target_of
+from transfer.runtime.devices import find_precision, kernel_backend
+from transfer.runtime.distributed import size
+from transfer.training.fit import FitResult
+from transfer.training.train_config import TrainConfig
+
+
+class Cell(Protocol):
+    """The settings, data and probes of a training: `transfer.recipes.runs.cell.RunCell`."""
+
+    config: RunConfig
+    train: TrainConfig
+    episodes: Episodes
+    probes: list[Probe]
+    resumed_at: int
+
+
+def results_of(
+    cell: Cell, model: PolicyModel, fit: FitResult, origin: Origin, played: Sequence[Evaluation], error: float | None
+) -> Results:
+    """The content of results.json: equal bytes for equal runs. `error` is the held-out one, where it was measured."""
+    episodes, train, config = cell.episodes, cell.train, cell.config
+    last = {"checkpoint": "last", "step": train.steps}
+    named = [{**last, "target": target_of(ask, one.asked)} for ask, one in zip(config.eval.ask, played, strict=True)]
+    entries = [one | result.to_json() | {"asked": others(result)} for one, result in zip(named, played, strict=True)]
+    return Results(
+        **vars(origin),
+        environment=episodes.env_spec.name,
+        dataset_ids=episodes.dataset_ids,
+        content_hash=episodes.content_hash,
+        reference=episodes.env_spec.reference,
+        adapter=adapter_table(config.adapter),
+        method=config.method.to_json(),
+        training=asdict(train),
+        steps=train.steps,
+        batch_size=train.batch_size,
+        lr=train.lr,
+        trained=Trained.from_json(fit.selection.to_json(), "results.json"),
+        final_loss=fit.final_loss,
+        held_out_error=error,
+        evaluations=tuple(EvaluationEntry.from_json(one, "results.json") for one in entries),
+        calibration=model.statistics.calibration,
+        probes=tuple(cell.probes),
+        versions=versions(),
+    )
+
+
+def others(result: Evaluation) -> dict[str, float] | None:
+    """What a policy was asked for besides a return; None for nothing."""
+    return {name: value for name, value in result.asked.items() if name != "return"} or None
+
+
+def timing_of(cell: Cell, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:
+    """The content of timing.json."""
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return Timing(
+        train_seconds=fit.seconds,
+        resumed_at_step=cell.resumed_at,  # the seconds before it are not known
+        eval_seconds=eval_seconds,
+        tokens_per_second=fit.tokens_per_second,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_gpu_bytes=gpu,
+        device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
+        threads=torch.get_num_threads(),
+        processes=size(),
+        precision=str(find_precision(cell.config.run.precision, device)).removeprefix("torch."),
+        kernels=kernel_backend(),
+    )
