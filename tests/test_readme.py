@@ -16,9 +16,7 @@ from transfer.training.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 SHELL, PYTHON, PROSE = ("sh", "bash", "shell", "console"), ("python", "py"), ("", "text")
-SMALL = (
-    "trunk.width=16 trunk.depth=1 trunk.heads=2 adapter.bins=8 pretrain.steps=2 adapt.steps=2 eval.episodes=1".split()
-)
+SMALL = "trunk.width=16 trunk.depth=1 trunk.heads=2 pretrain.steps=2 adapt.steps=2 eval.episodes=1".split()
 SMALL += [f"{part}.{key}=2" for part in ("pretrain", "adapt") for key in ("batch_size", "context", "log_every")]
 SMALL += ["eval.calibrate=0"]
 SMALL += [f"{part}.save_every=2" for part in ("pretrain", "adapt")]

@@ -113,7 +113,10 @@ def cp(preset: str, file: Path) -> None:
 @click.option("--quick", is_flag=True, help="Of settings: apply the [quick] table.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Of settings: as adapt.steps=2000.")
 def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
-    """Show what a trunk, adapter or run holds, or every setting of a preset or TOML file."""
+    """Show what a trunk, adapter, run or preset holds.
+
+    Of a preset or a TOML file, that is every setting, and what it is in the base settings where it differs.
+    """
     from transfer.recipes.cli.text import summary_text
     from transfer.recipes.programs.show import is_settings, settings, summary
 
@@ -143,7 +146,13 @@ def merge(adapter: Path, out: Path, trunk: Path | None, any_trunk: bool) -> None
     "--episodes", default=100, type=click.IntRange(1), help="Episodes per evaluation; episode i has seed 10000+i."
 )
 @click.option("--targets", help="Returns to ask for: best, calibrated, max, pNN or raw ones, comma-separated.")
-@click.option("--ask", "asks", multiple=True, metavar="NAME=VALUE", help="As return=3000,horizon=500; may be repeated.")
+@click.option(
+    "--ask",
+    "asks",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What to ask for, as return=3000,horizon=500; may be repeated.  [default: as the method does]",
+)
 @click.option("--envs", default=100, type=click.IntRange(1), help="Environments stepped at once, of each adapter.")
 @click.option(
     "--decode",

@@ -132,7 +132,7 @@ def evaluation_text(result: Mapping[str, Any]) -> str:
 
 def _asked(entry: Mapping[str, Any]) -> str:
     """What a policy was asked for, each with a comma."""
-    words = [f"{name} {value:g}" for name, value in entry["asked"].items() if name != "return"]
+    words = [f"{name} {value:g}" for name, value in (entry.get("asked") or {}).items() if name != "return"]
     if entry["target_return"] is not None:
         words.insert(0, f"target {entry['target_return']:.0f} (score {entry['target_score']:.1f})")
     return "".join(f"{one}, " for one in words)

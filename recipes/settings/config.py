@@ -145,7 +145,10 @@ def changes_of(sets: Sequence[str]) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         if not equals:
             raise TransferError(f"--set wants section.key=value, got '{item}'")
-        flat[key.strip()] = _set_value(key.strip(), text.strip())
+        key, text = key.strip(), text.strip()
+        if key.endswith(".filter") and not text.startswith("{"):  # the kind, beside options that may be set too
+            key += ".kind"
+        flat[key] = _set_value(key, text)
     return nested(flat)
 
 

@@ -65,7 +65,7 @@ def test_every_command_explains_itself(command: list[str], flag: str) -> None:
 
 def test_defaults_are_shown() -> None:
     text = " ".join(call("eval", "-h").stdout.split())
-    for shown in ("[default: 100", "[default: best]", "[default: autoregressive]", "[default: auto]"):
+    for shown in ("[default: 100", "[default: as the method does]", "[default: autoregressive]", "[default: auto]"):
         assert shown in text
 
 
@@ -242,7 +242,18 @@ def test_eval_asks_for_what_the_options_say(monkeypatch: pytest.MonkeyPatch, tmp
     ((paths, config, device, rest),) = seen
     assert (paths, device) == ((tmp_path,), "cpu")
     assert not any(rest.values()) and set(rest) == {"together", "video", "trunk", "any_trunk", "env"}
-    assert (config.episodes, config.targets, config.envs, config.decode) == (2, ("max", "3000"), 2, "parallel")
+    assert (config.episodes, config.envs, config.decode) == (2, 2, "parallel")
+    assert config.ask == ({"return": "max"}, {"return": "3000"})
+    for given, asked in (
+        ([], ({},)),
+        (
+            ["--ask", "return=p95,horizon=500", "--ask", "goal=left"],
+            ({"return": "p95", "horizon": 500.0}, {"goal": "left"}),
+        ),
+        (["--targets", "p50", "--ask", "return=max"], ({"return": "p50"}, {"return": "max"})),
+    ):
+        assert call("eval", tmp_path, *given).exit_code == 0
+        assert seen[-1][1].ask == asked
     assert json.loads(call("eval", tmp_path, "--json").stdout) == found
     assert "p95" in call("eval", tmp_path, "--targets", "most").stderr
     assert ".gif" in call("eval", tmp_path, "--video", "out.mp4").stderr

@@ -118,7 +118,7 @@ def toml(place: Path, data: str = DATA, **tables: dict[str, Any]) -> Path:
     content = {
         "target": {"data": [data], **tables.get("target", {})},
         "trunk": {"width": 16, "depth": 1, "heads": 2},
-        "adapter": {"state": "linear", "bins": 8},
+        "adapter": {"state": {"kind": "linear"}, "action": {"bins": 8}},
         "adapt": {**small, "modes": ["scratch"]},
         "pretrain": small,
         "eval": {"episodes": 1, "envs": 1, "calibrate": 0},
