@@ -7,7 +7,7 @@ import numpy as np
 
 from transfer.evaluation.statistics import Difference, Summary, difference, summarise
 from transfer.recipes.reports.tables.cell_results import CellResult, PlayedEpisodes
-from transfer.recipes.reports.tables.result_lines import CellLine
+from transfer.recipes.reports.tables.result_lines import CellLine, named_part
 from transfer.recipes.runs.cells import is_pretraining
 from transfer.recipes.settings.target_names import BY_CALIBRATION
 
@@ -88,7 +88,9 @@ def make_rows(cells: Sequence[CellResult]) -> list[Row]:
                 # The same percentile of the same data: rounding only guards against a last-digit difference.
                 raw = "" if one.target_return is None else f"{one.target_return:.4f}"
                 target = one.target if one.target in BY_CALIBRATION else raw
-                key = (one.run, cell.line.environment, one.mode, one.decode, target, one.asked)
+                # What the method derives of a calibration differs by seed, as the target does.
+                asked = named_part(one.asked) if target in BY_CALIBRATION else one.asked
+                key = (one.run, cell.line.environment, one.mode, one.decode, target, asked)
                 groups.setdefault(key, []).append((cell, played))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
     return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]

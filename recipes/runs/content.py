@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -40,8 +40,10 @@ def results_of(
     """The content of results.json: equal bytes for equal runs. `error` is the held-out one, where it was measured."""
     episodes, train, config = cell.episodes, cell.train, cell.config
     last = {"checkpoint": "last", "step": train.steps}
-    named = [{**last, "target": target_of(ask, one.asked)} for ask, one in zip(config.eval.ask, played, strict=True)]
-    entries = [one | result.to_json() | {"asked": others(result)} for one, result in zip(named, played, strict=True)]
+    entries = [
+        {**last, "target": target_of(ask, one.asked), **one.to_json(), "ask": others(ask), "asked": others(one.asked)}
+        for ask, one in zip(config.eval.ask, played, strict=True)
+    ]
     return Results(
         **vars(origin),
         environment=episodes.env_spec.name,
@@ -64,9 +66,9 @@ def results_of(
     )
 
 
-def others(result: Evaluation) -> dict[str, float] | None:
-    """What a policy was asked for besides a return; None for nothing."""
-    return {name: value for name, value in result.asked.items() if name != "return"} or None
+def others(asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is asked for besides a return; None for nothing."""
+    return {name: value for name, value in asked.items() if name != "return"} or None
 
 
 def timing_of(cell: Cell, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:

@@ -75,7 +75,8 @@ def check_whole(path: Path) -> None:
     there = parse_toml(find_config(str(path)).text, str(path))
     flat, sources = flatten(there), there.get("source")
     several = sources if isinstance(sources, list) else []
-    missing = [key for key in plain_keys() if key not in flat and not (several and key.startswith("source."))]
+    known = {*flat, *(key.rpartition(".")[0] for key in flat)}  # a filter is a text, or a table of its options
+    missing = [key for key in plain_keys() if key not in known and not (several and key.startswith("source."))]
     if not missing:
         wanted = config_table(load_config(str(path)))
         missing = [key for key in flatten(wanted) if key not in flat]

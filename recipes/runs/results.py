@@ -85,7 +85,7 @@ class EvaluationEntry(Schema):
         target: the return as the config names it, "best" for the default one; "" where none is asked for, and in files
             of older versions.
         target_return, target_score: of the target, raw and as a score; None where no return is asked for.
-        asked: what else the policy was asked for, by name.
+        ask, asked: what else the config names to ask for, and what the policy was asked for, by name.
         decode: how action dimensions were chosen.
         returns, lengths, seeds, successes: an entry per episode; successes None where the environment reports none.
         mean_return, mean_score, mean_length, success_rate: over the episodes.
@@ -96,6 +96,7 @@ class EvaluationEntry(Schema):
     target: str = ""
     target_return: float | None
     target_score: float | None
+    ask: Mapping[str, Any] | None = None
     asked: Mapping[str, float] | None = None
     decode: str
     returns: Returns

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from transfer.recipes.runs.results import Results, Timing
+from transfer.recipes.runs.results import EvaluationEntry, Results, Timing
 from transfer.recipes.settings.schema import Share
 
+BY_DEFAULT = " by default"
 LATER = {"later": True}
 """Of a column that files of older versions lack; it is written where a line has something in it."""
 Key = tuple[str, str, int]
@@ -102,9 +102,8 @@ class EpisodeLine(Line):
         decode: how action dimensions were chosen.
         target, target_return: the name in the config, as p95 or calibrated, and its raw return; None where no return is
             asked for.
-        asked: what else is asked for, as "horizon 500"; a file without the column asks for nothing else.
-        return_: undiscounted.
-        success: None where the environment does not report it.
+        asked: what else is asked for, as "horizon 500", or "horizon 500 by default" where the method says so; a file
+            without the column asks for nothing else.
     """
 
     checkpoint: str
@@ -183,13 +182,22 @@ def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:
         begin = (run, results.mode, results.seed, one.checkpoint, one.decode, one.target, one.target_return)
         successes = one.successes or [None] * len(one.seeds)
         for seed, value, length, success in zip(one.seeds, one.returns, one.lengths, successes, strict=True):
-            lines.append(EpisodeLine(*begin, seed, value, length, success, asked_for(one.asked)))
+            lines.append(EpisodeLine(*begin, seed, value, length, success, asked_for(one)))
     return tuple(dict.fromkeys(lines))
 
 
-def asked_for(asked: Mapping[str, float] | None) -> str:
-    """What else than a return was asked for, in words."""
-    return ", ".join(f"{name} {value!r}" for name, value in (asked or {}).items())
+def asked_for(played: EvaluationEntry) -> str:
+    """What else than a return was asked for, in words; a number that the config does not name is the method's own."""
+    named = played.ask or {}
+    return ", ".join(
+        f"{name} {value:g}{'' if isinstance(named.get(name), int | float) else BY_DEFAULT}"
+        for name, value in (played.asked or {}).items()
+    )
+
+
+def named_part(asked: str) -> str:
+    """Of `asked_for`, what the config names."""
+    return ", ".join(one for one in asked.split(", ") if not one.endswith(BY_DEFAULT))
 
 
 def probe_lines(run: str, results: Results) -> tuple[CurveLine, ...]:

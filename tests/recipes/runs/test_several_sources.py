@@ -205,22 +205,33 @@ def refused_late(result: Result, words: list[str]) -> None:
     assert result.exit_code == 2 and all(word in result.stderr for word in words), result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "choose"),
+    [
+        (["filter=test-best", "filter.count=1"], lambda episodes: best(episodes, count=1)),
+        (["episodes=1"], lambda episodes: episodes.sample(1, 0)),
+        (["filter=test-best", "episodes=1"], lambda episodes: best(episodes).sample(1, 0)),
+    ],
+)
 def test_a_filter_and_a_number_of_episodes_choose_what_is_trained_on(
-    tiny: list[str], transfer: Transfer, tmp_path: Path
+    options: list[str],
+    choose: Callable[[Episodes], Episodes],
+    tiny: list[str],
+    transfer: Transfer,
+    tmp_path: Path,
 ) -> None:
-    go = ["run", "hopper-to-walker2d", *tiny, "--modes", "scratch-adapt", "--runs-dir", tmp_path]
-    chosen = ["--set=target.filter=test-best", "--set=target.filter.count=3", "--set=target.episodes=2"]
-    result = transfer(*go, *chosen)
-    assert result.exit_code == 0, result.output
-    assert "trained on 2 of them" in result.stderr
-    run = tmp_path / "hopper-to-walker2d"
-    wanted = best(load_episodes("walker2d/medium-expert"), count=3).sample(2, 0)
-    assert read_used(run / "config.toml")["target"].content == wanted.content_hash
-    assert content(run / "scratch-adapt/0")["content_hash"] == wanted.content_hash
+    go = ["run", "hopper-from-scratch", *tiny, *(f"--set=target.{one}" for one in options), "--runs-dir", tmp_path]
+    result = transfer(*go)
+    assert result.exit_code == 0 and "trained on 1 of them" in result.stderr, result.output
+    run, everything = tmp_path / "hopper-from-scratch", load_episodes("hopper/medium-expert")
+    wanted = choose(everything).content_hash
+    assert wanted != everything.content_hash
+    assert read_used(run / "config.toml")["target"].content == wanted
+    assert content(run / "scratch-adapt/0")["content_hash"] == wanted
     # the same episodes for another mode and another seed that come later
-    again = transfer(*go, *chosen, "--resume", "--modes", "mlp", "--seeds", "1")
+    again = transfer(*go, "--resume", "--modes", "mlp", "--seeds", "1")
     assert again.exit_code == 0, again.output
-    assert content(run / "mlp/1")["content_hash"] == wanted.content_hash
+    assert content(run / "mlp/1")["content_hash"] == wanted
 
 
 def test_held_out_episodes_are_trained_on_by_none_and_measured_by_all(
