@@ -25,10 +25,11 @@ TINY: dict[str, dict[str, Any]] = {
     "source": {"data": [HOPPER]},
     "target": {"data": [WALKER]},
     "trunk": {"width": 16, "depth": 1, "heads": 2, "dropout": 0.2},
-    "adapter": {"state": "linear", "action": "ActionTokenizedSpreadEmbedding", "bins": 8},
+    "adapter.state": {"kind": "linear"},
+    "adapter.action": {"kind": "ActionTokenizedSpreadEmbedding", "bins": 8},
     "pretrain": {"steps": 10, "batch_size": 4, "context": 4, "log_every": 2, "save_every": 4},
     "adapt": {"steps": 8, "batch_size": 4, "context": 4, "log_every": 2, "save_every": 4, "modes": ["embeddings"]},
-    "eval": {"episodes": 2, "envs": 2, "calibrate": 1, "targets": ["p95"]},
+    "eval": {"episodes": 2, "envs": 2, "calibrate": 1},
     "run": {"threads": 1, "seeds": [0], "device": "cpu"},
 }
 

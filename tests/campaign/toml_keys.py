@@ -61,29 +61,40 @@ def training(section: str) -> dict[str, Key]:
 
 KEYS: dict[str, Key] = {
     "source.data": Key("texts", (f'["{HOPPER}"]', '["hopper/expert", "hopper/medium"]')),
+    "source.filter": Key("text", ('""',), ('"best"',)),
+    "source.episodes": Key("size", ("0", "1")),
+    "source.name": Key("text", ('""', '"hop"'), ('"a/b"', '"a b"')),
+    "source.weight": Key("real", ("0.5", "2"), ("0",)),
     "source.env": Key("text", ('""', '"Hopper-v5"'), ('"Hoper-v5"',)),
     "source.fallback": Key("text", ('"hopper/expert"', '""')),
     "target.data": Key("texts", (f'["{WALKER}"]', '["bundled/walker2d/medium-v0"]')),
+    "target.filter": Key("text", ('""',), ('"best"',)),
+    "target.episodes": Key("size", ("0", "1")),
     "target.env": Key("text", ('""', '"Walker2d-v5"'), ('"Hopper-v5"', '"no_such_module:X-v0"')),
     "target.fallback": Key("text", ('"walker2d/expert"', '""')),
     "trunk.width": Key("size", ("2", "16", "64"), ("0", "3", "7")),
     "trunk.depth": Key("size", ("1", "2", "12"), ("0",)),
     "trunk.heads": Key("size", ("1", "2", "4"), ("0", "3", "32")),
     "trunk.dropout": Key("real", ("0", "0.5", "0.99"), ("1", "1.5")),
-    "adapter.state": Key("text", ('"linear"', '"mlp"'), ('""', '"LINEAR"')),
-    "adapter.action": Key("text", ('"ActionEmbedding"', '"ActionSpreadEmbedding"'), ('""', '"actionembedding"')),
-    "adapter.tokenizer": Key("text", ('"quantile"', '"uniform"', '"mu-law"'), ('""', '"mu_law"')),
-    "adapter.bins": Key("size", ("2", "64", "1024"), ("0", "1")),
-    "adapter.ranges": Key("text", ('"per-dimension"', '"shared"', '"shared+index"'), ('""',)),
-    "adapter.readout": Key("text", ('"regression"', '"categorical"'), ('""',)),
+    "adapter.state.kind": Key("text", ('"linear"', '"mlp"'), ('""', '"LINEAR"')),
+    "adapter.action.kind": Key("text", ('"ActionTokenizedEmbedding"',), ('""', '"actionembedding"')),
+    "adapter.action.tokenizer": Key("text", ('"quantile"', '"uniform"', '"mu-law"'), ('""', '"mu_law"')),
+    "adapter.action.bins": Key("size", ("2", "64", "1024"), ("0", "1")),
+    "adapter.action.ranges": Key("text", ('"per-dimension"', '"shared"', '"shared+index"'), ('""',)),
+    "adapter.action.readout": Key("text", ('"regression"', '"categorical"'), ('""',)),
+    "adapter.tuning.kind": Key("text", ('"ia3"',), ('"ia4"',)),
+    "method.kind": Key("text", ('"dt"',), ('""', '"td"')),
     "adapter.out_of_bounds": Key("text", ('"clip"', '"refuse"'), ('""',)),
     **training("pretrain"),
     "pretrain.from": Key("text", ('""',)),
     **training("adapt"),
     "adapt.modes": Key("texts", ('["embeddings"]', '["full", "mlp"]'), ("[]", '["mlp", "mlp"]', '["emeddings"]')),
+    "adapt.inherit_from": Key("text", ('""',), ('"none such"',)),
     "adapt.inherit": Key("text", ('"none"', '"action"'), ('""', '"state"')),
     "eval.episodes": Key("size", ("1", "100"), ("0",)),
-    "eval.targets": Key("texts", ('["p95"]', '["max", "3000", "-5.5"]', '["best"]'), ("[]", '["p101"]', '["nan"]')),
+    "eval.ask": Key(
+        "texts", ("[{}]", '[{return = "p95"}, {return = -5.5}]'), ("[]", '[{return = "p101"}]', '[{goal = "left"}]')
+    ),
     "eval.envs": Key("size", ("1", "100"), ("0",)),
     "eval.decode": Key("text", ('"autoregressive"', '"parallel"'), ('""',)),
     "eval.calibrate": Key("size", ("0", "10")),
@@ -94,11 +105,12 @@ KEYS: dict[str, Key] = {
     "run.threads": Key("size", ("0", "1", "4")),
     "run.precision": Key("text", ('"auto"', '"float32"', '"bfloat16"'), ('"float16"', '""')),
     "run.imports": Key("texts", ("[]", '["json"]'), ('["no_such_module"]', '["a b"]')),
+    "run.held_out": Key("flag", ("true", "false")),
     "run.compile": Key("flag", ("true", "false")),
 }
 # What else has to be said with some right values, so that the whole is right.
 WITH = {
-    ("adapter.readout", '"categorical"'): {"adapter.action": '"ActionTokenizedSpreadEmbedding"'},
+    ("adapter.action.kind", '"ActionTokenizedEmbedding"'): {},
     ("trunk.width", "2"): {"trunk.heads": "1"},
     ("pretrain.save_every", "2"): {"pretrain.log_every": "1"},
     ("adapt.save_every", "2"): {"adapt.log_every": "1"},
@@ -123,7 +135,7 @@ def document(changes: dict[str, str]) -> str:
     """The tiny config with some literals in place of others."""
     sections = {name: {key: json.dumps(value) for key, value in values.items()} for name, values in TINY.items()}
     for dotted, literal in changes.items():
-        section, _, key = dotted.partition(".")
+        section, _, key = dotted.rpartition(".")
         sections.setdefault(section, {})[key] = literal
     lines = [f"[{name}]\n" + "\n".join(f"{k} = {v}" for k, v in values.items()) for name, values in sections.items()]
     return "\n\n".join(lines) + "\n"
@@ -157,9 +169,8 @@ def right_value(name: str, literal: str, road: str) -> Trial:
     text, options = roads({name: literal} | WITH.get((name, literal), {}), road)
 
     def check(table: dict[str, Any]) -> None:
-        section, _, key = name.partition(".")
-        wanted = tomllib.loads(f"value = {literal}")["value"]
-        assert table[section][key] == wanted, f"{table[section][key]!r}, not {wanted!r}"
+        wanted, found = tomllib.loads(f"value = {literal}")["value"], value_at(table, name)
+        assert found == wanted, f"{found!r}, not {wanted!r}"
 
     return Trial(
         f"{road}: {name} = {literal:.40}",
@@ -168,6 +179,13 @@ def right_value(name: str, literal: str, road: str) -> Trial:
         (),
         lambda place: (place.work / FILE).write_text(text, encoding="utf-8"),
     )
+
+
+def value_at(table: dict[str, Any], dotted: str) -> Any:
+    """A value of a table in tables by its dotted key."""
+    for name in dotted.split("."):
+        table = table[name]
+    return table
 
 
 def read(options: list[str]) -> dict[str, Any]:
@@ -183,7 +201,7 @@ def read(options: list[str]) -> dict[str, Any]:
 
 def deep(depth: int) -> str:
     """A list in a list in a list."""
-    return f"[eval]\ntargets = {'[' * depth}{']' * depth}\n"
+    return f"[eval]\nask = {'[' * depth}{']' * depth}\n"
 
 
 @functools.cache
@@ -206,7 +224,7 @@ def texts() -> dict[str, tuple[bytes, tuple[str, ...] | None]]:
         "a key twice": (plain.replace("[trunk]\n", "[trunk]\nwidth = 4\n").encode(), ("TOML",)),
         "a section twice": (f"{plain}\n[trunk]\nheads = 1\n".encode(), ("TOML",)),
         "a list of tables": (plain.replace("[trunk]", "[[trunk]]").encode(), ("trunk",)),
-        "a section that is a number": (b"trunk = 3\n" + plain.replace("[trunk]", "[adapter]").encode(), ()),
+        "a section that is a number": (b"trunk = 3\n" + plain.replace("[trunk]", "[trunk.x]").encode(), ()),
         "an open bracket": (plain.replace("[trunk]", "[trunk").encode(), ("TOML",)),
         "an open text": (f'{plain}\nx = "a\n'.encode(), ("TOML",)),
         "a misspelt section": (plain.replace("[trunk]", "[trunc]").encode(), ("trunc", "trunk")),
@@ -232,7 +250,7 @@ def whole_text(rng: random.Random) -> Trial:
 
     def check(table: dict[str, Any]) -> None:
         for section, values in TINY.items():
-            assert {key: table[section][key] for key in values} == values
+            assert {key: value_at(table, f"{section}.{key}") for key in values} == values
 
     act: Callable[[Place], Any] = lambda place: place.transfer("run", FILE) if words is not None else read([])  # noqa: E731
     return Trial(
