@@ -36,7 +36,7 @@ def _settings_lines(facts: Mapping[str, Any]) -> list[str]:
     lines = [f"# {facts['path']}{extends}"]
     for name, values in facts["settings"].items():
         for table in values if isinstance(values, list) else [values]:
-            lines += ["", f"[[{name}]]" if isinstance(values, list) else f"[{name}]"]
+            lines += ["", f"[[{name}]]  # base: one, without data" if isinstance(values, list) else f"[{name}]"]
             parts = {key: value for key, value in table.items() if isinstance(value, Mapping) and key != "filter"}
             lines += [_setting(f"{name}.{key}", key, one, facts) for key, one in table.items() if key not in parts]
             for key, part in parts.items():
@@ -144,7 +144,7 @@ def listing(runs_dir: Path) -> str:
     from transfer.recipes.cli.data_commands import data_lines
 
     lines = ["Recipes (transfer run NAME):"]
-    lines += [f"  {name:<22} {preset_text(name).splitlines()[0].lstrip('# ')}" for name in presets()]
+    lines += [f"  {name:<28} {preset_text(name).splitlines()[0].lstrip('# ')}" for name in presets()]
     lines += ["", "Environments:"]
     for name in ENVIRONMENTS:
         known = known_environment(name)
