@@ -24,7 +24,7 @@ from transfer.models.steps.adapter_config import TUNING
 from transfer.recipes.runs.cells import ADAPTERS, done, run_of
 from transfer.recipes.runs.content import results_of, timing_of
 from transfer.recipes.runs.folder import check_links, resume_command
-from transfer.recipes.runs.results import Origin, Probe, Probes, read_file
+from transfer.recipes.runs.results import Origin, Probe, Probes, Results, read_file
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.target_names import Ask, from_data, of_data, said
 from transfer.recipes.watching.boards import Board, Logger

@@ -22,7 +22,8 @@ class Progress:
     """Shows the share of the work that is done, the values it reports and the time left.
 
         with Progress(5000, "pretrain", "steps") as progress:
-            train(..., on_log=lambda log: progress.update(log.step, loss=log.loss))
+            for step, loss in training():
+                progress.update(step, loss=loss)
 
     Args:
         total: units of work in all.
