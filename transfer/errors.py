@@ -7,10 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class TransferError(Exception):
+class TransferError(ValueError):
     """A mistake in the input: the message says what, the value seen, the values known and what to do next.
 
-    The command line prints the message and exits with code 2.
+    It is a ValueError, which callers of scikit-learn's estimators expect. The command line prints the message and exits
+    with code 2.
     """
 
 

@@ -76,6 +76,8 @@ def header_of(stream: BinaryIO, path: Path) -> Header:
         told = 8 + length + sum(one.bytes for one in header.values())
         if told != size:
             raise ValueError(f"its header tells of {told:,} bytes, it has {size:,}")
+    except TransferError:
+        raise
     except (struct.error, ValueError, OSError) as error:
         raise TransferError(f"{path} is truncated or damaged: {error}.") from error
     return header

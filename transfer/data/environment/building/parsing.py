@@ -69,10 +69,12 @@ def parsed(gym_spec: str) -> EnvSpec:
 def _fields(gym_spec: str) -> dict[str, Any]:
     """The keys and values of a spec in JSON. Raises TransferError for unknown keys and for no id."""
     what = "the environment's Gymnasium spec"
+    text = checked(gym_spec, str, what)
     try:
-        data = checked(json.loads(checked(gym_spec, str, what)), dict, what)
+        read = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TransferError(f"{what} is no JSON: {error}") from error
+    data = checked(read, dict, what)
     for key in data:
         if key not in KEYS + _EARLIER:
             raise unknown(f"key in {what}", key, KEYS)

@@ -46,3 +46,10 @@ def test_values_of_other_types_or_sizes_are_named(changes: dict[str, Any], messa
 def test_a_spec_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(TransferError, match="Gymnasium spec"):
         EnvironmentSpec.from_json({**environment("hopper").to_json(), "gym_spec": text})
+
+
+@pytest.mark.parametrize("text", ["[]", "3", None])
+def test_what_is_json_or_no_text_is_not_called_broken_json(text: Any) -> None:
+    with pytest.raises(TransferError, match="is needed") as error:
+        EnvironmentSpec.from_json({**environment("hopper").to_json(), "gym_spec": text})
+    assert "no JSON" not in str(error.value)
