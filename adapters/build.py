@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfer import registry
-from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.measured.dataset_statistics import Statistics
@@ -23,6 +22,9 @@ from transfer.models.steps.scales import Scales
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.numbers import flag
 from transfer.registry import PartSpec
+
+if TYPE_CHECKING:
+    from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 
 def build_adapter(

@@ -109,7 +109,7 @@ def test_there_is_no_other_public_name() -> None:
 
 
 def test_import_transfer_loads_nothing_heavy() -> None:
-    heavy = {"torch", "numpy", "gymnasium", "minari", "mujoco", "matplotlib", "click"}
+    heavy = {"torch", "numpy", "sklearn", "gymnasium", "minari", "mujoco", "matplotlib", "click"}
     done = python("-c", f"import sys, transfer; dir(transfer); print(sorted({heavy} & set(sys.modules)))")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfer.adapters.tokenizers.bins import Bins
-from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer, tokenizer_from_json
+from transfer.adapters.tokenizers.tables import Tables
 from transfer.data.batch import Steps
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, unknown
 from transfer.models.steps.group import PredictedGroup
 from transfer.models.steps.scales import ActionRange, Scales
+
+if TYPE_CHECKING:
+    from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 RANGES = ("per-dimension", "shared", "shared+index")
 READOUTS = ("regression", "categorical")
@@ -40,15 +43,18 @@ class ActionGroup(PredictedGroup):
 
     def arguments(self) -> dict[str, Any]:
         """Sizes, options, and the fitted tokenizer as its JSON."""
-        tokenizer = (
-            {} if "tokenizer" not in self._options else {"tokenizer": self.tokenizer and self.tokenizer.to_json()}
-        )
-        return {**self._options, **tokenizer}
+        if "tokenizer" not in self._options:
+            return dict(self._options)
+        return {**self._options, "tokenizer": self.bins and self.bins.tables().to_json()}
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer, read from the buffers; None where there is none."""
-        return None if self.bins is None else self.bins.tokenizer()
+        if self.bins is None:
+            return None
+        from transfer.adapters.tokenizers.tokenizer import tokenizer_of
+
+        return tokenizer_of(self.bins.tables())
 
     def values(self, steps: Steps, scales: Scales) -> Tensor:
         """The environment's actions, scaled, (B, T, A)."""
@@ -73,6 +79,9 @@ def fitted(tokenizer: str | Tokenizer, bins: int, episodes: Episodes, scales: Sc
 
 def fit_tokenizer(kind: str, bins: int, episodes: Episodes, scales: Scales) -> Tokenizer:
     """Fits a tokenizer on the scaled actions of some episodes."""
+    # Here, for it imports scikit-learn, which a model that is loaded and acts does without.
+    from transfer.adapters.tokenizers.tokenizer import make_tokenizer
+
     whole = scales.action_range()
 
     def columns() -> Iterator[NDArray[np.float32]]:
@@ -89,11 +98,9 @@ def bins_of(stored: dict[str, Any], action_size: int) -> Bins:
     Raises:
         TransferError: it is for another number of action dimensions, or was fitted on actions that were not scaled.
     """
-    tokenizer = tokenizer_from_json(stored)
-    if len(tokenizer.edges_) != action_size:
-        raise TransferError(
-            f"a tokenizer for {len(tokenizer.edges_)} action numbers, the environment takes {action_size}."
-        )
-    if abs(tokenizer.centers_).max() > 1:
+    tables = Tables.from_json(stored)
+    if len(tables.edges) != action_size:
+        raise TransferError(f"a tokenizer for {len(tables.edges)} action numbers, the environment takes {action_size}.")
+    if abs(tables.centers).max() > 1:
         raise TransferError("the tokenizer was fitted on actions beyond -1 and 1: fit it on scaled ones.")
-    return Bins(tokenizer)
+    return Bins(tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from transfer.adapters.actions.bin_table import BinTable
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression
 from transfer.adapters.tokenizers.bins import Bins
-from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
+from transfer.adapters.tokenizers.tables import check_kind
 from transfer.data.episodes import Episodes
 from transfer.decoding.tables import ActionTables
 from transfer.decoding.untouched import changes, originals
@@ -21,6 +21,9 @@ from transfer.errors import TransferError
 from transfer.models.steps.group import Loss, Shared
 from transfer.models.steps.scales import Scales
 from transfer.runtime.layers.linear import small_linear
+
+if TYPE_CHECKING:
+    from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 
 class _Spread(ActionGroup, ABC):
@@ -53,7 +56,7 @@ class _Spread(ActionGroup, ABC):
     @classmethod
     def check(cls, *, tokenizer: str, bins: int, ranges: str, readout: str) -> None:
         """Raise TransferError for an unsound value of an option."""
-        make_tokenizer(tokenizer, bins)
+        check_kind(tokenizer, bins)
         check_choice("ranges", ranges, RANGES)
         check_choice("readout", readout, READOUTS)
 

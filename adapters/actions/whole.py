@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from transfer.adapters.actions.action import RANGES, ActionGroup, bins_of, check_choice, fitted
 from transfer.adapters.actions.bin_table import BinTable
 from transfer.adapters.readouts.regression import WholeRegression
-from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
+from transfer.adapters.tokenizers.tables import check_kind
 from transfer.data.episodes import Episodes
 from transfer.models.steps.group import Loss, Shared
 from transfer.models.steps.scales import Scales
 from transfer.runtime.layers.linear import small_linear
+
+if TYPE_CHECKING:
+    from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 
 class _Whole(ActionGroup):
@@ -76,7 +79,7 @@ class ActionTokenizedEmbedding(_Whole):
     @classmethod
     def check(cls, *, tokenizer: str, bins: int, ranges: str) -> None:
         """Raise TransferError for an unsound value of an option."""
-        make_tokenizer(tokenizer, bins)
+        check_kind(tokenizer, bins)
         check_choice("ranges", ranges, RANGES)
 
     @classmethod

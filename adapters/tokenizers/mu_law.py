@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
+from transfer.adapters.tokenizers.tables import Float32, Float64
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 from transfer.adapters.tokenizers.uniform import grid
 
 # Rounding can put a bounded action this far outside [-1, 1].
@@ -20,8 +21,8 @@ class MuLawTokenizer(Tokenizer):
 
     kind = "mu-law"
 
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        points = np.linspace(-1.0, 1.0, 2 * self.bins + 1)
+    def _fit_dimension(self, data: Float32, bins: int) -> tuple[Float32, Float64]:
+        points = np.linspace(-1.0, 1.0, 2 * bins + 1)
         if np.abs(data).max() > 1.0 + ROUNDING:
             points = np.sign(points) * np.expm1(np.abs(points) * np.log1p(LARGEST * MU)) / MU
         return grid(points)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from transfer.adapters.tokenizers.quantile_edges import quantile_edges
-from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
+from transfer.adapters.tokenizers.tables import Float32, Float64
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 
 class QuantileTokenizer(Tokenizer):
@@ -20,8 +21,8 @@ class QuantileTokenizer(Tokenizer):
 
     kind = "quantile"
 
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        edges = quantile_edges(data, self.bins)
+    def _fit_dimension(self, data: Float32, bins: int) -> tuple[Float32, Float64]:
+        edges = quantile_edges(data, bins)
         starts = np.concatenate([[0], np.searchsorted(data, edges, side="left")])
         stops = np.append(starts[1:], len(data))
         means = np.array([data[a:b].mean(dtype=np.float64) for a, b in zip(starts, stops, strict=True)])

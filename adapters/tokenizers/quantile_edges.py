@@ -6,7 +6,7 @@ Letters in shapes: N values in the data, ascending.
 import numpy as np
 import numpy.typing as npt
 
-from transfer.adapters.tokenizers.tokenizer import Float32, Int64
+from transfer.adapters.tokenizers.tables import Float32, Int64
 
 
 def quantile_edges(data: Float32, bins: int) -> Float32:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from transfer.adapters.tokenizers.tokenizer import Float32, Float64, Tokenizer
+from transfer.adapters.tokenizers.tables import Float32, Float64
+from transfer.adapters.tokenizers.tokenizer import Tokenizer
 
 
 class UniformTokenizer(Tokenizer):
@@ -10,8 +11,8 @@ class UniformTokenizer(Tokenizer):
 
     kind = "uniform"
 
-    def _fit_dimension(self, data: Float32) -> tuple[Float32, Float64]:
-        return grid(np.linspace(data[0], data[-1], 2 * self.bins + 1, dtype=np.float64))
+    def _fit_dimension(self, data: Float32, bins: int) -> tuple[Float32, Float64]:
+        return grid(np.linspace(data[0], data[-1], 2 * bins + 1, dtype=np.float64))
 
 
 def grid(points: Float64) -> tuple[Float32, Float64]:

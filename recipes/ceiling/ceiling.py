@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.adapters.actions.action import fit_tokenizer
-from transfer.adapters.tokenizers.tokenizer import Tokenizer
+from transfer.adapters.actions.vocabulary import Vocabulary
 from transfer.data.environment.spec import ReferenceScores
 from transfer.data.measured.measure import measure
 from transfer.envs.loading import load_episodes
@@ -74,13 +74,11 @@ def ceiling(
         )
     data = load_episodes(source, env, trust)
     statistics = measure(data)
-    fitted: dict[Key, Tokenizer] = {}
+    fitted: dict[Key, Vocabulary] = {}
     scales = Scales(statistics, data.env_spec)
-    scale = scales.action_range()
     for kind in dict.fromkeys(tokenizers):
         for size in sorted(set(bins)):  # fitted to scaled actions, as in an adapter
-            tokenizer = fit_tokenizer(kind, size, data, scales)
-            fitted[kind, size] = tokenizer.unscaled(scale.middle.numpy(), scale.half.numpy())
+            fitted[kind, size] = Vocabulary(fit_tokenizer(kind, size, data, scales), scales.action_range())
     played, outcomes, skipped = _play(recordings(data, episodes), fitted, on_progress or (lambda *_: None), trust)
     if not played:
         raise _no_start(data.dataset_ids, skipped)
@@ -101,7 +99,7 @@ def ceiling(
 
 
 def _play(
-    chosen: Sequence[Recording], fitted: Mapping[Key, Tokenizer], on_progress: Progress, trust: bool
+    chosen: Sequence[Recording], fitted: Mapping[Key, Vocabulary], on_progress: Progress, trust: bool
 ) -> tuple[list[Recording], Outcomes, Counter[str]]:
     """The recordings whose start came back, their outcomes, and why the others were skipped."""
     played: list[Recording] = []
@@ -169,16 +167,16 @@ def _standard_error(values: NDArray[np.float64]) -> float | None:
     return _finite(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
-def _errors(tokenizer: Tokenizer, actions: NDArray[np.float32]) -> dict[str, float]:
+def _errors(vocabulary: Vocabulary, actions: NDArray[np.float32]) -> dict[str, float]:
     """Mean and largest |action - decoded| over actions (N, A), and the mean number of used bins."""
     total, largest = 0.0, 0.0
     for start in range(0, len(actions), BLOCK):
         block = actions[start : start + BLOCK]
-        error = np.abs(tokenizer.decode(tokenizer.encode(block)) - block)
+        error = np.abs(vocabulary.decoded(block) - block)
         total += float(error.sum(dtype=np.float64))
         largest = max(largest, float(error.max()))
     return {
-        "used_bins": float(tokenizer.n_used_.mean()),
+        "used_bins": float(vocabulary.tokenizer.n_used_.mean()),
         "mean_error": total / actions.size,
         "max_error": largest,
     }

@@ -20,7 +20,7 @@ from transfer.recipes.ceiling.recordings import Recording
 if TYPE_CHECKING:
     import gymnasium
 
-    from transfer.adapters.tokenizers.tokenizer import Tokenizer
+    from transfer.adapters.actions.vocabulary import Vocabulary
 
     Env = gymnasium.Env[Any, Any]
 
@@ -52,8 +52,8 @@ class Outcome:
     held: float | None = None
 
 
-def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer]) -> tuple[dict[Key, Outcome], str]:
-    """Replay the actions as they are (`RAW`), then encoded and decoded by each fitted tokenizer.
+def compare(env: Env, recording: Recording, vocabularies: Mapping[Key, Vocabulary]) -> tuple[dict[Key, Outcome], str]:
+    """Replay the actions as they are (`RAW`), then encoded and decoded by each vocabulary.
 
     Returns:
         The outcomes and "", or none and why the start cannot be brought back.
@@ -66,7 +66,7 @@ def compare(env: Env, recording: Recording, tokenizers: Mapping[Key, Tokenizer])
     marks: Marks | None = {} if simulated and isinstance(getattr(task, "data", None), mujoco.MjData) else None
     raw = replay(env, recording.actions, marks)
     actions = {RAW: recording.actions}
-    actions |= {key: one.decode(one.encode(recording.actions)) for key, one in tokenizers.items()}  # (T, A) each
+    actions |= {key: one.decoded(recording.actions) for key, one in vocabularies.items()}  # (T, A) each
     outcomes = {}
     for key, decoded in actions.items():
         restore(env, recording)

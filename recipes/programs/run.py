@@ -20,12 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from transfer.adapters.actions.vocabulary import Vocabulary
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.scales import ActionRange
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import AdaptResult, adapt
 from transfer.recipes.programs.modes import Mode
@@ -193,10 +197,10 @@ def log_tokenizer(cell: RunCell, model: PolicyModel) -> None:
     """Log the largest distance of a dataset action from the value of its token, where the model has a tokenizer."""
     fitted = getattr(model.adapter.parts()["action"], "tokenizer", None) if isinstance(model, TransferModel) else None
     if isinstance(model, TransferModel) and fitted is not None:
-        scale = model.adapter.scales.action_range()
-        tokenizer = fitted.unscaled(scale.middle.cpu().numpy(), scale.half.cpu().numpy())
-        worst = max(tokenizer.report(cell.episodes.actions)["max_error"])
-        cell.board.scalars(0, {"train/tokenizer_error": worst})
+        scale = ActionRange(*(bound.cpu() for bound in model.adapter.scales.action_range()))
+        actions = cell.episodes.actions
+        worst = np.abs(Vocabulary(fitted, scale).decoded(actions) - actions).max()
+        cell.board.scalars(0, {"train/tokenizer_error": float(worst)})
 
 
 def trunk_fate(mode: Mode, trunk: Trunk | None, result: AdaptResult) -> TrunkFate:

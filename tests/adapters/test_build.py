@@ -51,7 +51,7 @@ def test_a_state_that_never_changes_is_not_divided_by_zero(make_episodes: MakeEp
 
 def test_an_adapter_tokenizes_the_actions_of_its_episodes(make_episodes: MakeEpisodes, build: Build) -> None:
     adapter = build()
-    used = [len(np.unique(column)) for column in adapter.action.tokenizer.encode(make_episodes().actions).T]
+    used = [len(np.unique(column)) for column in adapter.action.tokenizer.transform(make_episodes().actions).T]
     assert used == adapter.action.tokenizer.n_used_.tolist() == [8, 8, 8]
     assert build(action="ActionEmbedding").action.tokenizer is None
 

@@ -73,6 +73,8 @@ def _check_kind(array: NDArray[Any], name: str, wanted: np.dtype[Any]) -> None:
     kind = array.dtype.kind
     if kind == wanted.kind == "b":
         return
+    if kind == "c":
+        raise TransferError(f"{name} are {array.dtype}: real numbers wanted. Complex data not supported.")
     if kind not in "fiu":
         held = _KINDS.get(kind, str(array.dtype))
         raise TransferError(f"{name} are not an array of numbers: they hold {held}; real numbers wanted")

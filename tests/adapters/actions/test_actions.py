@@ -38,6 +38,11 @@ def actions(tokenizer: QuantileTokenizer) -> Tensor:
     return torch.from_numpy(values)
 
 
+def ids_of(tokenizer: QuantileTokenizer, actions: Tensor) -> np.ndarray:
+    """Ids (..., A) of actions (..., A)."""
+    return tokenizer.transform(actions.reshape(-1, A)).reshape(actions.shape)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ranges", RANGES)
 def test_a_step_has_one_token_or_one_for_each_dimension(
@@ -51,8 +56,8 @@ def test_a_step_has_one_token_or_one_for_each_dimension(
 @pytest.mark.parametrize("kind", [ActionTokenizedEmbedding, ActionTokenizedSpreadEmbedding])
 def test_bins_are_those_of_the_tokenizer(kind: type, tokenizer: QuantileTokenizer, actions: Tensor) -> None:
     embedding = made(kind, tokenizer, "shared")
-    np.testing.assert_array_equal(embedding.bins(actions), tokenizer.encode(actions.numpy()))
-    np.testing.assert_array_equal(embedding.bins(actions[..., 1:], 1), tokenizer.encode(actions.numpy())[..., 1:])
+    np.testing.assert_array_equal(embedding.bins(actions), ids_of(tokenizer, actions))
+    np.testing.assert_array_equal(embedding.bins(actions[..., 1:], 1), ids_of(tokenizer, actions)[..., 1:])
 
 
 def test_a_whole_action_is_one_linear_map(actions: Tensor) -> None:
@@ -70,7 +75,7 @@ def test_a_spread_value_is_one_linear_map_for_all_dimensions(actions: Tensor) ->
 @pytest.mark.parametrize("ranges", RANGES)
 def test_a_spread_bin_is_its_row_of_the_table(ranges: str, tokenizer: QuantileTokenizer, actions: Tensor) -> None:
     embedding = made(ActionTokenizedSpreadEmbedding, tokenizer, ranges)
-    ids, rows = tokenizer.encode(actions.numpy()), embedding.table.rows.weight
+    ids, rows = ids_of(tokenizer, actions), embedding.table.rows.weight
     assert len(rows) == (BINS * A if ranges == "per-dimension" else BINS)
     for i in range(A):
         row = ids[..., i] + (i * BINS if ranges == "per-dimension" else 0)  # eq. 4
@@ -85,7 +90,7 @@ def test_a_whole_tokenized_action_is_the_sum_of_its_rows(
     ranges: str, tokenizer: QuantileTokenizer, actions: Tensor
 ) -> None:
     embedding = made(ActionTokenizedEmbedding, tokenizer, ranges)
-    ids, rows = torch.from_numpy(tokenizer.encode(actions.numpy())), embedding.table.rows.weight
+    ids, rows = torch.from_numpy(ids_of(tokenizer, actions)), embedding.table.rows.weight
     expected = torch.zeros(4, 5, WIDTH)
     for i in range(A):
         row = rows[ids[..., i] + (i * BINS if ranges == "per-dimension" else 0)]
@@ -98,7 +103,8 @@ def test_ranges_decide_whether_the_token_of_a_bin_knows_its_dimension(
     ranges: str, knows: bool, tokenizer: QuantileTokenizer
 ) -> None:
     embedding = made(ActionTokenizedSpreadEmbedding, tokenizer, ranges)
-    tokens = embedding(torch.from_numpy(tokenizer.decode([1, 1, 1])), {})  # (A, D), the same bin three times
+    values = tokenizer.inverse_transform([[1, 1, 1]])[0]  # the same bin three times
+    tokens = embedding(torch.from_numpy(values), {})  # (A, D)
     assert ((tokens[0] - tokens[1]).abs().max() > 1e-4) == knows
 
 
@@ -107,7 +113,8 @@ def test_ranges_decide_whether_a_sum_knows_which_dimension_had_which_bin(
     ranges: str, knows: bool, tokenizer: QuantileTokenizer
 ) -> None:
     embedding = made(ActionTokenizedEmbedding, tokenizer, ranges)
-    one, other = (embedding(torch.from_numpy(tokenizer.decode(ids)), {}) for ids in ([1, 2, 0], [2, 1, 0]))
+    values = tokenizer.inverse_transform([[1, 2, 0], [2, 1, 0]])
+    one, other = (embedding(torch.from_numpy(actions), {}) for actions in values)
     assert ((one - other).abs().max() > 1e-4) == knows
 
 

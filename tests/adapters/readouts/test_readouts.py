@@ -7,7 +7,7 @@ from torch import Tensor
 from transfer.adapters.readouts.categorical import SpreadCategorical
 from transfer.adapters.readouts.regression import SpreadRegression, WholeRegression
 from transfer.adapters.tokenizers.bins import Bins
-from transfer.adapters.tokenizers.tokenizer import tokenizer_from_json
+from transfer.adapters.tokenizers.tables import Tables
 
 WIDTH, A, BINS = 16, 3, 8
 USED = (8, 8, 3)
@@ -22,7 +22,7 @@ def mask() -> Tensor:
 def bins() -> Bins:
     centers = [[(2 * i + 1) / BINS - 1 + a / 100 for i in range(used)] for a, used in enumerate(USED)]
     edges = [[2 * i / BINS - 1 for i in range(1, used)] for used in USED]
-    return Bins(tokenizer_from_json({"kind": "uniform", "bins": BINS, "edges": edges, "centers": centers}))
+    return Bins(Tables.from_json({"kind": "uniform", "bins": BINS, "edges": edges, "centers": centers}))
 
 
 def hidden(tokens: int) -> Tensor:

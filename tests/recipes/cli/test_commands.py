@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy_and_is_quick() -> None:
     code = (
         "import sys\nfrom transfer.recipes.cli.commands import cli\n"
         "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = 'torch safetensors numpy minari gymnasium mujoco matplotlib tensorboard tqdm'.split()\n"
+        "heavy = 'torch safetensors numpy sklearn minari gymnasium mujoco matplotlib tensorboard tqdm'.split()\n"
         "print('HEAVY', sorted(set(heavy) & set(sys.modules)))"
     )
     began = time.perf_counter()

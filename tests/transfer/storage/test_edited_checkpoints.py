@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.transfer.storage.saved_model import SavedModel, load
-from transfer.adapters.tokenizers.tokenizer import Tokenizer
+from transfer.adapters.tokenizers.tables import Tables
 from transfer.data.episodes import Episodes
 from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
@@ -153,7 +153,7 @@ def test_tables_of_a_tokenizer_are_as_large_as_the_tensors_before_they_are_built
     _, folder = one
     stored = {"kind": "quantile", "bins": 2**15, "edges": [[]] * 2**14, "centers": [[0.0]] * 2**14}
     edit_json(folder / "adapter" / "adapter.json", True, arguments__action__tokenizer=stored)
-    monkeypatch.setattr(Tokenizer, "_store", lambda *given: pytest.fail("the tables are built"))
+    monkeypatch.setattr(Tables, "of", lambda *given: pytest.fail("the tables are built"))
     message = r"adapter.json was edited: tokenizer has 32768 bins for 16384 action numbers, its tensor is \(3, 7\)"
     with pytest.raises(TransferError, match=message):
         load(folder)

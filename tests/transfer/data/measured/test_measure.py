@@ -170,7 +170,7 @@ def test_actions_outside_the_bounds_are_clipped_and_said_once(caplog: pytest.Log
         adapter = build_adapter(wild("far"), SMALL, config_of(tokenizer="uniform", bins=64))
     (line,) = [record.getMessage() for record in caplog.records if record.name == measuring.logger.name]
     assert "1 of 400 action numbers lie outside the bounds" in line and "farthest is 11.7" in line
-    assert len(np.unique(adapter.action.tokenizer.encode(wild("far").actions)[:, 1])) > 55  # of 64 bins, not 2
+    assert len(np.unique(adapter.action.tokenizer.transform(wild("far").actions)[:, 1])) > 55  # of 64 bins, not 2
 
 
 def test_rounding_beyond_the_bounds_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
