@@ -20,7 +20,10 @@ FARTHEST = 10.0
 
 
 class ActionRange(NamedTuple):
-    """Bounds of actions, their middle and half their width, (A,) each; bounds of -1 and 1 leave actions as they are."""
+    """Bounds of actions, their middle and half their width, (A,) each; bounds of -1 and 1 leave actions as they are.
+
+    A bound becomes -1 or 1, and comes back, to the bit: rounded, `middle + half` may be next to the bound.
+    """
 
     low: Tensor
     high: Tensor
@@ -29,11 +32,18 @@ class ActionRange(NamedTuple):
 
     def inward(self, actions: Tensor) -> Tensor:
         """The environment's actions (..., A) -> scaled ones, -1 to 1; actions outside the bounds are clipped."""
-        return ((actions - self.middle) / self.half).clamp(-1, 1)
+        scaled = ((actions - self.middle) / self.half).clamp(-1, 1)
+        scaled = torch.where((actions <= self.low) & self._wide(), -1.0, scaled)
+        return torch.where((actions >= self.high) & self._wide(), 1.0, scaled)
 
     def outward(self, actions: Tensor) -> Tensor:
         """Scaled actions (..., A) -> the environment's, within its bounds."""
-        return torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
+        inside = torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
+        return torch.where(actions <= -1, self.low, torch.where(actions >= 1, self.high, inside))
+
+    def _wide(self) -> Tensor:
+        """(A,) whether the bounds differ; data of a single action scale to 0."""
+        return self.low < self.high
 
 
 class Scales(nn.Module):
