@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space
 
+from transfer.data.environment.building.recording import warn_of_gaps
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.data.episode import Episode
 from transfer.data.episodes import Episodes
@@ -28,7 +29,8 @@ def save_dataset(
 
     `load_episodes` and `minari.load_dataset` read it; the latter can recover the environment. A `Recorder` has the
     observation after the last action of each episode, and knows whether it was terminated. `Episodes` have neither: the
-    last observation is stored twice, and the episode as truncated.
+    last observation is stored twice, and the episode as truncated. A log line says what of the environment no file can
+    hold.
 
     Args:
         episodes: the episodes to save.
@@ -55,6 +57,7 @@ def save_dataset(
     with staging() as folder:
         write_dataset(folder / "0", dataset_id, spec.gym_spec, _parts(episodes, spec), about, spaces)
         publish(folder / "0", dataset_id)
+    warn_of_gaps(spec.gym_spec)
     return dataset_id
 
 

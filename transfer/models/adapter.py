@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from transfer import registry
+from transfer.data.environment.building.recording import warn_of_gaps
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.dataset_statistics import Statistics, check_sizes
 from transfer.errors import TransferError, check_type, unknown
@@ -166,13 +167,14 @@ class Adapter(nn.Module):
         self.provenance = replace(self.provenance, trunk=fingerprint(check_type(trunk, Trunk, "trunk")), **changes)
 
     def save(self, folder: str | Path) -> Path:
-        """Write `adapter.json` and `adapter.safetensors` into a folder, whose other files stay.
+        """Write `adapter.json` and `adapter.safetensors` into a folder, whose other files stay; logs as `warn_of_gaps`.
 
         Raises:
             TransferError: the adapter does not know the fingerprint of the trunk that it belongs to.
         """
         if self.provenance.trunk is None:
             raise TransferError("this adapter belongs to no trunk yet; `adapt` records one, or adapter.made_on(trunk).")
+        warn_of_gaps(self.env_spec.gym_spec)
         return SAVED.save(self, folder)
 
     @classmethod

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from transfer import registry
 from transfer.data.batch import Batch
+from transfer.data.environment.building.recording import warn_of_gaps
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.calibration_table import Calibration
 from transfer.data.measured.dataset_statistics import Statistics, check_sizes
@@ -120,7 +121,8 @@ class MLPPolicy(PolicyModel):
         return self.loss(batch)["action"]
 
     def save(self, folder: str | Path) -> Path:
-        """Write `mlp.json` and `mlp.safetensors` into a folder, whose other files stay."""
+        """Write `mlp.json` and `mlp.safetensors` into a folder, whose other files stay; logs as `warn_of_gaps`."""
+        warn_of_gaps(self.env_spec.gym_spec)
         return SAVED.save(self, folder)
 
     @classmethod
