@@ -89,12 +89,12 @@ def test_a_mode_that_takes_over_takes_from_the_source_that_was_named(made: Path)
 
 
 def test_the_log_has_a_loss_and_a_held_out_error_for_each_source(made: Path) -> None:
-    for name in ("hopper", "walk"):
+    for name, body in (("hopper", "hopper"), ("walk", "walker2d")):
         assert [step for step, _ in read_scalars(made / "trunk/0", f"train/loss/{name}/action")] == [2, 4, 6, 8, 10]
         errors = read_scalars(made / "trunk/0", f"valid/loss/{name}")
         assert [step for step, _ in errors] == [4, 8, 10]
         assert errors[-1][1] == pytest.approx(content(made / "trunk/0/adapters" / name)["held_out_error"], rel=1e-5)
-        assert read_scalars(made / "trunk/0/adapters" / name, "eval/score")
+        assert read_scalars(made / "trunk/0/adapters" / name, f"eval/{body}/score")
     assert [step for step, _ in read_scalars(made / "embeddings/0", "valid/loss")] == [4, 8]
 
 
