@@ -68,6 +68,7 @@ class TokenPlanner:
         action = self.action = check_type(mine.groups["action"], PredictedGroup, "the action part")
         known = action.tokens - 1 if action.tokens > 1 and decode == "autoregressive" else 0
         self.history, self.scales, self.shared = History(mine, known), mine.adapter.scales, mine.shared
+        self.scales.fix()
         tuning, room = mine.tuning, mine.context * mine.layout.tokens
         self.decoder = make_decoder(mine.trunk, tuning, envs, room)
         if not slow(mine.trunk, tuning):

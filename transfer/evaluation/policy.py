@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from transfer.data.environment.answers import first_infinite, vector
+from transfer.data.environment.answers import checked, first_infinite, vector
 from transfer.data.environment.answers import reward as paid
 from transfer.decoding.planner import check_decode, make_planner
 from transfer.errors import TransferError
@@ -120,7 +120,8 @@ class Policy:
         if (observation is None) == (state is None):
             raise TransferError("act takes an observation, or the state vector as state=, and not both.")
         try:
-            return vector(self._spec.to_state(observation) if state is None else state, self._spec.state_size)
+            size = self._spec.state_size
+            return checked(self._spec.to_state(observation), size) if state is None else vector(state, size)
         except TransferError as error:
             hint = "A policy acts in one environment, on what it shows or, as state=, on the state vector."
             raise self._refused(f"{str(error).rstrip('.')}. {hint}") from error

@@ -101,7 +101,7 @@ class PolicyModel(Trainable):
         stepwise: whether its loss is a sum over single steps, so that windows of any length train the same policy.
     """
 
-    planner: ClassVar[str]
+    planner: str
     windows: WindowSpec
     stepwise: ClassVar[bool] = False
 

@@ -42,8 +42,6 @@ class TransferModel(PolicyModel):
         TransferError: as `swap`.
     """
 
-    planner = "tokens"
-
     def __init__(self, trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> None:
         super().__init__()
         self.trunk = trunk
@@ -57,10 +55,17 @@ class TransferModel(PolicyModel):
         """
         check_pair(self.trunk, adapter, any_trunk)
         method: Method = registry.build("method", adapter.method)
+        conditions = dict(method.conditions())
         for name in method.predicts:
-            check_type(_group(name, method, adapter), PredictedGroup, f"the {name} part")
-        self.adapter, self.method, self.windows = adapter.to(self.device), method, method.windows
+            check_type(_group(name, conditions, adapter), PredictedGroup, f"the {name} part")
+        self.adapter, self.method, self._conditions = adapter.to(self.device), method, conditions
+        self.windows = method.windows
         self.layout = Layout(tuple((name, group.tokens) for name, group in self.groups.items()), method.hides)
+
+    @property
+    def planner(self) -> str:  # type: ignore[override]  # a model of another class may name its own
+        """Of its method."""
+        return self.method.planner
 
     @property
     def env_spec(self) -> EnvironmentSpec:
@@ -92,7 +97,7 @@ class TransferModel(PolicyModel):
     @property
     def groups(self) -> dict[str, Group]:
         """The groups of a step, in order."""
-        return {name: _group(name, self.method, self.adapter) for name in self.method.groups}
+        return {name: _group(name, self._conditions, self.adapter) for name in self.method.groups}
 
     @property
     def tuning(self) -> Tuning | None:
@@ -103,7 +108,7 @@ class TransferModel(PolicyModel):
     @property
     def shared(self) -> dict[str, nn.Module]:
         """Modules of the trunk by name; those of the adapter take their place."""
-        others = {TUNING, *self.method.extras, *self.groups.keys() - self.method.conditions().keys()}
+        others = {TUNING, *self.method.extras, *self.groups.keys() - self._conditions.keys()}
         own = {name: part for name, part in self.adapter.parts().items() if name not in others}
         return {**self.trunk.shared, **own}
 
@@ -185,9 +190,8 @@ class TransferModel(PolicyModel):
         return Loss(error.sum(), batch.mask.sum() * error.shape[-1])
 
 
-def _group(name: str, method: Method, adapter: Adapter) -> Group:
+def _group(name: str, conditions: Mapping[str, Group], adapter: Adapter) -> Group:
     """A group of a step: a condition of the method, or a part of the adapter."""
-    conditions = method.conditions()
     if name in conditions:
         return conditions[name]
     return check_type(adapter.parts()[name], Group, f"the {name} part")

@@ -20,7 +20,11 @@ LARGEST = 1e30  # of returns and rewards: above it, sums in float32 become infin
 
 def vector(observation: Any, size: int) -> NDArray[np.float32]:
     """A state (S,) from an array, a list or a tensor. Raises TransferError unless it is S finite numbers."""
-    state = own(observation, "the observation's numbers")
+    return checked(own(observation, "the observation's numbers"), size)
+
+
+def checked(state: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The state itself. Raises TransferError unless it is S finite numbers."""
     if state.shape != (size,):
         raise TransferError(misshapen(state.shape, size))
     if not np.isfinite(state).all():

@@ -76,6 +76,7 @@ class Method(ABC):
         predicts: those of them that are trained.
         hides: groups whose tokens later steps do not look at.
         windows: what training windows hold.
+        planner: kind of the planner that chooses actions, in `transfer.registry`.
         extras: names of parts of the adapter that are no group and know the body; see `fit` and `make`.
         causal: whether a token looks at those before it alone.
         timed: whether the trunk's time is added to every token.
@@ -85,6 +86,7 @@ class Method(ABC):
     predicts: ClassVar[tuple[str, ...]] = ("action",)
     hides: ClassVar[tuple[str, ...]] = ()
     windows: ClassVar[WindowSpec] = WindowSpec(columns=())
+    planner: ClassVar[str] = "tokens"
     extras: ClassVar[tuple[str, ...]] = ()
     causal: ClassVar[bool] = True
     timed: ClassVar[bool] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
@@ -71,6 +72,8 @@ class Scales(nn.Module):
         for name in NUMERIC:
             self.register_buffer(name, torch.tensor(getattr(statistics, name), dtype=torch.float32))
         self._quantiles, self._calibration = dict(statistics.return_quantiles), statistics.calibration
+        self._range: ActionRange | None = None
+        self._means: Tensor | None = None
 
     @property
     def statistics(self) -> Statistics:
@@ -101,8 +104,17 @@ class Scales(nn.Module):
         """Raw states (..., S) -> standard deviations from the mean, at most `FARTHEST`."""
         return ((states - self.state_mean) / self.state_std).clamp_(-FARTHEST, FARTHEST)
 
+    def fix(self) -> None:
+        """Compute once what the buffers say of actions and of each step's return: they will not change any more."""
+        self._range = self.action_range()
+        if self.return_means.numel():
+            steps = (len(self.return_means) - 1) * math.ceil(float(self.return_every)) + 1
+            self._means = self._mean(torch.arange(steps, device=self.return_means.device))
+
     def action_range(self) -> ActionRange:
-        """The scale of actions as the buffers hold it now."""
+        """The scale of actions as the buffers hold it now, or held it when they were fixed."""
+        if self._range is not None:
+            return self._range
         low, high = self.action_low / 2, self.action_high / 2  # halves, for a sum of two bounds may be infinite
         half = high - low
         return ActionRange(self.action_low, self.action_high, low + high, torch.where(half > 0, half, 1.0))
@@ -119,6 +131,8 @@ class Scales(nn.Module):
 
     def _mean(self, times: Tensor) -> Tensor:
         """The mean return to go at steps (...), linear between those that are kept."""
+        if self._means is not None:
+            return self._means[times.clamp(max=len(self._means) - 1)]
         last = len(self.return_means) - 1
         place = (times / self.return_every).clamp(0, last)
         before = place.long().clamp(max=last - 1)

@@ -20,7 +20,8 @@ POINTERS = 12  # weights of a block, see `Layer` in blocks.c
 
 class _Model(ctypes.Structure):
     _fields_ = (
-        *members(ctypes.c_void_p, "layers", "ln_in", "ln_in_bias", "ln_out", "ln_out_bias", "past"),
+        ("layers", ctypes.POINTER(ctypes.c_void_p)),
+        *members(ctypes.c_void_p, "ln_in", "ln_in_bias", "ln_out", "ln_out_bias", "past"),
         *members(ctypes.c_long, "depth", "sequences", "heads", "capacity", "size"),
         *members(ctypes.c_float, "eps"),
     )
@@ -87,13 +88,16 @@ class Blocks(_Addressed):
         self.past = ends[0].new_zeros(len(layers), sequences, heads, room(capacity), 2 * size)
 
     @cached_property
-    def addresses(self) -> ctypes.Array[ctypes.c_void_p]:
-        """Of all layers' weights. Raises TransferError where the past is laid out for another processor."""
+    def addresses(self) -> _Model:
+        """As C takes them. Raises TransferError where the past is laid out for another processor."""
         if self.lanes != lanes():
             raise elsewhere()
         pointers = [x.data_ptr() for layer in self.kept[:-1] for x in layer]
         assert len(pointers) == POINTERS * len(self.past)
-        return (ctypes.c_void_p * len(pointers))(*pointers)
+        layers = (ctypes.c_void_p * len(pointers))(*pointers)
+        ends = (x.data_ptr() for x in self.kept[-1])
+        depth, sequences, heads, tokens, both = self.past.shape
+        return _Model(layers, *ends, self.past.data_ptr(), depth, sequences, heads, tokens, both // 2, self.eps)
 
     def read(self, tokens: Tensor, wanted: int = 1) -> Tensor:
         """Append tokens (E, n, D); returns the hidden vectors of the last of them, (E, wanted, D).
@@ -105,7 +109,7 @@ class Blocks(_Addressed):
         hidden = tokens.new_empty(tokens.shape[0], wanted, tokens.shape[2])
         counts = map(ctypes.c_long, (self.length, tokens.shape[1], wanted))
         least = max(1, WORTH_A_THREAD // tokens.shape[1])
-        arguments = self._model(), address(tokens), address(hidden), *counts
+        arguments = self.addresses, address(tokens), address(hidden), *counts
         in_parts(kernels().decoder_read, len(tokens), least, *arguments)
         self.length = end
         return hidden
@@ -131,7 +135,7 @@ class Blocks(_Addressed):
         actions = tokens.new_empty(len(tokens), choices.size)
         counts = map(ctypes.c_long, (self.length, tokens.shape[1]))
         least = max(1, WORTH_A_THREAD // (tokens.shape[1] + choices.size))
-        arguments = self._model(), choices.addresses, address(tokens), address(time), address(actions), *counts
+        arguments = self.addresses, choices.addresses, address(tokens), address(time), address(actions), *counts
         in_parts(kernels().decoder_choose, len(tokens), least, *arguments)
         self.length = end
         return actions
@@ -143,12 +147,7 @@ class Blocks(_Addressed):
     def select(self, sequences: Tensor) -> None:
         """Keep the sequences of some indices, (R,) int64, which may repeat."""
         self.past = self.past.index_select(1, sequences)
+        vars(self).pop("addresses", None)  # found anew
 
     def _end(self, tokens: Tensor, more: int = 0) -> int:
         return length_after(self.length, tokens, self.past.shape[1], len(self.kept[-1][0]), self.capacity, more)
-
-    def _model(self) -> _Model:
-        ends = (x.data_ptr() for x in self.kept[-1])
-        depth, sequences, heads, tokens, both = self.past.shape
-        sizes = depth, sequences, heads, tokens, both // 2
-        return _Model(ctypes.addressof(self.addresses), *ends, self.past.data_ptr(), *sizes, self.eps)
