@@ -11,7 +11,7 @@ from transfer import registry
 from transfer.decoding.decoder import make_decoder, slow
 from transfer.decoding.history import History
 from transfer.decoding.native import native_choice
-from transfer.errors import check_type, unknown
+from transfer.errors import TransferError, check_type, unknown
 from transfer.models.acting import Planner, PolicyModel, Step
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.group import PredictedGroup
@@ -61,9 +61,13 @@ class TokenPlanner:
         model: trunk and adapter.
         envs: E.
         decode: see `make_planner`.
+
+    Raises:
+        TransferError: a method whose actions other tokens come between: its planner has to be another one.
     """
 
     def __init__(self, model: TransferModel, envs: int, decode: str) -> None:
+        _check_order(model)
         mine = snapshot(model)
         action = self.action = check_type(mine.groups["action"], PredictedGroup, "the action part")
         known = action.tokens - 1 if action.tokens > 1 and decode == "autoregressive" else 0
@@ -119,3 +123,19 @@ class TokenPlanner:
         """Keep the environments of some indices, (R,) int64; an index may come several times."""
         self.history.select(rows)
         self.decoder.select(rows)
+
+
+def _check_order(model: TransferModel) -> None:
+    """Raise TransferError unless each step ends with its action, and every token looks at all before it."""
+    method, why = model.method, ""
+    if not method.causal:
+        why = "is not causal"
+    elif method.hides:
+        why = f"hides {', '.join(method.hides)} from later steps"
+    elif method.groups[-1] != "action":
+        why = f"has {method.groups[-1]} behind the action of a step"
+    if why:
+        raise TransferError(
+            f"the planner 'tokens' reads one token after another, and {type(method).__name__} {why}. Name another kind "
+            "in its attribute planner: transfer.registry.register('planner', kind, MyPlanner)."
+        )

@@ -150,20 +150,34 @@ class TransferModel(PolicyModel):
         return {name: group(values[name], shared) + time for name, group in self.groups.items()}
 
     def hidden(
-        self, tokens: Mapping[str, Tensor], wanted: Sequence[str], precision: torch.dtype = torch.float32
+        self,
+        tokens: Mapping[str, Tensor],
+        wanted: Sequence[str],
+        precision: torch.dtype = torch.float32,
+        *,
+        real: Tensor | None = None,
+        at: bool = False,
     ) -> dict[str, Tensor]:
         """Hidden vectors (B, T, n, D) float32 at the positions that predict the wanted groups.
 
-        Padding comes after the real steps, so causal attention needs no padding mask.
+        Args:
+            tokens: (B, T, n, D) of every group.
+            wanted: names of groups.
+            precision: of the trunk's matrix products.
+            real: (B, T) bool, the steps that are no padding; needed where the method is not causal. Padding comes after
+                the real steps, so causal attention does not see it.
+            at: read the positions of the groups' own tokens, as masked objectives do.
+
+        Raises:
+            TransferError: a method that is not causal, without `real`.
         """
         sequence = self.layout.interleave(tokens)
-        steps = sequence.shape[1] // self.layout.tokens
-        mask = self.layout.mask(steps, self.method.causal)
-        mask = None if mask is None else mask.to(sequence.device)
+        mask = self._mask(sequence, real)
+        steps, place = sequence.shape[1] // self.layout.tokens, self.layout.at if at else self.layout.before
 
         def pick(x: Tensor) -> Tensor:
             """(B, T*K, D) -> (B, T*n, D), those of the wanted groups side by side."""
-            pieces = [self.layout.before(x, name) for name in wanted]
+            pieces = [place(x, name) for name in wanted]
             return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 2)).flatten(1, 2)
 
         with torch.autocast(sequence.device.type, precision, enabled=precision != torch.float32):
@@ -171,6 +185,18 @@ class TransferModel(PolicyModel):
         sizes = [self.layout.span(name)[1] for name in wanted]
         read = hidden.float().unflatten(1, (steps, -1))  # (B, T, sum of n, D)
         return dict(zip(wanted, read.split(sizes, 2) if len(sizes) > 1 else [read], strict=True))
+
+    def _mask(self, sequence: Tensor, real: Tensor | None) -> Tensor | None:
+        """Which tokens of sequences (B, T*K, D) look at which, (T*K, T*K) or (B, 1, T*K, T*K); None where causal."""
+        mask = self.layout.mask(sequence.shape[1] // self.layout.tokens, self.method.causal)
+        mask = None if mask is None else mask.to(sequence.device)
+        if self.method.causal:
+            return mask
+        if real is None:
+            name = type(self.method).__name__
+            raise TransferError(f"{name} is not causal, so its tokens would look at padding: hidden(real=batch.mask).")
+        seen = real.repeat_interleave(self.layout.tokens, 1)[:, None, None]  # (B, 1, 1, T*K)
+        return seen if mask is None else mask & seen
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
         """The terms of the method's objective by name.
@@ -182,12 +208,8 @@ class TransferModel(PolicyModel):
         return self.method.loss(self, batch, precision)
 
     def action_error(self, batch: Batch) -> Loss:
-        """Squared errors of the scaled actions predicted from the data's past, over real steps and dimensions."""
-        values, action = self.values(batch), self.groups["action"]
-        hidden = self.hidden(self.embed(batch, values), ["action"])["action"]
-        assert isinstance(action, PredictedGroup)
-        error = (action.predict(hidden, self.shared) - values["action"]).square() * batch.mask[..., None]
-        return Loss(error.sum(), batch.mask.sum() * error.shape[-1])
+        """Squared errors of the scaled actions predicted from the data's past, see its method."""
+        return self.method.action_error(self, batch)
 
 
 def _group(name: str, conditions: Mapping[str, Group], adapter: Adapter) -> Group:

@@ -16,6 +16,7 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.measured.dataset_statistics import Statistics
 from transfer.data.windows import WindowSpec
+from transfer.errors import TransferError
 from transfer.models.acting import Command
 from transfer.models.steps.group import Condition, Group, Loss, PredictedGroup, Shared
 from transfer.models.steps.layout import Layout
@@ -62,9 +63,15 @@ class StepModel(Protocol):
         ...
 
     def hidden(
-        self, tokens: Mapping[str, Tensor], wanted: Sequence[str], precision: torch.dtype = torch.float32
+        self,
+        tokens: Mapping[str, Tensor],
+        wanted: Sequence[str],
+        precision: torch.dtype = torch.float32,
+        *,
+        real: Tensor | None = None,
+        at: bool = False,
     ) -> dict[str, Tensor]:
-        """Hidden vectors (B, T, n, D) at the positions that predict the wanted groups."""
+        """Hidden vectors (B, T, n, D) at the positions that predict the wanted groups, or at their own tokens."""
         ...
 
 
@@ -129,8 +136,27 @@ class Method(ABC):
             precision: of the trunk's matrix products; embeddings and readouts are float32.
         """
         values = model.values(batch)
-        hidden = model.hidden(model.embed(batch, values), self.predicts, precision)
+        hidden = model.hidden(model.embed(batch, values), self.predicts, precision, real=batch.mask)
         return self.terms(model, batch, values, hidden)
+
+    def action_error(self, model: StepModel, batch: Batch) -> Loss:
+        """Squared errors of the scaled actions predicted from the data's past, over real steps and dimensions.
+
+        Raises:
+            TransferError: a method that is not causal and has no `action_error` of its own, for it sees what it
+                predicts.
+        """
+        if not self.causal:
+            raise TransferError(
+                f"{type(self).__name__} is not causal, so the actions that it predicts are among what it sees. Give it "
+                "an action_error that hides them, or leave held_out off."
+            )
+        values, action = model.values(batch), model.groups["action"]
+        hidden = model.hidden(model.embed(batch, values), ["action"])["action"]
+        if not isinstance(action, PredictedGroup):
+            raise TransferError(f"the action part is a {type(action).__name__}, which predicts no actions.")
+        error = (action.predict(hidden, model.shared) - values["action"]).square() * batch.mask[..., None]
+        return Loss(error.sum(), batch.mask.sum() * error.shape[-1])
 
     @property
     def plain(self) -> bool:
