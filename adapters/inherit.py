@@ -14,6 +14,8 @@ from transfer.models.steps.adapter_config import TUNING
 from transfer.numbers import flag
 
 BY_VALUE = " (by value)"
+AMONG_BINS = ("tokenizer", "bins", "readout")
+"""Options of an action part that may differ: rows are interpolated between bins, and readouts left out."""
 
 
 def inherit(target: Adapter, source: Adapter, part: str, any_trunk: bool = False) -> list[str]:
@@ -75,12 +77,11 @@ def _tensors(part: nn.Module) -> dict[str, Tensor]:
 
 
 def _kind(adapter: Adapter, part: str) -> str:
-    """The kind of a part, and how its rows belong to action dimensions, in words."""
-    if part not in ("state", "action", TUNING):
+    """The kind of a part and the options that say what its tensors mean, in words."""
+    if part not in ("state", "action", TUNING, *adapter.config.others):
         return part
-    spec = adapter.config.of(part)
-    ranges = f", ranges {spec.options['ranges']}" if "ranges" in spec.options else ""
-    return f"{spec.kind}{ranges}"
+    spec, among = adapter.config.of(part), AMONG_BINS if part == "action" else ()
+    return ", ".join([spec.kind, *(f"{name} {value}" for name, value in spec.options.items() if name not in among)])
 
 
 def _copy(name: str, mine: Tensor, theirs: Tensor, target: Adapter, source: Adapter) -> str:

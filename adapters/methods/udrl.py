@@ -86,33 +86,39 @@ class Lengths(nn.Module):
     """Lengths of episodes by their returns, ascending, as buffers of an adapter.
 
     Args:
-        returns, lengths: (K,) each; of many episodes, means of as many neighbours.
+        returns, lengths: (K,) each; of many episodes, means of neighbours.
+        counts: (K,) how many episodes each stands for; default: one.
     """
 
     returns: Tensor
     lengths: Tensor
+    counts: Tensor
 
-    def __init__(self, returns: list[float], lengths: list[float]) -> None:
+    def __init__(self, returns: list[float], lengths: list[float], counts: list[int] | None = None) -> None:
         super().__init__()
+        own = [1] * len(lengths) if counts is None else counts
+        self.register_buffer("counts", torch.from_numpy(np.array(own, np.int64)))
         self.register_buffer("returns", torch.from_numpy(np.array(returns, np.float32)))
         self.register_buffer("lengths", torch.from_numpy(np.array(lengths, np.float32)))
 
     def arguments(self) -> dict[str, Any]:
-        """Both lists."""
-        return {"returns": self.returns.tolist(), "lengths": self.lengths.tolist()}
+        """The lists."""
+        return {name: getattr(self, name).tolist() for name in ("returns", "lengths", "counts")}
 
     def of(self, target: float) -> float:
         """The mean length of the episodes whose return is alike, else of the nearest one."""
         gaps = (self.returns.cpu().double() - target).abs()
         alike = gaps <= max(ALIKE * abs(target), float(gaps.min()))
-        return max(1.0, float(self.lengths.cpu()[alike].mean()))
+        lengths, counts = self.lengths.cpu()[alike], self.counts.cpu()[alike]
+        return max(1.0, float((lengths * counts).sum() / counts.sum()))
 
 
-def lengths_by_return(episodes: Episodes) -> dict[str, list[float]]:
+def lengths_by_return(episodes: Episodes) -> dict[str, list[Any]]:
     """Returns and lengths of episodes, ascending by return: each, or means of neighbours where there are many."""
     order = np.argsort(episodes.returns, kind="stable")
     pieces = np.array_split(order, min(KEPT, len(order)))
     return {
         "returns": [float(np.float32(episodes.returns[piece].mean())) for piece in pieces],
         "lengths": [float(np.float32(episodes.lengths[piece].mean())) for piece in pieces],
+        "counts": [len(piece) for piece in pieces],
     }

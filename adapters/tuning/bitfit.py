@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from transfer.models.tuning import SITES, Affine, Tuning
+from transfer.models.tuning import ENDS, SITES, Affine, Tuning
 
 WIDER = {"fc": 4}  # outputs of a layer, in widths; one elsewhere
-ENDS = ("ln_in", "ln_out")
 
 
 class BitFit(Tuning):

@@ -10,7 +10,7 @@ from transfer.errors import TransferError, check_type
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.steps.adapter_config import TUNING
 from transfer.models.trunk import Trunk
-from transfer.models.tuning import Tuning
+from transfer.models.tuning import ENDS, Tuning
 from transfer.storage.fingerprints import fingerprint
 from transfer.storage.snapshot import snapshot
 
@@ -36,7 +36,7 @@ def merge(trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> tuple[Trun
     tuning, merged = check_type(part, Tuning, "the tuning part"), snapshot(trunk)
     for layer in range(trunk.config.depth):
         for site in tuning.sites:
-            if layer == 0 or site not in ("ln_in", "ln_out"):
+            if layer == 0 or site not in ENDS:
                 _fold(tuning, layer, site, merged)
     kind = adapter.config.of(TUNING).kind
     merged.provenance = replace(

@@ -8,32 +8,19 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from transfer import registry
-from transfer.adapters.build import build_adapter
-from transfer.adapters.inherit import BY_VALUE, inherit
 from transfer.data.environment.belonging import check_body
 from transfer.data.episodes import Episodes
-from transfer.data.measured.measure import measure
-from transfer.errors import TransferError, check_type, unknown
+from transfer.errors import TransferError, check_type
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
-from transfer.models.provenance import CONTEXT
 from transfer.models.sequence_model import TransferModel
-from transfer.models.steps.adapter_config import TUNING, AdapterConfig
-from transfer.models.steps.method import Method
-from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
+from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import flag
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
+from transfer.recipes.programs.building import build_model, go_on, trained_parts
 from transfer.recipes.programs.kinds import kinds_for, method_for
-from transfer.recipes.programs.modes import (
-    EVERY_GROUP,
-    Mode,
-    find_modes,
-    named,
-    prepare_trunk,
-    trained_last,
-    with_tuning,
-)
+from transfer.recipes.programs.modes import Mode, find_modes, trained_last, with_tuning
 from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
@@ -43,8 +30,6 @@ from transfer.training.callbacks import Callback
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import check_weights
-
-INHERITED = ("none", "action")
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,6 +76,7 @@ def adapt(
     trunk_config: TrunkConfig | None = None,
     source: Adapter | None = None,
     inherit_from_source: str = "none",
+    start: Adapter | None = None,
     any_trunk: bool = False,
     any_body: bool = False,
     seed: int = 0,
@@ -117,8 +103,11 @@ def adapt(
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
         inherit_from_source: "none" or "action", see `transfer.adapters.inherit.inherit`.
-        any_trunk: take a `source` that was made on another trunk of the same shape.
-        any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes.
+        start: an adapter for these episodes' body to go on from, with its scales and bins; it is copied. Its method,
+            kinds and context are kept where no others are given.
+        any_trunk: take a `source` or `start` that was made on another trunk of the same shape.
+        any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes, and
+            go on from a `start` for one.
         seed: of weights, windows and noise.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for a GPU where there is one. A trunk that
             lies elsewhere is copied there.
@@ -130,8 +119,8 @@ def adapt(
 
     Raises:
         TransferError: an argument of a wrong type or value, data and settings that do not fit together, a mode whose
-            untrained parts cannot be inherited, a source of another trunk or body, a loss or weights that are not
-            finite, a trunk that changed.
+            untrained parts cannot be inherited, a source or start of another trunk or body, a loss or weights that are
+            not finite, a trunk that changed.
     """
     chosen = find_modes([mode])
     if len(chosen) > 1:
@@ -140,27 +129,35 @@ def adapt(
     check_type(episodes, Episodes, "episodes", MAKE_EPISODES)
     any_trunk, any_body = flag(any_trunk, "any_trunk"), flag(any_body, "any_body")
     sizes = _sizes(trunk, trunk_config)
-    kinds = with_tuning(chosen[0], kinds_for(trunk, adapter_config, source))
-    if source is not None:
-        _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
-    way = method_for(trunk, method)
     ours = _ours(trunk, training.device)
-    model, inherited = build_model(
-        chosen[0],
-        ours,
-        episodes,
-        sizes,
-        kinds,
-        source,
-        inherit_from_source,
-        training.seed,
-        training.config.context,
-        any_body,
-        way,
-    )
+    model: Model
+    if start is not None:
+        kinds = with_tuning(chosen[0], _kinds_of(trunk, start, adapter_config, any_trunk), adapter_config is not None)
+        _check_start(start, method, source, inherit_from_source)
+        context = start.context if config is None else training.config.context
+        training.config = replace(training.config, context=context)
+        model, inherited = go_on(chosen[0], ours, episodes, start, kinds, training.seed, context, any_body)
+    else:
+        kinds = with_tuning(chosen[0], kinds_for(trunk, adapter_config, source), adapter_config is not None)
+        if source is not None:
+            _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
+        model, inherited = build_model(
+            chosen[0],
+            ours,
+            episodes,
+            sizes,
+            kinds,
+            source,
+            inherit_from_source,
+            training.seed,
+            training.config.context,
+            any_body,
+            method_for(trunk, method),
+        )
     model.to(training.device)
     before = _trunk_of(model)
-    result = training.run(model, {"": episodes}, trained_parts(chosen[0], model), f"adapt {mode}")
+    taken = () if start is not None else inherited
+    result = training.run(model, {"": episodes}, trained_parts(chosen[0], model, taken), f"adapt {mode}")
     after = _trunk_of(model)
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")
@@ -200,75 +197,9 @@ def _lies_on(trunk: Trunk, device: torch.device) -> bool:
     return trunk.ln_in.weight.device == torch.empty(0, device=device).device
 
 
-def trained_parts(mode: Mode, model: Model) -> list[str]:
-    """Names of the parts of a model that a mode trains, those that the trunk lacks too."""
-    if isinstance(model, MLPPolicy):
-        return list(mode.parts)
-    lacking = [name for name in model.adapter.parts() if name in model.shared and name not in model.trunk.shared]
-    return list(dict.fromkeys([*named(mode.parts, model.method), *lacking]))
-
-
 def _trunk_of(model: Model) -> str | None:
     """Fingerprint of a model's trunk, where it has one."""
     return fingerprint(model.trunk) if isinstance(model, TransferModel) else None
-
-
-def build_model(
-    mode: Mode,
-    trunk: Trunk | None,
-    episodes: Episodes,
-    sizes: TrunkConfig,
-    config: AdapterConfig,
-    source: Adapter | None,
-    inherit_from_source: str,
-    seed: int,
-    context: int = CONTEXT,
-    any_body: bool = False,
-    method: PartSpec = DEFAULT_METHOD,
-) -> tuple[Model, list[str]]:
-    """The model of a mode before its first step, and the tensors that its adapter took over.
-
-    Raises:
-        TransferError: see `adapt`.
-    """
-    if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
-        raise unknown("inherit_from_source", inherit_from_source, INHERITED)
-    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+tuning` trains on a trunk of this size
-        twin = build_adapter(episodes, sizes, config, seed, method=method, tuning=True)
-        hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
-        return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed), []
-    mine = prepare_trunk(mode, trunk, sizes, seed, method)
-    steps: Method = registry.build("method", method)
-    trained, kept = named(mode.parts, steps), named(mode.inherits, steps)
-    asked = (inherit_from_source,) if inherit_from_source != "none" else ()
-    whole = () if mode.trunk == "own" else kept or asked  # from scratch means that nothing is taken over
-    if whole and source is None:
-        raise TransferError(f"mode '{mode.name}' takes over {', '.join(whole)}: give the adapter the trunk came with.")
-    # Parts that stay as they are were fitted to the source's scales and bins, and trained together with its extras.
-    like = source if mode.inherits else None
-    groups, shared = named((EVERY_GROUP,), steps), steps.names_of_shared()
-    theirs = like.parts() if like is not None else ()
-    beside = [part for part in theirs if part not in groups]
-    if like is not None and TUNING in beside and (TUNING not in trained or config.tuning is None):
-        config = replace(config, tuning=like.config.of(TUNING))
-    lacking = [name for name in shared if name not in mine.shared]
-    own = [name for name in shared if name in (*trained, *beside, *lacking)]
-    adapter = build_adapter(
-        episodes,
-        mine.config,
-        config,
-        seed,
-        method=method,
-        own=own,
-        tuning=TUNING in (*trained, *beside),
-        like=like,
-        context=context,
-        any_body=any_body,
-    )
-    taken = (*whole, *beside)
-    inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
-    _check_untrained(mode, (*trained, *lacking), adapter, inherited)
-    return TransferModel(mine, adapter), inherited
 
 
 def _check_source(
@@ -278,17 +209,40 @@ def _check_source(
     check_weights(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
-    if {"state", EVERY_GROUP} & set(mode.inherits) and source.env_spec.state_size == episodes.state_size:
+    keeps_state = mode.inherits and "state" not in mode.parts
+    if keeps_state and source.env_spec.state_size == episodes.state_size:
         check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
 
 
-def _check_untrained(mode: Mode, trained: Sequence[str], adapter: Adapter, inherited: list[str]) -> None:
-    """Refuse a mode with a part that neither trains nor was taken over whole, whatever its bins."""
-    taken = {name.removesuffix(BY_VALUE) for name in inherited}
-    for part, module in adapter.parts().items():
-        names = {f"{part}.{name}" for name, _ in module.named_parameters()}
-        if part not in trained and not names <= taken:
-            raise TransferError(
-                f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
-                f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
-            )
+def _kinds_of(trunk: Trunk | None, start: Adapter, config: AdapterConfig | None, any_trunk: bool) -> AdapterConfig:
+    """The kinds of the parts of an adapter to go on from, and of a tuning that it may lack.
+
+    Raises:
+        TransferError: no adapter, one of another trunk, or a config of other kinds.
+    """
+    check_type(start, Adapter, "start", "Load one with Adapter.load(folder).")
+    check_weights(start, "the adapter to start from")
+    if trunk is None:
+        raise TransferError("start goes on from an adapter on its trunk: give the trunk, too.")
+    check_pair(trunk, start, any_trunk, "the adapter to start from")
+    if config is None:
+        return start.config
+    check_type(config, AdapterConfig, "adapter_config")
+    if replace(config, tuning=start.config.tuning) != start.config:
+        raise TransferError(
+            f"adapter_config names other parts than start has, {start}. Leave it out, or name nothing but a tuning."
+        )
+    return config if start.config.tuning is None else start.config
+
+
+def _check_start(
+    start: Adapter, method: str | PartSpec | None, source: Adapter | None, inherit_from_source: str
+) -> None:
+    """Refuse arguments that say otherwise than an adapter to go on from."""
+    if source is not None or inherit_from_source != "none":
+        raise TransferError(
+            "start and source: an adapter that goes on from another one takes nothing over from a third. Leave source "
+            "and inherit_from_source out."
+        )
+    if method is not None and method_for(None, method) != start.method:
+        raise TransferError(f"start was trained with the method '{start.method.kind}'. Leave method out.")

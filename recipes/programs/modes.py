@@ -34,7 +34,7 @@ class Mode:
             `EVERY_CONDITION` for the adapter's own copies of all modules that the method's conditions need.
         trunk: "pretrained" (frozen), "random", "scaled-random" or "shuffled" (frozen controls), "copy" (trained, from
             the pretrained weights), "own" (trained, from random weights) or "none".
-        inherits: parts that are taken over from the source adapter and do not train.
+        inherits: parts that are taken over from the source adapter; those of them that are no `parts` do not train.
         total_steps: train for pretraining + adaptation steps instead of adaptation steps.
         tuning: kind of the tuning, where the name of the mode tells it.
     """
@@ -64,7 +64,7 @@ _FROZEN = (
     Mode("embeddings", (EVERY_GROUP,)),
     Mode("embeddings+tuning", (EVERY_GROUP, TUNING)),
     Mode("embeddings+conditioning", (EVERY_GROUP, EVERY_CONDITION)),
-    Mode("state", ("state",), inherits=("action",)),
+    Mode("state", ("state",), inherits=(EVERY_GROUP,)),
     Mode("tuning", (TUNING,), inherits=(EVERY_GROUP,)),
 )
 _TRAINED = (
@@ -97,20 +97,26 @@ def find_mode(name: str) -> Mode:
     return replace(MODES[general], name=name, tuning=kind)
 
 
-def with_tuning(mode: Mode, config: AdapterConfig) -> AdapterConfig:
+def with_tuning(mode: Mode, config: AdapterConfig, named: bool) -> AdapterConfig:
     """The config with the tuning that the name of a mode tells.
+
+    Args:
+        mode: whose name may tell one.
+        config: kinds of parts.
+        named: whether somebody named these kinds for this training; what a trunk or an adapter recorded gives way.
 
     Raises:
         TransferError: the config names another kind.
     """
     if not mode.tuning:
         return config
-    if config.tuning is not None and config.tuning.kind != mode.tuning:
+    if named and config.tuning is not None and config.tuning.kind != mode.tuning:
         raise TransferError(
             f"mode '{mode.name}' trains {mode.tuning}, adapter.tuning.kind is {config.tuning.kind}. Use mode "
             f"'{mode.name.removesuffix(mode.tuning)}{TUNING}', or leave the kind out."
         )
-    return config if config.tuning is not None else replace(config, tuning=PartSpec(mode.tuning))
+    same = config.tuning is not None and config.tuning.kind == mode.tuning
+    return config if same else replace(config, tuning=PartSpec(mode.tuning))
 
 
 def named(parts: Sequence[str], method: Method) -> tuple[str, ...]:

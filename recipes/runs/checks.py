@@ -18,7 +18,7 @@ from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
-from transfer.recipes.programs.adapt import build_model
+from transfer.recipes.programs.building import build_model
 from transfer.recipes.programs.modes import Mode, new_trunk, with_tuning
 from transfer.recipes.runs.cells import ADAPTERS, done, parts_of
 from transfer.recipes.settings.config import RunConfig
@@ -129,7 +129,7 @@ def check_parts(
         sizes = trunk.config if trunk is not None else small
         for mode in modes:
             source = source_of(config, mode, adapters) if adapters else None
-            kinds, inherit = with_tuning(mode, config.adapter), config.adapt.inherit
+            kinds, inherit = with_tuning(mode, config.adapter, True), config.adapt.inherit
             model, _ = build_model(mode, trunk, episodes, sizes, kinds, source, inherit, 0, method=config.method)
             check_asked(config, model, f"mode '{mode.name}'")
 

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from transfer.adapters.build import build_adapter
 from transfer.adapters.inherit import inherit
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
+from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.trunk import TrunkConfig
+from transfer.registry import PartSpec
 
 Build = Callable[..., Adapter]
 
@@ -159,3 +163,23 @@ def test_ia3_and_a_return_embedding_are_inherited_too(
 def test_a_part_that_one_lacks_is_refused(build: Build) -> None:
     with pytest.raises(TransferError, match="unknown part 'tuning'.*'hopper' has no other"):
         inherit(build("Walker2d-v5", tuning=True), build("Hopper-v5"), "tuning")
+
+
+def test_parts_of_other_options_are_of_another_kind(
+    build: Build, trained: Build, make_episodes: Callable[..., Any]
+) -> None:
+    """LoRA's alpha scales its product: the same numbers under another one mean something else."""
+
+    def adapter(alpha: float) -> Adapter:
+        kinds = AdapterConfig(tuning=PartSpec("lora", {"alpha": alpha}))
+        return build_adapter(make_episodes(), TrunkConfig(width=16, depth=2, heads=2), kinds, tuning=True)
+
+    assert len(inherit(adapter(8.0), adapter(8.0), "tuning")) == 8
+    with pytest.raises(TransferError, match="nothing to inherit for the tuning part.*alpha 8.0.*alpha 16.0"):
+        inherit(adapter(8.0), adapter(16.0), "tuning")
+    with pytest.raises(TransferError, match="hidden 64.*hidden 256"):
+        source = build_adapter(make_episodes(), TrunkConfig(width=16, depth=2, heads=2))
+        wide = AdapterConfig(state=PartSpec("mlp", {"hidden": 64}))
+        inherit(build_adapter(make_episodes(), TrunkConfig(width=16, depth=2, heads=2), wide), source, "state")
+    # Rows of bins are interpolated, so bins and tokenizer may differ.
+    assert inherit(build(bins=4, tokenizer="uniform"), trained(bins=8), "action")

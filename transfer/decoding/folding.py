@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from transfer.models.trunk import Trunk
-from transfer.models.tuning import SITES, Affine, Tuning
+from transfer.models.tuning import BLOCK, ENDS, Affine, Tuning
 
 
 class Folded(NamedTuple):
@@ -29,10 +29,13 @@ class FoldedTrunk(NamedTuple):
     ln_out: Affine
 
 
+@torch.no_grad()
 def foldable(trunk: Trunk, tuning: Tuning | None) -> bool:
-    """Whether weights can hold a tuning at all of its sites."""
-    sites = [] if tuning is None else [site for site in SITES if site in tuning.sites]
-    return all(tuning.fold(0, site, *_affine(trunk, 0, site)) is not None for site in sites)  # type: ignore[union-attr]
+    """Whether weights can hold a tuning at all of its sites in every layer."""
+    if tuning is None:
+        return True
+    places = [(layer, site) for layer in range(len(trunk.blocks)) for site in BLOCK] + [(0, site) for site in ENDS]
+    return all(tuning.fold(*place, *_affine(trunk, *place)) is not None for place in places if place[1] in tuning.sites)
 
 
 @torch.no_grad()

@@ -16,9 +16,11 @@ from transfer.data.measured.dataset_statistics import Statistics, check_sizes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.provenance import CONTEXT, Provenance
 from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.group import check_free
 from transfer.models.steps.method import Method
 from transfer.models.steps.scales import Scales
 from transfer.models.trunk import DEFAULT_METHOD, Trunk
+from transfer.models.tuning import check_tuning
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, flag, seen, whole
 from transfer.registry import PartSpec
 from transfer.runtime.seeding import seeded
@@ -81,11 +83,12 @@ class Adapter(nn.Module):
         for name, given in arguments.items():
             with seeded(seed, self._seed_name(name)):
                 if name == TUNING:
-                    part: nn.Module = registry.build(TUNING, config.of(TUNING), width, depth)
+                    part: nn.Module = check_tuning(registry.build(TUNING, config.of(TUNING), width, depth))
                 elif name in shared:
                     part = steps.shared(width)[name]
                 else:
                     part = self._made(name, steps, given)
+            check_free(self, name, ("scales", "trunk"))
             self.add_module(name, part)
         self._parts = tuple(arguments)
         for name, told in self.arguments().items():  # what it could not be loaded without

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transfer import registry
 from transfer.errors import TransferError, check_type
 from transfer.models.provenance import Provenance
+from transfer.models.steps.group import check_free
 from transfer.models.tuning import Tuning, check_depth, tuned
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
 from transfer.registry import PartSpec
@@ -188,6 +189,7 @@ class Trunk(nn.Module):
         own = registry.build("method", method).shared(config.width)
         self._shared = {name: _ATTRIBUTES.get(name, name) for name in own}
         for name, module in own.items():
+            check_free(self, self._shared[name], ("ln_in", "drop", "blocks", "ln_out"))
             self.add_module(self._shared[name], module)
         self.ln_in = nn.LayerNorm(config.width)
         self.drop = Dropout(config.dropout)

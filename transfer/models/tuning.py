@@ -7,11 +7,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from transfer.errors import TransferError
-from transfer.numbers import MOST_DEPTH, MOST_WIDTH, whole
+from transfer.errors import TransferError, check_type, unknown
+from transfer.numbers import MOST_DEPTH, MOST_WIDTH, seen, whole
 
-SITES = ("q", "k", "v", "o", "fc", "proj", "ln_1", "ln_2", "ln_in", "ln_out")
-"""Layers of a trunk that a tuning can change: of each block, and the LayerNorms before and behind the blocks."""
+BLOCK = ("q", "k", "v", "o", "fc", "proj", "ln_1", "ln_2")
+"""Layers of each block that a tuning can change."""
+ENDS = ("ln_in", "ln_out")
+"""The LayerNorms before and behind the blocks."""
+SITES = (*BLOCK, *ENDS)
 Affine = tuple[Tensor, Tensor]
 """Weight and bias: (out, in) and (out) of a linear layer, (D) and (D) of a LayerNorm."""
 
@@ -71,3 +74,15 @@ def check_depth(tuning: Tuning, width: int, depth: int) -> None:
             f"a {type(tuning).__name__} for a trunk of width {tuning.width} and depth {tuning.depth}, this one has "
             f"width {width} and depth {depth}."
         )
+
+
+def check_tuning(tuning: object) -> Tuning:
+    """The tuning. Raises TransferError for another class, or sites that would change nothing of a trunk."""
+    own = check_type(tuning, Tuning, "the tuning part")
+    name, sites = type(own).__name__, getattr(own, "sites", None)
+    if isinstance(sites, str) or not isinstance(sites, Collection) or not sites:
+        raise TransferError(f"{name}.sites is {seen(sites)}; names among {', '.join(SITES)} are needed.")
+    for site in sites:
+        if site not in SITES:
+            raise unknown(f"site of {name}", site, SITES)
+    return own

@@ -144,6 +144,17 @@ def test_a_horizon_is_that_of_episodes_with_such_a_return(make_episodes: MakeEpi
         model.asked({"horizn": 3})
 
 
+def test_a_horizon_counts_episodes_not_their_means(make_episodes: MakeEpisodes) -> None:
+    assert Lengths([100.0, 101.0], [10.0, 40.0], [1, 2]).of(100.0) == 30.0
+    data = make_episodes(lengths=(2,) * 299 + (5,) * 2)
+    lengths = lengths_by_return(data)
+    assert len(lengths["counts"]) == 200 and sum(lengths["counts"]) == 301
+    found, wanted = Lengths(**lengths).of(0.0), float(data.lengths[np.argsort(data.returns)[:2]].mean())
+    assert abs(found - wanted) < 1e-6
+    again = Lengths(**Lengths(**lengths).arguments())
+    assert torch.equal(again.counts, Lengths(**lengths).counts)
+
+
 def test_return_and_horizon_are_counted_down_and_the_horizon_ends_at_one(make_episodes: MakeEpisodes) -> None:
     model = model_of("udrl", make_episodes())
     command = model.command(np.arange(3), {"return": 10.0, "horizon": 3.0})

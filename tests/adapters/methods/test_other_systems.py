@@ -211,3 +211,28 @@ def test_the_planner_of_tokens_refuses_what_it_would_decode_wrongly(
 def test_a_method_names_its_planner(make_episodes: MakeEpisodes) -> None:
     policy = model_of("itself", make_episodes()).policy()
     assert policy.act([1.0] * 11).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("drop", "'drop' is a name of the trunk itself"), ("time", "'time'"), ("forward", "'forward'"), ("a.b", "'a.b'")],
+)
+def test_what_a_trunk_shares_takes_no_name_of_the_trunk(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {"shared": lambda self, width: {name: nn.Linear(1, width)}}
+    monkeypatch.setitem(registry._table()["method"], "named", type("Named", (BC,), shared))
+    with pytest.raises(TransferError, match=words):
+        Trunk(SMALL, PartSpec("named"))
+
+
+@pytest.mark.parametrize("name", ["scales", "trunk", "config", "save"])
+def test_an_extra_takes_no_name_of_the_adapter(
+    name: str, make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {
+        "extras": (name,),
+        "fit": lambda self, episodes: {name: {}},
+        "make": lambda self, name, arguments: nn.Linear(1, 1),
+    }
+    monkeypatch.setitem(registry._table()["method"], "named", type("Named", (BC,), own))
+    with pytest.raises(TransferError, match=f"'{name}' is a name of the adapter itself"):
+        build_adapter(make_episodes(), SMALL, method=PartSpec("named"))

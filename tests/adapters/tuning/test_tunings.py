@@ -7,21 +7,25 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.lively import enliven
+from transfer import registry
+from transfer.adapters.build import build_adapter
 from transfer.data.batch import Batch
 from transfer.decoding.cached import CachedDecoder
 from transfer.decoding.decoder import make_decoder, slow
+from transfer.decoding.folding import foldable
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import AdapterConfig
-from transfer.models.trunk import Trunk
-from transfer.models.tuning import SITES, Tuning
+from transfer.models.trunk import Trunk, TrunkConfig
+from transfer.models.tuning import SITES, Affine, Tuning
 from transfer.registry import PartSpec, build, known
 
+SMALL = TrunkConfig(width=16, depth=2, heads=2)
 LINEAR = ("q", "k", "v", "o", "fc", "proj")
 SPECS = {
     "ia3": PartSpec("ia3"),
@@ -30,6 +34,24 @@ SPECS = {
     "bitfit": PartSpec("bitfit"),
     "several": PartSpec("several", {"parts": [{"kind": "ia3"}, {"kind": "lora", "sites": ["proj", "k"]}]}),
 }
+
+
+class Shift(Tuning):
+    """Adds to what attention adds."""
+
+    sites = ("o",)
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__(width, depth)
+        self.shifts = nn.ParameterList(nn.Parameter(torch.zeros(width)) for _ in range(depth))
+
+    def after(self, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+        """The output (..., D), moved."""
+        return y + self.shifts[layer]
+
+    def fold(self, layer: int, site: str, weight: Tensor, bias: Tensor) -> Affine | None:
+        """Into the bias."""
+        return weight, bias + self.shifts[layer]
 
 
 @pytest.fixture(params=SPECS)
@@ -167,3 +189,44 @@ def test_lora_equals_peft_on_the_same_weights(make_trunk: Callable[..., Trunk]) 
                 layer.lora_B["default"].weight.copy_(ours.up[f"{number}_{site}"])
         torch.testing.assert_close(theirs(x)[0], wanted, atol=1e-5, rtol=1e-5)
     assert (wanted - plain).abs().max() > 0.1
+
+
+class Partly(Shift):
+    """Folds in its first block alone."""
+
+    def fold(self, layer: int, site: str, weight: Tensor, bias: Tensor) -> Affine | None:
+        """None behind the first block."""
+        return None if layer else super().fold(layer, site, weight, bias)
+
+
+def test_a_tuning_that_folds_in_its_first_block_alone_is_not_folded(make_trunk: Callable[..., Trunk]) -> None:
+    trunk, tuning, x = make_trunk(), Partly(16, 2), tokens()
+    enliven(tuning, 1)
+    assert not foldable(trunk, tuning) and foldable(trunk, Shift(16, 2)) and foldable(trunk, None)
+    decoder = make_decoder(trunk.eval(), tuning, 3, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(decoder.read(x, 7), trunk(x, tuning)[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sites", ["o", (), ("o", "out"), None])
+def test_sites_that_no_trunk_has_are_refused(
+    sites: Any, make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = type("Mine", (Shift,), {} if sites is None else {"sites": sites})
+    if sites is None:
+        monkeypatch.delattr(Shift, "sites")
+    monkeypatch.setitem(registry._table()["tuning"], "mine", made)
+    with pytest.raises(TransferError, match="Mine 'out'" if sites == ("o", "out") else "Mine.sites is"):
+        build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
+
+
+def test_something_else_is_no_tuning(make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["tuning"], "mine", NotATuning)
+    with pytest.raises(TransferError, match="the tuning part.*Tuning"):
+        build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
+
+
+class NotATuning(nn.Linear):
+    """Of the right size."""
+
+    seed_name = "mine"

@@ -6,13 +6,14 @@ Letters: B windows, T steps, S state size, A action size, m values of a step, n 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from transfer.data.batch import Steps
 from transfer.data.episodes import Episodes
+from transfer.errors import TransferError
 from transfer.models.steps.scales import Scales
 
 Shared = Mapping[str, nn.Module]
@@ -121,3 +122,20 @@ class PredictedGroup(Group):
     def tables(self, shared: Shared) -> Any:
         """The group as linear pieces for a native decoder; None where it is decoded in PyTorch."""
         return None
+
+
+def check_free(owner: nn.Module, name: str, later: Collection[str]) -> None:
+    """Raise TransferError for a part that cannot be an attribute of a trunk or an adapter.
+
+    Args:
+        owner: of the part.
+        name: of the part.
+        later: names that its owner will give to other modules.
+    """
+    kind = type(owner).__name__.lower()
+    if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("./\\"):
+        raise TransferError(f"a part of the {kind} is called {name!r:.80}; a name without dots and slashes is needed.")
+    if name in later or hasattr(owner, name):
+        raise TransferError(
+            f"'{name}' is a name of the {kind} itself: give this group or module of the method another."
+        )

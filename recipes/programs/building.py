@@ -1,0 +1,164 @@
+"""The model of a mode before its first step: its trunk, its adapter, and what that takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from transfer import registry
+from transfer.adapters.build import build_adapter
+from transfer.adapters.inherit import BY_VALUE, inherit
+from transfer.data.environment.belonging import check_body
+from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import check_bounds, measure
+from transfer.errors import TransferError, unknown
+from transfer.models.adapter import Adapter
+from transfer.models.mlp import MLPPolicy
+from transfer.models.provenance import CONTEXT, Provenance
+from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.method import Method
+from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
+from transfer.recipes.programs.arguments import Model
+from transfer.recipes.programs.modes import EVERY_GROUP, Mode, named, prepare_trunk
+from transfer.registry import PartSpec
+
+INHERITED = ("none", "action")
+
+
+def build_model(
+    mode: Mode,
+    trunk: Trunk | None,
+    episodes: Episodes,
+    sizes: TrunkConfig,
+    config: AdapterConfig,
+    source: Adapter | None,
+    inherit_from_source: str,
+    seed: int,
+    context: int = CONTEXT,
+    any_body: bool = False,
+    method: PartSpec = DEFAULT_METHOD,
+) -> tuple[Model, list[str]]:
+    """A model with new parts, and the tensors that its adapter took over from `source`.
+
+    Raises:
+        TransferError: see `transfer.recipes.programs.adapt.adapt`.
+    """
+    if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
+        raise unknown("inherit_from_source", inherit_from_source, INHERITED)
+    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+tuning` trains on a trunk of this size
+        twin = build_adapter(episodes, sizes, config, seed, method=method, tuning=True)
+        hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
+        return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed), []
+    mine = prepare_trunk(mode, trunk, sizes, seed, method)
+    steps: Method = registry.build("method", method)
+    asked = [inherit_from_source] if inherit_from_source != "none" and mode.trunk != "own" else []
+    if source is None and (mode.inherits or asked):
+        wanted = ", ".join(named(mode.inherits, steps) or asked)
+        raise TransferError(f"mode '{mode.name}' takes over {wanted}: give the adapter the trunk came with.")
+    # Parts that stay as they are were fitted to the source's scales and bins, and trained together with its tuning and
+    # with its own embeddings in the place of the trunk's.
+    like, shared = source if mode.inherits else None, steps.names_of_shared()
+    beside = [part for part in (() if like is None else like.parts()) if part == TUNING or part in shared]
+    if like is not None and TUNING in beside and (TUNING not in mode.parts or config.tuning is None):
+        config = replace(config, tuning=like.config.of(TUNING))
+    lacking = [name for name in shared if name not in mine.shared]
+    wanted_own = (*named(mode.parts, steps), *beside, *lacking)
+    adapter = build_adapter(
+        episodes,
+        mine.config,
+        config,
+        seed,
+        method=method,
+        own=[name for name in shared if name in wanted_own],
+        tuning=TUNING in (*mode.parts, *beside),
+        like=like,
+        context=context,
+        any_body=any_body,
+    )
+    trained = _learned(mode.parts, steps, adapter)
+    kept = [name for name in _learned(mode.inherits, steps, adapter) if name not in trained]
+    taken = dict.fromkeys([*(kept or asked), *beside])
+    inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
+    _check_untrained(mode, (*trained, *lacking), adapter, inherited)
+    return TransferModel(mine, adapter), inherited
+
+
+def go_on(
+    mode: Mode,
+    trunk: Trunk | None,
+    episodes: Episodes,
+    start: Adapter,
+    config: AdapterConfig,
+    seed: int,
+    context: int,
+    any_body: bool = False,
+) -> tuple[TransferModel, list[str]]:
+    """A model with a copy of an adapter, and the tensors of that copy.
+
+    The copy keeps scales and bins. A tuning, and embeddings in the place of the trunk's, are new where the mode trains
+    them and `start` has none.
+
+    Raises:
+        TransferError: see `transfer.recipes.programs.adapt.adapt`.
+    """
+    if mode.trunk not in ("pretrained", "copy"):
+        raise TransferError(
+            f"mode '{mode.name}' does not run the trunk that start was made on. Leave start out, or use mode "
+            "'embeddings' or 'full'."
+        )
+    steps: Method = registry.build("method", start.method)
+    sizes = [(spec.state_size, spec.action_size) for spec in (start.env_spec, episodes.env_spec)]
+    if sizes[0] != sizes[1]:
+        raise TransferError(
+            f"start is for '{start.env_spec.name}' ({sizes[0][0]} states, {sizes[0][1]} actions), the episodes are of "
+            f"'{episodes.env_spec.name}' ({sizes[1][0]} states, {sizes[1][1]} actions). Leave start out: a new adapter "
+            "is needed."
+        )
+    check_body(start.env_spec, episodes.env_spec, "start", any_body)
+    arguments, kinds = start.arguments(), start.config
+    if TUNING in mode.parts and TUNING not in arguments:
+        arguments[TUNING], kinds = {}, replace(kinds, tuning=config.of(TUNING))
+    elif mode.tuning and mode.tuning != kinds.of(TUNING).kind:
+        raise TransferError(
+            f"mode '{mode.name}' trains {mode.tuning}, start has {kinds.of(TUNING).kind}. Use mode "
+            f"'{mode.name.removesuffix(mode.tuning)}{TUNING}'."
+        )
+    arguments |= {name: {} for name in named(mode.parts, steps) if name in steps.conditions() and name not in arguments}
+    statistics = replace(start.statistics, calibration=None)  # it was measured with other weights
+    check_bounds(episodes, statistics, kinds.out_of_bounds)
+    provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)
+    shape = start.width, start.depth
+    adapter = Adapter(kinds, arguments, episodes.env_spec, statistics, *shape, start.method, provenance, seed)
+    known = {name: tensor for name, tensor in start.state_dict().items() if not name.startswith("scales.")}
+    adapter.load_state_dict({**adapter.state_dict(), **known})
+    adapter.any_trunk = start.any_trunk
+    return TransferModel(prepare_trunk(mode, trunk, TrunkConfig(), seed, start.method), adapter), list(known)
+
+
+def trained_parts(mode: Mode, model: Model, inherited: Sequence[str] = ()) -> list[str]:
+    """Names of the parts of a model that a mode trains; those that the trunk lacks too, unless they were inherited."""
+    if isinstance(model, MLPPolicy):
+        return list(mode.parts)
+    have, taken = model.parts(), {name.partition(".")[0] for name in inherited}
+    lacking = [name for name in model.shared if name in have and name not in model.trunk.shared and name not in taken]
+    return list(dict.fromkeys([*_learned(mode.parts, model.method, model.adapter), *lacking]))
+
+
+def _learned(parts: Sequence[str], method: Method, adapter: Adapter) -> list[str]:
+    """Names of the parts with parameters that those of a mode stand for; extras of the method count as its groups."""
+    extras = method.extras if EVERY_GROUP in parts else ()
+    have = {name for name, part in adapter.parts().items() if any(True for _ in part.parameters())} | {"trunk"}
+    return [name for name in (*named(parts, method), *extras) if name in have]
+
+
+def _check_untrained(mode: Mode, trained: Sequence[str], adapter: Adapter, inherited: list[str]) -> None:
+    """Refuse a mode with a part that neither trains nor was taken over whole, whatever its bins."""
+    taken = {name.removesuffix(BY_VALUE) for name in inherited}
+    for part, module in adapter.parts().items():
+        names = {f"{part}.{name}" for name, _ in module.named_parameters()}
+        if part not in trained and not names <= taken:
+            raise TransferError(
+                f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
+                f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
+            )
