@@ -114,7 +114,8 @@ class Lengths(nn.Module):
 
 
 def lengths_by_return(episodes: Episodes) -> dict[str, list[Any]]:
-    """Returns and lengths of episodes, ascending by return: each, or means of neighbours where there are many."""
+    """Returns and lengths of whole episodes, ascending by return: each, or means of neighbours where there are many."""
+    episodes = episodes.whole
     order = np.argsort(episodes.returns, kind="stable")
     pieces = np.array_split(order, min(KEPT, len(order)))
     return {

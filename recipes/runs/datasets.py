@@ -21,6 +21,8 @@ from transfer.recipes.settings.sections import DataConfig
 from transfer.recipes.watching.progress import Progress
 
 Say = Callable[[str], None]
+SEED = 0
+"""Of the episodes that are drawn: the same for every mode and every seed of a run, whichever of them are trained."""
 
 
 def named(data: DataConfig) -> tuple[str, ...]:
@@ -107,18 +109,15 @@ class Data:
     held_out: Episodes | None = None
 
 
-def load(
-    key: str, data: DataConfig, names: Sequence[str], before: Used | None, say: Say, seed: int = 0, hold: bool = False
-) -> Data:
+def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, say: Say, hold: bool = False) -> Data:
     """The episodes of a body, with a line about their number and score.
 
     Args:
         key: of the body, as in `[used]`.
-        data: its settings; the filter and the number of episodes are applied here.
+        data: its settings. Of what its filter leaves, some are held out; its number of episodes is drawn from the rest.
         names: of its datasets.
         before: what the run began with, where it goes on.
         say: takes the line.
-        seed: of the episodes that are drawn.
         hold: whether some are held out.
 
     Raises:
@@ -126,8 +125,8 @@ def load(
             or other episodes than those that the run began with.
     """
     whole = load_episodes(names, data.env or None)
-    episodes = chosen(key, data, whole, seed)
-    found = Data(*held_out(episodes)) if hold else Data(episodes)
+    rest, kept_out = held_out(filtered(key, data, whole)) if hold else (filtered(key, data, whole), None)
+    found = Data(drawn(key, data, rest, hold), kept_out)
     content = found.episodes.content_hash
     if before is not None and before.content != content:
         raise TransferError(
@@ -144,19 +143,25 @@ def load(
     return found
 
 
-def chosen(key: str, data: DataConfig, episodes: Episodes, seed: int) -> Episodes:
-    """The episodes that a section's filter and number leave.
+def filtered(key: str, data: DataConfig, episodes: Episodes) -> Episodes:
+    """The episodes that a section's filter leaves. Raises TransferError as the filter, or for one that returns none."""
+    if data.filter is None:
+        return episodes
+    found = registry.build("filter", data.filter, episodes)
+    return check_type(found, Episodes, f"what the filter '{data.filter.kind}' of [{key}] returns")
+
+
+def drawn(key: str, data: DataConfig, episodes: Episodes, hold: bool) -> Episodes:
+    """As many episodes as a section names, drawn by `SEED`: those of a smaller number are among those of a larger.
 
     Raises:
-        TransferError: what the filter raises, a filter that returns no episodes, or fewer than are to be drawn.
+        TransferError: fewer than are to be drawn.
     """
-    if data.filter is not None:
-        found = registry.build("filter", data.filter, episodes)
-        episodes = check_type(found, Episodes, f"what the filter '{data.filter.kind}' of [{key}] returns")
     if data.episodes > len(episodes):
-        left = "has" if data.filter is None else "has, behind its filter,"
+        behind = [word for word, there in (("its filter", data.filter is not None), ("those held out", hold)) if there]
+        left = f"has, behind {' and '.join(behind)}," if behind else "has"
         raise TransferError(
             f"{key}.episodes is {data.episodes:,}, and {', '.join(episodes.dataset_ids)} {left} {len(episodes):,}: set "
             f"it to {len(episodes)} or less, or to 0 for all"
         )
-    return episodes.sample(data.episodes, seed) if data.episodes else episodes
+    return episodes.sample(data.episodes, SEED) if data.episodes else episodes

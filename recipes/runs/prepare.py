@@ -72,7 +72,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
         make(data[key], say)
     found: dict[str, Data] = {}
     for key, one in bodies.items():
-        found[key] = load(key, one, data[key], before.get(key), say, whole.run.seeds[0], config.run.held_out)
+        found[key] = load(key, one, data[key], before.get(key), say, config.run.held_out)
         check_data(config, key, found[key])
     if rank() == 0:
         used = {key: Used(data[key], one.episodes.content_hash) for key, one in found.items()}

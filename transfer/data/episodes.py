@@ -58,7 +58,7 @@ class Episodes:
     dataset_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        name = ", ".join(_checked_ids(self.dataset_ids))
+        name = ", ".join(packed.checked_ids(self.dataset_ids))
         arrays = {key: own(getattr(self, key), f"{name}: {key}", packed.NDIMS[key], ARRAYS[key]) for key in ARRAYS}
         packed.check_arrays(arrays, name)
         packed.check_finite(arrays, name)
@@ -91,7 +91,7 @@ class Episodes:
         object.__setattr__(self, "dataset_ids", ids)
         check_environment(self.states, self.actions, env_spec, ", ".join(ids))
         packed.check_returns(self.rewards, self.offsets, ", ".join(ids))
-        object.__setattr__(self, "env_spec", measured(env_spec, self.returns))
+        object.__setattr__(self, "env_spec", measured(env_spec, packed.episode_returns(self.rewards, self.offsets)))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # NumPy unpickles and copies arrays as writeable ones.
@@ -131,14 +131,14 @@ class Episodes:
             chosen = np.arange(len(self))[index]
         except (TypeError, ValueError) as error:
             raise TransferError(f"episodes are numbered by whole numbers, got {index}") from error
-        return self._taken(self.offsets[chosen], self.offsets[chosen + 1])
+        return self.stretches(self.offsets[chosen], self.offsets[chosen + 1])
 
     def pick(self, chosen: ArrayLike) -> "Episodes":
         """The episodes of some numbers, in that order. Raises TransferError for none, or a number out of range."""
         numbers = own(chosen, "the numbers of episodes", 1, np.int64)
         if not len(numbers) or numbers.min() < 0 or numbers.max() >= len(self):
             raise TransferError(f"episodes {seen(numbers.tolist())} of {len(self)}: one or more, counted from 0.")
-        return self._taken(self.offsets[numbers], self.offsets[numbers + 1])
+        return self.stretches(self.offsets[numbers], self.offsets[numbers + 1])
 
     def sample(self, count: int, seed: int = 0) -> "Episodes":
         """Some episodes at random, in their order in the data; those of a smaller count are among those of a larger.
@@ -152,20 +152,28 @@ class Episodes:
     def stretches(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Episodes":
         """Stretches of steps, (E',) first and last but one of each, as episodes; each lies inside one of these.
 
-        Returns to go, times and steps left stay those of the whole episodes.
+        Returns, returns to go, times and steps left stay those of the whole episodes.
         """
-        part, steps = self._taken(starts, stops), _numbers(starts, stops)
-        for name in ("returns_to_go", "times", "steps_left"):
-            vars(part)[name] = getattr(self, name)[steps]
+        part, steps = self._taken(starts, stops), packed.numbers(starts, stops)
+        of = np.searchsorted(self.offsets, starts, side="right") - 1  # (E',) the episode that each lies in
+        if self.whole is not self or (part.lengths < self.lengths[of]).any():
+            every = self.whole
+            whole = every._taken(every.offsets[of], every.offsets[of + 1])
+            vars(part).update({name: getattr(self, name)[steps] for name in packed.OF_THE_WHOLE}, _whole=whole)
         return part
 
     def _taken(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Episodes":
-        steps = _numbers(starts, stops)
+        steps = packed.numbers(starts, stops)
         arrays = {key: getattr(self, key)[steps] for key in STEPS}
         offsets = packed.offsets_from(stops - starts)
         part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
         object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
         return part
+
+    @property
+    def whole(self) -> "Episodes":
+        """The whole episodes that these are stretches of, one for each; themselves where nothing was cut off."""
+        return vars(self).get("_whole", self)  # type: ignore[no-any-return]
 
     @property
     def num_episodes(self) -> int:
@@ -189,13 +197,13 @@ class Episodes:
 
     @functools.cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(E,) steps in each episode."""
+        """(E,) steps in each episode, of a stretch those that are left; `whole.lengths` are those of the episodes."""
         return np.diff(self.offsets)
 
     @functools.cached_property
     def returns(self) -> NDArray[np.float64]:
-        """(E,) undiscounted return of each episode."""
-        return packed.episode_returns(self.rewards, self.offsets)
+        """(E,) undiscounted return of each episode, of a stretch that of its whole episode."""
+        return packed.episode_returns(self.whole.rewards, self.whole.offsets)
 
     @functools.cached_property
     def returns_to_go(self) -> FloatArray:
@@ -205,7 +213,7 @@ class Episodes:
     @functools.cached_property
     def times(self) -> NDArray[np.int64]:
         """(N,) step in the episode, from 0."""
-        return _numbers(np.zeros_like(self.lengths), self.lengths)
+        return packed.numbers(np.zeros_like(self.lengths), self.lengths)
 
     @functools.cached_property
     def steps_left(self) -> NDArray[np.int64]:
@@ -214,8 +222,9 @@ class Episodes:
 
     @functools.cached_property
     def content_hash(self) -> str:
-        """Sha256 of the four arrays."""
-        return packed.content_hash({key: getattr(self, key) for key in ARRAYS})
+        """Sha256 of the four arrays; of stretches, of those of the whole episodes too."""
+        of = "" if self.whole is self else self.whole.content_hash
+        return packed.content_hash({key: getattr(self, key) for key in ARRAYS}, of)
 
     def quantile(self, q: float) -> float:
         """The q-quantile of the episodes' returns. Raises TransferError unless q is between 0 and 1."""
@@ -251,7 +260,7 @@ class Episodes:
             TransferError: no arrays of real numbers, shapes disagree, a number is not finite, there is no episode or an
                 empty one, or the environment is not known to Gymnasium or has other sizes.
         """
-        _checked_ids((name,))
+        packed.checked_ids((name,))
         vectors, slices = packed.own_states(states, name)
         arrays = {
             "states": vectors,
@@ -284,23 +293,17 @@ class Episodes:
         alike = [part.content_hash for part in parts if sizes.count(part.num_steps) > 1]
         if len(set(alike)) < len(alike):
             raise TransferError("the same episodes are to be joined twice; their steps would count twice")
-        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in STEPS}
-        arrays["offsets"] = packed.offsets_from(np.concatenate([part.lengths for part in parts]))
+        return cls._joined(parts)
+
+    @classmethod
+    def _joined(cls, parts: Sequence["Episodes"]) -> "Episodes":
         ids = list(dict.fromkeys(name for part in parts for name in part.dataset_ids))
-        return cls.over(arrays, parts[0].env_spec, ids)
+        joined = cls.over(packed.joined(parts), parts[0].env_spec, ids)
+        if any(part.whole is not part for part in parts):
+            columns = {key: np.concatenate([getattr(part, key) for part in parts]) for key in packed.OF_THE_WHOLE}
+            vars(joined).update(columns, _whole=cls._joined([part.whole for part in parts]))
+        return joined
 
     def to_minari(self, dataset_id: str, overwrite: bool = False) -> str:
         """Saves the episodes as a local Minari dataset, which every command finds; see `save_dataset`."""
         return str(registry.resolve("envs", "save_dataset")(self, dataset_id, overwrite=overwrite))
-
-
-def _numbers(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers from each start to before its stop, one range after another."""
-    lengths = stops - starts
-    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-
-
-def _checked_ids(ids: Any) -> tuple[str, ...]:
-    if not isinstance(ids, list | tuple) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
-        raise TransferError(f"the name of a dataset must be text, got {seen(ids)}")
-    return tuple(ids)

@@ -5,7 +5,7 @@ Letters: N steps, E episodes, T steps of one of them, S state size, A action siz
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from transfer.data.arrays import own
 from transfer.data.environment.observations import Slices, flat, slices_of, to_state
 from transfer.errors import TransferError
+from transfer.numbers import seen
 
 STEPS = ("states", "actions", "rewards")
 ARRAYS = {"states": np.float32, "actions": np.float32, "rewards": np.float32, "offsets": np.int64}
+OF_THE_WHOLE = ("returns_to_go", "times", "steps_left")  # what a step of a stretch has of its whole episode
 NDIMS = {"states": 2, "actions": 2, "rewards": 1, "offsets": 1}
 _LARGEST = float(np.finfo(np.float32).max)
 _BLOCK = 1 << 20  # numbers that are summed at once
 
 
-def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Sha256 over name, dtype, shape and bytes of states, actions, rewards and offsets."""
+def content_hash(arrays: Mapping[str, NDArray[Any]], of: str = "") -> str:
+    """Sha256 over name, dtype, shape and bytes of states, actions, rewards and offsets, and `of`, another hash."""
     digest = hashlib.sha256()
     for key in ARRAYS:
         array = np.ascontiguousarray(arrays[key])
         digest.update(json.dumps([key, array.dtype.str, array.shape]).encode())
         digest.update(array.data)
+    digest.update(of.encode())
     return digest.hexdigest()
 
 
@@ -83,6 +86,12 @@ def offsets_of(
 def offsets_from(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """(E + 1,) first step of each episode and N, from the lengths (E,)."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def joined(parts: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """The four arrays of several episodes, one after another."""
+    arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in STEPS}
+    return {**arrays, "offsets": offsets_from(np.concatenate([part.lengths for part in parts]))}
 
 
 def episode_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -164,3 +173,16 @@ def check_returns(rewards: NDArray[np.float32], offsets: NDArray[np.int64], name
             f"{name}: the rewards of episode {episode} add up to more than float32 holds ({_LARGEST:.3g}); the largest "
             f"one is {largest:.3g}. Scale the rewards, or repair that episode."
         )
+
+
+def numbers(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers from each start to before its stop, one range after another."""
+    lengths = stops - starts
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+
+
+def checked_ids(ids: Any) -> tuple[str, ...]:
+    """The names of datasets. Raises TransferError unless there is one or more, each a text that is not empty."""
+    if not isinstance(ids, list | tuple) or not ids or not all(isinstance(one, str) and one.strip() for one in ids):
+        raise TransferError(f"the name of a dataset must be text, got {seen(ids)}")
+    return tuple(ids)

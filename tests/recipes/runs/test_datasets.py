@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
+from transfer.data.episodes import Episodes
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.recipes.runs.checks import stand_in
-from transfer.recipes.runs.datasets import obtain
+from transfer.recipes.runs.datasets import Data, load, obtain
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.settings.presets import own_copy, preset_text, presets
@@ -176,3 +178,27 @@ def test_a_copy_of_a_preset_has_no_fallback_and_is_otherwise_the_same(name: str,
     for one, other in zip((*mine.source, mine.target), (*shipped.source, shipped.target), strict=True):
         assert one == replace(other, fallback="")
     assert (mine.adapt, mine.eval, mine.trunk, mine.run) == (shipped.adapt, shipped.eval, shipped.trunk, shipped.run)
+
+
+@pytest.mark.parametrize("lengths", [[4] * 30, [10] * 6])
+def test_held_out_episodes_are_the_same_for_every_number_of_episodes(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = np.arange(sum(lengths))
+    states, actions = np.ones((len(steps), 3)) * steps[:, None], np.ones((len(steps), 1))
+    everything = Episodes.from_arrays(states, actions, steps, lengths, "Pendulum-v1")
+    monkeypatch.setattr("transfer.recipes.runs.datasets.load_episodes", lambda *_: everything)
+
+    def loaded(count: int) -> Data:
+        return load("target", DataConfig(("a/b-v0",), episodes=count), ["a/b-v0"], None, lambda _: None, hold=True)
+
+    found = {count: loaded(count) for count in (2, 5, 0)}
+    used = {count: set(one.episodes.states[:, 0]) for count, one in found.items()}
+    assert used[2] < used[5] < used[0] and [len(found[count].episodes) for count in (2, 5)] == [2, 5]
+    for one in found.values():
+        assert one.held_out is not None and found[0].held_out is not None
+        assert one.held_out.content_hash == found[0].held_out.content_hash
+        assert not {*one.held_out.states[:, 0]} & {*one.episodes.states[:, 0]}
+    assert set(found[5].episodes.returns) < set(everything.returns)
+    with pytest.raises(TransferError, match="has, behind those held out, "):
+        loaded(31)

@@ -1,11 +1,15 @@
 """Which episodes are held out, and parts of episodes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from transfer.adapters.methods.udrl import lengths_by_return
 from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import measure
+from transfer.data.packed import STEPS
 from transfer.data.splits import held_out
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
@@ -53,6 +57,33 @@ def test_windows_of_a_tail_have_the_times_and_returns_of_the_whole(make_episodes
     batch = WindowSampler(held, 3, 1).windows([0])
     assert batch.times.tolist() == [[12, 13, 14]]
     assert np.array_equal(batch.column("returns")[0].numpy(), data.returns_to_go[12:])
+
+
+def test_statistics_of_tails_that_were_cut_off_are_those_of_whole_episodes(make_episodes: MakeEpisodes) -> None:
+    data = make_episodes(lengths=(9, 5, 15))
+    parts = held_out(data)
+    picked = parts[0].pick([2, 0])
+    for part, whole in ((parts[0], data), (parts[1], data), (picked, data.pick([2, 0])), (parts[0][1:], data[1:])):
+        assert part.returns.tolist() == whole.returns.tolist() and part.quantile(0.95) == whole.quantile(0.95)
+        assert part.whole.lengths.tolist() == whole.lengths.tolist() != part.lengths.tolist()
+        assert lengths_by_return(part) == lengths_by_return(whole)
+        assert measure(part).return_quantiles == measure(whole).return_quantiles
+    assert picked.returns_to_go[0] == data.returns_to_go[14] and parts[0].content_hash != data.content_hash
+    assert data.whole is data and data.pick([2, 0]).whole.lengths.tolist() == [15, 9]
+
+
+def test_parts_of_the_same_steps_but_other_whole_episodes_are_told_apart(make_episodes: MakeEpisodes) -> None:
+    data = make_episodes(lengths=(10,))
+    kept, _ = held_out(data)
+    alone = replace(data, offsets=np.array([0, 8]), **{key: getattr(data, key)[:8] for key in STEPS})
+    assert kept.actions.tobytes() == alone.actions.tobytes() and kept.content_hash != alone.content_hash
+
+
+def test_joined_stretches_stay_stretches(make_episodes: MakeEpisodes) -> None:
+    one, other = make_episodes(lengths=(9, 5)), make_episodes(lengths=(15,), seed=1)
+    joined, whole = Episodes.join([held_out(one)[0], other]), Episodes.join([one, other])
+    assert joined.lengths.tolist() == [8, 4, 15] and joined.returns.tolist() == whole.returns.tolist()
+    assert joined.steps_left[:2].tolist() == [9, 8] and joined.whole.content_hash == whole.content_hash
 
 
 def test_episodes_too_short_to_hold_out_a_fifth_are_refused(make_episodes: MakeEpisodes) -> None:

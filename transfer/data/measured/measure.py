@@ -40,7 +40,7 @@ def measure(episodes: Episodes) -> Statistics:
         for ends in (np.min, np.max)
     )
     low, high = bounds(episodes.env_spec, least, most)
-    knots, every = expected_returns(episodes) if episodes.env_spec.reference.table == "dataset" else ((), 1.0)
+    knots, every = expected_returns(episodes.whole) if episodes.env_spec.reference.table == "dataset" else ((), 1.0)
     return Statistics(
         state_mean=tuple(mean.tolist()),
         state_std=tuple(std.tolist()),
