@@ -87,6 +87,10 @@ class Trainable(nn.Module, ABC):
     def loss(self, batch: Any, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
         """The terms of the objective by name; padding contributes to none."""
 
+    def weighs(self) -> dict[str, float]:
+        """The weights of its policies in the objective, by name; none where nothing else than 1 is possible."""
+        return {}
+
     def forward(self, batch: Any, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
         """`loss`, for `model(batch)` and for wrappers of modules (compilers, data parallelism)."""
         return self.loss(batch, precision)

@@ -70,6 +70,10 @@ class MixedModel(Trainable):
         """The policies by the names of their adapters."""
         return self.models
 
+    def weighs(self) -> dict[str, float]:
+        """The weights of the adapters in the objective."""
+        return self.weights
+
     def parts(self) -> dict[str, nn.Module]:
         """Every selectable part by name: `trunk`, and those of each adapter as NAME.PART."""
         parts = {name: model.parts() for name, model in self.models.items()}

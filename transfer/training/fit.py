@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -107,7 +108,12 @@ def fit(
     optimizer = make_optimizer(model, config)
     optimizer.zero_grad(set_to_none=True)  # gradients of the caller's own computations
     loss = torch.compile(model.loss, dynamic=False) if compile else model.loss
-    settings = {"config": asdict(config), "parts": list(parts), "precision": str(dtype), "compile": compile}
+    settings = {
+        "config": asdict(config) | _used(sampler),
+        "parts": list(parts),
+        "precision": str(dtype),
+        "compile": compile,
+    }
     identity = identity_of(model, sampler, settings)
     with rank_0_first():
         first, final_loss = (
@@ -169,6 +175,13 @@ def _check_context(model: Trainable, sampler: Batches, any_context: bool) -> Non
             f"would act on other contexts than it was trained on. Make the adapter with context={steps} "
             f"(build_adapter), or windows of {member.context} steps, or pass any_context=True."
         )
+
+
+def _used(sampler: Batches) -> dict[str, Any]:
+    """The settings of windows as the sampler has them: those of the config are for whoever makes one."""
+    contexts = sampler.contexts()
+    alike = len(set(contexts.values())) == 1
+    return {"batch_size": sampler.batch_size, "context": next(iter(contexts.values())) if alike else dict(contexts)}
 
 
 def _named(names: Collection[str]) -> str:

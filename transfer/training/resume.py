@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.windows import Batches
 from transfer.errors import TransferError
-from transfer.models.acting import Trainable
+from transfer.models.acting import PolicyModel, Trainable
 from transfer.numbers import seen
 from transfer.storage.files import unwritable
 from transfer.storage.fingerprints import check_values, fingerprint
@@ -38,13 +37,14 @@ def identity_of(model: Trainable, sampler: Batches, settings: Mapping[str, Any])
         sampler: of its windows.
         settings: of the training.
     """
-    environments = {name: _environment(member.env_spec) for name, member in model.members().items()}
+    environments = {name: _environment(member) for name, member in model.members().items()}
     configured = {name: m for name, m in model.named_modules() if is_dataclass(getattr(m, "config", None))}
     identity = {
         **settings,
         **sampler.identity(),
         **{name: asdict(module.config) for name, module in configured.items()},
         "environment": environments.get("", environments),
+        **({"objective": objective} if (objective := model.weighs()) else {}),
         "buffers": {name: _digest(buffer) for name, buffer in model.named_buffers()},
         "weights": fingerprint(model),
     }
@@ -52,11 +52,13 @@ def identity_of(model: Trainable, sampler: Batches, settings: Mapping[str, Any])
     return whole
 
 
-def _environment(spec: EnvironmentSpec) -> dict[str, Any]:
-    """What of an environment decides a training."""
+def _environment(member: PolicyModel) -> dict[str, Any]:
+    """What of the environment of a policy decides a training."""
+    spec = member.env_spec
     bounds = [[str(bound) for bound in side] for side in (spec.action_low, spec.action_high)]
     sizes, scale = [spec.state_size, spec.action_size], spec.reference.to_json()
-    return {"name": spec.name, "sizes": sizes, "scale": scale, "bounds": bounds}
+    counted = {"max_episode_steps": spec.max_episode_steps} if "horizon" in member.windows.columns else {}
+    return {"name": spec.name, "sizes": sizes, "scale": scale, "bounds": bounds, **counted}
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -127,6 +127,13 @@ def test_a_state_of_other_sources_is_refused(tmp_path: Path) -> None:
         run([HOPPER, episodes("Walker2d-v5", 4)], checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize("other", [{"hopper": 2.0}, None])
+def test_a_state_of_other_weights_is_refused(other: dict[str, float] | None, tmp_path: Path) -> None:
+    run([HOPPER, WALKER], checkpoint=tmp_path, weights={"walker2d": 0.5})
+    with pytest.raises(TransferError, match=r"belongs to another training: .*objective\.walker2d was 0\.5, is 1\.0"):
+        run([HOPPER, WALKER], checkpoint=tmp_path, weights=other)
+
+
 def test_a_trunk_of_several_bodies_adapts_to_another() -> None:
     trunk = run([HOPPER, WALKER]).trunk
     before = fingerprint(trunk)

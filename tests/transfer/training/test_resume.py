@@ -223,6 +223,26 @@ def test_another_model_does_not_go_on_with_it(
         train(make_model(**other))
 
 
+def test_other_windows_do_not_go_on_with_it(make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+    def train(context: int, batch_size: int, callbacks: Sequence[Callback] = ()) -> None:
+        sampler, state = WindowSampler(make_episodes(), context, batch_size), tmp_path / "state"
+        fit(make_model(), sampler, CONFIG, ["state"], checkpoint=state, callbacks=callbacks, any_context=True)
+
+    with pytest.raises(Killed):
+        train(5, 4, kill_at(4))
+    with pytest.raises(TransferError, match=r"config\.batch_size was 4, is 6; config\.context was 5, is 3"):
+        train(3, 6)
+
+
+def test_a_horizon_of_another_scale_does_not_go_on_with_it(make_episodes: MakeEpisodes, tmp_path: Path) -> None:
+    episodes, options = make_episodes(), {"method": "udrl", "checkpoint": tmp_path / "state"}
+    with pytest.raises(Killed):
+        run(episodes, callbacks=kill_at(4), **options)
+    spec = replace(episodes.env_spec, max_episode_steps=500)
+    with pytest.raises(TransferError, match=r"environment\.max_episode_steps was 1000, is 500"):
+        run(replace(episodes, env_spec=spec), **options)
+
+
 def test_a_selected_tensor_that_takes_no_part_does_not_stand_in_the_way(
     make_model: MakeModel, make_episodes: MakeEpisodes, tmp_path: Path
 ) -> None:
