@@ -56,6 +56,7 @@ def results_of(
         steps=train.steps,
         batch_size=train.batch_size,
         lr=train.lr,
+        adapter_lr=train.adapter_lr or None,
         trained=Trained.from_json(fit.selection.to_json(), "results.json"),
         final_loss=fit.final_loss,
         held_out_error=error,

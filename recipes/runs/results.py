@@ -145,6 +145,8 @@ class Results(Origin):
         content_hash: of the data.
         adapter, method, training: the settings.
         steps, batch_size, lr: the most used of them.
+        adapter_lr: highest learning rate of all parts but the trunk; None where it is `lr`, and in files of older
+            versions.
         final_loss: training loss of the last log line.
         held_out_error: mean squared error of scaled actions on episodes that were not trained on; None where there are
             none, and in files of older versions.
@@ -162,6 +164,7 @@ class Results(Origin):
     steps: int
     batch_size: int
     lr: float
+    adapter_lr: float | None = None
     trained: Trained
     final_loss: float
     held_out_error: float | None = None

@@ -11,7 +11,8 @@
 | train/loss | the objective per token of the windows since the last log line | training step |
 | train/loss/TERM | of a predicted group, or of SOURCE/GROUP where there are several sources | training step |
 | train/grad_norm | norm of the gradient before clipping | training step |
-| train/lr | learning rate | training step |
+| train/lr | learning rate of the trunk where it trains, else of the adapter | training step |
+| train/adapter_lr | that of the adapter, where both train and it has a rate of its own | training step |
 | train/tokens_per_second | tokens through the trunk per second | training step |
 | train/trainable | trainable parameters | 0 |
 | train/tokenizer_error | largest distance of a dataset action from its decoded token | 0 |
@@ -37,7 +38,7 @@ from numpy.typing import NDArray
 from transfer.errors import unknown
 
 EVALUATED = ("score", "return", "length", "success", "calibration_target", "calibration_score")
-TRAINED = ("loss", "grad_norm", "lr", "tokens_per_second", "trainable", "tokenizer_error")
+TRAINED = ("loss", "grad_norm", "lr", "adapter_lr", "tokens_per_second", "trainable", "tokenizer_error")
 TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss(/.+)?")
 HISTOGRAM = re.compile(r"values/(dataset|policy)_actions/\d+")
 SCORE = "score"  # of hparams

@@ -27,7 +27,7 @@ from transfer.storage.fingerprints import fingerprint
 from transfer.training.callbacks import Callback, check_callbacks
 from transfer.training.resume import first_not_finite, identity_of, load_progress, save_progress, state_of
 from transfer.training.train_config import TrainConfig
-from transfer.training.updates import Clock, Meter, check_weights, make_optimizer, noise_seed, update
+from transfer.training.updates import Clock, Meter, check_weights, make_optimizer, noise_seed, rates_of, update
 
 MAKE_SAMPLER = "Make one with WindowSampler(episodes, context, batch_size)."
 
@@ -135,7 +135,7 @@ def fit(
         meter.add(*update(model, loss, batch, optimizer, config, step, noise, dtype), seen)
         tokens += seen
         if done % config.log_every == 0 or done == config.steps:
-            values = meter.read(config.rate(step))
+            values = meter.read(rates_of(optimizer))
             final_loss = values["train/loss"]
             if not math.isfinite(final_loss):
                 raise _diverged(f"the loss is {final_loss}", done, config, folder, saved)
@@ -190,8 +190,9 @@ def _named(names: Collection[str]) -> str:
 
 def _diverged(what: str, done: int, config: TrainConfig, folder: Path | None, saved: int) -> TransferError:
     """The error of a training with values that are not finite after `done` steps; `saved` is the last saved step."""
+    rates = f"lr={config.lr:g}" + (f", adapter_lr={config.adapter_lr:g}" if config.adapter_lr else "")
     kept = f" The state of step {saved} stays in {folder}." if folder and saved else ""
     return TransferError(
         f"{what} at step {done}.{kept} Resuming a saved state takes the same steps again: train anew with a "
-        f"lower learning rate (lr={config.lr:g}) or clip={config.clip:g}, or look for extreme values in the data."
+        f"lower learning rate ({rates}) or clip={config.clip:g}, or look for extreme values in the data."
     )

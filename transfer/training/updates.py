@@ -60,14 +60,14 @@ class Meter:
         self.norm = self.norm + norm
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
 
-    def read(self, rate: float) -> dict[str, float]:
+    def read(self, rates: Mapping[str, float]) -> dict[str, float]:
         """Means since the last report; `train/loss` is the objective, `train/loss/TERM` a term of it."""
         means = {name: float(term.sum) / max(float(term.count), 1.0) for name, term in self.terms.items()}
         values = {
             "train/loss": sum(self.terms[name].weight * mean for name, mean in means.items()),
             **{f"train/loss/{name}": mean for name, mean in means.items()},
             "train/grad_norm": float(self.norm) / self.steps,
-            "train/lr": rate,
+            **rates,
             "train/tokens_per_second": self.tokens / max(self._clock.seconds() - self.since, 1e-9),
         }
         self._restart()
@@ -103,6 +103,16 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         for decayed, fresh in kinds
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=(0.9, 0.999), fused=True)
+
+
+def rates_of(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The learning rates of the last update by tag.
+
+    `train/lr` is that of the trunk where it trains, else that of the adapter; `train/adapter_lr` is that of the adapter
+    where both train and the config gives it a rate of its own.
+    """
+    found = {group["share"]: group["lr"] for group in optimizer.param_groups}  # the trunk's groups come first
+    return dict(zip(("train/lr", "train/adapter_lr"), found.values(), strict=False))
 
 
 def update(

@@ -81,10 +81,12 @@ class CellLine(Timing, ResultsColumns):
 
     Attributes:
         checksum: see `transfer.recipes.reports.tables.checksums`; "" until the line is written.
+        adapter_lr: highest learning rate of all parts but the trunk; None where it is `lr`.
     """
 
     versions: str
     checksum: str = ""
+    adapter_lr: float | None = field(default=None, metadata=LATER)
 
     @property
     def packages(self) -> dict[str, str]:
@@ -171,6 +173,7 @@ def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
         trunk_after=trunk.after,
         trunk_unchanged=trunk.unchanged,
         **vars(timing),
+        adapter_lr=results.adapter_lr,
         versions=", ".join(f"{name} {version}" for name, version in results.versions.items()),
     )
 

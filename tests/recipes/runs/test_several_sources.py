@@ -1,5 +1,6 @@
 """A run on several sources: an adapter and results for each, read by every command; its data; held-out episodes."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -31,6 +32,11 @@ data = ["walker2d/medium-expert"]
 [eval]
 ask = [{ return = "p95" }]
 """
+# Of the run that every test reads.
+OPTIONS = [
+    *("--modes", "embeddings,tuning", "--set=adapt.inherit_from=walk", "--set=run.held_out=true"),
+    "--set=adapt.adapter_lr=0.003",
+]
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -53,8 +59,7 @@ def two(workplace: Path) -> Path:
 @pytest.fixture(scope="module")
 def made(two: Path, tiny: list[str], transfer: Transfer, workplace: Path) -> Path:
     """A finished run of modes that take something over and of one that does not."""
-    options = ["--modes", "embeddings,tuning", "--set=adapt.inherit_from=walk", "--set=run.held_out=true"]
-    result = transfer("run", two, *tiny, *options)
+    result = transfer("run", two, *tiny, *OPTIONS)
     assert result.exit_code == 0, result.output
     return workplace / "runs" / "two"
 
@@ -98,6 +103,17 @@ def test_the_log_has_a_loss_and_a_held_out_error_for_each_source(made: Path) -> 
     assert [step for step, _ in read_scalars(made / "embeddings/0", "valid/loss")] == [4, 8]
 
 
+def test_a_rate_of_the_adapters_own_is_logged_and_kept(made: Path, transfer: Transfer, tmp_path: Path) -> None:
+    assert max(rate for _, rate in read_scalars(made / "embeddings/0", "train/lr")) > 0.001
+    assert not read_scalars(made / "embeddings/0", "train/adapter_lr")
+    assert (content(made / "embeddings/0")["lr"], content(made / "embeddings/0")["adapter_lr"]) == (0.001, 0.003)
+    assert content(made / "trunk/0/adapters/walk")["adapter_lr"] is None
+    assert transfer("report", made, "--out", tmp_path / "kept").exit_code == 0
+    with (tmp_path / "kept/cells.csv").open(newline="") as file:
+        told = {line["mode"]: line["adapter_lr"] for line in csv.DictReader(file)}
+    assert (told["embeddings"], told["pretrain:walk"]) == ("0.003", "")
+
+
 def test_commands_read_every_source(made: Path, transfer: Transfer, tmp_path: Path) -> None:
     shown = transfer("show", made)
     assert shown.exit_code == 0 and "trunk/0/adapters/walk" in shown.stdout and "not finished" not in shown.stdout
@@ -137,8 +153,7 @@ def test_a_run_that_was_stopped_between_its_sources_ends_in_the_same_bytes(
     lasting: Callable[[Path], dict[str, bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = ["--modes", "embeddings,tuning", "--set=adapt.inherit_from=walk", "--set=run.held_out=true"]
-    go = ["run", two, *tiny, *options, "--runs-dir", tmp_path]
+    go = ["run", two, *tiny, *OPTIONS, "--runs-dir", tmp_path]
     finish, calls = RunCell.finish, []
 
     def stopping(self: RunCell, *args: object) -> None:

@@ -82,6 +82,28 @@ def test_every_update_uses_its_rate_and_reports_it(
     assert used == [{rate} for rate in reported]
 
 
+@pytest.mark.parametrize(
+    ("parts", "adapter_lr", "tags"),
+    [
+        (["state", "action"], 0.002, {"train/lr": 2.0}),
+        (["state", "action"], 0.0, {"train/lr": 1.0}),
+        (["trunk", "state"], 0.002, {"train/lr": 1.0, "train/adapter_lr": 2.0}),
+        (["trunk", "state"], 0.001, {"train/lr": 1.0}),
+        (["trunk"], 0.002, {"train/lr": 1.0}),
+    ],
+)
+def test_every_rate_that_trains_is_reported(
+    parts: list[str], adapter_lr: float, tags: dict[str, float], make_model: MakeModel, make_episodes: MakeEpisodes
+) -> None:
+    config = replace(QUICK, log_every=1, lr=0.001, adapter_lr=adapter_lr)
+    logs: list[dict[str, float]] = []
+    hooks = [Hooks(log=lambda _, values: logs.append(dict(values)))]
+    fit(make_model(), sampler_of(make_episodes), config, parts, callbacks=hooks)
+    for step, values in enumerate(logs):
+        wanted = {tag: share * config.rate(step) for tag, share in tags.items()}
+        assert {tag: value for tag, value in values.items() if tag.endswith("lr")} == pytest.approx(wanted)
+
+
 def test_only_tensors_of_two_dimensions_are_decayed(make_model: MakeModel) -> None:
     model = make_model(ia3=True)
     train_only(model, ["trunk", "state", "action", "tuning"])
