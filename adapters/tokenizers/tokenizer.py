@@ -60,10 +60,16 @@ class Tokenizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, ABC):
         return self
 
     def fit_columns(self, columns: Iterable[npt.ArrayLike]) -> Self:
-        """Learn from the values (N,) of one dimension at a time, as `fit` does; only one column is in memory."""
+        """Learn from the values (N,) of one dimension at a time, as `fit` does; only one column is in memory.
+
+        Raises:
+            TransferError: as `fit`; edges that do not ascend, or ids that decode into another bin.
+        """
         bins = check_bins(self.bins)
         rows = [self._fit_dimension(np.sort(_finite(column, "fit", i)), bins) for i, column in enumerate(columns)]
-        return self._learned(Tables.of(self.kind, bins, rows))
+        tables = Tables.of(self.kind, bins, rows)
+        tables.check()
+        return self._learned(tables)
 
     def transform(self, X: npt.ArrayLike) -> Int64:
         """Ids (N, A) int64 in 0 to V - 1 of values (N, A). Values beyond the data get the outermost bins.

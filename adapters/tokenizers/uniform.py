@@ -12,7 +12,8 @@ class UniformTokenizer(Tokenizer):
     kind = "uniform"
 
     def _fit_dimension(self, data: Float32, bins: int) -> tuple[Float32, Float64]:
-        return grid(np.linspace(data[0], data[-1], 2 * bins + 1, dtype=np.float64))
+        # of Python's numbers: between two of float32 the points are float32 too, and infinite for the widest data
+        return grid(np.linspace(float(data[0]), float(data[-1]), 2 * bins + 1))
 
 
 def grid(points: Float64) -> tuple[Float32, Float64]:

@@ -15,6 +15,7 @@ from transfer.adapters.tokenizers.quantile_edges import quantiles
 from transfer.adapters.tokenizers.tokenizer import Tokenizer, make_tokenizer
 from transfer.errors import TransferError
 
+LARGEST = float(np.finfo(np.float32).max)
 KINDS = sorted(registry.known("tokenizer"))
 
 
@@ -243,3 +244,36 @@ def test_misuse_is_explained() -> None:
         fitted.transform([0.0, 1.0])
     with pytest.raises(TransferError, match=r"0\.\.3"):
         fitted.inverse_transform([[4, 0]])
+
+
+@pytest.mark.parametrize("bins", [2, 8, 64])
+@pytest.mark.parametrize(
+    "ends", [(-LARGEST, LARGEST), (-3e38, 1e38), (1e30, 1.001e30), (0.0, 1e-42), (1e8, 1e8 + 1024), (7.0, 7.0)]
+)
+def test_uniform_bins_are_equal_for_values_of_any_size(ends: tuple[float, float], bins: int) -> None:
+    values = np.linspace(*ends, 999).astype(np.float32)[:, None]
+    tokenizer = make_tokenizer("uniform", bins).fit(values)
+    tokenizer.tables().check()
+    decoded = tokenizer.inverse_transform(tokenizer.transform(values)).astype(np.float64)
+    half = (float(values[-1, 0]) - float(values[0, 0])) / bins / 2
+    rounding = max(float(np.abs(values).max()) * 2.0**-23, 1.5e-45)
+    assert np.abs(decoded - values).max() <= half + rounding
+
+
+def test_edges_that_do_not_ascend_are_refused_when_they_are_learned() -> None:
+    class Equal(Tokenizer):
+        kind = "uniform"
+
+        def _fit_dimension(self, data: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+            return np.float32([0.0, 0.0]), np.zeros(3)
+
+    with pytest.raises(TransferError, match="edges do not ascend"):
+        Equal(3).fit([[1.0]])
+
+
+def test_mu_law_bins_say_what_they_clip(caplog: pytest.LogCaptureFixture) -> None:
+    make_tokenizer("mu-law", 8).fit([[256.0], [-256.0]])
+    assert not caplog.text
+    tokenizer = make_tokenizer("mu-law", 8).fit([[1e30], [0.0]])
+    assert "values as far from 0 as 1e+30; mu-law bins end at 256, where they are clipped" in caplog.text
+    assert np.isfinite(tokenizer.inverse_transform(tokenizer.transform([[1e30], [-1e30]]))).all()
