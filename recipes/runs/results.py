@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from transfer.data.environment.spec import ReferenceScores
 from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
-from transfer.recipes.settings.schema import Names, Returns, Schema, Share
+from transfer.recipes.settings.schema import Amount, Count, Error, Loss, Names, Rate, Returns, Schema, Share
 from transfer.storage.files import read_json
 
 FORMAT = 1
@@ -74,6 +74,13 @@ class Trained(Schema):
     tensors: int
     parts: Mapping[str, TrainedPart]
 
+    def __post_init__(self) -> None:
+        """Raises TransferError for a share that is not the quotient of both counts."""
+        if not math.isclose(self.share * self.total, self.numbers, rel_tol=1e-6, abs_tol=1e-6):
+            raise TransferError(
+                f"trained.share is {self.share:g}, but {self.numbers} of {self.total} parameters train."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationEntry(Schema):
@@ -100,11 +107,11 @@ class EvaluationEntry(Schema):
     asked: Mapping[str, float] | None = None
     decode: str
     returns: Returns
-    lengths: tuple[int, ...]
+    lengths: tuple[Count, ...]
     seeds: tuple[int, ...]
     mean_return: float
     mean_score: float
-    mean_length: float
+    mean_length: Rate
     successes: tuple[bool, ...] | None = None
     success_rate: Share | None = None
 
@@ -127,7 +134,7 @@ class Probe(Schema):
 
     step: int
     mean_score: float
-    episodes: int
+    episodes: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +168,13 @@ class Results(Origin):
     adapter: Mapping[str, Any]
     method: Mapping[str, Any] | None = None
     training: Mapping[str, Any]
-    steps: int
-    batch_size: int
-    lr: float
-    adapter_lr: float | None = None
+    steps: Count
+    batch_size: Count
+    lr: Rate
+    adapter_lr: Rate | None = None
     trained: Trained
-    final_loss: float
-    held_out_error: float | None = None
+    final_loss: Loss
+    held_out_error: Error | None = None
     evaluations: tuple[EvaluationEntry, ...]
     calibration: Calibration | None = None
     probes: tuple[Probe, ...]
@@ -200,10 +207,10 @@ class Timing(Schema):
         resumed_at_step: the step from which `train_seconds` counts.
     """
 
-    train_seconds: float | None = None
+    train_seconds: Amount | None = None
     resumed_at_step: int | None = None
-    eval_seconds: float | None = None
-    tokens_per_second: float | None = None
+    eval_seconds: Amount | None = None
+    tokens_per_second: Amount | None = None
     peak_memory_bytes: int | None = None
     peak_gpu_bytes: int | None = None
     device: str | None = None

@@ -42,6 +42,13 @@ FILES: Kinds = {
 }
 """Results: counts, seeds and finite numbers of a sensible size."""
 Share = Annotated[float, Kind("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Amount = Annotated[float, Kind("a number from 0", lambda value: value >= 0)]
+Rate = Annotated[float, Kind("a number above 0", lambda value: value > 0)]
+Count = Annotated[int, Kind("a whole number from 1", lambda value: value >= 1)]
+SINGLE = 3.4028235e38  # the largest number of float32, in which losses are computed
+Loss = Annotated[float, Kind("a number that float32 holds", lambda value: abs(value) <= SINGLE)]
+"""Of an objective: a method of somebody's own may have a negative one."""
+Error = Annotated[float, Kind("a number from 0 that float32 holds", lambda value: 0 <= value <= SINGLE)]
 Returns = Annotated[tuple[float, ...], Kind("a list that is not empty", bool)]
 Names = Annotated[tuple[str, ...], Kind("a list that is not empty", bool)]
 

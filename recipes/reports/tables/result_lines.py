@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from transfer.recipes.runs.results import EvaluationEntry, Results, Timing
-from transfer.recipes.settings.schema import Share
+from transfer.recipes.settings.schema import Count, Error, Loss, Rate, Share
 
 BY_DEFAULT = " by default"
 LATER = {"later": True}
@@ -61,11 +61,11 @@ class ResultsColumns(Line):
     parts: str
     inherit: str
     inherited: str
-    steps: int
-    batch_size: int
-    lr: float
-    final_loss: float
-    held_out_loss: float | None
+    steps: Count
+    batch_size: Count
+    lr: Rate
+    final_loss: Loss
+    held_out_loss: Error | None
     frozen: bool
     trunk_pretrained: str | None
     trunk_before: str | None
@@ -86,7 +86,7 @@ class CellLine(Timing, ResultsColumns):
 
     versions: str
     checksum: str = ""
-    adapter_lr: float | None = field(default=None, metadata=LATER)
+    adapter_lr: Rate | None = field(default=None, metadata=LATER)
 
     @property
     def packages(self) -> dict[str, str]:
@@ -114,7 +114,7 @@ class EpisodeLine(Line):
     target_return: float | None
     episode_seed: int
     return_: float
-    length: int
+    length: Count
     success: bool | None
     asked: str = field(default="", metadata=LATER)
 
@@ -138,7 +138,7 @@ class CalibrationLine(Line):
     target_return: float
     achieved_return: float
     success: Share | None
-    episodes: int
+    episodes: Count
 
 
 def cell_line(run: str, results: Results, timing: Timing) -> CellLine:

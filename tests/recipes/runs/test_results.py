@@ -1,12 +1,15 @@
 """results.json is written, read and checked by one dataclass."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from transfer.errors import TransferError
 from transfer.recipes.runs.results import EvaluationEntry, Results, Timing, read_results, read_timing
+
+TABLE = {"asked": [1.0], "achieved": [1.0], "success": None, "episodes": 1}
 
 
 @pytest.mark.parametrize("home", ["trunk/0", "embeddings/0"])
@@ -37,12 +40,38 @@ def test_keys_that_older_versions_did_not_write_may_be_missing(run: Path) -> Non
         ({"mode": None, "seed": -1}, r"mode is None .*, seed is -1 "),
         ({"adapter": []}, r"adapter is \[\]"),
         ({"trained": {}}, "no trained.numbers, no trained.total"),
+        *(({"held_out_error": bad}, "held_out_error is .* from 0 that") for bad in (-5, 1e99)),
+        *(({"held_out_error": bad}, "held_out_error is .* a finite number") for bad in (math.nan, "5", True)),
+        ({"final_loss": 1e99}, r"final_loss is 1e\+99"),
+        ({"lr": 0.0, "adapter_lr": -1.0}, "lr is 0.0 .* above 0, adapter_lr is -1.0"),
+        ({"steps": 0, "batch_size": 0}, "steps is 0 .* from 1, batch_size is 0"),
+        ({"probes": [{"step": 2, "mean_score": -3.0, "episodes": 0}]}, r"probes\[0\].episodes is 0"),
+        ({"calibration": {**TABLE, "success": [3.0]}}, "calibration.success=3.0"),
     ],
 )
 def test_every_mistake_is_named(changes: dict, words: str, run: Path) -> None:
     content = json.loads((run / "embeddings/0/results.json").read_text())
     with pytest.raises(TransferError, match=f"it was edited: .*{words}"):
         Results.from_json(content | changes, "it")
+
+
+def test_counts_that_contradict_each_other_are_refused(run: Path) -> None:
+    content = json.loads((run / "embeddings/0/results.json").read_text())
+    for changes in ({"share": 0.99}, {"numbers": 10**9}):
+        with pytest.raises(TransferError, match=r"it was edited: trained\.share is .* parameters train"):
+            Results.from_json(content | {"trained": content["trained"] | changes}, "it")
+
+
+@pytest.mark.parametrize("key", ["train_seconds", "eval_seconds", "tokens_per_second", "peak_memory_bytes"])
+def test_no_time_or_size_is_negative(key: str) -> None:
+    with pytest.raises(TransferError, match=f"it was edited: {key} is -1"):
+        Timing.from_json({key: -1}, "it")
+
+
+def test_scores_and_losses_of_an_objective_may_be_negative(run: Path) -> None:
+    content = json.loads((run / "embeddings/0/results.json").read_text())
+    probes = [{"step": 2, "mean_score": -3.0, "episodes": 1}]
+    assert Results.from_json(content | {"final_loss": -5.0, "probes": probes}, "it").final_loss == -5.0
 
 
 def test_lists_of_an_evaluation_belong_together(run: Path) -> None:

@@ -21,7 +21,8 @@ class Calibration:
         episodes: number of episodes for each target.
 
     Raises:
-        TransferError: a value is not a finite number, or the lists differ in length or are empty.
+        TransferError: a value is not a finite number, a success not from 0 to 1, or the lists differ in length or are
+            empty.
     """
 
     asked: tuple[float, ...]
@@ -33,7 +34,8 @@ class Calibration:
         for name in ("asked", "achieved", "success"):
             given = getattr(self, name)
             if given is not None:
-                object.__setattr__(self, name, tuple(real(one, f"calibration.{name}") for one in given))
+                bounds = {"least": 0.0, "most": 1.0} if name == "success" else {}
+                object.__setattr__(self, name, tuple(real(one, f"calibration.{name}", **bounds) for one in given))
         object.__setattr__(self, "episodes", whole(self.episodes, "calibration.episodes", least=1))
         success = self.asked if self.success is None else self.success
         if not len(self.asked) == len(self.achieved) == len(success) > 0:
