@@ -13,7 +13,7 @@ from transfer.adapters.build import build_adapter
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, check_type
 from transfer.models.adapter import Adapter
-from transfer.models.mixed_model import MixedModel
+from transfer.models.mixed_model import MixedModel, Weights
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
@@ -72,7 +72,7 @@ class PretrainResult:
 def pretrain(
     episodes: Sources,
     *,
-    weights: Mapping[str, float] | None = None,
+    weights: Weights | None = None,
     steps: int | None = None,
     config: TrainConfig | None = None,
     trunk_config: TrunkConfig | None = None,
@@ -93,7 +93,7 @@ def pretrain(
     Args:
         episodes: the source environment's data; or those of several environments, in a list, whose adapters have the
             environments' names, or by names of your own.
-        weights: of the environments in the objective, by name; default: 1 each.
+        weights: of the environments in the objective, by name, or a list in their order; default: 1 each.
         steps: updates, in place of `config.steps`.
         config: of the training.
         trunk_config: size of the trunk.

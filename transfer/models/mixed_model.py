@@ -17,7 +17,10 @@ from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.group import Loss
 from transfer.models.trunk import Trunk
 from transfer.models.tuning import Tuning
-from transfer.numbers import real
+from transfer.numbers import real, seen
+
+Weights = Mapping[str, float] | Sequence[float]
+"""Of adapters in the objective: by name, or in their order."""
 
 
 class MixedModel(Trainable):
@@ -35,11 +38,11 @@ class MixedModel(Trainable):
         trunk: the shared transformer.
         adapters: by names of your own; several may be for the same environment.
         any_trunk: take adapters that were made on another trunk of the same shape.
-        weights: of the adapters in the objective, by name; default: 1 each.
+        weights: of the adapters in the objective, by name, or as many numbers in their order; default: 1 each.
 
     Raises:
-        TransferError: no adapter, weights that are negative, all zero or of unknown names, or an adapter that was made
-            on another trunk, or for one of another shape.
+        TransferError: no adapter, weights that are negative, all zero, too few or of unknown names, or an adapter that
+            was made on another trunk, or for one of another shape.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class MixedModel(Trainable):
         trunk: Trunk,
         adapters: Mapping[str, Adapter],
         any_trunk: bool = False,
-        weights: Mapping[str, float] | None = None,
+        weights: Weights | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(adapters, Mapping) or not adapters:
@@ -142,13 +145,21 @@ class MixedModel(Trainable):
         return _ByWindow(own, list(windows.values()), config.width, config.depth)
 
 
-def checked_weights(names: Iterable[str], weights: Mapping[str, float] | None) -> dict[str, float]:
-    """A weight for each name, 1 where none is given.
+def checked_weights(names: Iterable[str], weights: Weights | None) -> dict[str, float]:
+    """A weight for each name, 1 where none is given; a list has one for each in their order.
 
     Raises:
-        TransferError: unknown names, negative weights, or none above zero.
+        TransferError: neither a mapping nor such a list, unknown names, negative weights, or none above zero.
     """
-    known, given = list(names), dict(weights or {})
+    known = list(names)
+    if isinstance(weights, list | tuple) and len(weights) == len(known):
+        weights = dict(zip(known, weights, strict=True))
+    if weights is not None and not isinstance(weights, Mapping):
+        wanted = ", ".join(f"'{name}': 1.0" for name in known)
+        raise TransferError(
+            f"weights={seen(weights)}: give them by name, {{{wanted}}}, or in a list of {len(known)} in that order."
+        )
+    given = dict(weights or {})
     for name in given:
         if name not in known:
             raise unknown("name of a weight", name, known)

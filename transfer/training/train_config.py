@@ -61,7 +61,7 @@ class TrainConfig:
         for name in ("lr", "clip"):
             keep(name, real(getattr(self, name), name, above=0))
         keep("warmup_steps", whole(self.warmup_steps, "warmup_steps", 0, MOST_STEPS))
-        if self.schedule not in SCHEDULES:
+        if not isinstance(self.schedule, str) or self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
         for name in ("weight_decay", "state_noise", "adapter_lr"):
             keep(name, real(getattr(self, name), name, 0))

@@ -104,6 +104,7 @@ def test_weights_scale_the_terms() -> None:
     model = run({"a": HOPPER, "b": WALKER}, weights={"b": 3.0}, callbacks=hooks).model
     assert logs[0]["train/loss"] == pytest.approx(logs[0]["train/loss/a/action"] + 3 * logs[0]["train/loss/b/action"])
     assert isinstance(model, MixedModel) and model.weights == {"a": 1.0, "b": 3.0}
+    assert run([HOPPER, WALKER], steps=1, weights=[1, 2]).model.weights == {"hopper": 1.0, "walker2d": 2.0}  # type: ignore[union-attr]
     silent = run({"a": HOPPER, "b": WALKER}, weights={"b": 0.0}).adapters["b"]
     fresh = run({"a": HOPPER, "b": WALKER}, steps=1, weights={"b": 0.0}).adapters["b"]
     assert torch.equal(silent.state.fc_1.bias, fresh.state.fc_1.bias)  # nothing but decay moves what has no weight
@@ -154,6 +155,15 @@ def test_a_trunk_of_several_bodies_adapts_to_another() -> None:
         (HOPPER, {"weights": {"hopper": 2.0}}, "one source has none"),
         ([HOPPER, WALKER], {"weights": {"hoper": 2.0}}, "unknown name of a weight 'hoper'. Did you mean 'hopper'"),
         ([HOPPER, WALKER], {"weights": {"hopper": -1.0}}, "weight of 'hopper'"),
+        ([HOPPER, WALKER], {"weights": [1.0, -1.0]}, "weight of 'walker2d'=-1.0"),
+        *(
+            (
+                [HOPPER, WALKER],
+                {"weights": bad},
+                "give them by name, {'hopper': 1.0, 'walker2d': 1.0}, or in a list of 2",
+            )
+            for bad in ([1.0], [1, 2, 3], 2.0, "12", {1, 2}, np.array([1.0, 2.0]))
+        ),
         ([HOPPER, WALKER], {"weights": {"hopper": 0, "walker2d": 0}}, "all weights are zero"),
     ],
 )
