@@ -140,12 +140,17 @@ class RunCell(Callback):
         write_json(self.folder / PARTIAL, probes.to_json())  # last: a probe in the file is not logged again
 
     def errors(self, model: Trainable) -> dict[str, float]:
-        """The held-out errors of the policies in a model, by TensorBoard tag; none where nothing is held out."""
-        members = model.members()
-        return {
-            f"valid/loss/{name}".rstrip("/"): held_out_error(members[name], episodes)
-            for name, episodes in self.held_out.items()
-        }
+        """The held-out errors of the policies in a model, by TensorBoard tag; none where nothing is held out.
+
+        That of several together is their mean, each weighted as in the objective.
+        """
+        members, weighs = model.members(), model.weighs()
+        found = {name: held_out_error(members[name], episodes) for name, episodes in self.held_out.items()}
+        errors = {f"valid/loss/{name}".rstrip("/"): error for name, error in found.items()}
+        if found and "" not in found:
+            together = sum(weighs[name] * error for name, error in found.items())
+            errors = {"valid/loss": together / sum(weighs[name] for name in found), **errors}
+        return errors
 
     def play(
         self, model: PolicyModel, ask: Ask, episodes: int, on_episode: Callable[[int], None] | None = None

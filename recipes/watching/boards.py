@@ -10,13 +10,15 @@
 | eval/ENVIRONMENT/calibration_score | score achieved for it | 0, 1, .. by target |
 | train/loss | the objective per token of the windows since the last log line | training step |
 | train/loss/TERM | of a predicted group, or of SOURCE/GROUP where there are several sources | training step |
+| train/loss/SOURCE | the objective of one of several sources, before its weight in the sum | training step |
 | train/grad_norm | norm of the gradient before clipping | training step |
 | train/lr | learning rate of the trunk where it trains, else of the adapter | training step |
 | train/adapter_lr | that of the adapter, where both train and it has a rate of its own | training step |
 | train/tokens_per_second | tokens through the trunk per second | training step |
 | train/trainable | trainable parameters | 0 |
 | train/tokenizer_error | largest distance of a dataset action from its decoded token | 0 |
-| valid/loss, valid/loss/NAME | held-out error, at each save | training step |
+| valid/loss | held-out error, at each save; of several sources the mean, weighted as in the objective | training step |
+| valid/loss/SOURCE | that of one of several sources | training step |
 | values/dataset_actions/I | histogram of action dimension I of the data | last step |
 | values/policy_actions/I | the same of the policy | last step |
 | hparams | environment, mode, seed, method and tuning, with the final score | - |
@@ -39,6 +41,7 @@ from transfer.errors import unknown
 
 EVALUATED = ("score", "return", "length", "success", "calibration_target", "calibration_score")
 TRAINED = ("loss", "grad_norm", "lr", "adapter_lr", "tokens_per_second", "trainable", "tokenizer_error")
+LOSSES = ("train/loss/TERM", "train/loss/SOURCE", "valid/loss", "valid/loss/SOURCE")
 TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss(/.+)?")
 HISTOGRAM = re.compile(r"values/(dataset|policy)_actions/\d+")
 SCORE = "score"  # of hparams
@@ -112,7 +115,7 @@ class Board:
         for tag, value in values.items():
             if not TAG.fullmatch(tag):
                 known = [f"eval/ENVIRONMENT/{name}" for name in EVALUATED] + [f"train/{name}" for name in TRAINED]
-                raise unknown("TensorBoard tag", tag, [*known, "train/loss/TERM", "valid/loss"])
+                raise unknown("TensorBoard tag", tag, [*known, *LOSSES])
             self._writer.add_scalar(tag, value, step)
 
     def histogram(self, tag: str, step: int, values: NDArray[np.floating]) -> None:

@@ -135,7 +135,7 @@ def fit(
         meter.add(*update(model, loss, batch, optimizer, config, step, noise, dtype), seen)
         tokens += seen
         if done % config.log_every == 0 or done == config.steps:
-            values = meter.read(rates_of(optimizer))
+            values = meter.read(rates_of(optimizer), model.weighs())
             final_loss = values["train/loss"]
             if not math.isfinite(final_loss):
                 raise _diverged(f"the loss is {final_loss}", done, config, folder, saved)

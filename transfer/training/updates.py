@@ -60,11 +60,21 @@ class Meter:
         self.norm = self.norm + norm
         self.steps, self.tokens = self.steps + 1, self.tokens + tokens
 
-    def read(self, rates: Mapping[str, float]) -> dict[str, float]:
-        """Means since the last report; `train/loss` is the objective, `train/loss/TERM` a term of it."""
+    def read(self, rates: Mapping[str, float], weighs: Mapping[str, float]) -> dict[str, float]:
+        """Means since the last report by tag.
+
+        `train/loss` is the objective, `train/loss/TERM` a term of it, `train/loss/NAME` the objective of one of several
+        policies, before its weight; a policy of weight 0 has none.
+
+        Args:
+            rates: as of `rates_of`.
+            weighs: as of `transfer.models.acting.Trainable.weighs`.
+        """
         means = {name: float(term.sum) / max(float(term.count), 1.0) for name, term in self.terms.items()}
+        parts = {name: self.terms[name].weight * mean for name, mean in means.items()}
         values = {
-            "train/loss": sum(self.terms[name].weight * mean for name, mean in means.items()),
+            "train/loss": sum(parts.values()),
+            **{f"train/loss/{name}": of / weighs[name] for name, of in _by_policy(parts, weighs).items()},
             **{f"train/loss/{name}": mean for name, mean in means.items()},
             "train/grad_norm": float(self.norm) / self.steps,
             **rates,
@@ -72,6 +82,16 @@ class Meter:
         }
         self._restart()
         return values
+
+
+def _by_policy(parts: Mapping[str, float], weighs: Mapping[str, float]) -> dict[str, float]:
+    """The sum of the parts NAME/TERM of each policy with a weight."""
+    sums = {name: 0.0 for name, weight in weighs.items() if weight}
+    for part, value in parts.items():
+        owner = max((name for name in weighs if part.startswith(f"{name}/")), key=len, default="")
+        if owner in sums:
+            sums[owner] += value
+    return sums
 
 
 def check_weights(module: nn.Module, what: str) -> None:

@@ -104,6 +104,7 @@ def test_weights_scale_the_terms() -> None:
     model = run({"a": HOPPER, "b": WALKER}, weights={"b": 3.0}, callbacks=hooks).model
     assert logs[0]["train/loss"] == pytest.approx(logs[0]["train/loss/a/action"] + 3 * logs[0]["train/loss/b/action"])
     assert isinstance(model, MixedModel) and model.weights == {"a": 1.0, "b": 3.0}
+    assert logs[0]["train/loss/b"] == pytest.approx(logs[0]["train/loss/b/action"])
     assert run([HOPPER, WALKER], steps=1, weights=[1, 2]).model.weights == {"hopper": 1.0, "walker2d": 2.0}  # type: ignore[union-attr]
     silent = run({"a": HOPPER, "b": WALKER}, weights={"b": 0.0}).adapters["b"]
     fresh = run({"a": HOPPER, "b": WALKER}, steps=1, weights={"b": 0.0}).adapters["b"]

@@ -103,6 +103,18 @@ def test_the_log_has_a_loss_and_a_held_out_error_for_each_source(made: Path) -> 
     assert [step for step, _ in read_scalars(made / "embeddings/0", "valid/loss")] == [4, 8]
 
 
+def test_the_log_has_the_loss_of_each_source_and_of_all(made: Path) -> None:
+    def values(tag: str) -> list[float]:
+        return [value for _, value in read_scalars(made / "trunk/0", tag)]
+
+    hopper, walk = (values(f"train/loss/{name}") for name in ("hopper", "walk"))
+    assert hopper == values("train/loss/hopper/action") and len(hopper) == 5
+    assert values("train/loss") == pytest.approx([0.5 * one + other for one, other in zip(hopper, walk, strict=True)])
+    errors = zip(values("valid/loss/hopper"), values("valid/loss/walk"), strict=True)
+    assert values("valid/loss") == pytest.approx([(0.5 * one + other) / 1.5 for one, other in errors])
+    assert not read_scalars(made / "trunk/0/adapters/walk", "train/loss")
+
+
 def test_a_rate_of_the_adapters_own_is_logged_and_kept(made: Path, transfer: Transfer, tmp_path: Path) -> None:
     assert max(rate for _, rate in read_scalars(made / "embeddings/0", "train/lr")) > 0.001
     assert not read_scalars(made / "embeddings/0", "train/adapter_lr")

@@ -75,7 +75,7 @@ def test_tags_are_fixed_and_documented(tmp_path: Path) -> None:
     told = re.findall(r"(?m)^\| (\w+/[\w/]+)", boards.__doc__)
     made = [f"eval/ENVIRONMENT/{tag}" for tag in boards.EVALUATED] + [f"train/{tag}" for tag in boards.TRAINED]
     values = [f"values/{kind}_actions/I" for kind in ("dataset", "policy")]
-    assert sorted(told) == sorted([*made, *values, "train/loss/TERM", "valid/loss"])
+    assert sorted(told) == sorted([*made, *values, *boards.LOSSES])
 
 
 def test_histograms_are_per_dimension(tmp_path: Path) -> None:
