@@ -14,7 +14,7 @@ from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
-from transfer.recipes.runs.cells import ADAPTERS, begun, next_command, parts_of, policy_file, raw_text
+from transfer.recipes.runs.cells import ADAPTERS, begun, next_command, policy_file, raw_text, whole_parts
 from transfer.recipes.settings.sections import EvalConfig
 from transfer.recipes.settings.target_names import of_adapter
 from transfer.recipes.watching.film import render
@@ -134,9 +134,9 @@ def find_policies(path: Path, device: str, trunk: Path | None = None, any_trunk:
     """
     homes = [path]
     if (path / "config.toml").is_file():
-        homes = [part for name in begun(path) for part in parts_of(path / name)]
+        homes = [part for name in begun(path) for part in whole_parts(path / name)]
     elif (path / ADAPTERS).is_dir():
-        homes = parts_of(path)
+        homes = whole_parts(path)
     elif (path / "adapter.json").is_file():
         homes = [path.parent] if path.name == "adapter" else [path]
     files = {home: file for home in homes if (file := policy_file(home)) is not None}

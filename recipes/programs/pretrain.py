@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from transfer.numbers import seen
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, Training
 from transfer.recipes.programs.kinds import method_for
 from transfer.recipes.programs.modes import new_trunk, trained_last
+from transfer.recipes.programs.source_names import NAME, default_name
 from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted
 from transfer.runtime.process import isolated
@@ -28,7 +28,6 @@ from transfer.training.callbacks import Callback
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 Sources = Episodes | Sequence[Episodes] | Mapping[str, Episodes]
 
 
@@ -92,7 +91,7 @@ def pretrain(
 
     Args:
         episodes: the source environment's data; or those of several environments, in a list, whose adapters have the
-            environments' names, or by names of your own.
+            environments' names (with '-' for what is no letter or digit), or by names of your own.
         weights: of the environments in the objective, by name, or a list in their order; default: 1 each.
         steps: updates, in place of `config.steps`.
         config: of the training.
@@ -147,7 +146,7 @@ def named_sources(episodes: Sources) -> dict[str, Episodes]:
     each = list(episodes.values()) if isinstance(episodes, Mapping) else list(episodes)
     for one in each:
         check_type(one, Episodes, "episodes", MAKE_EPISODES)
-    names = list(episodes) if isinstance(episodes, Mapping) else [one.env_spec.name for one in each]
+    names = list(episodes) if isinstance(episodes, Mapping) else [default_name(one.env_spec.name) for one in each]
     for name in names:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise TransferError(f"the source name {seen(name)}: letters, digits, '-' and '_' are needed.")

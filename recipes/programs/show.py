@@ -21,6 +21,7 @@ from transfer.recipes.runs.cells import (
     run_of,
     trained,
     unfinished,
+    whole_parts,
 )
 from transfer.recipes.runs.results import Timing, read_results
 from transfer.recipes.settings.config import base_table, config_table, load_config
@@ -89,7 +90,7 @@ def _cell(path: Path) -> dict[str, Any]:
 def _sources(path: Path) -> dict[str, Any]:
     """trunk/SEED of several sources: the trunk, and each source's adapter with its results."""
     trunk = {"trunk": _trunk(path / "trunk")} if (path / "trunk" / "trunk.json").is_file() else {}
-    parts = {part.name: _cell(part) for part in parts_of(path)}
+    parts = {part.name: _cell(part) for part in whole_parts(path)}
     return {"kind": "sources", "path": str(path), **trunk, "sources": parts}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from transfer.errors import TransferError
 from transfer.numbers import seen
+from transfer.recipes.runs.used import source_names
 from transfer.recipes.settings.schema import FILES
 from transfer.recipes.settings.toml import parse_toml, read_toml
 
@@ -33,10 +34,37 @@ def begun(run: Path) -> list[str]:
     return [f"{one.parent.name}/{one.name}" for one in sorted(run.glob("*/*")) if one.is_dir() and one.name.isdigit()]
 
 
+def sources_of(home: Path) -> list[str]:
+    """The names of the sources of the trunk in trunk/SEED, as its run says; none where no run says it."""
+    run = run_of(home)
+    return source_names(run / "config.toml") if run is not None and home.absolute().parent.name == "trunk" else []
+
+
 def parts_of(home: Path) -> list[Path]:
-    """The folders with results in MODE/SEED: itself, or one for each source that a trunk was pretrained on."""
-    several = sorted(folder for folder in (home / ADAPTERS).glob("*") if folder.is_dir())
-    return several or [home]
+    """The folders with results in MODE/SEED, there or yet to come: itself, or one for each source of a trunk.
+
+    Raises:
+        TransferError: there is a folder beside them for something that is no source of the run.
+    """
+    there = sorted(one.name for one in (home / ADAPTERS).glob("*") if one.is_dir())
+    names = sorted(sources_of(home))
+    if not names:
+        return [home / ADAPTERS / name for name in there] or [home]
+    if more := [name for name in there if len(names) == 1 or name not in names]:
+        raise TransferError(
+            f"{home / ADAPTERS} holds {', '.join(more)}, and the run has other sources: {', '.join(names)}. Move what "
+            "is none of them out of the run's folder"
+        )
+    return [home / ADAPTERS / name for name in names] if len(names) > 1 else [home]
+
+
+def whole_parts(home: Path) -> list[Path]:
+    """As `parts_of`. Raises TransferError where some of several have their policy and others have none."""
+    parts = parts_of(home)
+    lacking = [part.name for part in parts if policy_file(part) is None]
+    if 0 < len(lacking) < len(parts):
+        raise TransferError(f"{home} lacks the adapter of its source {', '.join(lacking)}. {next_command(home)}")
+    return parts
 
 
 def done(home: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from transfer.models.sequence_model import TransferModel
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.building import build_model
 from transfer.recipes.programs.modes import Mode, new_trunk, with_tuning
-from transfer.recipes.runs.cells import ADAPTERS, done, parts_of
+from transfer.recipes.programs.source_names import default_name
+from transfer.recipes.runs.cells import done, sources_of, whole_parts
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.pretrained import find_trunk
 
@@ -41,15 +42,27 @@ def use_threads(count: int) -> None:
 
 
 Pretrained = tuple[Trunk, dict[str, Adapter]]
-"""A pretrained trunk, and the adapters that came with it by the names of their sources; that of one alone is ""."""
+"""A pretrained trunk, and the adapters that came with it by the names of their sources."""
 
 
 def load_source(home: Path) -> Pretrained:
-    """The trunk in a trunk/SEED folder with its adapters."""
-    trunk = Trunk.load(home / "trunk")
-    if (home / ADAPTERS).is_dir():
-        return trunk, {part.name: Adapter.load(part, trunk) for part in parts_of(home)}
-    return trunk, {"": Adapter.load(home / "adapter", trunk)}
+    """The trunk in a trunk/SEED folder with its adapters.
+
+    Raises:
+        TransferError: one is missing or damaged, or they are not those of the data that the trunk was trained on.
+    """
+    trunk, parts = Trunk.load(home / "trunk"), whole_parts(home)
+    if parts == [home]:
+        adapter = Adapter.load(home / "adapter", trunk)
+        return trunk, {next(iter(sources_of(home)), default_name(adapter.env_spec.name)): adapter}
+    adapters = {part.name: Adapter.load(part, trunk) for part in parts}
+    told = sorted(trunk.provenance.datasets)
+    if sorted(name for one in adapters.values() for name in one.provenance.datasets) != told:
+        raise TransferError(
+            f"{home} has adapters for {', '.join(adapters)}, and its trunk was trained on {', '.join(told)}: bring the "
+            "folders of its sources back as they were."
+        )
+    return trunk, adapters
 
 
 def takes_over(config: RunConfig, mode: Mode) -> bool:
@@ -63,20 +76,23 @@ def source_of(config: RunConfig, mode: Mode, adapters: Mapping[str, Adapter]) ->
     Raises:
         TransferError: `adapt.inherit_from` names none of several adapters, or is empty where one is needed.
     """
-    wanted = config.adapt.inherit_from
-    if not wanted and len(adapters) == 1:
+    check_inherit_from(config, adapters)
+    if wanted := config.adapt.inherit_from:
+        return adapters[wanted]
+    if len(adapters) == 1:
         return next(iter(adapters.values()))
-    known = {name or one.env_spec.name: one for name, one in adapters.items()}
-    if wanted:
-        if wanted not in known:
-            raise unknown("source in adapt.inherit_from", wanted, known)
-        return known[wanted]
     if takes_over(config, mode):
         raise TransferError(
             f"mode '{mode.name}' takes over parts of the adapter of a source, and there are several: "
-            f"{', '.join(known)}. Name one: --set adapt.inherit_from={min(known)}"
+            f"{', '.join(adapters)}. Name one: --set adapt.inherit_from={min(adapters)}"
         )
     return None
+
+
+def check_inherit_from(config: RunConfig, names: Collection[str]) -> None:
+    """Raise TransferError where `adapt.inherit_from` names none of the sources."""
+    if config.adapt.inherit_from and config.adapt.inherit_from not in names:
+        raise unknown("source in adapt.inherit_from", config.adapt.inherit_from, names)
 
 
 def missing_trunks(config: RunConfig, folder: Path) -> list[int]:
@@ -122,7 +138,7 @@ def check_parts(
         origins.append((random, made))
         for name, adapter in made.items():
             check_asked(config, TransferModel(random, adapter), f"the policy of the source {name}")
-    if any(mode.needs_pretraining for mode in modes):
+    if any(mode.needs_pretraining for mode in modes) or (config.pretrain.from_ and config.adapt.inherit_from):
         origins += [origin for seed in config.run.seeds if (origin := load_origin(config, folder, seed)) is not None]
     episodes = stand_in(target)
     for trunk, adapters in origins or [(None, {})]:

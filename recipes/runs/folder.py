@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from transfer.errors import TransferError
 from transfer.numbers import seen
@@ -25,6 +24,8 @@ from transfer.storage.locks import lock
 
 # What may differ between the beginning of a run and its continuation.
 FREE = ("adapt.modes", "run.seeds", "run.device")
+# What may be named then where it was empty, for no training can have used it: where trunks come from as a whole.
+ORIGIN = ("source.data", "source.fallback", "pretrain.from")
 
 
 def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
@@ -51,7 +52,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     check_links(folder)
     check_whole(path)
     before = load_config(str(path))
-    differing = differences(config_table(before), config_table(config))
+    differing = differences(before, config)
     if differing:
         raise TransferError(
             f"{folder} holds a run with other settings: {'; '.join(differing)}. --resume goes on with the same "
@@ -63,10 +64,13 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: RunConfig, now: RunConfig) -> list[str]:
     """In words, the settings that may not differ when a run goes on, and do."""
-    old, new = flatten(before), flatten(now)
-    keys = [key for key in dict.fromkeys([*old, *new]) if key not in FREE and old.get(key) != new.get(key)]
+    old, new = flatten(config_table(before)), flatten(config_table(now))
+    free = (*FREE, *([] if before.adapt.inherit_from else ["adapt.inherit_from"]))
+    if not any(old.get(key, True) for key in ORIGIN):
+        free += ("pretrain.from", *(key for key in {*old, *new} if key.partition(".")[0] == "source"))
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in free and old.get(key) != new.get(key)]
     return [f"{key} is {seen(old.get(key), 300)} there and {seen(new.get(key), 300)} here" for key in keys]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.windows import check_context
 from transfer.errors import TransferError
 from transfer.recipes.programs.modes import Mode, find_modes
-from transfer.recipes.runs.checks import check_parts, missing_trunks, use_threads
+from transfer.recipes.programs.source_names import default_name, twice
+from transfer.recipes.runs.checks import check_inherit_from, check_parts, missing_trunks, use_threads
 from transfer.recipes.runs.datasets import Data, Say, environment_of, load, make, named, obtain
 from transfer.recipes.runs.folder import settle, with_cells
 from transfer.recipes.runs.used import TARGET, Used, dump_used, read_used, source_key
@@ -57,13 +58,14 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     before = read_used(folder / "config.toml")
     pretrains = any(mode.needs_pretraining for mode in modes) and bool(missing_trunks(config, folder))
     bodies = bodies_of(config)
+    data = {key: before[key].data if key in before else named(one) for key, one in bodies.items()}
+    if config.adapt.inherit_from and not config.pretrain.from_:
+        check_inherit_from(config, names_of(bodies, specs_of(bodies, data)))
     if not pretrains:
-        for key in [key for key in bodies if key != TARGET]:
-            named(bodies.pop(key))  # a typing error in it is refused even when it is not needed
+        bodies = {TARGET: bodies[TARGET]}
     for key in {section_of(key) for key in bodies}:
         check_shares(getattr(config, key).batch_size, f"{key}.batch_size")
-    data = {key: before[key].data if key in before else named(one) for key, one in bodies.items()}
-    specs = {key: environment_of(data[key], one.env) for key, one in bodies.items()}
+    specs = specs_of(bodies, data)
     names = names_of(bodies, specs)
     check_parts(config, modes, folder, specs[TARGET], {name: specs[key] for name, key in names.items()})
     use_threads(config.run.threads)
@@ -75,7 +77,8 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
         found[key] = load(key, one, data[key], before.get(key), say, config.run.held_out)
         check_data(config, key, found[key])
     if rank() == 0:
-        used = {key: Used(data[key], one.episodes.content_hash) for key, one in found.items()}
+        called = {key: name for name, key in names.items()}
+        used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in found.items()}
         write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
     return Job(config, folder, device, say, modes, {name: found[key] for name, key in names.items()}, found[TARGET])
 
@@ -91,23 +94,25 @@ def section_of(key: str) -> str:
     return "adapt" if key == TARGET else "pretrain"
 
 
+def specs_of(bodies: Mapping[str, DataConfig], data: Mapping[str, Sequence[str]]) -> dict[str, EnvironmentSpec]:
+    """The environment of each body that has data, by its key."""
+    return {key: environment_of(data[key], one.env) for key, one in bodies.items() if data[key]}
+
+
 def names_of(bodies: Mapping[str, DataConfig], specs: Mapping[str, EnvironmentSpec]) -> dict[str, str]:
     """Name of each source -> its key; that of its environment where it has none of its own.
 
     Raises:
-        TransferError: two of one name.
+        TransferError: two of one name, or of names that differ in their case alone.
     """
-    found: dict[str, str] = {}
-    for key, one in bodies.items():
-        if isinstance(one, SourceConfig):
-            name = one.name or specs[key].name
-            if name in found:
-                raise TransferError(
-                    f"two [[source]] tables are of '{name}': join them as one, data = [...], or give each a name of "
-                    'its own, as name = "other"'
-                )
-            found[name] = key
-    return found
+    sources = {key: one for key, one in bodies.items() if isinstance(one, SourceConfig) and key in specs}
+    names = [one.name or default_name(specs[key].name) for key, one in sources.items()]
+    if pair := twice(names):
+        raise TransferError(
+            f"two [[source]] tables are of '{pair[1]}': join them as one, data = [...], or give each a name of "
+            'its own, as name = "other"'
+        )
+    return dict(zip(names, sources, strict=True))
 
 
 def check_data(config: RunConfig, key: str, data: Data) -> None:

@@ -1,4 +1,4 @@
-"""The `[used]` table of a run's config.toml: the datasets of each body, and the hash of what is trained on of them.
+"""The `[used]` table of a run's config.toml: the datasets of each body, the hash of their content, names of sources.
 
 `[source]` and `[target]` are what the user asked for. `[used]` is written by the run and is no setting: a run that goes
 on reads the same data, a new run looks for its own.
@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 
 from transfer.errors import TransferError
+from transfer.recipes.programs.source_names import check_name
 from transfer.recipes.settings.schema import Names, Schema
 from transfer.recipes.settings.toml import parse_toml, read_toml
 
@@ -30,11 +31,22 @@ def source_key(number: int, count: int) -> str:
 class Used(Schema):
     """Names of the datasets of a body, and `transfer.data.episodes.Episodes.content_hash` of what is trained on.
 
-    Filtered, drawn and held-out episodes are left out of the hash before it is taken.
+    Filtered, drawn and held-out episodes are left out of the hash before it is taken. `name` is that of a source, which
+    its adapter has; "" for the target, and in files of older versions.
     """
 
     data: Names
     content: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises TransferError for a name that is no name of a source."""
+        if self.name:
+            check_name(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` restores an equal object."""
+        return {key: value for key, value in super().to_json().items() if key != "name" or value}
 
 
 def dump_used(used: Mapping[str, Used]) -> str:
@@ -59,6 +71,16 @@ def read_used(config: Path) -> dict[str, Used]:
         return {key: Used.from_json(one, f"[used.{key}] in {config}") for key, one in _entries(values, config)}
     except TransferError as error:
         raise TransferError(f"{error} Start the run anew under another --name.") from error
+
+
+def source_names(config: Path) -> list[str]:
+    """The names of the sources of a run, as its config.toml has them; none where it pretrains nothing, or is older.
+
+    Raises:
+        TransferError: as `read_used`.
+    """
+    names = [one.name for key, one in read_used(config).items() if key != TARGET]
+    return names if all(names) else []
 
 
 def _entries(values: Any, config: Path) -> list[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from transfer import registry
 from transfer.errors import TransferError, unknown
 from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
+from transfer.recipes.programs.source_names import twice
 from transfer.recipes.settings.layers import Layer, Table, layers_of, nested, several
 from transfer.recipes.settings.presets import BASE
 from transfer.recipes.settings.pretrained import sizes_of
@@ -35,7 +36,7 @@ from transfer.recipes.settings.sections import (
     check_section,
     known_keys,
 )
-from transfer.recipes.settings.typed import fields_of, flatten, from_text, section, toml_key, unknown_key
+from transfer.recipes.settings.typed import fields_of, from_text, section, toml_key, unknown_key
 from transfer.registry import PartSpec
 from transfer.training.train_config import TrainConfig
 
@@ -67,10 +68,9 @@ class RunConfig:
         """Raises TransferError when there is nothing to adapt to, two sources of one name, or none that counts."""
         if not self.target.data and not self.target.fallback:
             raise TransferError('[target] names no data: write data = ["mujoco/walker2d/medium-v0"] or set a fallback')
-        names = [one.name for one in self.source if one.name]
-        for name in names:
-            if names.count(name) > 1:
-                raise TransferError(f"two [[source]] tables have the name '{name}': give one of them another")
+        if pair := twice(one.name for one in self.source if one.name):
+            same = "the name '{0}'" if pair[0] == pair[1] else "the names '{0}' and '{1}', which can be one folder"
+            raise TransferError(f"two [[source]] tables have {same.format(*pair)}: give one of them another")
         if not any(one.weight for one in self.source):
             raise TransferError("source.weight is 0 for every source: give one a weight above zero, as weight = 1.0")
         for number, one in enumerate(self.source, 1):
@@ -93,7 +93,7 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
     """Read a preset, a TOML file or a run folder, apply overrides and check every key and type.
 
     Sizes under `[trunk]`, and the method, are those of the trunk that `pretrain.from` names, unless the user's file or
-    `sets` name them.
+    `sets` name them; a preset that names a method keeps it.
 
     Args:
         name_or_path: a preset's name, a .toml file, or a folder with a config.toml.
@@ -119,8 +119,16 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
         raise TransferError(f"--quick: {place} has no [quick] table. Shorten it with --set adapt.steps=1000")
     changes = changes_of(sets)
     config = made([*plain, *(short if quick else []), changes]) if changes else shortened if quick else config
-    chosen = {*flatten(changes), *(key for one in layers if not one.shipped for key in flatten(one.table))}
-    return _with_trunk(config, {key.partition(".")[0] for key in chosen})
+    return _with_trunk(config, {*changes, *(name for one in layers for name in _chosen(one, quick))})
+
+
+def _chosen(layer: Layer, quick: bool) -> set[str]:
+    """The sections that a file decides whatever trunk it is given: a preset has sizes for a trunk of its own."""
+    tables = [layer.table, layer.quick] if quick else [layer.table]
+    sections = {name for table in tables for name, values in table.items() if values}
+    if layer.place == BASE:
+        return set()
+    return sections - {"trunk"} if layer.shipped else sections
 
 
 def _with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
@@ -159,6 +167,11 @@ def _set_value(key: str, text: str) -> object:
     if name in SECTIONS and rest in (fields := fields_of(SECTIONS[name])):
         return from_text(key, text, fields[rest][1])
     check_moved(key, text)
+    if name == "source" and rest.partition(".")[0].isdecimal():
+        raise TransferError(
+            f"{key}: --set reaches no single one of several sources. Write [[source]] tables in a file, each with its "
+            f"own; --set source.{rest.partition('.')[2] or 'data'} is of one source, or of all"
+        )
     if key == "adapter.out_of_bounds" or (key.endswith(".kind") and name in ("adapter", "method")):
         return from_text(key, text, str)
     if key.count(".") == {"adapter": 2, "method": 1}.get(name):

@@ -152,6 +152,7 @@ def _spec(value: Any) -> Any:
 
 def _sources(below: Any, above: Any) -> Any:
     """One source on top of one is merged with it, several take its place; see `FOR_EACH`."""
+    below, above = _alone(below), _alone(above)
     if not isinstance(above, Mapping):
         return [dict(one) for one in above]
     if isinstance(below, Mapping):
@@ -164,6 +165,11 @@ def _sources(below: Any, above: Any) -> Any:
             f"file, each with its own; {' and '.join(FOR_EACH)} alone can be set for all at once"
         )
     return [_data(one, above) for one in below]
+
+
+def _alone(sources: Any) -> Any:
+    """One `[[source]]` table as `[source]`; several as they are."""
+    return sources[0] if isinstance(sources, list) and len(sources) == 1 else sources
 
 
 def several(tables: Sequence[Table]) -> dict[str, Any]:

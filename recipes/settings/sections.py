@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,14 +22,13 @@ from transfer.numbers import (
     seen,
     whole,
 )
+from transfer.recipes.programs.source_names import check_name
 from transfer.recipes.settings.target_names import check_asks
 from transfer.recipes.settings.typed import check_size, convert, fields_of, flatten, unknown_key
 from transfer.registry import PartSpec
 from transfer.runtime.devices import PRECISIONS
 from transfer.training.train_config import TrainConfig
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
-"""Of a source, of which folders are named."""
 # Least and most of every count under [eval].
 COUNTS = {
     "episodes": (1, MOST_EPISODES),
@@ -79,8 +77,8 @@ class SourceConfig(DataConfig):
     def __post_init__(self) -> None:
         """Raises TransferError on a name that is no name of a folder, or a negative weight."""
         super().__post_init__()
-        if self.name and not NAME.fullmatch(self.name):
-            raise TransferError(f"name {seen(self.name)}: letters, digits, '-' and '_' are needed, 80 at most")
+        if self.name:
+            check_name(self.name)
         object.__setattr__(self, "weight", real(self.weight, "weight", 0))
 
 

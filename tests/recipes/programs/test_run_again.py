@@ -61,6 +61,22 @@ def test_the_sizes_of_a_trunk_from_elsewhere_need_not_be_repeated(
     refused(transfer("run", "hopper-to-walker2d", "--set", f"pretrain.from={tmp_path}"), "no finished trunk of seed 0")
 
 
+@pytest.mark.parametrize("table", ["", "[quick]\n"])
+def test_a_method_that_is_named_is_not_replaced_by_that_of_the_trunk(
+    table: str, run: Path, tiny: list[str], transfer: Transfer, tmp_path: Path
+) -> None:
+    file, quick = tmp_path / "my.toml", ["--quick"] if table else []
+    preset = "base" if table else "bc"
+    own = f'{table}method.kind = "bc"' if table else ""
+    file.write_text(f'extends = "{preset}"\npretrain.from = "{run}"\n{own}', encoding="utf-8")
+    options = [*quick, "--set=target.data=walker2d/medium-expert", "--modes", "embeddings", "--runs-dir", tmp_path]
+    sizes = ["--set=adapter.action.kind=ActionTokenizedSpreadEmbedding"]
+    result = transfer("run", file, *tiny, *sizes, *options, "--name", "my")
+    assert result.exit_code == 0, result.output
+    found = results(tmp_path / "my", "embeddings")
+    assert found["method"] == {"kind": "bc"} and found["evaluations"][0]["target_return"] is None
+
+
 def test_modes_and_seeds_are_added_on_resuming(
     tiny: list[str], transfer: Transfer, workplace: Path, lasting: Callable[[Path], dict[str, bytes]]
 ) -> None:

@@ -1,6 +1,7 @@
 """Files that extend others, parts whose kind changes from layer to layer, and spellings of older versions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,18 @@ def test_several_sources_are_a_list_and_one_takes_their_place(write: Write) -> N
     assert (one.data, one.fallback, one.weight) == ((), "hopper/medium", 1.0)
     with pytest.raises(TransferError, match=r"source\.weight is of one source, and there are 2"):
         load_config(mine, ["source.weight=3"])
+    with pytest.raises(TransferError, match=r"source\.1\.data: --set reaches no single one"):
+        load_config(mine, ["source.1.data=hopper/medium"])
+
+
+def test_one_table_of_several_is_one_source(write: Write) -> None:
+    """Nothing that it says is lost to a later layer, and nothing of an earlier one."""
+    table = 'data = ["hopper/expert"]\nname = "hop"\nweight = 2\nfilter = "half"\n'
+    mine = write(f'extends = "hopper-to-walker2d"\n[[source]]\n{table}')
+    same = load_config(write(f'extends = "hopper-to-walker2d"\n[source]\n{table}', "other.toml"))
+    assert load_config(mine) == same and same.source[0].fallback
+    (one,) = load_config(mine, ["source.data=hopper/medium", "source.weight=3"]).source
+    assert one == replace(same.source[0], data=("hopper/medium",), weight=3.0)
 
 
 @pytest.mark.parametrize(
