@@ -67,9 +67,10 @@ def test_a_method_that_is_named_is_not_replaced_by_that_of_the_trunk(
 ) -> None:
     file, quick = tmp_path / "my.toml", ["--quick"] if table else []
     preset = "base" if table else "bc"
+    target = 'target.data = ["walker2d/medium-expert"]'
     own = f'{table}method.kind = "bc"' if table else ""
-    file.write_text(f'extends = "{preset}"\npretrain.from = "{run}"\n{own}', encoding="utf-8")
-    options = [*quick, "--set=target.data=walker2d/medium-expert", "--modes", "embeddings", "--runs-dir", tmp_path]
+    file.write_text(f'extends = "{preset}"\npretrain.from = "{run}"\n{target}\n{own}', encoding="utf-8")
+    options = [*quick, "--modes", "embeddings", "--runs-dir", tmp_path]
     sizes = ["--set=adapter.action.kind=ActionTokenizedSpreadEmbedding"]
     result = transfer("run", file, *tiny, *sizes, *options, "--name", "my")
     assert result.exit_code == 0, result.output
