@@ -15,6 +15,10 @@ class TransferError(ValueError):
     """
 
 
+class UnknownKind(TransferError):
+    """A kind of a part that is not known here: its package is not installed, not imported yet, or broken."""
+
+
 class NotAtHand(TransferError):
     """An environment that cannot be built here, or must not be; training and saving need none."""
 

@@ -1,4 +1,4 @@
-"""Settings that a caller gives, as plain Python numbers and truth values.
+"""Settings that a caller gives, as plain Python values.
 
 Numbers of NumPy, and arrays or tensors of no dimension, become what they hold, so a setting computed with NumPy is
 stored, compared and written as if it had been typed. Everything else is refused by the name of the setting.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,31 @@ def flag(value: object, name: str) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise TransferError(f"{_given(name, value)}: True or False is needed.")
+
+
+def plain(value: object, name: str) -> Any:
+    """A value as JSON has it: text, a number, a truth value, None, and lists and tables by text of such.
+
+    Tuples and arrays become lists; what has a `to_json` becomes what that returns.
+
+    Raises:
+        TransferError: anything else, and numbers that are not finite.
+    """
+    if value is None or isinstance(value, str):
+        return None if value is None else str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if (number := _number(value)) is not None and math.isfinite(number):
+        return number
+    if callable(told := getattr(value, "to_json", None)) and not isinstance(value, type):
+        return plain(told(), name)
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        return [plain(one, f"{name}[{place}]") for place, one in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {str(key): plain(one, f"{name}.{key}") for key, one in value.items()}
+    raise TransferError(
+        f"{name}={seen(value)}: text, finite numbers, truth values, and lists or tables of such are needed."
+    )
 
 
 def seen(value: object, most: int = 60) -> str:

@@ -12,19 +12,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import Any, cast
+from typing import Any, NamedTuple
 
-from transfer.errors import TransferError, unknown
-from transfer.numbers import flag, real, seen, whole
+from transfer.errors import TransferError, UnknownKind, unknown
+from transfer.numbers import flag, plain, real, seen, whole
 
 ADAPTERS = "transfer.adapters"
 PLUGINS = "transfer.plugins"
 """Entry-point group of other packages, whose values are tables like `transfer.adapters.KINDS`."""
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_PART = re.compile(r"[^\W\d][\w-]*")
 _CORE: dict[str, dict[str, str]] = {
     "checkpoint": {
         "trunk": "transfer.models.trunk:SAVED",
@@ -43,6 +45,24 @@ _CORE: dict[str, dict[str, str]] = {
     },
     "planner": {"tokens": "transfer.decoding.planner:TokenPlanner", "direct": "transfer.decoding.direct:DirectPlanner"},
 }
+
+
+_NO_GROUPS = ("method", "tuning", "tokenizer", "column", "filter")
+_BASES = {"method": "transfer.models.steps.method:Method", "tuning": "transfer.models.tuning:Tuning"}
+_GROUP = "transfer.models.steps.group:Group"
+"""Where the class lies that every group derives from; `_BASES` has those of other parts."""
+
+
+class _Owner(NamedTuple):
+    """Whose a kind is: the distribution, and the plug-in in words."""
+
+    name: str
+    plugin: str
+
+
+_OURS, _HERE = _Owner("this library", ""), _Owner("this process", "")
+_OWNERS: dict[tuple[str, str], _Owner] = {}
+"""(part, kind) -> owner, for messages; filled beside `_table`."""
 
 
 @dataclass(frozen=True)
@@ -82,100 +102,151 @@ def known(part: str) -> list[str]:
     return list(_kinds(part))
 
 
-def register(part: str, kind: str, target: str | type) -> None:
-    """Make `kind` available for `part`.
+def groups() -> list[str]:
+    """The parts that may be groups of a method: `state`, `action`, and those that other packages or `register` add."""
+    return [part for part in _table() if part not in (*_CORE, *_NO_GROUPS)]
+
+
+def register(part: str, kind: str, target: str | Callable[..., Any]) -> None:
+    """Make `kind` available for `part`, in this process; a plug-in does it in every one.
 
     Args:
-        part: what it is a kind of.
+        part: what it is a kind of; a new name is a new part, for groups of methods.
         kind: its name.
-        target: a class, or text such as "package.module:Class" that is imported on the first use.
+        target: a class, a function (for filters and columns), or text such as "package.module:Class" that is imported
+            on the first use.
 
     Raises:
-        TransferError: an unknown part, or a target of another form.
+        TransferError: a name that is none, a target of another form, or a kind that this library or a plug-in has.
     """
-    kinds = _kinds(part)
+    _check_entry(part, kind, target)
+    owner = _OWNERS.get((part, kind), _HERE) if kind in _table().get(part, ()) else _HERE
+    if owner is not _HERE:
+        raise TransferError(f"{part} kind '{kind}' is that of {owner.name}. Register yours under another name.")
+    _table().setdefault(part, {})[kind] = target
+    _OWNERS[part, kind] = _HERE
+
+
+def _check_entry(part: object, kind: object, target: object) -> None:
+    """Raise TransferError for what cannot stand in the table of kinds."""
+    if not isinstance(part, str) or not _PART.fullmatch(part):
+        raise TransferError(f"part {seen(part)}: a name of letters, digits, '_' and '-' is needed, as \"goal\".")
     if not isinstance(kind, str) or not kind:
         raise TransferError(f"{part} kind {kind!r:.80}: a name in text is needed.")
-    if not isinstance(target, type) and not (isinstance(target, str) and _TARGET.fullmatch(target)):
+    if not callable(target) and not (isinstance(target, str) and _TARGET.fullmatch(target)):
         raise TransferError(
-            f"target {target!r:.80} of {part} kind '{kind}': a class, or text such as my_package.parts:MyClass is "
-            "needed."
+            f"target {target!r:.80} of {part} kind '{kind}': a class, a function, or text such as "
+            "my_package.parts:MyClass is needed."
         )
-    kinds[kind] = target
 
 
 def check(part: str, kind: str) -> None:
     """Raise TransferError unless the kind is registered."""
     kinds = _kinds(part)
     if not isinstance(kind, str) or kind not in kinds:
-        raise unknown(f"{part} kind", kind, kinds)
+        others = [name for name, some in _table().items() if name not in _CORE and kind in list(some)]
+        hint = f"It is a kind of {others[0]}." if others else ""
+        raise UnknownKind(str(unknown(f"{part} kind", kind, kinds, hint)))
 
 
 def resolve(part: str, kind: str) -> Any:
-    """The class registered for a kind of part.
+    """The class or function registered for a kind of part.
 
     Raises:
-        TransferError: an unknown kind, or a target that is not there.
+        TransferError: an unknown kind, a target that is not there or that cannot be imported, or a class of another
+            type than the part needs.
     """
     check(part, kind)
     target = _kinds(part)[kind]
-    if not isinstance(target, str):
-        return target
+    found = _imported(part, kind, target) if isinstance(target, str) else target
+    base = _BASES.get(part, _GROUP if part in groups() else "")
+    if part in _CORE or (isinstance(found, type) and issubclass(found, _at(base)) if base else callable(found)):
+        return found
+    needed = f"a subclass of {base.replace(':', '.')}" if base else "a class or a function"
+    raise TransferError(f"{_called(part, kind)} is {seen(found)}; {needed} is needed.")
+
+
+def _at(target: str) -> Any:
+    """What lies at "package.module:Name"."""
     module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _called(part: str, kind: str) -> str:
+    """A kind as messages name it: with the plug-in that it is of."""
+    plugin = _OWNERS.get((part, kind), _HERE).plugin
+    return f"{part} kind '{kind}'{f' of {plugin}' if plugin else ''}"
+
+
+def _imported(part: str, kind: str, target: str) -> Any:
+    """What lies at a target. Raises UnknownKind for a stranger's that is not there, or whose module fails."""
+    owner, module = _OWNERS.get((part, kind), _HERE), target.partition(":")[0]
     try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):  # the module is there, and needs another one
+        return _at(target)
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does
+        if owner is _OURS:
             raise
-        raise _missing(part, kind, target) from error
-    if not hasattr(found, name):
-        raise _missing(part, kind, target)
-    return getattr(found, name)
-
-
-def _missing(part: str, kind: str, target: str) -> TransferError:
-    return TransferError(
-        f"{part} kind '{kind}' is registered as {target}, which is not there. Install its package, or "
-        f"register it anew: transfer.registry.register('{part}', '{kind}', 'package.module:Class')."
-    )
+        absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+        cause = f"which cannot be imported: {type(error).__name__}: {error}. Repair what it needs"
+        if absent or (isinstance(error, AttributeError) and module in sys.modules):
+            cause = "which is not there. Install its package"
+        anew = f"register it anew: transfer.registry.register('{part}', '{kind}', 'package.module:Class')"
+        raise UnknownKind(
+            f"{_called(part, kind)} is registered as {target}, {cause}, or "
+            f"{f'uninstall {owner.name}' if owner.plugin else anew}."
+        ) from error
 
 
 def options_of(part: str, kind: str) -> dict[str, Any]:
-    """The options of a kind with their defaults: the keyword-only parameters of its `fit`, else of its constructor."""
+    """The options of a kind with their defaults; `inspect.Parameter.empty` for one without a default.
+
+    They are the keyword-only parameters of what makes it: of the class method `fit` of a group, of the constructor of
+    every other class, of the function itself.
+    """
     made = resolve(part, kind)
-    parameters = inspect.signature(getattr(made, "fit", made)).parameters.values()
+    parameters = inspect.signature(made.fit if part in groups() else made).parameters.values()
     return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
 def check_options(part: str, spec: PartSpec) -> None:
-    """Raise TransferError for an unknown kind, or an option that it does not take."""
+    """Raise TransferError for an unknown kind, an option that it does not take, or one that it lacks."""
     takes = options_of(part, spec.kind)
     for name in spec.options:
         if name not in takes:
             raise unknown(f"option of {part} '{spec.kind}'", name, takes)
+    for name, default in takes.items():
+        if default is inspect.Parameter.empty and name not in spec.options:
+            raise TransferError(
+                f"{part} '{spec.kind}' needs its option '{name}', which has no default: give it beside the kind, as "
+                f'{{kind = "{spec.kind}", {name} = ...}}. Its options: {", ".join(takes)}.'
+            )
 
 
 def complete(part: str, spec: PartSpec) -> PartSpec:
-    """The spec with every option, those not given at their defaults.
+    """The spec with every option as a plain value for JSON, those not given at their defaults.
 
     Raises:
-        TransferError: as `check_options`, or an unsound value, by the kind's own `check`.
+        TransferError: as `check_options`, or an unsound value, by the kind's own `check`. Options that `check` returns
+            take the place of those given.
     """
     check_options(part, spec)
-    options = options_of(part, spec.kind)
-    options |= {name: _plain(f"{part}.{name}", value, options[name]) for name, value in spec.options.items()}
+    takes = options_of(part, spec.kind)
+    options = {
+        name: _plain(f"{part}.{name}", spec.options.get(name, default), default) for name, default in takes.items()
+    }
     if sound := getattr(resolve(part, spec.kind), "check", None):
-        sound(**options)
+        found = sound(**options)
+        options |= found if isinstance(found, Mapping) else {}
     return PartSpec(spec.kind, options)
 
 
 def _plain(name: str, value: Any, default: Any) -> Any:
-    """A number of NumPy or PyTorch as Python's, where the default is a number. Raises TransferError for none."""
+    """A plain value; where the default is a number, one. Raises TransferError for anything else."""
     if isinstance(default, bool):
         return flag(value, name)
     if isinstance(default, int):
         return whole(value, name)
-    return real(value, name) if isinstance(default, float) else value
+    return real(value, name) if isinstance(default, float) else plain(value, name)
 
 
 def build(part: str, spec: PartSpec, *arguments: Any) -> Any:
@@ -188,30 +259,32 @@ def _kinds(part: str) -> dict[str, Any]:
     """The kinds of a part and their targets. Raises TransferError for an unknown part."""
     table = _table()
     if not isinstance(part, str) or part not in table:
-        raise unknown("part", part, table)
+        raise UnknownKind(str(unknown("part", part, table)))
     return table[part]
 
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
-    """Part -> kind -> "package.module:Name", or the class itself."""
+    """Part -> kind -> "package.module:Name", or the class or function itself."""
     table = {part: dict(kinds) for part, kinds in {**_CORE, **importlib.import_module(ADAPTERS).KINDS}.items()}
-    owners = {(part, kind): "this library" for part, kinds in table.items() for kind in kinds}
+    owners = {(part, kind): _OURS for part, kinds in table.items() for kind in kinds}
     for plugin in metadata.entry_points(group=PLUGINS):
-        owner = f"{plugin.dist.name if plugin.dist else plugin.value}"
+        name = plugin.dist.name if plugin.dist else plugin.value
+        owner = _Owner(name, f"the plug-in '{plugin.name}' of {name} ({plugin.value})")
         for part, kinds in _loaded(plugin, owner).items():
             for kind, target in kinds.items():
                 if (part, kind) in owners:
                     raise TransferError(
-                        f"two plug-ins name a {part} kind '{kind}': {owners[part, kind]} and {owner}. Uninstall one, "
-                        "or rename its kind."
+                        f"two plug-ins name a {part} kind '{kind}': {owners[part, kind].name} and {name}. Uninstall "
+                        "one, or rename its kind."
                     )
                 owners[part, kind] = owner
                 table.setdefault(part, {})[kind] = target
+    _OWNERS.update(owners)
     return table
 
 
-def _loaded(plugin: metadata.EntryPoint, owner: str) -> Mapping[str, Mapping[str, Any]]:
+def _loaded(plugin: metadata.EntryPoint, owner: _Owner) -> Mapping[str, Mapping[str, Any]]:
     """The kinds of a plug-in: part -> kind -> target.
 
     Raises:
@@ -219,17 +292,18 @@ def _loaded(plugin: metadata.EntryPoint, owner: str) -> Mapping[str, Mapping[str
     """
     try:
         kinds = plugin.load()
-    except Exception as error:  # whatever a stranger's module does
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does
         raise TransferError(
-            f"the plug-in '{plugin.name}' of {owner} ({plugin.value}) cannot be imported: {type(error).__name__}: "
-            f"{error}. Repair or uninstall {owner}."
+            f"{owner.plugin} cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {owner.name}."
         ) from error
-    sound = isinstance(kinds, Mapping) and all(
-        isinstance(part, str) and part not in _CORE and isinstance(some, Mapping) for part, some in kinds.items()
-    )
-    if not sound:
+    if not isinstance(kinds, Mapping) or any(part in _CORE or not isinstance(kinds[part], Mapping) for part in kinds):
         raise TransferError(
-            f"the plug-in '{plugin.name}' of {owner} ({plugin.value}) is {seen(kinds)}; a table such as "
+            f"{owner.plugin} is {seen(kinds)}; a table such as "
             '{"action": {"my-kind": "my_package.parts:MyAction"}} is needed.'
         )
-    return cast(Mapping[str, Mapping[str, Any]], kinds)
+    try:
+        for part, kind, target in ((part, *one) for part, some in kinds.items() for one in some.items()):
+            _check_entry(part, kind, target)
+    except TransferError as error:
+        raise TransferError(f"{owner.plugin}: {error} Repair or uninstall {owner.name}.") from error
+    return kinds

@@ -109,6 +109,9 @@ def test_a_stranger_s_copy_of_ours_ends_in_equal_bytes(stranger: Path, tmp_path:
         ({"strangers.py": "KIND = {}"}, "cannot be imported: AttributeError"),
         ({"strangers.py": "KINDS = 5"}, "is 5; a table such as"),
         ({"strangers.py": 'KINDS = {"planner": {"mine": "a:B"}}'}, "a table such as"),
+        ({"strangers.py": "import sys; sys.exit(0)"}, "cannot be imported: SystemExit: 0"),
+        ({"strangers.py": 'KINDS = {"filter": {"mine": None}}'}, "target None of filter kind 'mine': a class, a funct"),
+        ({"strangers.py": 'KINDS = {"filter": {"mine": "a.B"}}'}, "target 'a.B' of filter kind 'mine': a class, a fun"),
     ],
 )
 def test_a_plug_in_that_is_wrong_is_named(files: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -119,6 +122,22 @@ def test_a_plug_in_that_is_wrong_is_named(files: dict[str, str], message: str, t
     assert done.returncode == 2, done.stderr
     assert message in done.stderr.replace("\n", " ") and "strangers-parts" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("import sys; sys.exit(0)", "SystemExit: 0"), ("def", "SyntaxError"), ("1 / 0", "ZeroDivisionError")],
+)
+def test_a_part_that_cannot_be_imported_is_named_with_its_plug_in(text: str, cause: str, tmp_path: Path) -> None:
+    (tmp_path / "strangers.py").write_text('KINDS = {"filter": {"mine": "their_filter:f"}}', encoding="utf-8")
+    (tmp_path / "their_filter.py").write_text(text, encoding="utf-8")
+    install(tmp_path, "strangers-parts", "strangers:KINDS")
+    use = ["hopper-to-walker2d", "--set", "target.filter=mine"]
+    done = python(tmp_path, "-m", "transfer.recipes", "show", *use)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 2, done.stderr
+    assert "filter kind 'mine' of the plug-in 'parts' of strangers-parts (strangers:KINDS) is registered as" in said
+    assert "their_filter:f, which cannot be imported: " + cause in said and "uninstall strangers-parts" in said
 
 
 def test_two_plug_ins_of_one_name_are_both_named(tmp_path: Path) -> None:
