@@ -18,6 +18,7 @@ from transfer.errors import check_type
 from transfer.models.adapter import Adapter
 from transfer.models.provenance import CONTEXT, Provenance
 from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.method import make_method
 from transfer.models.steps.scales import Scales
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.numbers import flag
@@ -74,7 +75,7 @@ def build_adapter(
     if like is not None:
         statistics = _shared(statistics, like, episodes.env_spec, any_body)
     check_bounds(episodes, statistics, config.out_of_bounds)
-    scales, steps = Scales(statistics, episodes.env_spec), registry.build("method", method)
+    scales, steps = Scales(statistics, episodes.env_spec), make_method(method)
     arguments: dict[str, dict[str, Any]] = {}
     bins = _bins(like, config, episodes)
     if bins is not None:
@@ -84,7 +85,8 @@ def build_adapter(
         spec = config.of(name)
         options = {**spec.options, "tokenizer": bins} if name == "action" and bins is not None else spec.options
         arguments[name] = registry.resolve(name, spec.kind).fit(episodes, scales, trunk.width, **options)
-    arguments |= steps.fit(episodes) | {name: {} for name in own} | ({TUNING: {}} if tuning else {})
+    extras = check_type(steps.fit(episodes), dict, f"what fit() of the method '{method.kind}' returns")
+    arguments |= extras | {name: {} for name in own} | ({TUNING: {}} if tuning else {})
     provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)
     sizes = trunk.width, trunk.depth
     return Adapter(config, arguments, episodes.env_spec, statistics, *sizes, method, provenance, seed)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from transfer import registry
 from transfer.errors import TransferError
-from transfer.models.tuning import Affine, Tuning, tuned
+from transfer.models.tuning import Affine, Tuning, make_tuning, tuned
 from transfer.numbers import seen
 from transfer.registry import PartSpec
 
@@ -27,18 +27,17 @@ class Several(Tuning):
 
     def __init__(self, width: int, depth: int, *, parts: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(width, depth)
-        self.check(parts=parts)
-        specs = [PartSpec.of(part) for part in parts]
-        self.tunings = nn.ModuleList(registry.build("tuning", spec, width, depth) for spec in specs)
+        specs = map(PartSpec.of, self.check(parts=parts)["parts"])
+        self.tunings = nn.ModuleList(make_tuning(spec, width, depth) for spec in specs)
         self.sites = {site for tuning in self._each() for site in tuning.sites}
 
     @classmethod
-    def check(cls, *, parts: Sequence[Mapping[str, Any]]) -> None:
-        """Raise TransferError for fewer than two tunings, or an unsound one."""
+    def check(cls, *, parts: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """The parts with all of their options. Raises TransferError for fewer than two tunings, or an unsound one."""
         if isinstance(parts, str) or not isinstance(parts, Sequence) or len(parts) < 2:
             raise TransferError(f"adapter.tuning.parts is {seen(parts)}; a list of two tunings or more is needed.")
-        for part in parts:
-            registry.complete("tuning", PartSpec.of(part, "adapter.tuning.parts"))
+        specs = [PartSpec.of(part, "adapter.tuning.parts") for part in parts]
+        return {"parts": [registry.complete("tuning", spec).to_json() for spec in specs]}
 
     def change(self, layer: int, site: str, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The output of a layer, changed by one after the other."""

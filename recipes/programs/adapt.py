@@ -18,8 +18,7 @@ from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.numbers import flag
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
-from transfer.recipes.programs.building import build_model, go_on, trained_parts
-from transfer.recipes.programs.kinds import kinds_for, method_for
+from transfer.recipes.programs.building import build_model, go_on, kinds_for, method_for, trained_parts
 from transfer.recipes.programs.modes import Mode, find_modes, trained_last, with_tuning
 from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted

@@ -1,29 +1,31 @@
-"""The model of a mode before its first step: its trunk, its adapter, and what that takes over."""
+"""The model of a mode before its first step: the kinds of its parts, its trunk, its adapter, what that takes over."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from transfer import registry
 from transfer.adapters.build import build_adapter
 from transfer.adapters.inherit import BY_VALUE, inherit
 from transfer.data.environment.belonging import check_body
 from transfer.data.episodes import Episodes
 from transfer.data.measured.measure import check_bounds, measure
-from transfer.errors import TransferError, unknown
+from transfer.errors import TransferError, check_type, unknown
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.provenance import CONTEXT, Provenance
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import TUNING, AdapterConfig
-from transfer.models.steps.method import Method
+from transfer.models.steps.method import Method, make_method
 from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
 from transfer.recipes.programs.arguments import Model
 from transfer.recipes.programs.modes import EVERY_GROUP, Mode, named, prepare_trunk
-from transfer.registry import PartSpec
+from transfer.registry import PartSpec, complete, resolve
 
 INHERITED = ("none", "action")
+logger = logging.getLogger(__name__)
 
 
 def build_model(
@@ -51,7 +53,7 @@ def build_model(
         hidden = MLPPolicy.hidden_for(episodes.env_spec, sum(p.numel() for p in twin.parameters()))
         return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed), []
     mine = prepare_trunk(mode, trunk, sizes, seed, method)
-    steps: Method = registry.build("method", method)
+    steps = make_method(method)
     asked = [inherit_from_source] if inherit_from_source != "none" and mode.trunk != "own" else []
     if source is None and (mode.inherits or asked):
         wanted = ", ".join(named(mode.inherits, steps) or asked)
@@ -107,7 +109,7 @@ def go_on(
             f"mode '{mode.name}' does not run the trunk that start was made on. Leave start out, or use mode "
             "'embeddings' or 'full'."
         )
-    steps: Method = registry.build("method", start.method)
+    steps = make_method(start.method)
     sizes = [(spec.state_size, spec.action_size) for spec in (start.env_spec, episodes.env_spec)]
     if sizes[0] != sizes[1]:
         raise TransferError(
@@ -162,3 +164,61 @@ def _check_untrained(mode: Mode, trained: Sequence[str], adapter: Adapter, inher
                 f"mode '{mode.name}' would run the untrained {', '.join(sorted(names - taken))}: the source "
                 f"adapter has nothing of that shape for '{adapter.env_spec.name}'. Use mode 'embeddings'."
             )
+
+
+def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter | None) -> AdapterConfig:
+    """The kinds in `config`, else the source adapter's, else those that the trunk was trained with, else the default.
+
+    A layout of tokens that the trunk never saw is logged.
+
+    Raises:
+        TransferError: an argument of another type, or a trunk whose record was edited.
+    """
+    if source is not None:
+        check_type(source, Adapter, "source", "Load one with Adapter.load(folder).")
+    if config is None:
+        return source.config if source is not None else recorded(trunk) or AdapterConfig()
+    check_type(config, AdapterConfig, "adapter_config")
+    with suppress(TransferError):  # an unreadable record does not matter where the caller names the kinds
+        known = recorded(trunk)
+        if known is not None and _layout(known.action.kind) != _layout(config.action.kind):
+            logger.warning(
+                "the trunk was trained with %s (%s), this adapter has %s (%s), which it never saw. Without "
+                "adapter_config it gets the first.",
+                *(_layout(known.action.kind), known.action.kind, _layout(config.action.kind), config.action.kind),
+            )
+    return config
+
+
+def method_for(trunk: Trunk | None, method: str | PartSpec | None) -> PartSpec:
+    """The method asked for, else the one that a trunk was pretrained with, else the default.
+
+    Raises:
+        TransferError: an unknown kind, or an option that it does not take.
+    """
+    if method is None:
+        return trunk.method if trunk is not None else DEFAULT_METHOD
+    return complete("method", PartSpec.of(method, "method"))
+
+
+def _layout(action: str) -> str:
+    """The number of tokens that an action embedding makes of an action, in words."""
+    spread = getattr(resolve("action", action), "spread", None)
+    if spread is None:  # a user's own embedding that does not say
+        return action
+    return "a token for each action dimension" if spread else "one token for an action"
+
+
+def recorded(trunk: Trunk | None) -> AdapterConfig | None:
+    """The kinds of the adapter that a trunk was last trained with; None where its record has none.
+
+    Raises:
+        TransferError: the record was edited.
+    """
+    kinds = trunk.provenance.adapter if trunk is not None else None
+    if kinds is None:
+        return None
+    try:
+        return AdapterConfig.from_json(kinds)
+    except TransferError as error:
+        raise TransferError(f"the trunk's record of its adapter cannot be read: {error}") from error

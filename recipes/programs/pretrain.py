@@ -18,7 +18,7 @@ from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
 from transfer.numbers import seen
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, Training
-from transfer.recipes.programs.kinds import method_for
+from transfer.recipes.programs.building import method_for
 from transfer.recipes.programs.modes import new_trunk, trained_last
 from transfer.recipes.programs.source_names import NAME, default_name
 from transfer.registry import PartSpec

@@ -56,8 +56,8 @@ def load_source(home: Path) -> Pretrained:
         adapter = Adapter.load(home / "adapter", trunk)
         return trunk, {next(iter(sources_of(home)), default_name(adapter.env_spec.name)): adapter}
     adapters = {part.name: Adapter.load(part, trunk) for part in parts}
-    told = sorted(trunk.provenance.datasets)
-    if sorted(name for one in adapters.values() for name in one.provenance.datasets) != told:
+    told = sorted(trunk.provenance.datasets or ())
+    if sorted(name for one in adapters.values() for name in one.provenance.datasets or ()) != told:
         raise TransferError(
             f"{home} has adapters for {', '.join(adapters)}, and its trunk was trained on {', '.join(told)}: bring the "
             "folders of its sources back as they were."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ import tomli_w
 from transfer import registry
 from transfer.errors import TransferError, unknown
 from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.steps.method import make_method
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.recipes.programs.source_names import twice
 from transfer.recipes.settings.layers import Layer, Table, layers_of, nested, several
@@ -78,10 +78,13 @@ class RunConfig:
                 raise TransferError(
                     f'[[source]] table {number} names no data: write data = ["mujoco/hopper/expert-v0"]'
                 )
-        groups = registry.resolve("method", self.method.kind).groups
+        method = make_method(self.method)
+        groups = [name for name in method.groups if name not in method.conditions()]
         for name in self.adapter.others:
             if name not in groups:
                 raise unknown(f"group under [adapter] for the method '{self.method.kind}'", name, groups)
+        for name in groups:
+            self.adapter.of(name)  # a group without a kind is an error
 
 
 def training(section: TrainConfig, **changes: Any) -> TrainConfig:
@@ -135,11 +138,12 @@ def _with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
     """The config with what the trunk of `pretrain.from` says about itself, but for the sections that were chosen."""
     if not config.pretrain.from_ or {"trunk", "method"} <= chosen:
         return config
-    with suppress(TransferError):  # loading that trunk says what is wrong with it
+    try:
         sizes, method = sizes_of(config.pretrain.from_, config.run.seeds[0])
-        config = config if "trunk" in chosen else dataclasses.replace(config, trunk=sizes)
-        return config if "method" in chosen else dataclasses.replace(config, method=registry.complete("method", method))
-    return config
+    except TransferError:  # loading that trunk says what is wrong with it
+        return config
+    config = config if "trunk" in chosen else dataclasses.replace(config, trunk=sizes)
+    return config if "method" in chosen else dataclasses.replace(config, method=method)
 
 
 def changes_of(sets: Sequence[str]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Episodes:
     @property
     def whole(self) -> "Episodes":
         """The whole episodes that these are stretches of, one for each; themselves where nothing was cut off."""
-        return vars(self).get("_whole", self)  # type: ignore[no-any-return]
+        return vars(self).get("_whole", self)
 
     @property
     def num_episodes(self) -> int:

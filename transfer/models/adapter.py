@@ -15,12 +15,12 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.dataset_statistics import Statistics, check_sizes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.provenance import CONTEXT, Provenance
-from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.adapter_config import RESERVED, TUNING, AdapterConfig
 from transfer.models.steps.group import check_free
-from transfer.models.steps.method import Method
+from transfer.models.steps.method import Method, make_method
 from transfer.models.steps.scales import Scales
 from transfer.models.trunk import DEFAULT_METHOD, Trunk
-from transfer.models.tuning import check_tuning
+from transfer.models.tuning import make_tuning
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, flag, seen, whole
 from transfer.registry import PartSpec
 from transfer.runtime.seeding import seeded
@@ -72,24 +72,24 @@ class Adapter(nn.Module):
             config = replace(config, tuning=config.of(TUNING))
         self.config = config
         self.env_spec = check_type(env_spec, EnvironmentSpec, "env_spec")
-        self.method = check_type(method, PartSpec, "method")
+        steps = make_method(method)
+        self.method = registry.complete("method", method)
         self.provenance = Provenance(context=CONTEXT) if provenance is None else provenance
         self.width, self.depth = whole(width, "width", 2, MOST_WIDTH), whole(depth, "depth", 1, MOST_DEPTH)
         self.any_trunk = False  # whether any trunk of its shape is accepted
         check_sizes(statistics, env_spec)
-        steps: Method = registry.build("method", method)
         shared = steps.names_of_shared()
         _check_parts(method, steps, shared, arguments)
         for name, given in arguments.items():
             with seeded(seed, self._seed_name(name)):
                 if name == TUNING:
-                    part: nn.Module = check_tuning(registry.build(TUNING, config.of(TUNING), width, depth))
+                    part: nn.Module = make_tuning(config.of(TUNING), width, depth)
                 elif name in shared:
                     part = steps.shared(width)[name]
                 else:
                     part = self._made(name, steps, given)
-            check_free(self, name, ("scales", "trunk"))
-            self.add_module(name, part)
+            check_free(self, name, RESERVED)
+            self.add_module(name, check_type(part, nn.Module, f"the {name} part"))
         self._parts = tuple(arguments)
         for name, told in self.arguments().items():  # what it could not be loaded without
             if lost := [key for key, value in arguments[name].items() if value is not None and told.get(key) is None]:
@@ -104,18 +104,17 @@ class Adapter(nn.Module):
 
     def _made(self, name: str, method: Method, arguments: Mapping[str, Any]) -> nn.Module:
         """A group, or one of the method's extras."""
+        spec = self.env_spec
         try:
             if name in method.extras:
                 return method.make(name, arguments)
-            self.config.check_arguments(name, arguments, self._sizes())
+            sizes = {"width": self.width, "state_size": spec.state_size, "action_size": spec.action_size}
+            self.config.check_arguments(name, arguments, sizes)
             group: nn.Module = registry.resolve(name, self.config.of(name).kind)(**arguments)
         except TypeError as error:
             raise TransferError(f"the {name} part cannot be made of {seen(dict(arguments))}: {error}") from error
+        whole(getattr(group, "tokens", None), f"{type(group).__name__}.tokens", 1)
         return group
-
-    def _sizes(self) -> dict[str, int]:
-        spec = self.env_spec
-        return {"width": self.width, "state_size": spec.state_size, "action_size": spec.action_size}
 
     def __repr__(self) -> str:
         spec = self.env_spec

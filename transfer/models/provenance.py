@@ -47,7 +47,7 @@ class Provenance:
     training: Mapping[str, Any] | None = None
     inherited: tuple[str, ...] | None = None
     adapter: Mapping[str, Any] | None = (
-        None  # not checked here: `transfer.recipes.programs.kinds` says what is wrong with it
+        None  # not checked here: `transfer.recipes.programs.building` says what is wrong with it
     )
     before: Provenance | None = None
     more: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfer import registry
 from transfer.data.batch import Batch, Steps
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.calibration_table import Calibration
@@ -21,7 +20,7 @@ from transfer.models.adapter import Adapter, check_pair
 from transfer.models.steps.adapter_config import TUNING
 from transfer.models.steps.group import Group, Loss, PredictedGroup
 from transfer.models.steps.layout import Layout
-from transfer.models.steps.method import Method
+from transfer.models.steps.method import make_method
 from transfer.models.trunk import Trunk
 from transfer.models.tuning import Tuning
 
@@ -54,7 +53,7 @@ class TransferModel(PolicyModel):
             TransferError: the adapter was made on another trunk, or for one of another shape.
         """
         check_pair(self.trunk, adapter, any_trunk)
-        method: Method = registry.build("method", adapter.method)
+        method = make_method(adapter.method)
         conditions = dict(method.conditions())
         for name in method.predicts:
             check_type(_group(name, conditions, adapter), PredictedGroup, f"the {name} part")

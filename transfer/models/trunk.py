@@ -16,6 +16,7 @@ from transfer import registry
 from transfer.errors import TransferError, check_type
 from transfer.models.provenance import Provenance
 from transfer.models.steps.group import check_free
+from transfer.models.steps.method import make_method
 from transfer.models.tuning import Tuning, check_depth, tuned
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, real, whole
 from transfer.registry import PartSpec
@@ -184,9 +185,10 @@ class Trunk(nn.Module):
     def __init__(self, config: TrunkConfig | None = None, method: PartSpec = DEFAULT_METHOD) -> None:
         super().__init__()
         self.config = config = TrunkConfig() if config is None else check_type(config, TrunkConfig, "config")
-        self.method, self.provenance = method, Provenance()
+        made = make_method(method)
+        self.method, self.provenance = registry.complete("method", method), Provenance()
         self.time = TimeEmbedding(config.width)
-        own = registry.build("method", method).shared(config.width)
+        own = made.shared(config.width)
         self._shared = {name: _ATTRIBUTES.get(name, name) for name in own}
         for name, module in own.items():
             check_free(self, self._shared[name], ("ln_in", "drop", "blocks", "ln_out"))

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from transfer.errors import TransferError, check_type, unknown
+from transfer import registry
+from transfer.errors import TransferError, unknown
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, seen, whole
+from transfer.registry import PartSpec
 
 BLOCK = ("q", "k", "v", "o", "fc", "proj", "ln_1", "ln_2")
 """Layers of each block that a tuning can change."""
@@ -60,6 +62,24 @@ class Tuning(nn.Module):
         return None
 
 
+def make_tuning(spec: PartSpec, width: int, depth: int) -> Tuning:
+    """The tuning of a kind and its options, for a trunk of a width and depth.
+
+    Raises:
+        TransferError: an unknown kind, an option that it does not take, or sites that no trunk has.
+    """
+    tuning: Tuning = registry.build("tuning", spec, width, depth)
+    sites = getattr(tuning, "sites", None)
+    if isinstance(sites, str) or not isinstance(sites, Collection) or not sites:
+        raise TransferError(
+            f"sites of the tuning '{spec.kind}' is {seen(sites)}; some of {', '.join(SITES)} are needed."
+        )
+    for site in sites:
+        if site not in SITES:
+            raise unknown(f"site of the tuning '{spec.kind}'", site, SITES)
+    return tuning
+
+
 def tuned(tuning: Tuning | None, layer: int, site: str, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """The output of a layer, changed where a tuning has its site."""
     if tuning is None or site not in tuning.sites:
@@ -74,15 +94,3 @@ def check_depth(tuning: Tuning, width: int, depth: int) -> None:
             f"a {type(tuning).__name__} for a trunk of width {tuning.width} and depth {tuning.depth}, this one has "
             f"width {width} and depth {depth}."
         )
-
-
-def check_tuning(tuning: object) -> Tuning:
-    """The tuning. Raises TransferError for another class, or sites that would change nothing of a trunk."""
-    own = check_type(tuning, Tuning, "the tuning part")
-    name, sites = type(own).__name__, getattr(own, "sites", None)
-    if isinstance(sites, str) or not isinstance(sites, Collection) or not sites:
-        raise TransferError(f"{name}.sites is {seen(sites)}; names among {', '.join(SITES)} are needed.")
-    for site in sites:
-        if site not in SITES:
-            raise unknown(f"site of {name}", site, SITES)
-    return own

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from transfer.data.batch import Batch
 from transfer.errors import TransferError
 from transfer.models.acting import PolicyModel, Trainable
-from transfer.models.steps.group import Loss
+from transfer.models.steps.group import Loss, check_loss
+from transfer.numbers import seen
 from transfer.runtime.distributed import add_up, rank, size
 from transfer.runtime.seeding import generator
 from transfer.training.resume import first_not_finite
@@ -152,12 +153,12 @@ def update(
     `transfer.runtime.seeding.step_noise`.
 
     Raises:
-        TransferError: what trains is not what the optimizer has.
+        TransferError: what trains is not what the optimizer has, or a loss that has no terms.
     """
     trained = _trained(model, optimizer, step)
     torch.clear_autocast_cache()  # in a caller's autocast it holds the weights of the last step
     with noise:
-        terms = loss_of(noisy(batch, model, config.state_noise), precision)
+        terms = _checked(loss_of(noisy(batch, model, config.state_noise), precision))
     add_up([term.count for term in terms.values()])
     parts = [term.weight * (term.sum / term.count.clamp(min=1)) for term in terms.values()]
     sum(parts[1:], parts[0]).backward()
@@ -169,6 +170,13 @@ def update(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return terms, norm
+
+
+def _checked(terms: object) -> dict[str, Loss]:
+    """The terms of an objective. Raises TransferError for none, or one that is no `Loss`."""
+    if not isinstance(terms, Mapping) or not terms:
+        raise TransferError(f"the loss is {seen(terms)}; a table of terms is needed, a Loss each.")
+    return {name: check_loss(term, f"the term '{name}' of the loss") for name, term in terms.items()}
 
 
 def _trained(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> list[nn.Parameter]:

@@ -216,13 +216,16 @@ def test_sites_that_no_trunk_has_are_refused(
     if sites is None:
         monkeypatch.delattr(Shift, "sites")
     monkeypatch.setitem(registry._table()["tuning"], "mine", made)
-    with pytest.raises(TransferError, match="Mine 'out'" if sites == ("o", "out") else "Mine.sites is"):
+    with pytest.raises(
+        TransferError,
+        match="site of the tuning .mine. .out." if sites == ("o", "out") else "sites of the tuning .mine. is",
+    ):
         build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
 
 
 def test_something_else_is_no_tuning(make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._table()["tuning"], "mine", NotATuning)
-    with pytest.raises(TransferError, match="the tuning part.*Tuning"):
+    with pytest.raises(TransferError, match="tuning kind .mine. is .*a subclass of transfer.models.tuning.Tuning is needed"):
         build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from transfer import registry
-from transfer.errors import TransferError, check_keys, check_type, unknown
+from transfer.errors import TransferError, UnknownKind, check_keys, check_type, unknown
 from transfer.numbers import seen
 from transfer.registry import PartSpec
 
 OUT_OF_BOUNDS = ("clip", "refuse")
 TUNING = "tuning"
 """Name of the part that changes layers of the trunk."""
+RESERVED = ("trunk", "scales", "others", "out_of_bounds")
+"""Names that no part can have: they are taken in models and in settings."""
+OWN = ("state", "action", TUNING)
+"""Parts with a field of their own in a config."""
+ADD_PARTS = "Packages with plug-ins add others, as does transfer.registry.register."
 DEFAULT_TUNING = PartSpec("ia3")
 
 
@@ -29,7 +34,7 @@ class AdapterConfig:
         others: of further groups of a method, by name.
 
     Raises:
-        TransferError: an unknown kind, or an option that it does not take.
+        TransferError: a part that no method can have, an unknown kind, or an option that it does not take.
     """
 
     state: PartSpec = PartSpec("mlp")
@@ -39,11 +44,18 @@ class AdapterConfig:
     others: Mapping[str, PartSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for part in ("state", "action", TUNING):
+        for part in OWN:
             if part != TUNING or self.tuning is not None:
                 object.__setattr__(self, part, _spec(part, getattr(self, part)))
         if not isinstance(self.others, Mapping):
             raise TransferError(f"adapter.others is {seen(self.others)}; a table by the name of a group is needed.")
+        for part in self.others:
+            if part in OWN:
+                raise TransferError(
+                    f"adapter.others has '{part}', which has a place of its own: AdapterConfig({part}=...)."
+                )
+            if part not in registry.groups():
+                raise UnknownKind(str(unknown("part of an adapter", part, [*registry.groups(), TUNING], ADD_PARTS)))
         object.__setattr__(self, "others", {part: _spec(part, spec) for part, spec in self.others.items()})
         if not isinstance(self.out_of_bounds, str) or self.out_of_bounds not in OUT_OF_BOUNDS:
             raise unknown("adapter.out_of_bounds", self.out_of_bounds, OUT_OF_BOUNDS)
@@ -53,7 +65,11 @@ class AdapterConfig:
         tuning = _spec(TUNING, DEFAULT_TUNING) if self.tuning is None else self.tuning
         known = {"state": self.state, "action": self.action, TUNING: tuning, **self.others}
         if part not in known:
-            raise unknown("part of the adapter", part, known)
+            kinds = registry.known(part) if part in registry.groups() else []
+            raise TransferError(
+                f"the config names no kind for the part '{part}'. Kinds of it that are registered: "
+                f"{', '.join(kinds) or 'none'}. {_advice(part, kinds)}"
+            )
         return known[part]
 
     def check_arguments(self, part: str, given: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -87,6 +103,16 @@ class AdapterConfig:
         others = given.pop("others", {})
         check_keys("config", given, ("state", "action", TUNING, "out_of_bounds"))
         return cls(**given, others=others)
+
+
+def _advice(part: str, kinds: Sequence[str]) -> str:
+    """How to name a kind for a part that has none."""
+    if not kinds:
+        return f"Install a package that has one, or register one: transfer.registry.register('{part}', 'mine', Mine)."
+    return (
+        f'Write kind = "{kinds[0]}" under [adapter.{part}], or in Python '
+        f"AdapterConfig(others={{'{part}': '{kinds[0]}'}})."
+    )
 
 
 def _spec(part: str, value: Any) -> PartSpec:

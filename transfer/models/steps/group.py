@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from transfer.data.batch import Steps
 from transfer.data.episodes import Episodes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.models.steps.scales import Scales
+from transfer.numbers import seen
 
 Shared = Mapping[str, nn.Module]
 """Modules of the trunk that mean the same in every environment, by name; those of the adapter take their place."""
@@ -34,6 +35,15 @@ class Loss(NamedTuple):
     weight: float = 1.0
 
 
+def check_loss(value: object, what: str) -> Loss:
+    """The value, which is called `what`. Raises TransferError unless it is a `Loss` of a sum and a count."""
+    loss = check_type(value, Loss, what, "transfer.models.steps.group.Loss(sum, count) makes one.")
+    for name, one in (("sum", loss.sum), ("count", loss.count)):
+        if not isinstance(one, Tensor) or one.dim():
+            raise TransferError(f"{what} has a {name} that is {seen(one)}; a tensor of no dimension is needed.")
+    return loss
+
+
 class Group(nn.Module, ABC):
     """One modality of a step. Its constructor takes the `arguments` of an equal group.
 
@@ -48,7 +58,7 @@ class Group(nn.Module, ABC):
         """The arguments of the constructor for the environment of some episodes, as plain values for JSON.
 
         Keyword-only parameters of a subclass are its options; a class method `check` that takes them raises
-        TransferError for an unsound value, before anything is built.
+        TransferError for an unsound value, before anything is built, and may return a table of options to use instead.
 
         Args:
             episodes: the training data.

@@ -11,15 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from transfer import registry
 from transfer.data.batch import Batch, Steps
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.measured.dataset_statistics import Statistics
 from transfer.data.windows import WindowSpec
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type, unknown
 from transfer.models.acting import Command
-from transfer.models.steps.group import Condition, Group, Loss, PredictedGroup, Shared
+from transfer.models.steps.group import Condition, Group, Loss, PredictedGroup, Shared, check_loss
 from transfer.models.steps.layout import Layout
+from transfer.numbers import seen
+from transfer.registry import PartSpec
 from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import seeded
 
@@ -176,4 +179,49 @@ class Method(ABC):
         if model.layout.opens(name):  # nothing comes before the first token of a window
             weight = weight.clone()
             weight[:, 0, 0] = False
-        return group.loss(hidden, values, weight, model.shared)
+        found = group.loss(hidden, values, weight, model.shared)
+        return check_loss(found, f"what the loss of the group '{name}' returns")
+
+
+def make_method(spec: PartSpec) -> Method:
+    """The method of a kind and its options.
+
+    Raises:
+        TransferError: an unknown kind, an option that it does not take, or groups that contradict each other.
+    """
+    try:
+        method: Method = registry.build("method", check_type(spec, PartSpec, "method"))
+    except TypeError as error:  # a class that lacks a method of the interface, say
+        raise TransferError(f"the method '{spec.kind}' cannot be made: {error}") from error
+    names = _names(spec, method, "groups")
+    for attribute in ("predicts", "hides", "extras"):
+        some = _names(spec, method, attribute)
+        for name in some if attribute != "extras" else ():
+            if name not in names:
+                raise unknown(f"group in {attribute} of the method '{spec.kind}'", name, names)
+        if not some and attribute == "predicts":
+            raise TransferError(f"the method '{spec.kind}' predicts no group, so nothing would train it.")
+    conditions = check_type(method.conditions(), Mapping, f"conditions() of the method '{spec.kind}'")
+    own = type(method).shared is not Method.shared
+    shared = method.names_of_shared() if own else tuple(conditions)
+    for name, condition in conditions.items():
+        if name not in names:
+            raise unknown(f"group in conditions() of the method '{spec.kind}'", name, names)
+        check_type(condition, Condition, f"the condition '{name}' of the method '{spec.kind}'")
+        if condition.name not in shared:
+            where = f"module of the condition '{name}' among shared() of the method '{spec.kind}'"
+            raise unknown(where, condition.name, shared)
+    check_type(method.windows, WindowSpec, f"windows of the method '{spec.kind}'")
+    return method
+
+
+def _names(spec: PartSpec, method: Method, attribute: str) -> tuple[str, ...]:
+    """The names in an attribute of a method. Raises TransferError unless they are distinct, and there is a group."""
+    names = getattr(method, attribute, ())
+    sound = isinstance(names, (tuple, list)) and all(isinstance(name, str) and name for name in names)
+    if not sound or len(set(names)) != len(names) or (attribute == "groups" and not names):
+        raise TransferError(
+            f"{attribute} of the method '{spec.kind}' is {seen(names)}; a tuple of distinct names is needed, as "
+            '("state", "action").'
+        )
+    return tuple(names)
