@@ -16,7 +16,17 @@ class TransferError(ValueError):
 
 
 class UnknownKind(TransferError):
-    """A kind of a part that is not known here: its package is not installed, not imported yet, or broken."""
+    """A kind of a part that is not known here: its package is not installed, or not imported yet."""
+
+    remedy = (
+        "Install the package that brings it, or import the module that registers it first: transfer --import MODULE."
+    )
+
+
+class BrokenKind(UnknownKind):
+    """A kind that a package brings and that cannot be used; the message says what to do."""
+
+    remedy = ""
 
 
 class NotAtHand(TransferError):

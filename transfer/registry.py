@@ -19,7 +19,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from transfer.errors import TransferError, UnknownKind, unknown
+from transfer.errors import BrokenKind, TransferError, UnknownKind, unknown
 from transfer.numbers import flag, plain, real, seen, whole
 
 ADAPTERS = "transfer.adapters"
@@ -163,7 +163,7 @@ def resolve(part: str, kind: str) -> Any:
     if part in _CORE or (isinstance(found, type) and issubclass(found, _at(base)) if base else callable(found)):
         return found
     needed = f"a subclass of {base.replace(':', '.')}" if base else "a class or a function"
-    raise TransferError(f"{_called(part, kind)} is {seen(found)}; {needed} is needed.")
+    raise BrokenKind(f"{_called(part, kind)} is {seen(found)}; {needed} is needed.")
 
 
 def _at(target: str) -> Any:
@@ -179,7 +179,7 @@ def _called(part: str, kind: str) -> str:
 
 
 def _imported(part: str, kind: str, target: str) -> Any:
-    """What lies at a target. Raises UnknownKind for a stranger's that is not there, or whose module fails."""
+    """What lies at a target. Raises BrokenKind for a stranger's that is not there, or whose module fails."""
     owner, module = _OWNERS.get((part, kind), _HERE), target.partition(":")[0]
     try:
         return _at(target)
@@ -191,7 +191,7 @@ def _imported(part: str, kind: str, target: str) -> Any:
         if absent or (isinstance(error, AttributeError) and module in sys.modules):
             cause = "which is not there. Install its package"
         anew = f"register it anew: transfer.registry.register('{part}', '{kind}', 'package.module:Class')"
-        raise UnknownKind(
+        raise BrokenKind(
             f"{_called(part, kind)} is registered as {target}, {cause}, or "
             f"{f'uninstall {owner.name}' if owner.plugin else anew}."
         ) from error
@@ -274,7 +274,7 @@ def _table() -> dict[str, dict[str, Any]]:
         for part, kinds in _loaded(plugin, owner).items():
             for kind, target in kinds.items():
                 if (part, kind) in owners:
-                    raise TransferError(
+                    raise BrokenKind(
                         f"two plug-ins name a {part} kind '{kind}': {owners[part, kind].name} and {name}. Uninstall "
                         "one, or rename its kind."
                     )
@@ -288,16 +288,16 @@ def _loaded(plugin: metadata.EntryPoint, owner: _Owner) -> Mapping[str, Mapping[
     """The kinds of a plug-in: part -> kind -> target.
 
     Raises:
-        TransferError: it cannot be imported, or is no such table.
+        BrokenKind: it cannot be imported, or is no such table.
     """
     try:
         kinds = plugin.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module does
-        raise TransferError(
+        raise BrokenKind(
             f"{owner.plugin} cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {owner.name}."
         ) from error
     if not isinstance(kinds, Mapping) or any(part in _CORE or not isinstance(kinds[part], Mapping) for part in kinds):
-        raise TransferError(
+        raise BrokenKind(
             f"{owner.plugin} is {seen(kinds)}; a table such as "
             '{"action": {"my-kind": "my_package.parts:MyAction"}} is needed.'
         )
@@ -305,5 +305,5 @@ def _loaded(plugin: metadata.EntryPoint, owner: _Owner) -> Mapping[str, Mapping[
         for part, kind, target in ((part, *one) for part, some in kinds.items() for one in some.items()):
             _check_entry(part, kind, target)
     except TransferError as error:
-        raise TransferError(f"{owner.plugin}: {error} Repair or uninstall {owner.name}.") from error
+        raise BrokenKind(f"{owner.plugin}: {error} Repair or uninstall {owner.name}.") from error
     return kinds

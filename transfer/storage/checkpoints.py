@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from torch import nn
 
 from transfer import registry
-from transfer.errors import TransferError
+from transfer.errors import TransferError, UnknownKind
 from transfer.numbers import seen
 from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import seeded
@@ -175,6 +175,10 @@ def _building(path: Path) -> Iterator[None]:
     """Turn errors about a value of a wrong type or size into a TransferError that names its file."""
     try:
         yield
+    except UnknownKind as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path} cannot be loaded here: {error} {error.remedy}".rstrip()) from error
     except TransferError as error:
         raise error if str(path) in str(error) else TransferError(f"{path} was edited: {error}") from error
     except (TypeError, LookupError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:

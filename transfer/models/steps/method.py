@@ -17,7 +17,7 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.measured.dataset_statistics import Statistics
 from transfer.data.windows import WindowSpec
-from transfer.errors import TransferError, check_type, unknown
+from transfer.errors import BrokenKind, TransferError, check_type, unknown
 from transfer.models.acting import Command
 from transfer.models.steps.group import Condition, Group, Loss, PredictedGroup, Shared, check_loss
 from transfer.models.steps.layout import Layout
@@ -192,7 +192,16 @@ def make_method(spec: PartSpec) -> Method:
     try:
         method: Method = registry.build("method", check_type(spec, PartSpec, "method"))
     except TypeError as error:  # a class that lacks a method of the interface, say
-        raise TransferError(f"the method '{spec.kind}' cannot be made: {error}") from error
+        raise BrokenKind(f"the method '{spec.kind}' cannot be made: {error}") from error
+    try:
+        _check(spec, method)
+    except TransferError as error:
+        raise BrokenKind(str(error)) from error
+    return method
+
+
+def _check(spec: PartSpec, method: Method) -> None:
+    """Raise TransferError for a method whose groups, conditions or windows contradict each other."""
     names = _names(spec, method, "groups")
     for attribute in ("predicts", "hides", "extras"):
         some = _names(spec, method, attribute)
@@ -212,7 +221,6 @@ def make_method(spec: PartSpec) -> Method:
             where = f"module of the condition '{name}' among shared() of the method '{spec.kind}'"
             raise unknown(where, condition.name, shared)
     check_type(method.windows, WindowSpec, f"windows of the method '{spec.kind}'")
-    return method
 
 
 def _names(spec: PartSpec, method: Method, attribute: str) -> tuple[str, ...]:
