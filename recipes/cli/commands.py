@@ -81,8 +81,8 @@ def run(
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     with connected():
         with rank_0_first():  # rank 0 alone reports a mistake
+            import_modules_of(preset_or_toml, [*sets, *given], quick, say)  # they may register kinds
             config = load_config(preset_or_toml, [*sets, *given], quick)
-            import_modules_of(config, preset_or_toml, say)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
         first = rank() == 0
         report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)
@@ -112,6 +112,7 @@ def cp(preset: str, file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--quick", is_flag=True, help="Of settings: apply the [quick] table.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Of settings: as adapt.steps=2000.")
+@importing
 def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
     """Show what a trunk, adapter, run or preset holds.
 
@@ -119,9 +120,12 @@ def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
     """
     from transfer.recipes.cli.text import summary_text
     from transfer.recipes.programs.show import is_settings, settings, summary
+    from transfer.recipes.settings.own_modules import import_modules_of
 
     if (quick or sets) and not is_settings(path):
         raise TransferError(f"--quick and --set are for a preset or a TOML file, and {path} is neither")
+    if is_settings(path):
+        import_modules_of(str(path), sets, quick, say, "show")
     facts = settings(str(path), sets, quick) if is_settings(path) else summary(path)
     click.echo(json.dumps(facts, indent=2) if as_json else summary_text(facts))
 
@@ -131,6 +135,7 @@ def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
 @click.option("--out", required=True, type=Place("folder"), help="New folder for the merged trunk and its adapter.")
 @click.option("--trunk", type=Place("folder"), help="Trunk folder, when not in its run.")
 @click.option("--any-trunk", is_flag=True, help="Take that trunk even if the adapter was made on another.")
+@importing
 def merge(adapter: Path, out: Path, trunk: Path | None, any_trunk: bool) -> None:
     """Fold the tuning of an adapter into a copy of its trunk."""
     from transfer.recipes.programs.merge_path import merge_path

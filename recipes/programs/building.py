@@ -12,7 +12,7 @@ from transfer.adapters.inherit import BY_VALUE, inherit
 from transfer.data.environment.belonging import check_body
 from transfer.data.episodes import Episodes
 from transfer.data.measured.measure import check_bounds, measure
-from transfer.errors import TransferError, check_type, unknown
+from transfer.errors import TransferError, UnknownKind, check_type, unknown
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.provenance import CONTEXT, Provenance
@@ -221,4 +221,5 @@ def recorded(trunk: Trunk | None) -> AdapterConfig | None:
     try:
         return AdapterConfig.from_json(kinds)
     except TransferError as error:
-        raise TransferError(f"the trunk's record of its adapter cannot be read: {error}") from error
+        remedy = f" {error.remedy}" if isinstance(error, UnknownKind) else ""
+        raise TransferError(f"the trunk's record of its adapter cannot be read: {error}{remedy}") from error

@@ -16,6 +16,7 @@ from transfer.envs.loading import load_episodes
 from transfer.envs.minari.download import fetch
 from transfer.envs.minari.remote import REMOTE
 from transfer.errors import TransferError, check_type
+from transfer.numbers import seen
 from transfer.recipes.runs.used import Used
 from transfer.recipes.settings.sections import DataConfig
 from transfer.recipes.watching.progress import Progress
@@ -144,11 +145,21 @@ def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, 
 
 
 def filtered(key: str, data: DataConfig, episodes: Episodes) -> Episodes:
-    """The episodes that a section's filter leaves. Raises TransferError as the filter, or for one that returns none."""
-    if data.filter is None:
+    """The episodes that a section's filter leaves.
+
+    Raises:
+        TransferError: a filter that fails or leaves none, by its name.
+    """
+    spec = data.filter
+    if spec is None:
         return episodes
-    found = registry.build("filter", data.filter, episodes)
-    return check_type(found, Episodes, f"what the filter '{data.filter.kind}' of [{key}] returns")
+    try:
+        return check_type(registry.build("filter", spec, episodes), Episodes, "what it returns")
+    except TransferError as error:
+        options = ", ".join(f"{name} = {seen(value)}" for name, value in spec.options.items())
+        named = f"the filter '{spec.kind}'{f' ({options})' if options else ''} of [{key}]"
+        of = f"{len(episodes):,} episodes of {', '.join(episodes.dataset_ids)}"
+        raise TransferError(f"{named} leaves nothing of the {of}: {error}") from error
 
 
 def drawn(key: str, data: DataConfig, episodes: Episodes, hold: bool) -> Episodes:

@@ -144,5 +144,5 @@ def with_cells(config: RunConfig, modes: Iterable[str], seeds: Iterable[int]) ->
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with the run in a folder, in backquotes."""
-    modules = named_modules(load_config(str(folder))) if (folder / "config.toml").is_file() else []
+    modules = named_modules(config_table(load_config(str(folder)))) if (folder / "config.toml").is_file() else []
     return f"`{resuming(modules, str(folder))}`"

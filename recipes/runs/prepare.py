@@ -18,7 +18,7 @@ from transfer.recipes.runs.checks import check_inherit_from, check_parts, missin
 from transfer.recipes.runs.datasets import Data, Say, environment_of, load, make, named, obtain
 from transfer.recipes.runs.folder import settle, with_cells
 from transfer.recipes.runs.used import TARGET, Used, dump_used, read_used, source_key
-from transfer.recipes.settings.config import RunConfig, dump_config
+from transfer.recipes.settings.config import RunConfig, config_table, dump_config
 from transfer.recipes.settings.own_modules import named_modules
 from transfer.recipes.settings.sections import DataConfig, SourceConfig
 from transfer.runtime.devices import find_device
@@ -50,7 +50,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     Raises:
         TransferError: as `transfer.recipes.programs.run.run`. Nothing is written then.
     """
-    import_from_here(named_modules(config))
+    import_from_here(named_modules(config_table(config)))
     modes = find_modes(config.adapt.modes)
     device = find_device(own_device(config.run.device))
     config = with_cells(with_whole_origin(config), [mode.name for mode in modes], config.run.seeds)

@@ -7,7 +7,8 @@ Precedence, weakest first: the dataclass defaults, the files that a file extends
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import tomli_w
 
 from transfer import registry
 from transfer.errors import TransferError, unknown
-from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
 from transfer.models.steps.method import make_method
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.recipes.programs.source_names import twice
@@ -35,6 +36,7 @@ from transfer.recipes.settings.sections import (
     check_moved,
     check_section,
     known_keys,
+    takers,
 )
 from transfer.recipes.settings.typed import fields_of, from_text, section, toml_key, unknown_key
 from transfer.registry import PartSpec
@@ -107,21 +109,22 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
             bad TOML, an extended file that is not there, or `quick` without a `[quick]` table.
     """
-    layers = layers_of(name_or_path)
+    layers = checked_layers(name_or_path)
     place = layers[-1].place
-    for layer in layers:
-        _check_layer(layer)
     plain, short = [one.table for one in layers], [one.quick for one in layers]
     try:
         config = made([*plain])
         # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-        shortened = made([*plain, *short])
+        shortened = made([*plain, _tuning_of(plain), *short])
     except TransferError as error:
         raise TransferError(f"{place}: {error}") from error
     if quick and not any(short):
         raise TransferError(f"--quick: {place} has no [quick] table. Shorten it with --set adapt.steps=1000")
     changes = changes_of(sets)
-    config = made([*plain, *(short if quick else []), changes]) if changes else shortened if quick else config
+    if changes:
+        config = made([*plain, *([_tuning_of(plain), *short] if quick else []), changes])
+    elif quick:
+        config = shortened
     return _with_trunk(config, {*changes, *(name for one in layers for name in _chosen(one, quick))})
 
 
@@ -170,32 +173,35 @@ def _set_value(key: str, text: str) -> object:
         return from_text(key, text, Any)
     if name in SECTIONS and rest in (fields := fields_of(SECTIONS[name])):
         return from_text(key, text, fields[rest][1])
-    check_moved(key, text)
+    check_moved(key, from_text(key, text, Any))
     if name == "source" and rest.partition(".")[0].isdecimal():
         raise TransferError(
             f"{key}: --set reaches no single one of several sources. Write [[source]] tables in a file, each with its "
             f"own; --set source.{rest.partition('.')[2] or 'data'} is of one source, or of all"
         )
-    if key == "adapter.out_of_bounds" or (key.endswith(".kind") and name in ("adapter", "method")):
+    if key == "adapter.out_of_bounds":
         return from_text(key, text, str)
     if key.count(".") == {"adapter": 2, "method": 1}.get(name):
-        return from_text(key, text, Any)
+        return from_text(key, text, str if key.endswith(".kind") else Any)
     raise unknown_key(known_keys(), key)
 
 
-def _check_layer(layer: Layer) -> None:
-    """Raise TransferError, which names the file, for sections, keys or types that are wrong by themselves."""
-    try:
-        for table in (layer.table, layer.quick):
-            for name, values in table.items():
-                check_section(name, values)
-    except TransferError as error:
-        raise TransferError(f"{layer.place}: {error}") from error
+def checked_layers(name_or_path: str) -> list[Layer]:
+    """As `layers_of`. Raises TransferError, which names the file, for sections, keys or types that are wrong, too."""
+    layers = layers_of(name_or_path)
+    for layer in layers:
+        try:
+            for table in (layer.table, layer.quick):
+                for name, values in table.items():
+                    check_section(name, values)
+        except TransferError as error:
+            raise TransferError(f"{layer.place}: {error}") from error
+    return layers
 
 
 def made(tables: Sequence[Table]) -> RunConfig:
     """The config of some layers. Raises TransferError for an unknown key or kind, a wrong type, or an unsound value."""
-    table, known = several([START, *tables]), known_keys()
+    table, known = several([START, *tables, _tuning_of(tables)]), known_keys()
     sources = table.get("source", {})
     each = sources if isinstance(sources, list) else [sources]
     found: dict[str, Any] = {
@@ -209,11 +215,38 @@ def made(tables: Sequence[Table]) -> RunConfig:
     )
 
 
+def _tuning_of(tables: Sequence[Table]) -> Table:
+    """A layer with the kind of tuning that the modes name, where `[adapter.tuning]` has options and no kind.
+
+    Raises:
+        TransferError: they name none, several, or one that does not take these options.
+    """
+    table = several(tables)
+    options = table.get("adapter", {}).get(TUNING, {})
+    if not options or "kind" in options:
+        return {}
+    last = {re.split("[+:]", mode)[-1] for mode in table.get("adapt", {}).get("modes", ())}
+    named = sorted(last.intersection([TUNING, *registry.known(TUNING)]))
+    taking = takers(TUNING, options)
+    if len(named) == 1 and named[0] in taking:
+        return {"adapter": {TUNING: {"kind": named[0], **options}}}
+    names, says = ", ".join(options), f"; adapt.modes say {', '.join(named)}" if named else ""
+    if not taking:
+        each = "; ".join(
+            f"{kind}: {', '.join(registry.options_of(TUNING, kind)) or 'none'}" for kind in takers(TUNING, ())
+        )
+        raise TransferError(f"no kind of tuning takes {names} (adapter.tuning.{min(options)}). Options by kind: {each}")
+    others = [one for one in named if one not in (TUNING, taking[0])]
+    instead = f", and {TUNING} in adapt.modes in the place of {' and '.join(others)}" if others else ""
+    raise TransferError(
+        f"adapter.tuning.{min(options)} needs a kind{says}. Kinds that take {names}: {', '.join(taking)}. "
+        f'Write kind = "{taking[0]}" under [adapter.tuning], or --set adapter.tuning.kind={taking[0]}{instead}'
+    )
+
+
 def _adapter(table: Table) -> AdapterConfig:
     """The parts of `[adapter]`; an empty kind takes a part away."""
     parts = {name: value for name, value in table.items() if name != "out_of_bounds" and value.get("kind") != ""}
-    if (options := parts.get("tuning")) and "kind" not in options:
-        raise TransferError(f'adapter.tuning.{min(options)} needs a kind: write kind = "ia3" under [adapter.tuning]')
     own = {name: parts.pop(name) for name in PARTS if parts.get(name)}
     for name in ("state", "action"):
         if name not in own:
@@ -240,7 +273,14 @@ def config_table(config: RunConfig) -> dict[str, Any]:
             found[name] = adapter_table(value)
         else:
             found[name] = value.to_json() if name == "method" else _plain(value)
-    return found
+    return {name: _without_none(value) for name, value in found.items()}
+
+
+def _without_none(value: Any) -> Any:
+    """Tables and lists without values of None, which TOML does not have: such an option is left at its default."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(one) for key, one in value.items() if one is not None}
+    return [_without_none(one) for one in value if one is not None] if isinstance(value, list) else value
 
 
 def _plain(values: Any) -> dict[str, Any]:

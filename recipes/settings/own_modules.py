@@ -9,31 +9,40 @@ from pathlib import Path
 
 from transfer.data.environment.building.importing import import_from_here
 from transfer.errors import TransferError
-from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.settings.config import changes_of, checked_layers
+from transfer.recipes.settings.layers import Table, several
 from transfer.recipes.settings.presets import presets
 
 
-def named_modules(config: RunConfig) -> list[str]:
-    """The modules in `[run] imports`, and in `env` of every `[source]` and `[target]`."""
-    each = [*config.run.imports, *(module_of(section.env) for section in (*config.source, config.target))]
+def named_modules(table: Table) -> list[str]:
+    """The modules in `[run] imports` of some settings, and in `env` of every `[source]` and `[target]`."""
+    sources = table.get("source", {})
+    bodies = [*(sources if isinstance(sources, list) else [sources]), table.get("target", {})]
+    each = [*table.get("run", {}).get("imports", ()), *(module_of(one.get("env", "")) for one in bodies)]
     return list(dict.fromkeys(filter(None, each)))
 
 
-def import_modules_of(config: RunConfig, name_or_path: str, say: Callable[[str], object]) -> None:
+def import_modules_of(
+    name_or_path: str, sets: Sequence[str], quick: bool, say: Callable[[str], object], command: str = "run"
+) -> None:
     """Import the modules that a file of settings names; those of a run folder have to be on the command line as well.
 
-    `say` takes a line before each import.
+    Kinds of parts are not looked up, because these modules may register them. `say` takes a line before each import;
+    `command` is that of the user. The other arguments are those of `transfer.recipes.settings.config.load_config`.
 
     Raises:
         TransferError: a run folder names a module that the command line did not, or one cannot be imported.
     """
-    modules = named_modules(config)
-    folder = Path(name_or_path)
+    layers = checked_layers(name_or_path)
+    tables = [*(one.table for one in layers), *(one.quick for one in layers if quick), changes_of(sets)]
+    modules = named_modules(several(tables))
+    path = Path(name_or_path)
+    folder = path.parent if path.name == "config.toml" else path
     new = [one for one in modules if one not in sys.modules]
     if new and name_or_path not in presets() and (folder / "config.toml").is_file():
         raise TransferError(
             f"the run in {folder} imports {', '.join(new)}, and a run folder may be a stranger's. Name it yourself: "
-            f"{resuming(modules, name_or_path)}"
+            f"{resuming(modules, name_or_path) if command == 'run' else naming(modules, command, name_or_path)}"
         )
     for module in new:
         say(f"importing {module}, which {name_or_path} names")
@@ -47,5 +56,9 @@ def module_of(env: str) -> str:
 
 def resuming(modules: Sequence[str], folder: str) -> str:
     """The command that goes on with the run in a folder, with the modules that it needs."""
-    named = [word for module in modules for word in ("--import", module)]
-    return shlex.join(["transfer", "run", folder, "--resume", *named])
+    return naming(modules, "run", folder, "--resume")
+
+
+def naming(modules: Sequence[str], *words: str) -> str:
+    """A command that imports some modules first."""
+    return shlex.join(["transfer", *words, *(word for module in modules for word in ("--import", module))])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from transfer import registry
 from transfer.decoding.planner import DECODES
-from transfer.errors import TransferError, unknown
-from transfer.models.steps.adapter_config import DEFAULT_TUNING, AdapterConfig
+from transfer.errors import BrokenKind, TransferError, unknown
+from transfer.models.steps.adapter_config import DEFAULT_TUNING, TUNING, AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.numbers import (
     MOST_ENVS,
@@ -239,18 +242,37 @@ def _check_key(name: str, key: str, value: object) -> None:
 
 
 def check_moved(key: str, value: object) -> None:
-    """Raise TransferError with the spelling of today for a key of an older version."""
+    """Raise TransferError with the spelling of today for a key of an older version, or an option without its part."""
     if key == "eval.targets":
         raise TransferError(
             'eval.targets is now eval.ask, a table for each: write ask = [{return = "p95"}] under [eval], or '
             "--set 'eval.ask=[{return=\"p95\"}]'"
         )
     if key in MOVED and not isinstance(value, Mapping):
-        table, _, last = MOVED[key].rpartition(".")
-        shown = f'"{value}"' if isinstance(value, str) else seen(value)
-        raise TransferError(
-            f"{key} is now {MOVED[key]}: write {last} = {shown[:80]} under [{table}], or --set {MOVED[key]}=VALUE"
-        )
+        raise TransferError(f"{key} is now {MOVED[key]}: {_written(MOVED[key], value)}")
+    name, _, option = key.rpartition(".")
+    if name == "adapter" and not isinstance(value, Mapping) and f"adapter.tuning.{option}" not in known_keys():
+        for kind in takers(TUNING, [option])[:1]:
+            setting = f"adapter.tuning.{option}"
+            kinds = f"a kind of tuning such as {kind}, --set adapter.tuning.kind={kind}"
+            raise TransferError(f"{key} is {setting}, an option of {kinds}: {_written(setting, value)}")
+
+
+def _written(setting: str, value: object) -> str:
+    """How to write a setting, in a file and on the command line."""
+    table, _, key = setting.rpartition(".")
+    text = json.dumps(str(value) if key == "kind" else value, default=str, ensure_ascii=False)[:80]
+    typed = shlex.quote(str(value) if isinstance(value, str) else text.strip('"'))
+    return f"write {key} = {text} under [{table}], or --set {setting}={typed}"
+
+
+def takers(part: str, options: Collection[str]) -> list[str]:
+    """The kinds of a part that take some options."""
+    found = []
+    for kind in registry.known(part):
+        with suppress(BrokenKind):
+            found += [kind] if registry.options_of(part, kind).keys() >= set(options) else []
+    return found
 
 
 def adapter_table(config: AdapterConfig) -> dict[str, Any]:

@@ -225,7 +225,9 @@ def test_sites_that_no_trunk_has_are_refused(
 
 def test_something_else_is_no_tuning(make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._table()["tuning"], "mine", NotATuning)
-    with pytest.raises(TransferError, match="tuning kind .mine. is .*a subclass of transfer.models.tuning.Tuning is needed"):
+    with pytest.raises(
+        TransferError, match="tuning kind .mine. is .*a subclass of transfer.models.tuning.Tuning is needed"
+    ):
         build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
 
 

@@ -16,13 +16,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.toys import toy
+from transfer import registry
 from transfer.adapters.build import build_adapter
 from transfer.data.episodes import Episodes
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.ceiling.ceiling import ceiling
 from transfer.recipes.cli.commands import cli
-from transfer.recipes.settings.config import load_config
-from transfer.recipes.settings.own_modules import import_modules_of, resuming
+from transfer.recipes.settings.config import config_table, load_config
+from transfer.recipes.settings.own_modules import import_modules_of, named_modules, resuming
 
 EVIL = """
 from pathlib import Path
@@ -266,8 +267,53 @@ def test_a_run_imports_what_its_file_names_and_what_its_folder_names_only_when_t
     assert call("--import", "my_env", "run", "runs/a", "--resume").exit_code == 0
 
 
+KINDS = """
+from transfer import registry
+def mine(episodes, *, share: float = 1.0):
+    return episodes
+registry.register("filter", "of-my-module", mine)
+"""
+
+
+def test_a_module_is_imported_before_the_kinds_that_it_registers_are_looked_up(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._table(), "filter", dict(registry._table()["filter"]))
+    (place / "my_kinds.py").write_text(KINDS)
+    dataset(place)
+    target = {"filter": {"kind": "of-my-module", "share": 0.5}}
+    unnamed = toml(place, target=target)
+    result = call("show", unnamed)
+    assert result.exit_code == 2 and "unknown filter kind 'of-my-module'" in result.stderr
+    assert call("show", unnamed, "--import", "my_kinds").exit_code == 0
+
+    def forget() -> None:
+        sys.modules.pop("my_kinds", None)
+        registry._table()["filter"].pop("of-my-module", None)
+
+    file = toml(place, target=target, run={"imports": ["my_kinds"]})
+    for args in (("show", file), ("run", file, "--name", "a")):
+        forget()
+        result = call(*args)
+        assert result.exit_code == 0 and f"importing my_kinds, which {file} names" in result.stderr, result.output
+    forget()
+    for args, command in (
+        (("run", "runs/a", "--resume"), "transfer run runs/a --resume --import my_kinds"),
+        (("show", "runs/a/config.toml"), "transfer show runs/a/config.toml --import my_kinds"),
+    ):
+        result = call(*args)
+        assert result.exit_code == 2 and command in result.stderr and "my_kinds" not in sys.modules, result.output
+    assert call("show", "runs/a/config.toml", "--import", "my_kinds").exit_code == 0
+    for args in (("report", "runs/a"), ("eval", "runs/a", "--episodes", 1), ("show", "runs/a"), ("ls",)):
+        forget()
+        result = call(*args)  # they need no kind of a filter
+        assert result.exit_code == 0, result.output
+    forget()
+
+
 def test_a_preset_names_nothing_to_import() -> None:
-    import_modules_of(load_config("hopper-to-walker2d"), "hopper-to-walker2d", print)
+    assert named_modules(config_table(load_config("hopper-to-walker2d"))) == []
+    import_modules_of("hopper-to-walker2d", [], False, print)
     assert resuming([], "runs/a") == "transfer run runs/a --resume"
 
 

@@ -1,22 +1,25 @@
 """Which data a run trains on: those that were asked for, or others of the same environment after a clear line."""
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
 
+from transfer import registry
 from transfer.data.episodes import Episodes
 from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.recipes.runs.checks import stand_in
-from transfer.recipes.runs.datasets import Data, load, obtain
+from transfer.recipes.runs.datasets import Data, filtered, load, obtain
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.settings.presets import own_copy, preset_text, presets
@@ -202,3 +205,30 @@ def test_held_out_episodes_are_the_same_for_every_number_of_episodes(
     assert set(found[5].episodes.returns) < set(everything.returns)
     with pytest.raises(TransferError, match="has, behind those held out, "):
         loaded(31)
+
+
+def none_of(episodes: Any, *, steps: int = 5000) -> Any:
+    return episodes.pick([])
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (
+            none_of,
+            "the filter 'mine' (steps = 5000) of [target] leaves nothing of the 2 episodes of mine/own-v0: episod",
+        ),
+        (
+            lambda episodes: None,
+            "the filter 'mine' of [target] leaves nothing of the 2 episodes of mine/own-v0: what it",
+        ),
+        (lambda episodes: [0], "leaves nothing of the 2 episodes of mine/own-v0: what it returns is of type list; Epi"),
+    ],
+)
+def test_a_filter_that_leaves_no_episodes_is_named(kind: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["filter"], "mine", kind)
+    data = Episodes.from_arrays(
+        np.zeros((8, 11)), np.zeros((8, 3)), np.ones(8), [4, 4], "Hopper-v5", name="mine/own-v0"
+    )
+    with pytest.raises(TransferError, match=re.escape(said)):
+        filtered("target", DataConfig(filter="mine"), data)

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from transfer import registry
+from transfer.adapters.methods.bc import BC
+from transfer.adapters.states.linear import LinearState
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
 from transfer.recipes.settings.config import config_table, dump_config, load_config
@@ -24,7 +27,7 @@ def half(episodes: Episodes, *, share: float = 0.5) -> Episodes:
 
 @pytest.fixture(autouse=True, scope="module")
 def filters() -> None:
-    registry._kinds("filter")["half"] = half  # register() takes classes, or text
+    registry.register("filter", "half", half)
 
 
 @pytest.fixture
@@ -118,7 +121,12 @@ def test_options_of_an_earlier_kind_are_dropped_and_those_of_the_same_kind_kept(
         ("adapter.action.kind=ActionSpredEmbedding", ["unknown action kind", "Did you mean 'ActionSpreadEmbedding'"]),
         ("adapter.action.bin=32", ["unknown option of action", "Did you mean 'bins'"]),
         ("adapter.state.kind=", ["unknown state kind ''", "mlp"]),
-        ("adapter.tuning.rank=4", ["adapter.tuning.rank needs a kind"]),
+        ("adapter.tuning.rank=4", ["adapter.tuning.rank needs a kind. Kinds that take rank: lora. Write", "kind=lora"]),
+        ("adapter.tuning.rnk=4", ["no kind of tuning takes rnk", "lora: rank, alpha, sites", "ia3: none"]),
+        ("adapter.rank=4", ["adapter.rank is adapter.tuning.rank", "kind=lora", "--set adapter.tuning.rank=4"]),
+        ("adapter.kind=mlp", ["unknown key 'adapter.kind'"]),
+        ("adapter.filter.kind=expert", ["unknown part of an adapter 'filter'", "Known: state, action, tuning. "]),
+        ("adapter.horizn.scale=3", ["unknown part of an adapter 'horizn'"]),
         ("adapter.tuning.kind=ia4", ["unknown tuning kind", "Did you mean 'ia3'"]),
         ("adapter.horizn.kind=scalar", ["unknown part of an adapter 'horizn'"]),
         ("adapter.method.kind=dt", ["unknown part of an adapter 'method'"]),
@@ -130,11 +138,14 @@ def test_options_of_an_earlier_kind_are_dropped_and_those_of_the_same_kind_kept(
         ("source.weight=-1", ["weight=-1", "at least 0"]),
         ("source.weight=0", ["source.weight is 0", "above zero"]),
         ("target.episodes=-1", ["[target] episodes=-1"]),
-        ("adapter.bins=32", ["adapter.bins is now adapter.action.bins"]),
+        (
+            "adapter.bins=32",
+            ["adapter.bins is now adapter.action.bins", "bins = 32 under", "--set adapter.action.bins=32"],
+        ),
         ("adapter.readout=categorical", ["adapter.readout is now adapter.action.readout"]),
         ("adapter.action=ActionEmbedding", ["adapter.action is now adapter.action.kind", "--set adapter.action.kind="]),
-        ("adapter.tuning=ia3", ["adapter.tuning is now adapter.tuning.kind"]),
-        ("method=dt", ["method is now method.kind"]),
+        ("adapter.tuning=ia3", ["adapter.tuning is now adapter.tuning.kind", 'kind = "ia3"', "tuning.kind=ia3"]),
+        ("method=dt", ["method is now method.kind", "--set method.kind=dt"]),
         ("eval.targets=p95", ["eval.targets is now eval.ask", 'ask = [{return = "p95"}]']),
     ],
 )
@@ -232,3 +243,64 @@ def test_a_copy_is_good_to_edit(name: str, write: Write) -> None:
     mine, shipped = load_config(write(text, target=False)), load_config(name)
     assert (mine.adapt, mine.eval, mine.pretrain) == (shipped.adapt, shipped.eval, shipped.pretrain)
     assert [one.data for one in mine.source] == [one.data for one in shipped.source]
+
+
+TUNED = """
+extends = "base"
+[adapter.tuning]
+rank = 4
+[adapt]
+modes = ["embeddings", "embeddings+lora", "random-trunk:embeddings+lora"]
+"""
+
+
+def test_the_modes_name_the_kind_of_a_tuning_that_has_options_alone(write: Write) -> None:
+    for quick in (False, True):  # [quick] of base has modes of its own
+        config = load_config(write(TUNED), quick=quick)
+        assert config.adapter.tuning == PartSpec("lora", {"rank": 4, "alpha": 16.0, "sites": ["q", "v"]})
+    assert load_config(write(dump_config(config), "again.toml", target=False)).adapter == config.adapter
+
+
+@pytest.mark.parametrize(
+    ("modes", "words"),
+    [
+        ("embeddings+lora,embeddings+ia3", ["adapt.modes say ia3, lora", "tuning in adapt.modes in the place of ia3"]),
+        ("embeddings+lora,tuning", ["adapt.modes say lora, tuning", 'Write kind = "lora"']),
+        ("embeddings+ia3", ["adapt.modes say ia3", "in the place of ia3"]),
+        ("embeddings", ["adapter.tuning.rank needs a kind. Kinds that take rank: lora"]),
+    ],
+)
+def test_modes_that_do_not_agree_on_a_kind_of_tuning_are_refused(modes: str, words: list[str], write: Write) -> None:
+    with pytest.raises(TransferError) as error:
+        load_config(write(TUNED), [f"adapt.modes={modes}"])
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def nothing_given(episodes: Any, *, at: Any = None) -> Any:
+    return episodes
+
+
+def test_an_option_of_none_is_left_out_of_toml_and_comes_back(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["filter"], "none-given", nothing_given)
+    config = load_config(write(TUNED), ["target.filter=none-given"])
+    assert config.target.filter == PartSpec("none-given", {"at": None})
+    assert load_config(write(dump_config(config), "again.toml", target=False)) == config
+
+
+class Rewarding(BC):
+    groups = ("state", "action", "reward")
+
+
+def test_a_group_without_a_kind_is_refused_with_what_to_write(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["method"], "rewarding", Rewarding)
+    with pytest.raises(TransferError, match="no kind for the part 'reward'.*registered: none. Install a package"):
+        load_config(write(TUNED), ["method.kind=rewarding"])
+    monkeypatch.setitem(registry._table(), "reward", {"line": LinearState})
+    with pytest.raises(TransferError, match=r'registered: line. Write kind = "line" under \[adapter.reward\]'):
+        load_config(write(TUNED), ["method.kind=rewarding"])
+    chosen = load_config(write(TUNED), ["method.kind=rewarding", "adapter.reward.kind=line"])
+    assert chosen.adapter.others == {"reward": PartSpec("line")}
+    with pytest.raises(
+        TransferError, match="unknown group under .adapter. for the method 'dt' 'reward'. Known: state, ac"
+    ):
+        load_config(write(TUNED), ["adapter.reward.kind=line"])

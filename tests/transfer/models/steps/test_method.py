@@ -194,7 +194,7 @@ def test_a_group_of_no_tokens_is_refused(tokens: Any, said: str) -> None:
 def test_a_group_that_would_hide_something_of_a_model_is_refused(name: str) -> None:
     registry.register("method", "mine", type("Mine", (Plain,), {"groups": ("state", "action", name)}))
     registry.register(name, "mine", Reward)
-    with pytest.raises(TransferError, match=f"a part of an adapter cannot be called '{name}'"):
+    with pytest.raises(TransferError, match=f"'{name}' is a name of the adapter itself"):
         build_adapter(episodes(), SIZES, AdapterConfig(others={name: "mine"}), method=PartSpec("mine"))  # type: ignore[dict-item]
 
 
