@@ -19,7 +19,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from transfer.errors import BrokenKind, TransferError, UnknownKind, unknown
+from transfer.errors import BrokenKind, TransferError, UnknownKind, check_type, unknown
 from transfer.numbers import flag, plain, real, seen, whole
 
 ADAPTERS = "transfer.adapters"
@@ -48,14 +48,16 @@ _CORE: dict[str, dict[str, str]] = {
 
 
 _NO_GROUPS = ("method", "tuning", "tokenizer", "column", "filter")
-_BASES = {"method": "transfer.models.steps.method:Method", "tuning": "transfer.models.tuning:Tuning"}
+_BASES = {
+    "method": "transfer.models.steps.method:Method",
+    "tuning": "transfer.models.tuning:Tuning",
+    "tokenizer": "transfer.adapters.tokenizers.tokenizer:Tokenizer",
+}
 _GROUP = "transfer.models.steps.group:Group"
 """Where the class lies that every group derives from; `_BASES` has those of other parts."""
 
 
-class _Owner(NamedTuple):
-    """Whose a kind is: the distribution, and the plug-in in words."""
-
+class _Owner(NamedTuple):  # whose a kind is: the distribution, and the plug-in in words
     name: str
     plugin: str
 
@@ -76,6 +78,10 @@ class PartSpec:
 
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises TransferError for options that are no table."""
+        check_type(self.options, Mapping, f"the options of kind {seen(self.kind)}")
 
     @classmethod
     def of(cls, value: PartSpec | str | Mapping[str, Any], name: str = "a part") -> PartSpec:
@@ -120,8 +126,7 @@ def register(part: str, kind: str, target: str | Callable[..., Any]) -> None:
         TransferError: a name that is none, a target of another form, or a kind that this library or a plug-in has.
     """
     _check_entry(part, kind, target)
-    owner = _OWNERS.get((part, kind), _HERE) if kind in _table().get(part, ()) else _HERE
-    if owner is not _HERE:
+    if kind in _table().get(part, ()) and (owner := _OWNERS.get((part, kind), _HERE)) is not _HERE:
         raise TransferError(f"{part} kind '{kind}' is that of {owner.name}. Register yours under another name.")
     _table().setdefault(part, {})[kind] = target
     _OWNERS[part, kind] = _HERE
@@ -285,11 +290,7 @@ def _table() -> dict[str, dict[str, Any]]:
 
 
 def _loaded(plugin: metadata.EntryPoint, owner: _Owner) -> Mapping[str, Mapping[str, Any]]:
-    """The kinds of a plug-in: part -> kind -> target.
-
-    Raises:
-        BrokenKind: it cannot be imported, or is no such table.
-    """
+    """The kinds of a plug-in: part -> kind -> target. Raises BrokenKind where it fails, or is no such table."""
     try:
         kinds = plugin.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module does

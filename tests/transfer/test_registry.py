@@ -50,6 +50,7 @@ def test_a_class_is_a_kind_too() -> None:
         (lambda: registry.resolve("state", "liner"), "unknown state kind 'liner'. Did you mean 'linear'?"),
         (lambda: registry.register("state", "mine", "my_parts.Mine"), "target 'my_parts.Mine' of state kind 'mine': "),
         (lambda: registry.register("state", "mine", 3), "target 3 of state kind 'mine': a class, a function"),  # type: ignore[arg-type]
+        (lambda: PartSpec("mlp", ["hidden"]), "the options of kind 'mlp' is of type list; Mapping is needed"),  # type: ignore[arg-type]
         (lambda: registry.register("state", 3, "a:B"), "state kind 3: a name in text is needed"),  # type: ignore[arg-type]
     ],
 )
@@ -143,6 +144,7 @@ def test_an_option_without_a_default_has_to_be_given(call: Callable[..., Any]) -
         ("method", Group, "a subclass of transfer.models.steps.method.Method"),
         ("tuning", Discounted, "a subclass of transfer.models.tuning.Tuning"),
         ("state", len, "a subclass of transfer.models.steps.group.Group"),
+        ("tokenizer", Discounted, "a subclass of transfer.adapters.tokenizers.tokenizer.Tokenizer"),
         ("goal", Discounted, "a subclass of transfer.models.steps.group.Group"),
         ("filter", "transfer.registry:ADAPTERS", "a class or a function"),
     ],

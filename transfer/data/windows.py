@@ -15,7 +15,7 @@ from transfer import registry
 from transfer.data.arrays import own
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
-from transfer.errors import TransferError
+from transfer.errors import TransferError, check_type
 from transfer.numbers import MOST_BATCH, MOST_CONTEXT, MOST_SEED, seen, whole
 from transfer.runtime.devices import find_device
 
@@ -109,7 +109,8 @@ class WindowSampler:
 
     def _column(self, episodes: Episodes, name: str) -> NDArray[np.float32]:
         """A column of all steps. Raises TransferError for an unknown one, or one that is no float32 for each step."""
-        column: NDArray[np.float32] = registry.resolve("column", name)(episodes, self.seed)
+        found = registry.resolve("column", name)(episodes, self.seed)
+        column: NDArray[np.float32] = check_type(found, np.ndarray, f"what the column '{name}' returns")
         if column.dtype != np.float32 or column.ndim not in (1, 2) or len(column) != self._steps:
             raise TransferError(
                 f"the column '{name}' is {column.dtype} {column.shape}; float32 of ({self._steps},) is needed, or of "

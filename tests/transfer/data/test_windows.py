@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from transfer import registry
 from transfer.data.episodes import Episodes
-from transfer.data.windows import WindowSampler
+from transfer.data.windows import WindowSampler, WindowSpec
 from transfer.errors import TransferError
 
 MakeEpisodes = Callable[..., Episodes]
@@ -172,3 +173,19 @@ def test_read_only_data_outlive_their_episodes_and_no_filter_of_warnings_is_touc
     first = sampler.starts(0)
     for row, start in zip(sampler.windows(first).states, first.tolist(), strict=True):
         np.testing.assert_array_equal(row[0], wanted[start])
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (lambda episodes, seed: [1.0], "what the column 'mine' returns is of type list; ndarray is needed"),
+        (lambda episodes, seed: np.ones(3), "the column 'mine' is float64"),
+    ],
+)
+def test_a_column_of_a_stranger_s_that_is_none_is_refused(
+    column: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._table()["column"], "mine", column)
+    data = Episodes.from_arrays(np.zeros((8, 11)), np.zeros((8, 3)), np.ones(8), [4, 4], "Hopper-v5")
+    with pytest.raises(TransferError, match=said):
+        WindowSampler(data, 2, 3, spec=WindowSpec(columns=("mine",)))

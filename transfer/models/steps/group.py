@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from transfer.data.batch import Steps
 from transfer.data.episodes import Episodes
-from transfer.errors import TransferError, check_type
+from transfer.errors import BrokenKind, TransferError, check_type
 from transfer.models.steps.scales import Scales
 from transfer.numbers import seen
 
@@ -135,7 +135,7 @@ class PredictedGroup(Group):
 
 
 def check_free(owner: nn.Module, name: str, later: Collection[str]) -> None:
-    """Raise TransferError for a part that cannot be an attribute of a trunk or an adapter.
+    """Raise BrokenKind for a part that cannot be an attribute of a trunk or an adapter.
 
     Args:
         owner: of the part.
@@ -144,8 +144,6 @@ def check_free(owner: nn.Module, name: str, later: Collection[str]) -> None:
     """
     kind = type(owner).__name__.lower()
     if not isinstance(name, str) or not name or not name.isprintable() or set(name) & set("./\\"):
-        raise TransferError(f"a part of the {kind} is called {name!r:.80}; a name without dots and slashes is needed.")
+        raise BrokenKind(f"a part of the {kind} is called {name!r:.80}; a name without dots and slashes is needed.")
     if name in later or hasattr(owner, name):
-        raise TransferError(
-            f"'{name}' is a name of the {kind} itself: give this group or module of the method another."
-        )
+        raise BrokenKind(f"'{name}' is a name of the {kind} itself: give this group or module of the method another.")

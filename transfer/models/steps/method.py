@@ -220,6 +220,12 @@ def _check(spec: PartSpec, method: Method) -> None:
         if condition.name not in shared:
             where = f"module of the condition '{name}' among shared() of the method '{spec.kind}'"
             raise unknown(where, condition.name, shared)
+    parts = [*(name for name in names if name not in conditions), *method.extras]
+    for name in parts:
+        if name in shared or parts.count(name) > 1:
+            raise TransferError(
+                f"the method '{spec.kind}' has two things called '{name}' among groups, extras and shared()."
+            )
     check_type(method.windows, WindowSpec, f"windows of the method '{spec.kind}'")
 
 

@@ -75,6 +75,8 @@ def conditions(**given: Any) -> dict[str, Any]:
         (conditions(state=Number("goal")), "unknown module of the condition 'state' .* 'goal'. Known: state"),
         (conditions(state=nn.Identity()), "the condition 'state' of the method 'mine' is of type Identity"),
         ({"conditions": lambda self: None}, r"conditions\(\) of the method 'mine' is of type NoneType"),
+        ({"extras": ("state",)}, "two things called 'state' among groups, extras and shared"),
+        ({"shared": lambda self, width: {"action": nn.Linear(1, width)}}, "two things called 'action' among groups"),
         ({"command": Method.command}, "the method 'mine' cannot be made: .*command"),
     ],
 )
@@ -212,3 +214,10 @@ def test_what_a_method_measures_and_makes_is_checked() -> None:
     Measured.make = lambda self, name, arguments: 3  # type: ignore[method-assign, assignment, return-value]
     with pytest.raises(TransferError, match="the table part is of type int; Module is needed"):
         build_adapter(episodes(), SIZES, method=PartSpec("mine"))
+
+
+@pytest.mark.parametrize("name", ["blocks", "time", "ln_in", "config"])
+def test_a_shared_module_does_not_take_the_place_of_the_trunk_s_own(name: str) -> None:
+    registry.register("method", "mine", type("Mine", (Plain,), {"shared": lambda self, width: {name: nn.Identity()}}))
+    with pytest.raises(TransferError, match=f"'{name}' is a name of the trunk itself"):
+        Trunk(SIZES, PartSpec("mine"))
