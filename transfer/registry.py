@@ -45,7 +45,7 @@ _CORE: dict[str, dict[str, str]] = {
     },
     "planner": {"tokens": "transfer.decoding.planner:TokenPlanner", "direct": "transfer.decoding.direct:DirectPlanner"},
 }
-
+_CLOSED = [part for part in _CORE if part != "planner"]  # to plug-ins: a method may need a planner of its own
 
 _NO_GROUPS = ("method", "tuning", "tokenizer", "column", "filter")
 _BASES = {
@@ -297,7 +297,7 @@ def _loaded(plugin: metadata.EntryPoint, owner: _Owner) -> Mapping[str, Mapping[
         raise BrokenKind(
             f"{owner.plugin} cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {owner.name}."
         ) from error
-    if not isinstance(kinds, Mapping) or any(part in _CORE or not isinstance(kinds[part], Mapping) for part in kinds):
+    if not isinstance(kinds, Mapping) or any(part in _CLOSED or not isinstance(kinds[part], Mapping) for part in kinds):
         raise BrokenKind(
             f"{owner.plugin} is {seen(kinds)}; a table such as "
             '{"action": {"my-kind": "my_package.parts:MyAction"}} is needed.'

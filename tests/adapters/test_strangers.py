@@ -98,6 +98,14 @@ def test_a_stranger_s_copy_of_ours_ends_in_equal_bytes(stranger: Path, tmp_path:
     assert "unknown tuning kind 'their-lora'. Did you mean 'lora'" in done.stderr
 
 
+def test_a_plug_in_brings_a_planner(tmp_path: Path) -> None:
+    text = 'class Mine: pass\nKINDS = {"planner": {"mine": "strangers:Mine"}}'
+    (tmp_path / "strangers.py").write_text(text, encoding="utf-8")
+    install(tmp_path, "strangers-parts", "strangers:KINDS")
+    done = python(tmp_path, "-c", "from transfer import registry; print(registry.resolve('planner', 'mine').__name__)")
+    assert done.stdout == "Mine\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -108,7 +116,7 @@ def test_a_stranger_s_copy_of_ours_ends_in_equal_bytes(stranger: Path, tmp_path:
         ({"strangers.py": "import nothing_of_that_name"}, "cannot be imported: ModuleNotFoundError: No module named"),
         ({"strangers.py": "KIND = {}"}, "cannot be imported: AttributeError"),
         ({"strangers.py": "KINDS = 5"}, "is 5; a table such as"),
-        ({"strangers.py": 'KINDS = {"planner": {"mine": "a:B"}}'}, "a table such as"),
+        ({"strangers.py": 'KINDS = {"checkpoint": {"mine": "a:B"}}'}, "a table such as"),
         ({"strangers.py": "import sys; sys.exit(0)"}, "cannot be imported: SystemExit: 0"),
         ({"strangers.py": 'KINDS = {"filter": {"mine": None}}'}, "target None of filter kind 'mine': a class, a funct"),
         ({"strangers.py": 'KINDS = {"filter": {"mine": "a.B"}}'}, "target 'a.B' of filter kind 'mine': a class, a fun"),
