@@ -106,10 +106,12 @@ def _run_lines(facts: Mapping[str, Any]) -> list[str]:
 def _outcome(cell: Mapping[str, Any]) -> str:
     """The outcome of one cell in a line."""
     trunk = {True: "trunk unchanged", False: "TRUNK CHANGED", None: "no frozen trunk"}[cell["trunk_unchanged"]]
+    ran = f", tuning {cell['tuning']}" if cell["tuning"] else ""
+    source = f", takes over from {cell['source']['name']}" if cell["source"] else ""
     return (
         f"{cell['environment']} {_success(cell)}score {cell['mean_score']:.1f} ({cell['table']}), "
         f"return {cell['mean_return']:.0f}, "
-        f"trained {cell['trained']:,} ({100 * cell['share']:.1f} %), {trunk}"
+        f"trained {cell['trained']:,} ({100 * cell['share']:.1f} %), {trunk}{ran}{source}"
     )
 
 

@@ -41,7 +41,7 @@ from transfer.recipes.runs.checks import Pretrained, load_source, source_of
 from transfer.recipes.runs.datasets import Data, Say
 from transfer.recipes.runs.folder import held
 from transfer.recipes.runs.prepare import Job, prepare
-from transfer.recipes.runs.results import Origin, TrunkFate
+from transfer.recipes.runs.results import Origin, SourceAdapter, TrunkFate
 from transfer.recipes.settings.config import RunConfig, training
 from transfer.recipes.settings.pretrained import find_trunk
 from transfer.runtime.devices import find_precision
@@ -77,8 +77,7 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say) -> Path:
             needs_trunk = any(mode.needs_pretraining for mode in job.modes)
             trunk, adapters = obtain_trunk(job, seed) if needs_trunk else (None, {})
             for mode in job.modes:
-                source = source_of(job.config, mode, adapters) if adapters else None
-                run_mode(job, mode, seed, trunk, source)
+                run_mode(job, mode, seed, trunk, adapters)
         return write_report(folder) if rank() == 0 else folder / "report.md"
 
 
@@ -153,7 +152,7 @@ def write_sources(cell: RunCell, result: PretrainResult, sources: Mapping[str, D
     clean(home)
 
 
-def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapter | None) -> None:
+def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, adapters: Mapping[str, Adapter]) -> None:
     """Adapt in one mode and write MODE/SEED, unless it is finished already."""
     home, config = job.folder / mode_folder(mode.name) / str(seed), job.config
     if finished(home):
@@ -162,6 +161,7 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
     steps = config.adapt.steps + (config.pretrain.steps if mode.total_steps else 0)
     settings, inherit = training(config.adapt, steps=steps), config.adapt.inherit
     kept, title = held_out({"": job.target}), f"{mode.name} seed {seed}"
+    source = source_of(config, mode, adapters) if adapters else None
     with RunCell(home, title, config, settings, job.target.episodes, job.say, kept) as cell:
         given = _settings(job, cell, seed)
         result = adapt(trunk, job.target.episodes, mode.name, source=source, inherit_from_source=inherit, **given)
@@ -172,8 +172,14 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, source: Adapt
             log_tokenizer(cell, result.model)
             if mode.trunk == "pretrained":
                 check_saved(trunk_home(job, seed), str(result.after))
-            fate, inherited = trunk_fate(mode, trunk, result), result.inherited
-            origin = Origin(mode=mode.name, seed=seed, inherit=inherit, inherited=inherited, trunk=fate)
+            origin = Origin(
+                mode=mode.name,
+                seed=seed,
+                inherit=inherit,
+                inherited=result.inherited,
+                source=told(source, adapters) if source is not None and result.inherited else None,
+                trunk=trunk_fate(mode, trunk, result),
+            )
             cell.finish(result.model, result.fit, origin)
     wait()
 
@@ -201,6 +207,12 @@ def log_tokenizer(cell: RunCell, model: PolicyModel) -> None:
         actions = cell.episodes.actions
         worst = np.abs(Vocabulary(fitted, scale).decoded(actions) - actions).max()
         cell.board.scalars(0, {"train/tokenizer_error": float(worst)})
+
+
+def told(source: Adapter, adapters: Mapping[str, Adapter]) -> SourceAdapter:
+    """The name and the fingerprint of one of the adapters that a trunk came with."""
+    name = next(name for name, one in adapters.items() if one is source)
+    return SourceAdapter(name=name or source.env_spec.name, fingerprint=fingerprint(source))
 
 
 def trunk_fate(mode: Mode, trunk: Trunk | None, result: AdaptResult) -> TrunkFate:

@@ -206,4 +206,6 @@ def _outcome(line: CellLine, returns: Sequence[float], success_rate: float | Non
         "trained": line.parameters,
         "share": line.share,
         "trunk_unchanged": line.trunk_unchanged,
+        "tuning": line.tuning,
+        "source": {"name": line.source, "fingerprint": line.source_fingerprint} if line.source else None,
     }

@@ -97,6 +97,7 @@ def table(rows: Sequence[Row], without: Collection[str] = ()) -> str:
         ("% of model", lambda row: f"{100 * row.share:.1f}", True),
         ("training", lambda row: "-" if row.train_seconds is None else duration(row.train_seconds), True),
         ("trunk unchanged", lambda row: row.trunk, True),
+        ("takes over from", lambda row: row.source or "-", any(row.source for row in rows)),
     ]
     return lay_out([column for column in columns if column[0] not in without], rows)
 

@@ -40,6 +40,7 @@ class Row:
         train_seconds: mean over seeds that were trained in one go; None without timings.
         trunk: `yes` unchanged, `NO` changed although frozen, `copy` trained on a copy, `own` trained from random
             weights, `none`.
+        source: names of the sources whose adapters it took something over from; "" for none.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Row:
     share: float
     train_seconds: float | None
     trunk: str
+    source: str = ""
 
     @property
     def calibrated(self) -> bool:
@@ -146,6 +148,7 @@ def make_row(key: Key, members: Members, succeeds: bool) -> Row:
         share=float(first.line.share),
         train_seconds=float(np.mean(seconds)) if seconds else None,
         trunk=combine([trunk_word(cell.line) for cell, _ in members]),
+        source="/".join(dict.fromkeys(cell.line.source for cell, _ in members if cell.line.source)),
     )
 
 

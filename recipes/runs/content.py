@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import torch
@@ -13,11 +13,14 @@ import torch
 from transfer.data.episodes import Episodes
 from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel
+from transfer.models.sequence_model import TransferModel
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
 from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Results, Timing, Trained
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.sections import adapter_table
 from transfer.recipes.settings.target_names import target_of
+from transfer.registry import PartSpec
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import size
 from transfer.training.fit import FitResult
@@ -39,6 +42,7 @@ def results_of(
 ) -> Results:
     """The content of results.json: equal bytes for equal runs. `error` is the held-out one, where it was measured."""
     episodes, train, config = cell.episodes, cell.train, cell.config
+    kinds, method = ran(config, model)
     last = {"checkpoint": "last", "step": train.steps}
     entries = [
         {**last, "target": target_of(ask, one.asked), **one.to_json(), "ask": others(ask), "asked": others(one.asked)}
@@ -50,8 +54,8 @@ def results_of(
         dataset_ids=episodes.dataset_ids,
         content_hash=episodes.content_hash,
         reference=episodes.env_spec.reference,
-        adapter=adapter_table(config.adapter),
-        method=config.method.to_json(),
+        adapter=adapter_table(kinds),
+        method=method.to_json(),
         training=asdict(train),
         steps=train.steps,
         batch_size=train.batch_size,
@@ -65,6 +69,14 @@ def results_of(
         probes=tuple(cell.probes),
         versions=versions(),
     )
+
+
+def ran(config: RunConfig, model: PolicyModel) -> tuple[AdapterConfig, PartSpec]:
+    """The kinds of the parts and the method of a model; those of the config for a model without an adapter."""
+    if not isinstance(model, TransferModel):
+        return config.adapter, config.method
+    adapter = model.adapter
+    return adapter.config if TUNING in adapter.parts() else replace(adapter.config, tuning=None), adapter.method
 
 
 def others(asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -37,6 +37,14 @@ class TrunkFate(Schema):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceAdapter(Schema):
+    """The adapter that an adaptation took something over from: the name of its source, and its fingerprint."""
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Origin(Schema):
     """The keys of results.json about the training, besides its settings.
 
@@ -44,6 +52,7 @@ class Origin(Schema):
         mode: `pretrain` for the source environment, `pretrain:NAME` for one of several.
         inherit, inherited: what the config inherits from the source adapter, and the names of these tensors; the key
             `inherited` is left out after a pretraining.
+        source: where they come from; None where nothing is inherited, and in files of older versions.
     """
 
     format: int = FORMAT
@@ -51,6 +60,7 @@ class Origin(Schema):
     seed: int
     inherit: str
     inherited: tuple[str, ...] | None = None
+    source: SourceAdapter | None = None
     trunk: TrunkFate
 
 
@@ -150,7 +160,8 @@ class Results(Origin):
 
     Attributes:
         content_hash: of the data.
-        adapter, method, training: the settings.
+        adapter, method, training: what ran, with every option: the tuning that the mode says among the parts of the
+            adapter, and bins that were taken over. Files of older versions have the settings there.
         steps, batch_size, lr: the most used of them.
         adapter_lr: highest learning rate of all parts but the trunk; None where it is `lr`, and in files of older
             versions.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from transfer.models.steps.adapter_config import TUNING
 from transfer.recipes.runs.results import EvaluationEntry, Results, Timing
 from transfer.recipes.settings.schema import Count, Error, Loss, Rate, Share
 
@@ -82,11 +83,17 @@ class CellLine(Timing, ResultsColumns):
     Attributes:
         checksum: see `transfer.recipes.reports.tables.checksums`; "" until the line is written.
         adapter_lr: highest learning rate of all parts but the trunk; None where it is `lr`.
+        source, source_fingerprint: name and fingerprint of the adapter that `inherited` comes from; "" and None where
+            nothing is inherited.
+        tuning: kind and options of the tuning, as "lora, rank 8, alpha 16.0, sites q+v"; "" for none.
     """
 
     versions: str
     checksum: str = ""
     adapter_lr: Rate | None = field(default=None, metadata=LATER)
+    source: str = field(default="", metadata=LATER)
+    source_fingerprint: str | None = field(default=None, metadata=LATER)
+    tuning: str = field(default="", metadata=LATER)
 
     @property
     def packages(self) -> dict[str, str]:
@@ -174,8 +181,20 @@ def cell_line(run: str, results: Results, timing: Timing) -> CellLine:
         trunk_unchanged=trunk.unchanged,
         **vars(timing),
         adapter_lr=results.adapter_lr,
+        source=results.source.name if results.source else "",
+        source_fingerprint=results.source.fingerprint if results.source else None,
+        tuning=tuning_of(results),
         versions=", ".join(f"{name} {version}" for name, version in results.versions.items()),
     )
+
+
+def tuning_of(results: Results) -> str:
+    """The tuning of a cell in words, "" for none; files of older versions name one that did not run too."""
+    found, tensors = results.adapter.get(TUNING), [*results.trained.parts, *(results.inherited or ())]
+    if not isinstance(found, dict) or not any(name.partition(".")[0] == TUNING for name in tensors):
+        return ""
+    options = {name: "+".join(map(str, one)) if isinstance(one, list) else one for name, one in found.items()}
+    return ", ".join([str(options.pop("kind", "")), *(f"{name} {one}" for name, one in options.items())])
 
 
 def episode_lines(run: str, results: Results) -> tuple[EpisodeLine, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import TransferError
+from transfer.recipes.reports.tables.result_lines import tuning_of
 from transfer.recipes.runs.results import EvaluationEntry, Results, Timing, read_results, read_timing
 
 TABLE = {"asked": [1.0], "achieved": [1.0], "success": None, "episodes": 1}
@@ -24,7 +25,7 @@ def test_what_is_read_is_written_again_byte_for_byte(home: str, run: Path) -> No
 
 def test_keys_that_older_versions_did_not_write_may_be_missing(run: Path) -> None:
     content = json.loads((run / "embeddings/0/results.json").read_text())
-    for key in ("inherited", "calibration"):
+    for key in ("inherited", "calibration", "source", "adapter_lr", "held_out_error", "method"):
         del content[key]
     for key in ("target", "successes", "success_rate"):
         del content["evaluations"][0][key]
@@ -53,6 +54,14 @@ def test_every_mistake_is_named(changes: dict, words: str, run: Path) -> None:
     content = json.loads((run / "embeddings/0/results.json").read_text())
     with pytest.raises(TransferError, match=f"it was edited: .*{words}"):
         Results.from_json(content | changes, "it")
+
+
+def test_a_tuning_of_the_settings_that_did_not_run_is_not_shown(run: Path) -> None:
+    content = json.loads((run / "embeddings/0/results.json").read_text())
+    adapter = {**content["adapter"], "tuning": {"kind": "lora", "rank": 8, "sites": ["q", "v"]}}
+    parts = {**content["trained"]["parts"], "tuning": {"tensors": 1, "numbers": 1, "bytes": 4}}
+    for ran, words in ((content["trained"], ""), ({**content["trained"], "parts": parts}, "lora, rank 8, sites q+v")):
+        assert tuning_of(Results.from_json(content | {"adapter": adapter, "trained": ran}, "it")) == words
 
 
 def test_counts_that_contradict_each_other_are_refused(run: Path) -> None:

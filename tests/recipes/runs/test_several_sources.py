@@ -17,6 +17,7 @@ from transfer.models.trunk import Trunk
 from transfer.recipes.runs.cell import RunCell
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.watching.boards import read_scalars
+from transfer.storage.fingerprints import fingerprint
 
 Transfer = Callable[..., Result]
 Refused = Callable[..., None]
@@ -113,6 +114,25 @@ def test_the_log_has_the_loss_of_each_source_and_of_all(made: Path) -> None:
     errors = zip(values("valid/loss/hopper"), values("valid/loss/walk"), strict=True)
     assert values("valid/loss") == pytest.approx([(0.5 * one + other) / 1.5 for one, other in errors])
     assert not read_scalars(made / "trunk/0/adapters/walk", "train/loss")
+
+
+def test_results_say_what_was_taken_over_from_whom_and_which_tuning_ran(
+    made: Path, transfer: Transfer, tmp_path: Path
+) -> None:
+    found, walk = content(made / "tuning/0"), Adapter.load(made / "trunk/0/adapters/walk")
+    assert found["source"] == {"name": "walk", "fingerprint": fingerprint(walk)}
+    assert found["adapter"]["tuning"] == {"kind": "ia3"} and found["method"] == {"kind": "dt"}
+    assert (
+        content(made / "embeddings/0")["source"] is None and content(made / "embeddings/0")["adapter"]["tuning"] == {}
+    )
+    shown = transfer("show", made).stdout.splitlines()
+    (line,) = [one for one in shown if one.startswith("tuning/0")]
+    assert "tuning ia3, takes over from walk" in line
+    assert not [one for one in shown if one.startswith("embeddings/0") and "takes over" in one]
+    report = transfer("report", made, "--out", tmp_path / "kept").stdout
+    assert "| takes over from |" in report and transfer("report", tmp_path / "kept").stdout.count("| walk |") == 1
+    cells = json.loads(transfer("show", tmp_path / "kept", "--json").stdout)["cells"]
+    assert cells["two/tuning/0"]["source"] == found["source"] and cells["two/tuning/0"]["tuning"] == "ia3"
 
 
 def test_a_rate_of_the_adapters_own_is_logged_and_kept(made: Path, transfer: Transfer, tmp_path: Path) -> None:
