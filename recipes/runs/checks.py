@@ -21,9 +21,11 @@ from transfer.models.trunk import Trunk
 from transfer.recipes.programs.building import build_model
 from transfer.recipes.programs.modes import Mode, new_trunk, with_tuning
 from transfer.recipes.programs.source_names import default_name
-from transfer.recipes.runs.cells import done, sources_of, whole_parts
+from transfer.recipes.runs.cells import done, result_files, sources_of, whole_parts
+from transfer.recipes.runs.results import read_results
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.pretrained import find_trunk
+from transfer.storage.fingerprints import fingerprint
 
 THREADS_A_CORE = 16
 
@@ -168,12 +170,34 @@ def load_origin(config: RunConfig, folder: Path, seed: int) -> Pretrained | None
         changes = [f"--set trunk.{key}={have[key]}" for key in have if have[key] != wanted[key]]
         if changes:
             raise TransferError(f"the trunk in {home} has other sizes than [trunk] says. Add {' '.join(changes)}")
+        check_same_origin(folder, seed, home, trunk, adapters)
         return trunk, adapters
     home = folder / "trunk" / str(seed)
     try:
         return load_source(home) if done(home) else None
     except TransferError as error:
         raise TransferError(f"{error} Remove {home} to pretrain again with --resume.") from error
+
+
+def check_same_origin(folder: Path, seed: int, home: Path, trunk: Trunk, adapters: Mapping[str, Adapter]) -> None:
+    """Raise TransferError where a run has results of a seed on another trunk or source adapter than those of today."""
+    now = fingerprint(trunk)
+    sources = {name or one.env_spec.name: fingerprint(one) for name, one in adapters.items()}
+    for file in result_files(folder):
+        found = read_results(file)
+        if found.seed != seed:
+            continue
+        pairs = [("trunk", found.trunk.pretrained or now, now)]
+        if found.source is not None:
+            name = found.source.name
+            pairs.append((f"adapter of {name}", found.source.fingerprint, sources.get(name, "none")))
+        for what, then, today in pairs:
+            if then != today:
+                raise TransferError(
+                    f"the {what} in {home} changed since {file.parent} was made: fingerprint {then[:12]} then, "
+                    f"{today[:12]} now. What is trained next would not compare with it: bring the old one back, or "
+                    "start anew under another --name."
+                )
 
 
 def stand_in(spec: EnvironmentSpec) -> Episodes:

@@ -1,12 +1,15 @@
 """Runs that take their trunk from another one, and runs that get more modes and seeds."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import Result
 
 from tests.run_files import cell, results, rows
+from transfer.models.adapter import Adapter
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.evaluate_path import find_policies
 from transfer.recipes.runs.folder import held
@@ -76,6 +79,32 @@ def test_a_method_that_is_named_is_not_replaced_by_that_of_the_trunk(
     assert result.exit_code == 0, result.output
     found = results(tmp_path / "my", "embeddings")
     assert found["method"] == {"kind": "bc"} and found["evaluations"][0]["target_return"] is None
+
+
+def test_a_run_does_not_go_on_with_another_trunk_or_source_adapter_from_elsewhere(
+    run: Path, tiny: list[str], transfer: Transfer, refused: Callable[..., None], tmp_path: Path
+) -> None:
+    origin = Path(shutil.copytree(run, tmp_path / "origin"))
+    go = ["run", "hopper-to-walker2d", *tiny, "--runs-dir", tmp_path, "--name", "mine", f"--set=pretrain.from={origin}"]
+    assert transfer(*go, "--modes", "embeddings", "--set=adapt.inherit=action").exit_code == 0
+    before = results(tmp_path / "mine", "embeddings")
+    trunk, adapter = (cell(origin, "pretrain") / name for name in ("trunk", "adapter"))
+    other = Adapter.load(adapter)
+    with torch.no_grad():
+        other.parts()["action"].table.rows.weight.add_(1.0)  # type: ignore[union-attr, operator]
+    other.save(adapter)
+    again = [*go, "--resume", "--modes", "embeddings,full", "--set=adapt.inherit=action"]
+    refused(
+        transfer(*again), "the adapter of hopper in", "changed since", before["source"]["fingerprint"][:12], "--name"
+    )
+    changed = Trunk.load(trunk)
+    with torch.no_grad():
+        changed.ln_out.weight.add_(1.0)
+    changed.save(trunk)
+    other.made_on(changed)
+    other.save(adapter)
+    refused(transfer(*again), "the trunk in", "changed since", before["trunk"]["pretrained"][:12], "--name")
+    assert not cell(tmp_path / "mine", "full").exists()
 
 
 def test_modes_and_seeds_are_added_on_resuming(
