@@ -1,5 +1,6 @@
 """Which episodes are held out, and parts of episodes."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -70,6 +71,13 @@ def test_statistics_of_tails_that_were_cut_off_are_those_of_whole_episodes(make_
         assert measure(part).return_quantiles == measure(whole).return_quantiles
     assert picked.returns_to_go[0] == data.returns_to_go[14] and parts[0].content_hash != data.content_hash
     assert data.whole is data and data.pick([2, 0]).whole.lengths.tolist() == [15, 9]
+
+
+def test_the_mean_return_to_go_that_scales_returns_is_that_of_whole_episodes() -> None:
+    states, rewards = np.ones((25, 3)), np.arange(25.0)
+    data = Episodes.from_arrays(states, np.ones((25, 1)), rewards, [10, 15], "Pendulum-v1")
+    whole, part = measure(data), measure(pickle.loads(pickle.dumps(held_out(data)[0])))
+    assert whole.return_means and (part.return_means, part.return_every) == (whole.return_means, whole.return_every)
 
 
 def test_parts_of_the_same_steps_but_other_whole_episodes_are_told_apart(make_episodes: MakeEpisodes) -> None:
