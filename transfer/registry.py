@@ -39,10 +39,6 @@ _CORE: dict[str, dict[str, str]] = {
         "check_scale": "transfer.envs.fits:check_scale",
         "save_dataset": "transfer.envs.writing.saving:save_dataset",
     },
-    "command": {
-        "return": "transfer.decoding.command:ReturnToGo",
-        "return asked": "transfer.decoding.command:return_asked",
-    },
     "planner": {"tokens": "transfer.decoding.planner:TokenPlanner", "direct": "transfer.decoding.direct:DirectPlanner"},
 }
 _CLOSED = [part for part in _CORE if part != "planner"]  # to plug-ins: a method may need a planner of its own

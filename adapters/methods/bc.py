@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transfer.errors import TransferError
 from transfer.models.acting import Step
-from transfer.models.steps.method import Method, StepModel
+from transfer.models.steps.method import AskedModel, Method
 
 
 class BC(Method):
@@ -25,7 +25,7 @@ class BC(Method):
 
     groups = ("state", "action")
 
-    def asked(self, model: StepModel, ask: Mapping[str, Any]) -> dict[str, float]:
+    def asked(self, model: AskedModel, ask: Mapping[str, Any]) -> dict[str, float]:
         """Nothing. Raises TransferError for anything."""
         for name in ask:
             raise TransferError(
@@ -34,7 +34,7 @@ class BC(Method):
             )
         return {}
 
-    def command(self, model: StepModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Nothing:
+    def command(self, model: AskedModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Nothing:
         """Says nothing."""
         return Nothing()
 

@@ -12,7 +12,7 @@ from transfer.adapters.conditions.returns import ReturnGroup
 from transfer.data.windows import WindowSpec
 from transfer.decoding.command import ReturnToGo, return_asked
 from transfer.models.steps.group import Condition
-from transfer.models.steps.method import Method, StepModel
+from transfer.models.steps.method import AskedModel, Method
 
 
 class DT(Method):
@@ -29,10 +29,10 @@ class DT(Method):
         """The return to go."""
         return {"return": ReturnGroup("return")}
 
-    def asked(self, model: StepModel, ask: Mapping[str, Any]) -> dict[str, float]:
+    def asked(self, model: AskedModel, ask: Mapping[str, Any]) -> dict[str, float]:
         """The raw return to go at the start; default: the calibration's best, else the dataset's 95th percentile."""
         return return_asked(model.statistics, ask)
 
-    def command(self, model: StepModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> ReturnToGo:
+    def command(self, model: AskedModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> ReturnToGo:
         """Counts the return down."""
         return ReturnToGo(asked, len(seeds))

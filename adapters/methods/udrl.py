@@ -18,7 +18,7 @@ from transfer.decoding.command import ReturnToGo, return_asked
 from transfer.errors import unknown
 from transfer.models.acting import Step
 from transfer.models.steps.group import Condition
-from transfer.models.steps.method import Method, StepModel
+from transfer.models.steps.method import AskedModel, Method
 from transfer.numbers import MOST_STEPS, real
 
 ALIKE = 0.1  # episodes whose return is that near to another one, as a share of it, are alike
@@ -48,7 +48,7 @@ class UDRL(Method):
         """The table of `fit` as a module."""
         return Lengths(**arguments)
 
-    def asked(self, model: StepModel, ask: Mapping[str, Any]) -> dict[str, float]:
+    def asked(self, model: AskedModel, ask: Mapping[str, Any]) -> dict[str, float]:
         """A raw return, as of `dt`, and a horizon in steps.
 
         The default horizon is the mean length of the dataset's episodes whose return is within 10 % of the asked one.
@@ -59,12 +59,12 @@ class UDRL(Method):
         found = return_asked(model.statistics, {name: value for name, value in ask.items() if name == "return"})
         horizon = ask.get("horizon")
         if horizon is None or horizon == "auto":
-            lengths = model.adapter.parts()["lengths"]
+            lengths = model.extras["lengths"]
             assert isinstance(lengths, Lengths)
             horizon = lengths.of(found["return"])
         return {**found, "horizon": real(horizon, "horizon", least=1, most=MOST_STEPS)}
 
-    def command(self, model: StepModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Countdown:
+    def command(self, model: AskedModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Countdown:
         """Counts both down."""
         return Countdown(asked, len(seeds))
 

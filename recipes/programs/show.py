@@ -10,6 +10,7 @@ import numpy as np
 from transfer.data.environment.spec import ReferenceScores
 from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
+from transfer.models.trunk import DEFAULT_METHOD
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder
 from transfer.recipes.runs.cells import (
@@ -29,6 +30,7 @@ from transfer.recipes.settings.layers import layers_of
 from transfer.recipes.settings.presets import BASE, presets
 from transfer.recipes.settings.schema import read, refuse
 from transfer.recipes.settings.typed import flatten
+from transfer.registry import PartSpec
 from transfer.storage.files import read_json
 from transfer.storage.pairs import tensors_path
 from transfer.storage.tensors import read_header
@@ -124,8 +126,12 @@ def _calibration(file: Path, content: Any) -> Any:
 
 
 def _mlp(folder: Path) -> dict[str, Any]:
+    file = folder / "mlp.json"
     facts = _saved(folder, "mlp", fingerprint=str, library=str, hidden=int)
-    return facts | {"config": {"hidden": facts.pop("hidden")}, "trainable": "everything", "record": {}}
+    told = {"method": DEFAULT_METHOD.to_json(), **read_json(file)}  # older files, and those of the default, do not say
+    method = PartSpec.of(_taken(file, told, method=Object)["method"], f"{file} was edited: method").kind
+    config = {"hidden": facts.pop("hidden"), "method": method}
+    return facts | {"config": config, "trainable": "everything", "record": {}}
 
 
 def _saved(folder: Path, name: str, **keys: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from transfer.evaluation.evaluate import evaluate
 from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel, Trainable
 from transfer.models.freezing import Selection
+from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import TUNING
 from transfer.recipes.runs.cells import ADAPTERS, done, run_of
@@ -237,8 +238,9 @@ class RunCell(Callback):
     def _hparams(self, model: PolicyModel, results: Results) -> dict[str, str | int | float | bool]:
         """What differs between the cells of runs."""
         found: dict[str, str | int | float | bool] = {name: getattr(results, name) for name in HPARAMS}
-        if not isinstance(model, TransferModel):
-            return {**found, "method": "none", "tuning": "none"}
+        if isinstance(model, MLPPolicy):
+            return {**found, "method": model.method_spec.kind, "tuning": "none"}
+        assert isinstance(model, TransferModel)
         adapter = model.adapter
         tuning = adapter.config.of(TUNING).kind if TUNING in adapter.parts() else "none"
         return {**found, "method": adapter.method.kind, "tuning": tuning}

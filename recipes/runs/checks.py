@@ -58,8 +58,8 @@ def load_source(home: Path) -> Pretrained:
         adapter = Adapter.load(home / "adapter", trunk)
         return trunk, {next(iter(sources_of(home)), default_name(adapter.env_spec.name)): adapter}
     adapters = {part.name: Adapter.load(part, trunk) for part in parts}
-    told = sorted(trunk.provenance.datasets or ())
-    if sorted(name for one in adapters.values() for name in one.provenance.datasets or ()) != told:
+    told = trunk.provenance.datasets or ()
+    if sorted(name for one in adapters.values() for name in one.provenance.datasets or ()) != sorted(told):
         raise TransferError(
             f"{home} has adapters for {', '.join(adapters)}, and its trunk was trained on {', '.join(told)}: bring the "
             "folders of its sources back as they were."
@@ -156,7 +156,8 @@ def check_asked(config: RunConfig, model: PolicyModel, whose: str) -> None:
     """Raise TransferError, which begins with `whose` policy it is, for an entry of `eval.ask` that it does not take."""
     for ask in config.eval.ask:
         try:
-            model.asked({name: 0.0 if name == "return" else value for name, value in ask.items()})
+            asked = model.asked({name: 0.0 if name == "return" else value for name, value in ask.items()})
+            model.command(np.zeros(1, np.int64), asked)
         except TransferError as error:
             raise TransferError(f"eval.ask for {whose}: {error}") from error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from transfer.data.batch import Steps
+from transfer.decoding.history import NO_ACTIONS
 from transfer.models.acting import Step
 from transfer.models.mlp import MLPPolicy
 from transfer.runtime.process import inference_only
@@ -26,9 +28,11 @@ class DirectPlanner:
     @inference_only
     def act(self, step: Step) -> Tensor:
         """The environments' actions (E, A)."""
-        dtype = self.model.out.weight.dtype
-        returns = self.model.scales.scale_returns(step.columns["returns"].to(dtype), step.times)
-        return self.range.outward(self.model.predict(step.states.to(dtype), returns))
+        dtype, states, times = self.model.out.weight.dtype, step.states[:, None], step.times[:, None]
+        columns = {name: column.to(dtype)[:, None] for name, column in step.columns.items()}
+        steps = Steps(states=states, actions=NO_ACTIONS, rewards=NO_ACTIONS, times=times, columns=columns)
+        conditions = [values[:, 0] for values in self.model.conditioned(steps)]
+        return self.range.outward(self.model.predict(step.states.to(dtype), *conditions))
 
     def select(self, rows: Tensor) -> None:
         """Keep some environments; no state to reorder."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,58 +16,75 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfer import registry
-from transfer.data.batch import Batch
+from transfer.data.batch import Batch, Steps
 from transfer.data.environment.building.recording import warn_of_gaps
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.calibration_table import Calibration
 from transfer.data.measured.dataset_statistics import Statistics, check_sizes
-from transfer.data.windows import WindowSpec
-from transfer.errors import check_type
+from transfer.errors import TransferError, check_type
 from transfer.models.acting import Command, PolicyModel
 from transfer.models.steps.group import Loss
+from transfer.models.steps.method import make_method
 from transfer.models.steps.scales import Scales
+from transfer.models.trunk import DEFAULT_METHOD
 from transfer.numbers import MOST_WIDTH, whole
+from transfer.registry import PartSpec
 from transfer.runtime.seeding import seeded
 from transfer.storage import format_2
 from transfer.storage.checkpoints import Checkpoint, Older
 
 
 class MLPPolicy(PolicyModel):
-    """Two hidden layers with GELU from (normalised state, scaled return to go) to the scaled action; squared error.
+    """Two hidden layers with GELU from the normalised state and the conditions of a method to the scaled action.
 
-    It has about as many trainable parameters as the mode it is compared with, so the two differ in the trunk alone.
-    Training and evaluation treat it as a `TransferModel`.
+        dt: state, return to go        bc: state        udrl: state, return to go, horizon
+
+    It is trained on the squared error, and asked for what the method is asked for. It has about as many trainable
+    parameters as the mode it is compared with, so the two differ in the trunk alone. Training and evaluation treat it
+    as a `TransferModel`.
 
     Args:
         env_spec: the environment.
         statistics: of its dataset.
         hidden: width of the hidden layers; `hidden_for` computes it from a number of parameters.
         seed: of the weights.
+        method: whose conditions it takes.
+        arguments: of the method's extras by name, as `Method.fit` measures them.
     """
 
     planner = "direct"
     stepwise = True
-    windows = WindowSpec(columns=("returns",))
     context = 1
 
-    def __init__(self, env_spec: EnvironmentSpec, statistics: Statistics, hidden: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        env_spec: EnvironmentSpec,
+        statistics: Statistics,
+        hidden: int,
+        seed: int = 0,
+        method: PartSpec = DEFAULT_METHOD,
+        arguments: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         check_sizes(statistics, check_type(env_spec, EnvironmentSpec, "env_spec"))
         self.hidden = hidden = whole(hidden, "hidden", 1, MOST_WIDTH)
         self._env_spec, self.scales = env_spec, Scales(statistics, env_spec)
+        self.method_spec, self.method = method, make_method(method)
+        self.windows, self.conditions = self.method.windows, self.method.conditions()
+        made = {name: self.method.make(name, arguments[name]) for name in self.method.extras}
+        self.measured = nn.ModuleDict(made)
         with seeded(seed, "mlp"):
-            self.fc_1 = nn.Linear(env_spec.state_size + 1, hidden)
+            self.fc_1 = nn.Linear(env_spec.state_size + len(self.conditions), hidden)
             self.fc_2 = nn.Linear(hidden, hidden)
             self.out = nn.Linear(hidden, env_spec.action_size)
 
     @staticmethod
-    def hidden_for(env_spec: EnvironmentSpec, parameters: int) -> int:
-        """The hidden width for a number of parameters.
+    def hidden_for(env_spec: EnvironmentSpec, parameters: int, conditions: int = 1) -> int:
+        """The hidden width for a number of parameters, with c conditions.
 
-        h (S + 1) + h + h^2 + h + h A + A = parameters, solved for h.
+        h (S + c) + h + h^2 + h + h A + A = parameters, solved for h.
         """
-        b = env_spec.state_size + env_spec.action_size + 3
+        b = env_spec.state_size + env_spec.action_size + conditions + 2
         exact = (-b + math.sqrt(b * b + 4 * max(parameters - env_spec.action_size, 1))) / 2
         return max(1, round(exact))
 
@@ -85,25 +104,52 @@ class MLPPolicy(PolicyModel):
 
     def decides(self) -> dict[str, Any]:
         """Settings that decide its computation besides its tensors, for its fingerprint."""
-        return {"slices": [asdict(one) for one in self.env_spec.slices]}
+        return {"slices": [asdict(one) for one in self.env_spec.slices], **self._told()}
+
+    def _told(self) -> dict[str, Any]:
+        """The method and its extras; nothing for the default one, which older files do not name."""
+        if self.method_spec == DEFAULT_METHOD:
+            return {}
+        arguments = {name: cast(Any, part).arguments() for name, part in self.extras.items()}
+        return {"method": self.method_spec.to_json(), "arguments": arguments}
+
+    @property
+    def extras(self) -> dict[str, nn.Module]:
+        """Those of its method by name, which are no part that trains."""
+        return dict(self.measured.items())
 
     def asked(self, ask: Mapping[str, Any]) -> dict[str, float]:
-        """The raw return to go at the start; default: the calibration's best, else the dataset's 95th percentile."""
-        found: dict[str, float] = registry.resolve("command", "return asked")(self.statistics, ask)
-        return found
+        """What it is asked for, complete; see its method. Raises TransferError where that asks a trunk."""
+        with self._without_trunk():
+            return self.method.asked(self, ask)
 
     def command(self, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
-        """Counts the return down."""
-        command: Command = registry.resolve("command", "return")(asked, len(seeds))
-        return command
+        """The command of its method for E episodes, seeds (E,). Raises TransferError where that asks a trunk."""
+        with self._without_trunk():
+            return self.method.command(self, seeds, asked)
+
+    @contextmanager
+    def _without_trunk(self) -> Iterator[None]:
+        try:
+            yield
+        except AttributeError as error:
+            raise TransferError(
+                f"the method '{self.method_spec.kind}' cannot be asked of a policy without a trunk: {error}. Leave "
+                "mode 'mlp' out."
+            ) from error
 
     def parts(self) -> dict[str, nn.Module]:
         """One part, `mlp`."""
         return {"mlp": self}
 
-    def predict(self, states: Tensor, returns: Tensor) -> Tensor:
-        """States (..., S) and scaled returns to go (...) -> scaled actions (..., A), -1 to 1."""
-        x = F.gelu(self.fc_1(torch.cat([self.scales.scale_states(states), returns[..., None]], -1)))
+    def conditioned(self, steps: Steps) -> list[Tensor]:
+        """The values (B, T) of each condition, scaled."""
+        return [one.values(steps, self.scales)[..., 0] for one in self.conditions.values()]
+
+    def predict(self, states: Tensor, *conditions: Tensor) -> Tensor:
+        """States (..., S) and scaled conditions, (...) each -> scaled actions (..., A), -1 to 1."""
+        x = torch.cat([self.scales.scale_states(states), *(one[..., None] for one in conditions)], -1)
+        x = F.gelu(self.fc_1(x))
         return torch.tanh(self.out(F.gelu(self.fc_2(x))))
 
     def tokens(self, batch: Batch) -> int:
@@ -112,7 +158,7 @@ class MLPPolicy(PolicyModel):
 
     def loss(self, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
         """Squared errors over real steps and dimensions; always float32."""
-        predicted = self.predict(batch.states, self.scales.scale_returns(batch.column("returns"), batch.times))
+        predicted = self.predict(batch.states, *self.conditioned(batch))
         error = (predicted - self.scales.scale_actions(batch.actions)).square() * batch.mask[..., None]
         return {"action": Loss(error.sum(), batch.mask.sum() * batch.actions.shape[-1])}
 
@@ -132,13 +178,16 @@ class MLPPolicy(PolicyModel):
 
     def to_json(self) -> dict[str, Any]:
         """The values of `mlp.json`, in the order of its keys."""
-        return {"environment": self.env_spec.to_json(), "statistics": asdict(self.statistics), "hidden": self.hidden}
+        told = {"environment": self.env_spec.to_json(), "statistics": asdict(self.statistics), "hidden": self.hidden}
+        return told | self._told()
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> MLPPolicy:
         """A policy with fresh weights, from what `to_json` returned. Raises TransferError for an unsound value."""
         statistics = Statistics.from_json(content["statistics"])
-        return cls(EnvironmentSpec.from_json(content["environment"]), statistics, content["hidden"])
+        method = registry.complete("method", PartSpec.of(content.get("method", DEFAULT_METHOD), "method"))
+        spec, arguments = EnvironmentSpec.from_json(content["environment"]), content.get("arguments", {})
+        return cls(spec, statistics, content["hidden"], method=method, arguments=arguments)
 
 
 SAVED = Checkpoint(
@@ -148,5 +197,6 @@ SAVED = Checkpoint(
     keys=("environment", "statistics", "hidden"),
     content=MLPPolicy.to_json,
     build=MLPPolicy.from_json,
+    optional=("method", "arguments"),
     older=Older(keys=("environment", "statistics", "hidden"), content=format_2.without_targets),
 )

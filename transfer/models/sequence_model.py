@@ -105,6 +105,11 @@ class TransferModel(PolicyModel):
         return None if part is None else check_type(part, Tuning, "the tuning part")
 
     @property
+    def extras(self) -> dict[str, nn.Module]:
+        """Parts of the adapter that are no group and know the body, by name."""
+        return {name: part for name, part in self.adapter.parts().items() if name in self.method.extras}
+
+    @property
     def shared(self) -> dict[str, nn.Module]:
         """Modules of the trunk by name; those of the adapter take their place."""
         others = {TUNING, *self.method.extras, *self.groups.keys() - self._conditions.keys()}

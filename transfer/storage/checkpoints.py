@@ -60,6 +60,7 @@ class Checkpoint(Generic[Module]):
         build: these values -> the module, with fresh weights; raises TransferError for an unsound value.
         check: raises TransferError where JSON and declared tensors contradict each other; called before `build`.
         older: how it was written before.
+        optional: further keys, which `content` leaves out where they say what an older file means without them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Checkpoint(Generic[Module]):
     build: Callable[[dict[str, Any]], Module]
     older: Older
     check: Check = lambda content, header: None
+    optional: tuple[str, ...] = ()
 
     def save(self, module: Module, folder: str | Path) -> Path:
         """Write a module into a folder, whose other files stay.
@@ -127,7 +129,7 @@ class Checkpoint(Generic[Module]):
 
         keys = {FORMAT: (*self.keys, "fingerprint"), OLDER: (*self.older.keys, "fingerprint")}
         try:
-            content, tensors = load_pair(folder, self.name, keys, check)
+            content, tensors = load_pair(folder, self.name, keys, check, self.optional)
         except TransferError as error:
             if other := self._other_kind(folder):
                 raise TransferError(other) from error
@@ -162,7 +164,11 @@ class Checkpoint(Generic[Module]):
         if os.path.exists(path):  # `Path.exists` raises for a path that is too long
             keys = set(read_json(path)) - {*ADDED, "fingerprint"}
             ways = [(one, form) for one in others for form in (one.keys, one.older.keys)]
-            said = [f"{path} is the JSON of {one.what}, {one.name}.json" for one, form in ways if set(form) == keys]
+            said = [
+                f"{path} is the JSON of {one.what}, {one.name}.json"
+                for one, form in ways
+                if set(form) == keys - {*one.optional}
+            ]
         else:
             there = [one.what for one in others if os.path.isfile(folder / f"{one.name}.json")]
             holds = f"{' and '.join(there)}, and no {path.name}" if there else f"no {path.name}"

@@ -58,9 +58,11 @@ def save_pair(folder: Path, name: str, content: Mapping[str, Any], tensors: Mapp
 
 
 def load_pair(
-    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check
+    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check, optional: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read what `save_pair` wrote, of one of the formats in `keys`, with exactly the keys of `content` that it has.
+
+    Those in `optional` may be there too.
 
     `check` takes JSON and header of the tensors' file, and raises TransferError where they contradict each other or are
     not the expected ones. It is called before any tensor is read.
@@ -71,7 +73,7 @@ def load_pair(
     for _ in range(ATTEMPTS):
         before = _state(folder, name)
         try:
-            return _load(folder, name, keys, check)
+            return _load(folder, name, keys, check, optional)
         except TransferError:
             if _state(folder, name) == before:  # else another process has written meanwhile
                 raise
@@ -92,9 +94,9 @@ def checksum(content: Mapping[str, Any]) -> str:
 
 
 def _load(
-    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check
+    folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check, optional: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    content = _head(folder / f"{name}.json", keys)
+    content = _head(folder / f"{name}.json", keys, optional)
     problems: list[TransferError] = []
     for file in (folder / f"{name}.safetensors", _spare(folder, name, content["tensors"])):
         try:
@@ -104,7 +106,7 @@ def _load(
     raise problems[0]
 
 
-def _head(path: Path, keys: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+def _head(path: Path, keys: Mapping[int, Sequence[str]], optional: Sequence[str]) -> dict[str, Any]:
     content = read_json(path)
     found = content.get("format", FORMAT)
     if type(found) is not int or found not in keys:
@@ -112,10 +114,11 @@ def _head(path: Path, keys: Mapping[int, Sequence[str]]) -> dict[str, Any]:
             f"{path} has format {found!r:.80}; this version reads {' and '.join(map(str, keys))}: train and save again "
             "with this version, or use the version that wrote it."
         )
-    check_keys(str(path), content, ["format", "library", *keys[found], "tensors", "checksum"])
+    wanted = [*keys[found], *(key for key in optional if key in content)]
+    check_keys(str(path), content, ["format", "library", *wanted, "tensors", "checksum"])
     if not isinstance(content["library"], str) or not _is_digest(content["tensors"]):
-        key, wanted = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
-        raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {wanted}.")
+        key, kind = ("tensors", "a sha256") if isinstance(content["library"], str) else ("library", "a version")
+        raise TransferError(f"{path} was edited: {key} is {seen(content[key])}, not {kind}.")
     if content["checksum"] != checksum(content):
         raise TransferError(f"{path} was edited after it was saved: its checksum does not match.")
     return content

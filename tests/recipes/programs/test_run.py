@@ -135,6 +135,22 @@ def test_a_frozen_trunk_is_proved_unchanged(mode: str, run: Path) -> None:
         assert trunk["after"] == saved["record"]["start"] == results(run, "pretrain")["trunk"]["before"]
 
 
+@pytest.mark.parametrize(("preset", "asked"), [("bc", {}), ("udrl", {"horizon": "auto"}), ("hopper-from-scratch", {})])
+def test_an_mlp_is_conditioned_as_the_method_and_says_so(
+    preset: str, asked: dict[str, str], tiny: list[str], transfer: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = transfer("run", preset, *tiny, "--modes", "mlp", "--runs-dir", tmp_path, "--set=eval.episodes=1")
+    assert result.exit_code == 0, result.output
+    found = results(tmp_path / preset, "mlp")
+    kind, played = found["method"]["kind"], found["evaluations"][0]
+    assert kind == {"hopper-from-scratch": "dt"}.get(preset, preset) and played["ask"] == (asked or None)
+    assert (played["target_return"] is None) == (found["calibration"] is None) == (kind == "bc")
+    assert ("horizon" in result.stdout) == (kind == "udrl")
+    assert f"method {kind}" in transfer("show", tmp_path / preset / "mlp/0").stdout
+    again = transfer("eval", tmp_path / preset / "mlp/0", "--episodes", 1)
+    assert again.exit_code == 0 and ("target" in again.stdout) == (kind != "bc"), again.output
+
+
 @pytest.mark.parametrize("mode", [*TRAINED, "mlp"])
 def test_a_trunk_that_trains_says_so(mode: str, run: Path) -> None:
     trunk = results(run, mode)["trunk"]

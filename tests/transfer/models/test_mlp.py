@@ -10,14 +10,21 @@ import pytest
 import torch
 
 from tests.hooks import Hooks
+from transfer import registry
+from transfer.adapters.methods.bc import BC
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
+from transfer.data.measured.measure import measure
 from transfer.data.windows import WindowSampler
+from transfer.decoding.direct import DirectPlanner
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
+from transfer.models.acting import Step
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
+from transfer.registry import PartSpec
+from transfer.storage.fingerprints import fingerprint
 from transfer.training.fit import fit
 from transfer.training.train_config import TrainConfig
 
@@ -63,6 +70,55 @@ def test_it_sees_the_return_still_wanted(mlp: MLPPolicy) -> None:
     states = torch.zeros(2, 11)
     actions = mlp.predict(states, torch.tensor([0.0, 1.5]))
     assert (actions[0] - actions[1]).abs().max() > 1e-3
+
+
+def of_method(kind: str, data: Episodes) -> MLPPolicy:
+    spec = PartSpec(kind)
+    return MLPPolicy(data.env_spec, measure(data), 8, 0, spec, registry.build("method", spec).fit(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "ask", "asked", "columns"),
+    [
+        ("bc", {}, {}, 0),
+        ("dt", {"return": 300.0}, {"return": 300.0}, 1),
+        ("udrl", {"return": 300.0, "horizon": 20}, {"return": 300.0, "horizon": 20.0}, 2),
+    ],
+)
+def test_it_is_asked_for_what_its_method_is_asked_for_and_nothing_else(
+    kind: str,
+    ask: dict[str, float],
+    asked: dict[str, float],
+    columns: int,
+    make_episodes: Callable[..., Episodes],
+    tmp_path: Path,
+) -> None:
+    data = make_episodes(lengths=(9, 8))
+    policy = of_method(kind, data)
+    assert policy.fc_1.in_features == data.state_size + columns and policy.asked(ask) == asked
+    with pytest.raises(TransferError, match="horizon|speed"):
+        policy.asked({"horizon": 3} if kind == "dt" else {"speed": 3})
+    config = TrainConfig(steps=2, batch_size=4, context=5, log_every=2, save_every=2)
+    fit(policy, WindowSampler(data, 5, 4, spec=policy.windows), config, ["mlp"])
+    loaded = MLPPolicy.load(policy.save(tmp_path))
+    assert fingerprint(loaded) == fingerprint(policy) and loaded.asked({}) == policy.asked({})
+    assert ("method" in json.loads((tmp_path / "mlp.json").read_text())) == (kind != "dt")  # older files have none
+    states, times = torch.randn(3, data.state_size), torch.zeros(3, dtype=torch.int64)
+    step = Step(states, torch.zeros(3, dtype=torch.float64), times)
+    command = loaded.command(np.arange(3), loaded.asked(ask))
+    actions = DirectPlanner(loaded, 3, "parallel").act(step._replace(columns=command.columns(step)))
+    assert actions.shape == (3, data.action_size) and actions.isfinite().all()
+
+
+def test_a_method_that_asks_a_trunk_cannot_be_asked_of_an_mlp(
+    make_episodes: Callable[..., Episodes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = of_method("bc", make_episodes())
+    monkeypatch.setattr(BC, "asked", lambda self, model, ask: {"size": len(model.adapter.parts())})
+    with pytest.raises(
+        TransferError, match="method 'bc' cannot be asked of a policy without a trunk.*Leave mode 'mlp'"
+    ):
+        policy.asked({})
 
 
 def test_a_loaded_policy_scores_as_the_saved_one_to_the_bit(mlp: MLPPolicy, tmp_path: Path) -> None:

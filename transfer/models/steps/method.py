@@ -27,15 +27,8 @@ from transfer.runtime.process import shapes_alone
 from transfer.runtime.seeding import seeded
 
 
-class StepModel(Protocol):
-    """A trunk and an adapter as a method sees them: `transfer.models.sequence_model.TransferModel`."""
-
-    layout: Layout
-
-    @property
-    def adapter(self) -> Any:
-        """The adapter."""
-        ...
+class AskedModel(Protocol):
+    """What a method knows of a model that it is asked for: a `StepModel`, or `transfer.models.mlp.MLPPolicy`."""
 
     @property
     def statistics(self) -> Statistics:
@@ -45,6 +38,22 @@ class StepModel(Protocol):
     @property
     def env_spec(self) -> EnvironmentSpec:
         """The environment."""
+        ...
+
+    @property
+    def extras(self) -> Mapping[str, nn.Module]:
+        """The parts of `Method.extras` by name."""
+        ...
+
+
+class StepModel(AskedModel, Protocol):
+    """A trunk and an adapter as a method sees them: `transfer.models.sequence_model.TransferModel`."""
+
+    layout: Layout
+
+    @property
+    def adapter(self) -> Any:
+        """The adapter."""
         ...
 
     @property
@@ -123,11 +132,11 @@ class Method(ABC):
         raise NotImplementedError(name)
 
     @abstractmethod
-    def asked(self, model: StepModel, ask: Mapping[str, Any]) -> dict[str, float]:
+    def asked(self, model: AskedModel, ask: Mapping[str, Any]) -> dict[str, float]:
         """What a policy is asked for, complete; see `transfer.models.acting.PolicyModel.asked`."""
 
     @abstractmethod
-    def command(self, model: StepModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
+    def command(self, model: AskedModel, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
         """The command of E episodes, seeds (E,); see `transfer.models.acting.PolicyModel.command`."""
 
     def loss(self, model: StepModel, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
