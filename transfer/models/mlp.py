@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from transfer import registry
 from transfer.data.batch import Batch, Steps
 from transfer.data.environment.building.recording import warn_of_gaps
 from transfer.data.environment.spec import EnvironmentSpec
