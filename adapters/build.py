@@ -84,7 +84,7 @@ def build_adapter(
     for name in (name for name in steps.groups if name not in steps.conditions()):
         spec = config.of(name)
         options = {**spec.options, "tokenizer": bins} if name == "action" and bins is not None else spec.options
-        arguments[name] = registry.resolve(name, spec.kind).fit(episodes, scales, trunk.width, **options)
+        arguments[name] = registry.build(name, PartSpec(spec.kind, options), episodes, scales, trunk.width)
     extras = check_type(steps.fit(episodes), dict, f"what fit() of the method '{method.kind}' returns")
     arguments |= extras | {name: {} for name in own} | ({TUNING: {}} if tuning else {})
     provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)

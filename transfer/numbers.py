@@ -61,14 +61,18 @@ def flag(value: object, name: str) -> bool:
     raise TransferError(f"{_given(name, value)}: True or False is needed.")
 
 
-def plain(value: object, name: str) -> Any:
+def plain(value: object, name: str, like: object = None) -> Any:
     """A value as JSON has it: text, a number, a truth value, None, and lists and tables by text of such.
 
-    Tuples and arrays become lists; what has a `to_json` becomes what that returns.
+    Tuples and arrays become lists; what has a `to_json` becomes what that returns. Where `like` is a number or a truth
+    value, one is needed.
 
     Raises:
         TransferError: anything else, and numbers that are not finite.
     """
+    for kind, read in ((bool, flag), (int, whole), (float, real)):
+        if isinstance(like, kind):
+            return read(value, name)  # type: ignore[operator]
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, (bool, np.bool_)):

@@ -20,7 +20,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from transfer.errors import BrokenKind, TransferError, UnknownKind, check_type, unknown
-from transfer.numbers import flag, plain, real, seen, whole
+from transfer.numbers import plain, seen
 
 ADAPTERS = "transfer.adapters"
 PLUGINS = "transfer.plugins"
@@ -115,8 +115,7 @@ def register(part: str, kind: str, target: str | Callable[..., Any]) -> None:
     Args:
         part: what it is a kind of; a new name is a new part, for groups of methods.
         kind: its name.
-        target: a class, a function (for filters and columns), or text such as "package.module:Class" that is imported
-            on the first use.
+        target: a class, a function, or text such as "package.module:Class" that is imported on the first use.
 
     Raises:
         TransferError: a name that is none, a target of another form, or a kind that this library or a plug-in has.
@@ -146,16 +145,13 @@ def check(part: str, kind: str) -> None:
     kinds = _kinds(part)
     if not isinstance(kind, str) or kind not in kinds:
         others = [name for name, some in _table().items() if name not in _CORE and kind in list(some)]
-        hint = f"It is a kind of {others[0]}." if others else ""
-        raise UnknownKind(str(unknown(f"{part} kind", kind, kinds, hint)))
+        raise UnknownKind(str(unknown(f"{part} kind", kind, kinds, f"It is a kind of {others[0]}." if others else "")))
 
 
 def resolve(part: str, kind: str) -> Any:
     """The class or function registered for a kind of part.
 
-    Raises:
-        TransferError: an unknown kind, a target that is not there or that cannot be imported, or a class of another
-            type than the part needs.
+    Raises TransferError for an unknown kind, a target that cannot be imported, or one of another type than is needed.
     """
     check(part, kind)
     target = _kinds(part)[kind]
@@ -204,8 +200,7 @@ def options_of(part: str, kind: str) -> dict[str, Any]:
     They are the keyword-only parameters of what makes it: of the class method `fit` of a group, of the constructor of
     every other class, of the function itself.
     """
-    made = resolve(part, kind)
-    parameters = inspect.signature(made.fit if part in groups() else made).parameters.values()
+    parameters = inspect.signature(_maker(part, kind)).parameters.values()
     return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
@@ -226,34 +221,41 @@ def check_options(part: str, spec: PartSpec) -> None:
 def complete(part: str, spec: PartSpec) -> PartSpec:
     """The spec with every option as a plain value for JSON, those not given at their defaults.
 
-    Raises:
-        TransferError: as `check_options`, or an unsound value, by the kind's own `check`. Options that `check` returns
-            take the place of those given.
+    Raises TransferError as `check_options`, or as the kind's own `check`. Options that this returns are used instead.
     """
     check_options(part, spec)
     takes = options_of(part, spec.kind)
-    options = {
-        name: _plain(f"{part}.{name}", spec.options.get(name, default), default) for name, default in takes.items()
-    }
+    options = {name: plain(spec.options.get(name, like), f"{part}.{name}", like) for name, like in takes.items()}
     if sound := getattr(resolve(part, spec.kind), "check", None):
-        found = sound(**options)
+        found = _call(part, spec.kind, sound, **options)
         options |= found if isinstance(found, Mapping) else {}
     return PartSpec(spec.kind, options)
 
 
-def _plain(name: str, value: Any, default: Any) -> Any:
-    """A plain value; where the default is a number, one. Raises TransferError for anything else."""
-    if isinstance(default, bool):
-        return flag(value, name)
-    if isinstance(default, int):
-        return whole(value, name)
-    return real(value, name) if isinstance(default, float) else plain(value, name)
-
-
 def build(part: str, spec: PartSpec, *arguments: Any) -> Any:
-    """An instance of a kind, of some arguments and its options. Raises TransferError as `check_options`."""
+    """What comes of what makes a kind, see `options_of`, from some arguments and its options.
+
+    Raises TransferError as `check_options`, or for other arguments than it takes.
+    """
     check_options(part, spec)
-    return resolve(part, spec.kind)(*arguments, **spec.options)
+    return _call(part, spec.kind, _maker(part, spec.kind), *arguments, **spec.options)
+
+
+def _maker(part: str, kind: str) -> Callable[..., Any]:
+    """What makes a kind and has its options as keyword-only parameters."""
+    made: Any = resolve(part, kind)
+    if part in groups() and not inspect.ismethod(made.fit):
+        raise BrokenKind(f"{_called(part, kind)}: fit of {made.__name__} is no class method.")
+    return made.fit if part in groups() else made  # type: ignore[no-any-return]
+
+
+def _call(part: str, kind: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a function returns. Raises BrokenKind where it takes other arguments."""
+    try:
+        inspect.signature(function).bind(*arguments, **options)
+    except TypeError as error:
+        raise BrokenKind(f"{_called(part, kind)}: {function.__qualname__} cannot be called: {error}.") from error
+    return function(*arguments, **options)
 
 
 def _kinds(part: str) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from transfer import registry
-from transfer.errors import TransferError, UnknownKind
+from transfer.adapters.states.linear import LinearState
+from transfer.errors import BrokenKind, TransferError, UnknownKind
 from transfer.models.steps.group import Group
 from transfer.models.steps.method import Method
+from transfer.models.tuning import Tuning
 from transfer.registry import PartSpec
 
 
@@ -167,3 +169,42 @@ def test_options_are_completed_as_plain_values() -> None:
     for value in (object(), {1: 2}, {1, 2}, float("nan"), len):
         with pytest.raises(TransferError, match="filter.at"):
             registry.complete("filter", PartSpec("mine", {"at": value}))
+
+
+class Given(Tuning):
+    sites = ("o",)
+
+    def check(self) -> None:
+        """No class method."""
+
+
+class Instance(LinearState):
+    def fit(self, episodes: Any, scales: Any, width: int, *, size: int = 1) -> dict[str, Any]:  # type: ignore[override]
+        return {}
+
+
+class Short(LinearState):
+    @classmethod
+    def fit(cls, episodes: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("part", "target", "said"),
+    [
+        (
+            "filter",
+            lambda episodes, other: episodes,
+            "filter kind 'mine': .*lambda.* cannot be called: missing .* 'other'",
+        ),
+        ("tuning", Given, "tuning kind 'mine': Given.check cannot be called: missing .* 'self'"),
+        ("state", Instance, "state kind 'mine': fit of Instance is no class method"),
+        ("state", type("None_", (LinearState,), {"fit": None}), "state kind 'mine': fit of None_ is no class method"),
+        ("state", Short, "state kind 'mine': Short.fit cannot be called: too many positional"),
+    ],
+)
+def test_a_kind_that_takes_other_arguments_is_named(part: str, target: Any, said: str) -> None:
+    registry.register(part, "mine", target)
+    with pytest.raises(BrokenKind, match=said):
+        registry.complete(part, PartSpec("mine"))
+        registry.build(part, PartSpec("mine"), *(("episodes",) if part == "filter" else ("episodes", "scales", 4)))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from transfer import registry
-from transfer.errors import TransferError, unknown
+from transfer.errors import BrokenKind, TransferError, unknown
 from transfer.numbers import MOST_DEPTH, MOST_WIDTH, seen, whole
 from transfer.registry import PartSpec
 
@@ -69,14 +69,14 @@ def make_tuning(spec: PartSpec, width: int, depth: int) -> Tuning:
         TransferError: an unknown kind, an option that it does not take, or sites that no trunk has.
     """
     tuning: Tuning = registry.build("tuning", spec, width, depth)
+    if getattr(tuning, "width", None) is None:
+        raise BrokenKind(f"the constructor of the tuning '{spec.kind}' does not call super().__init__(width, depth).")
     sites = getattr(tuning, "sites", None)
     if isinstance(sites, str) or not isinstance(sites, Collection) or not sites:
-        raise TransferError(
-            f"sites of the tuning '{spec.kind}' is {seen(sites)}; some of {', '.join(SITES)} are needed."
-        )
+        raise BrokenKind(f"sites of the tuning '{spec.kind}' is {seen(sites)}; some of {', '.join(SITES)} are needed.")
     for site in sites:
         if site not in SITES:
-            raise unknown(f"site of the tuning '{spec.kind}'", site, SITES)
+            raise BrokenKind(str(unknown(f"site of the tuning '{spec.kind}'", site, SITES)))
     return tuning
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from tests.lively import enliven
 from transfer import registry
-from transfer.adapters.build import build_adapter
 from transfer.data.batch import Batch
 from transfer.decoding.cached import CachedDecoder
 from transfer.decoding.decoder import make_decoder, slow
@@ -21,11 +20,10 @@ from transfer.models.adapter import Adapter
 from transfer.models.mixed_model import MixedModel
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import AdapterConfig
-from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.models.tuning import SITES, Affine, Tuning
+from transfer.models.trunk import Trunk
+from transfer.models.tuning import SITES, Affine, Tuning, make_tuning
 from transfer.registry import PartSpec, build, known
 
-SMALL = TrunkConfig(width=16, depth=2, heads=2)
 LINEAR = ("q", "k", "v", "o", "fc", "proj")
 SPECS = {
     "ia3": PartSpec("ia3"),
@@ -208,30 +206,21 @@ def test_a_tuning_that_folds_in_its_first_block_alone_is_not_folded(make_trunk: 
         torch.testing.assert_close(decoder.read(x, 7), trunk(x, tuning)[0], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("sites", ["o", (), ("o", "out"), None])
-def test_sites_that_no_trunk_has_are_refused(
-    sites: Any, make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"sites": ("attention",)}, "unknown site of the tuning 'mine' 'attention'"),
+        ({"sites": "o"}, "sites of the tuning 'mine' is 'o'; some of q, k"),
+        ({}, "sites of the tuning 'mine' is None; some of q, k"),
+        ({"sites": ("o",), "__init__": lambda self, width, depth: None}, r"'mine' does not call super\(\).__init__"),
+        ({"sites": ("o",), "__init__": lambda self: None}, "tuning kind 'mine': .* cannot be called: too many"),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_tuning_of_a_stranger_s_that_would_change_nothing_is_refused(
+    attributes: dict[str, Any], said: str, nested: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = type("Mine", (Shift,), {} if sites is None else {"sites": sites})
-    if sites is None:
-        monkeypatch.delattr(Shift, "sites")
-    monkeypatch.setitem(registry._table()["tuning"], "mine", made)
-    with pytest.raises(
-        TransferError,
-        match="site of the tuning .mine. .out." if sites == ("o", "out") else "sites of the tuning .mine. is",
-    ):
-        build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
-
-
-def test_something_else_is_no_tuning(make_episodes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._table()["tuning"], "mine", NotATuning)
-    with pytest.raises(
-        TransferError, match="tuning kind .mine. is .*a subclass of transfer.models.tuning.Tuning is needed"
-    ):
-        build_adapter(make_episodes(), SMALL, AdapterConfig(tuning=PartSpec("mine")), tuning=True)
-
-
-class NotATuning(nn.Linear):
-    """Of the right size."""
-
-    seed_name = "mine"
+    monkeypatch.setitem(registry._table()["tuning"], "mine", type("Mine", (Tuning,), attributes))
+    spec = PartSpec("several", {"parts": ["ia3", "mine"]}) if nested else PartSpec("mine")
+    with pytest.raises(TransferError, match=said):
+        make_tuning(spec, 16, 1)
