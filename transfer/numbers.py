@@ -72,7 +72,7 @@ def plain(value: object, name: str, like: object = None) -> Any:
     """
     for kind, read in ((bool, flag), (int, whole), (float, real)):
         if isinstance(like, kind):
-            return read(value, name)  # type: ignore[operator]
+            return read(value, name)
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, (bool, np.bool_)):

@@ -246,7 +246,7 @@ def _maker(part: str, kind: str) -> Callable[..., Any]:
     made: Any = resolve(part, kind)
     if part in groups() and not inspect.ismethod(made.fit):
         raise BrokenKind(f"{_called(part, kind)}: fit of {made.__name__} is no class method.")
-    return made.fit if part in groups() else made  # type: ignore[no-any-return]
+    return made.fit if part in groups() else made
 
 
 def _call(part: str, kind: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
