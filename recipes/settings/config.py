@@ -111,18 +111,18 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
     """
     layers = checked_layers(name_or_path)
     place = layers[-1].place
-    plain, short = [one.table for one in layers], [one.quick for one in layers]
+    plain, short, changes = [one.table for one in layers], [one.quick for one in layers], changes_of(sets)
     try:
-        config = made([*plain])
+        tuning = _tuning_of([*plain, _about_tuning(changes)])
+        config = made([*plain, tuning])
         # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-        shortened = made([*plain, _tuning_of(plain), *short])
+        shortened = made([*plain, tuning, *short])
     except TransferError as error:
         raise TransferError(f"{place}: {error}") from error
     if quick and not any(short):
         raise TransferError(f"--quick: {place} has no [quick] table. Shorten it with --set adapt.steps=1000")
-    changes = changes_of(sets)
     if changes:
-        config = made([*plain, *([_tuning_of(plain), *short] if quick else []), changes])
+        config = made([*plain, *([tuning, *short] if quick else []), changes])
     elif quick:
         config = shortened
     return _with_trunk(config, {*changes, *(name for one in layers for name in _chosen(one, quick))})
@@ -215,8 +215,15 @@ def made(tables: Sequence[Table]) -> RunConfig:
     )
 
 
+def _about_tuning(changes: Table) -> Table:
+    """What `--set` says of the kind of a tuning, for options in a file that name none."""
+    modes, kind = changes.get("adapt", {}).get("modes"), changes.get("adapter", {}).get(TUNING, {}).get("kind")
+    named = {"adapter": {TUNING: {"kind": kind}}} if kind else {}
+    return {**named, "adapt": {"modes": modes}} if modes else named
+
+
 def _tuning_of(tables: Sequence[Table]) -> Table:
-    """A layer with the kind of tuning that the modes name, where `[adapter.tuning]` has options and no kind.
+    """A layer with the tuning; where it has options and no kind, of the kind that the modes name.
 
     Raises:
         TransferError: they name none, several, or one that does not take these options.
@@ -224,7 +231,7 @@ def _tuning_of(tables: Sequence[Table]) -> Table:
     table = several(tables)
     options = table.get("adapter", {}).get(TUNING, {})
     if not options or "kind" in options:
-        return {}
+        return {"adapter": {TUNING: options}}
     last = {re.split("[+:]", mode)[-1] for mode in table.get("adapt", {}).get("modes", ())}
     named = sorted(last.intersection([TUNING, *registry.known(TUNING)]))
     taking = takers(TUNING, options)

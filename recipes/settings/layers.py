@@ -131,8 +131,8 @@ def _parts(below: Table, above: Table) -> dict[str, Any]:
 
 
 def _part(below: Table, above: Table) -> dict[str, Any]:
-    """A part; one of another kind keeps no option of the old kind."""
-    other = "kind" in above and above["kind"] != below.get("kind")
+    """A part; one of another kind keeps no option of the old kind, options without a kind wait for theirs."""
+    other = "kind" in above and below.get("kind") not in (None, above["kind"])
     return dict(above) if other else {**below, **above}
 
 

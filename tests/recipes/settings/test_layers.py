@@ -261,6 +261,19 @@ def test_the_modes_name_the_kind_of_a_tuning_that_has_options_alone(write: Write
     assert load_config(write(dump_config(config), "again.toml", target=False)).adapter == config.adapter
 
 
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("item", ["adapt.modes=embeddings+lora", "adapter.tuning.kind=lora"])
+def test_a_later_layer_names_the_kind_of_options_that_a_file_has(item: str, quick: bool, write: Write) -> None:
+    file = write(TUNED.replace('"embeddings+lora", "random-trunk:embeddings+lora"', ""))
+    with pytest.raises(TransferError, match="adapter.tuning.rank needs a kind"):
+        load_config(file)
+    assert load_config(file, [item], quick).adapter.tuning == PartSpec(
+        "lora", {"rank": 4, "alpha": 16.0, "sites": ["q", "v"]}
+    )
+    with pytest.raises(TransferError, match="unknown option of tuning 'ia3' 'rank'"):
+        load_config(file, ["adapter.tuning.kind=ia3"])
+
+
 @pytest.mark.parametrize(
     ("modes", "words"),
     [
