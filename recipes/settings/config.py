@@ -177,7 +177,7 @@ def _set_value(key: str, text: str) -> object:
     if name == "source" and rest.partition(".")[0].isdecimal():
         raise TransferError(
             f"{key}: --set reaches no single one of several sources. Write [[source]] tables in a file, each with its "
-            f"own; --set source.{rest.partition('.')[2] or 'data'} is of one source, or of all"
+            f"own; where there is one alone, it is --set source.{rest.partition('.')[2] or 'data'}"
         )
     if key == "adapter.out_of_bounds":
         return from_text(key, text, str)

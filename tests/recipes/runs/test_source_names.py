@@ -3,13 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from transfer.envs.loading import load_episodes
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
+from transfer.recipes.programs.pretrain import named_sources
 from transfer.recipes.programs.source_names import check_name, default_name
 from transfer.recipes.runs import prepare
 from transfer.recipes.runs.checks import load_source
@@ -195,12 +198,13 @@ def test_names_of_environments_become_names_of_folders(environment: str, name: s
     assert default_name(environment) == check_name(name) == name
 
 
-def test_the_default_name_of_a_source_is_one_of_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Spec:
-        name = "my_ns/MyEnv-v0"
-
-    config = load_config("hopper-to-walker2d")
-    assert prepare.names_of(prepare.bodies_of(config), {"source": Spec()}) == {"my_ns-MyEnv-v0": "source"}  # type: ignore[dict-item]
+def test_the_default_name_of_a_source_is_one_of_a_folder() -> None:
+    """Of a namespaced environment, in a run and in a call of the library."""
+    data = load_episodes("hopper/medium-expert")
+    data = replace(data, env_spec=replace(data.env_spec, name="my_ns/MyEnv-v0"))
+    bodies = prepare.bodies_of(load_config("hopper-to-walker2d"))
+    assert prepare.names_of(bodies, {"source": data.env_spec}) == {"my_ns-MyEnv-v0": "source"}
+    assert list(named_sources([data])) == ["my_ns-MyEnv-v0"]
 
 
 def test_show_names_every_source(made: Path, transfer: Transfer) -> None:

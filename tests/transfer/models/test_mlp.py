@@ -21,6 +21,7 @@ from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import evaluate
 from transfer.models.acting import Step
+from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.registry import PartSpec
@@ -103,6 +104,9 @@ def test_it_is_asked_for_what_its_method_is_asked_for_and_nothing_else(
     loaded = MLPPolicy.load(policy.save(tmp_path))
     assert fingerprint(loaded) == fingerprint(policy) and loaded.asked({}) == policy.asked({})
     assert ("method" in json.loads((tmp_path / "mlp.json").read_text())) == (kind != "dt")  # older files have none
+    (tmp_path / "mlp.json").rename(tmp_path / "adapter.json")
+    with pytest.raises(TransferError, match="is the JSON of an MLP"):
+        Adapter.load(tmp_path)
     states, times = torch.randn(3, data.state_size), torch.zeros(3, dtype=torch.int64)
     step = Step(states, torch.zeros(3, dtype=torch.float64), times)
     command = loaded.command(np.arange(3), loaded.asked(ask))
