@@ -107,7 +107,7 @@ class Checkpoint(Generic[Module]):
             module.load_state_dict(tensors)
         check_finite(module, f"{folder / self.name}.safetensors is damaged")
         for key, value in as_json(self.content(module), str(path)).items():
-            if difference := _first_difference(content[key], value, key):
+            if difference := _first_difference(content.get(key), value, key):
                 raise TransferError(f"{path} was edited: {difference}.")
         if content["fingerprint"] is not None and (found := fingerprint(module)) != content["fingerprint"]:
             told = seen(content["fingerprint"], 70)

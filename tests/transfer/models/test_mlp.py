@@ -26,6 +26,7 @@ from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.registry import PartSpec
 from transfer.storage.fingerprints import fingerprint
+from transfer.storage.pairs import checksum
 from transfer.training.fit import fit
 from transfer.training.train_config import TrainConfig
 
@@ -139,6 +140,28 @@ def test_an_edited_policy_is_refused(key: str, value: object, mlp: MLPPolicy, tm
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(TransferError):
         MLPPolicy.load(tmp_path / "mlp")
+
+
+@pytest.mark.parametrize(
+    "change", [{"arguments": None}, {"arguments": 3}, {"arguments": {"lengths": {}}}, {"method": "td"}, {"method": {}}]
+)
+def test_an_edited_method_is_refused(
+    change: dict[str, object], make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    path = of_method("udrl", make_episodes()).save(tmp_path) / "mlp.json"
+    content = {**json.loads(path.read_text()), **change}
+    content = {key: value for key, value in content.items() if value is not None}
+    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    with pytest.raises(TransferError, match=r"mlp\.json was edited"):
+        MLPPolicy.load(tmp_path)
+
+
+def test_an_edited_method_without_extras_is_refused(make_episodes: Callable[..., Episodes], tmp_path: Path) -> None:
+    path = of_method("bc", make_episodes()).save(tmp_path) / "mlp.json"
+    content = {key: value for key, value in json.loads(path.read_text()).items() if key != "arguments"}
+    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    with pytest.raises(TransferError, match=r"mlp\.json was edited: arguments"):
+        MLPPolicy.load(tmp_path)
 
 
 def test_a_truncated_policy_is_refused(mlp: MLPPolicy, tmp_path: Path) -> None:
