@@ -94,7 +94,8 @@ def source_of(config: RunConfig, mode: Mode, adapters: Mapping[str, Adapter]) ->
 def check_inherit_from(config: RunConfig, names: Collection[str]) -> None:
     """Raise TransferError where `adapt.inherit_from` names none of the sources."""
     if config.adapt.inherit_from and config.adapt.inherit_from not in names:
-        raise unknown("source in adapt.inherit_from", config.adapt.inherit_from, names)
+        hint = "" if names else "No data are named under [source]: name some there, or leave it out."
+        raise unknown("source in adapt.inherit_from", config.adapt.inherit_from, names, hint)
 
 
 def missing_trunks(config: RunConfig, folder: Path) -> list[int]:

@@ -163,6 +163,11 @@ def test_a_source_that_is_none_is_refused_whatever_is_trained(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_source_cannot_be_named_where_there_is_none(transfer: Transfer, refused: Refused, tmp_path: Path) -> None:
+    result = transfer("run", "hopper-from-scratch", "--set=adapt.inherit_from=hopper", "--runs-dir", tmp_path)
+    refused(result, "'hopper'", "Known: none. No data are named under [source]")
+
+
 @pytest.mark.parametrize("name", ["adapter", "Trunk", "adapters", "con", "LPT1", "..", "a/b", "a.b", "-" * 81])
 def test_names_of_other_files_are_refused(name: str, refused: Refused, transfer: Transfer, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(TWO.replace('"walk"', f'"{name}"'), encoding="utf-8")
