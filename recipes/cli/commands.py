@@ -120,12 +120,9 @@ def show(path: Path, as_json: bool, quick: bool, sets: tuple[str, ...]) -> None:
     """
     from transfer.recipes.cli.text import summary_text
     from transfer.recipes.programs.show import is_settings, settings, summary
-    from transfer.recipes.settings.own_modules import import_modules_of
 
     if (quick or sets) and not is_settings(path):
         raise TransferError(f"--quick and --set are for a preset or a TOML file, and {path} is neither")
-    if is_settings(path):
-        import_modules_of(str(path), sets, quick, say, "show")
     facts = settings(str(path), sets, quick) if is_settings(path) else summary(path)
     click.echo(json.dumps(facts, indent=2) if as_json else summary_text(facts))
 

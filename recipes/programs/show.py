@@ -9,7 +9,7 @@ import numpy as np
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.data.measured.calibration_table import Calibration
-from transfer.errors import TransferError
+from transfer.errors import TransferError, UnknownKind
 from transfer.models.trunk import DEFAULT_METHOD
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder
@@ -27,6 +27,7 @@ from transfer.recipes.runs.cells import (
 from transfer.recipes.runs.results import Timing, read_results
 from transfer.recipes.settings.config import base_table, config_table, load_config
 from transfer.recipes.settings.layers import layers_of
+from transfer.recipes.settings.own_modules import modules_of, naming
 from transfer.recipes.settings.presets import BASE, presets
 from transfer.recipes.settings.schema import read, refuse
 from transfer.recipes.settings.typed import flatten
@@ -51,10 +52,24 @@ def settings(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -
     """
     layers = [layer.place for layer in layers_of(name_or_path)]
     base = base_table()
-    table = base if name_or_path == BASE else config_table(load_config(name_or_path, sets, quick))
+    try:
+        table = base if name_or_path == BASE else config_table(load_config(name_or_path, sets, quick))
+    except TransferError as error:
+        modules = modules_of(name_or_path, sets, quick) if _lacks_a_kind(error) else []
+        if not modules:
+            raise
+        raise TransferError(
+            f"{error} {name_or_path} names modules that may register it, and show imports none by itself: "
+            f"{naming(modules, 'show', name_or_path)}"
+        ) from error
     plain = flatten(base)
     own = {key: plain.get(key) for key, value in flatten(table).items() if plain.get(key) != value}
     return {"kind": "settings", "path": name_or_path, "extends": layers[-2::-1], "settings": table, "base": own}
+
+
+def _lacks_a_kind(error: BaseException | None) -> bool:
+    """Whether an error comes of a kind that is not known."""
+    return error is not None and (isinstance(error, UnknownKind) or _lacks_a_kind(error.__cause__ or error.__context__))
 
 
 def summary(path: Path) -> dict[str, Any]:

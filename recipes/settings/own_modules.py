@@ -22,27 +22,31 @@ def named_modules(table: Table) -> list[str]:
     return list(dict.fromkeys(filter(None, each)))
 
 
-def import_modules_of(
-    name_or_path: str, sets: Sequence[str], quick: bool, say: Callable[[str], object], command: str = "run"
-) -> None:
+def modules_of(name_or_path: str, sets: Sequence[str], quick: bool) -> list[str]:
+    """The modules that a file of settings names, arguments as of `transfer.recipes.settings.config.load_config`.
+
+    Kinds of parts are not looked up, because these modules may register them.
+    """
+    layers = checked_layers(name_or_path)
+    tables = [*(one.table for one in layers), *(one.quick for one in layers if quick), changes_of(sets)]
+    return named_modules(several(tables))
+
+
+def import_modules_of(name_or_path: str, sets: Sequence[str], quick: bool, say: Callable[[str], object]) -> None:
     """Import the modules that a file of settings names; those of a run folder have to be on the command line as well.
 
-    Kinds of parts are not looked up, because these modules may register them. `say` takes a line before each import;
-    `command` is that of the user. The other arguments are those of `transfer.recipes.settings.config.load_config`.
+    `say` takes a line before each import; the other arguments are those of `modules_of`.
 
     Raises:
         TransferError: a run folder names a module that the command line did not, or one cannot be imported.
     """
-    layers = checked_layers(name_or_path)
-    tables = [*(one.table for one in layers), *(one.quick for one in layers if quick), changes_of(sets)]
-    modules = named_modules(several(tables))
-    path = Path(name_or_path)
+    modules, path = modules_of(name_or_path, sets, quick), Path(name_or_path)
     folder = path.parent if path.name == "config.toml" else path
     new = [one for one in modules if one not in sys.modules]
     if new and name_or_path not in presets() and (folder / "config.toml").is_file():
         raise TransferError(
             f"the run in {folder} imports {', '.join(new)}, and a run folder may be a stranger's. Name it yourself: "
-            f"{resuming(modules, name_or_path) if command == 'run' else naming(modules, command, name_or_path)}"
+            f"{resuming(modules, name_or_path)}"
         )
     for module in new:
         say(f"importing {module}, which {name_or_path} names")

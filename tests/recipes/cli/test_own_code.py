@@ -292,11 +292,13 @@ def test_a_module_is_imported_before_the_kinds_that_it_registers_are_looked_up(
         registry._table()["filter"].pop("of-my-module", None)
 
     file = toml(place, target=target, run={"imports": ["my_kinds"]})
-    for args in (("show", file), ("run", file, "--name", "a")):
-        forget()
-        result = call(*args)
-        assert result.exit_code == 0 and f"importing my_kinds, which {file} names" in result.stderr, result.output
     forget()
+    result = call("run", file, "--name", "a")
+    assert result.exit_code == 0 and f"importing my_kinds, which {file} names" in result.stderr, result.output
+    forget()
+    result = call("show", file)  # which imports none
+    assert result.exit_code == 2 and "my_kinds" not in sys.modules
+    assert f"transfer show {file} --import my_kinds" in result.stderr, result.output
     for args, command in (
         (("run", "runs/a", "--resume"), "transfer run runs/a --resume --import my_kinds"),
         (("show", "runs/a/config.toml"), "transfer show runs/a/config.toml --import my_kinds"),

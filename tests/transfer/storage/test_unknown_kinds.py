@@ -16,7 +16,7 @@ from transfer.models.adapter import Adapter
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import Trunk
-from transfer.recipes.programs.kinds import recorded
+from transfer.recipes.programs.building import recorded
 from transfer.registry import PartSpec
 
 TABLE = {"state": LinearState, "tuning": LoRA, "method": DT}
