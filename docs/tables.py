@@ -133,6 +133,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "longer": longer,
     "changes": changes,
     "hammer": lambda: table(measured("hammer").rows),
+    "methods": lambda: table(
+        measured("methods").rows, without=("IQM interval", "trained", "% of model", "trunk unchanged")
+    ),
+    "lora": lambda: table(measured("lora").rows, without=("IQM interval",)),
+    "three-bodies": lambda: table(measured("three-bodies").rows, without=("IQM interval",)),
     "bench": bench,
     "environments": lambda: environments.table(RESULTS / "environments"),
 }
