@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from transfer.data.batch import Steps
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, unknown
 from transfer.models.steps.group import PredictedGroup
-from transfer.models.steps.scales import ActionRange, Scales
+from transfer.models.steps.scales import Scales
 
 if TYPE_CHECKING:
     from transfer.adapters.tokenizers.tokenizer import Tokenizer
@@ -87,7 +88,7 @@ def fit_tokenizer(kind: str, bins: int, episodes: Episodes, scales: Scales) -> T
     def columns() -> Iterator[NDArray[np.float32]]:
         for i in range(episodes.action_size):
             column = torch.from_numpy(np.array(episodes.actions[:, i]))
-            yield ActionRange(*(bound[i] for bound in whole)).inward(column).numpy()
+            yield whole.each(itemgetter(i)).inward(column).numpy()
 
     return make_tokenizer(kind, bins).fit_columns(columns())
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from transfer.adapters.actions.vocabulary import Vocabulary
 from transfer.data.episodes import Episodes
@@ -29,7 +30,6 @@ from transfer.models.acting import PolicyModel
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
-from transfer.models.steps.scales import ActionRange
 from transfer.models.trunk import Trunk
 from transfer.recipes.programs.adapt import AdaptResult, adapt
 from transfer.recipes.programs.modes import Mode
@@ -203,7 +203,7 @@ def log_tokenizer(cell: RunCell, model: PolicyModel) -> None:
     """Log the largest distance of a dataset action from the value of its token, where the model has a tokenizer."""
     fitted = getattr(model.adapter.parts()["action"], "tokenizer", None) if isinstance(model, TransferModel) else None
     if isinstance(model, TransferModel) and fitted is not None:
-        scale = ActionRange(*(bound.cpu() for bound in model.adapter.scales.action_range()))
+        scale = model.adapter.scales.action_range().each(Tensor.cpu)
         actions = cell.episodes.actions
         worst = np.abs(Vocabulary(fitted, scale).decoded(actions) - actions).max()
         cell.board.scalars(0, {"train/tokenizer_error": float(worst)})

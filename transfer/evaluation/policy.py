@@ -132,8 +132,9 @@ class Policy:
     @inference_only
     def _choose(self, state: NDArray[np.float32], reward: float) -> NDArray[np.float32]:
         """The action (A,) in a state (S,), after a reward."""
-        device, rewards = self._device, torch.tensor([reward], dtype=torch.float64, device="cpu")
-        step = Step(torch.from_numpy(state)[None].to(device), rewards, torch.tensor([self._time], device=device))
-        step = step._replace(columns=self._command.columns(step))
+        device, rewards = self._device, torch.from_numpy(np.array([reward]))  # float64
+        states, times = torch.from_numpy(state[None]).to(device), torch.from_numpy(np.array([self._time])).to(device)
+        columns = self._command.columns(Step(states, rewards, times))
+        step = Step(states, rewards, times, columns)
         action: NDArray[np.float32] = self._planner.act(step)[0].float().cpu().numpy()
         return action

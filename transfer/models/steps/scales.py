@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
@@ -24,12 +25,16 @@ class ActionRange(NamedTuple):
     """Bounds of actions, their middle and half their width, (A,) each; bounds of -1 and 1 leave actions as they are.
 
     A bound becomes -1 or 1, and comes back, to the bit: rounded, `middle + half` may be next to the bound.
+
+    Attributes:
+        exact: whether it is known that neither is, as of bounds around 0.
     """
 
     low: Tensor
     high: Tensor
     middle: Tensor
     half: Tensor
+    exact: bool = False
 
     def inward(self, actions: Tensor) -> Tensor:
         """The environment's actions (..., A) -> scaled ones, -1 to 1; actions outside the bounds are clipped."""
@@ -40,7 +45,13 @@ class ActionRange(NamedTuple):
     def outward(self, actions: Tensor) -> Tensor:
         """Scaled actions (..., A) -> the environment's, within its bounds."""
         inside = torch.addcmul(self.middle, actions, self.half).clamp(self.low, self.high)
+        if self.exact:
+            return inside
         return torch.where(actions <= -1, self.low, torch.where(actions >= 1, self.high, inside))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> ActionRange:
+        """The same, with each tensor changed: those of some dimensions, or on another device."""
+        return ActionRange(change(self.low), change(self.high), change(self.middle), change(self.half), self.exact)
 
     def _wide(self) -> Tensor:
         """(A,) whether the bounds differ; data of a single action scale to 0."""
@@ -106,7 +117,8 @@ class Scales(nn.Module):
 
     def fix(self) -> None:
         """Compute once what the buffers say of actions and of each step's return: they will not change any more."""
-        self._range = self.action_range()
+        scale = self.action_range()
+        self._range = scale._replace(exact=bool(((scale.middle == 0) & (scale.half == scale.high)).all()))
         if self.return_means.numel():
             steps = (len(self.return_means) - 1) * math.ceil(float(self.return_every)) + 1
             self._means = self._mean(torch.arange(steps, device=self.return_means.device))

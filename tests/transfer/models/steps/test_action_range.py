@@ -21,11 +21,14 @@ shares = st.lists(st.floats(0, 1), min_size=2, max_size=20)
 SPEC = as_spec(toy(1, 1))
 
 
-def range_of(low: float, high: float) -> ActionRange:
-    """As a model of one action number has it."""
+def range_of(low: float, high: float, fix: bool = False) -> ActionRange:
+    """As a model of one action number has it; fixed, as one that acts."""
     (low,), (high,) = np.float32([low]), np.float32([high])
     statistics = Statistics((0.0,), (1.0,), (float(low),), (float(high),), return_span=1.0, return_quantiles={})
-    return Scales(statistics, SPEC).action_range()
+    scales = Scales(statistics, SPEC)
+    if fix:
+        scales.fix()
+    return scales.action_range()
 
 
 def between(low: float, high: float, shares: list[float]) -> Tensor:
@@ -79,6 +82,16 @@ def test_what_lies_beyond_a_bound_counts_as_at_it(one: Bounds, beyond: float) ->
 def test_bounds_of_one_leave_actions_as_they_are(values: list[float]) -> None:
     scale, actions = range_of(-1.0, 1.0), torch.tensor(values)[:, None]
     assert torch.equal(scale.inward(actions), actions) and torch.equal(scale.outward(actions), actions)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(one=bounds | likely.map(lambda high: (-abs(high) - 1e-30, abs(high) + 1e-30)), shares=shares)
+@example(one=(-0.4, 0.4), shares=[0.0, 0.3, 1.0])
+def test_a_scale_that_is_fixed_says_the_same(one: Bounds, shares: list[float]) -> None:
+    scale, scaled = range_of(*one), 2.2 * torch.tensor(shares, dtype=torch.float32)[:, None] - 1.1
+    fixed = range_of(*one, fix=True)
+    assert torch.equal(fixed.outward(scaled), scale.outward(scaled))
+    assert fixed.exact == bool(scale.low == -scale.high)
 
 
 @pytest.mark.parametrize("bound", [0.3, -7.0, 0.0])

@@ -134,6 +134,17 @@ def test_the_mean_return_to_go_is_subtracted_at_every_step_linear_between_those_
     torch.testing.assert_close(scales.scale_returns(torch.full((7,), 7.0), times[0]), wanted[0] / 10)
 
 
+@pytest.mark.parametrize("every", [0.5, 1.0, 2.0, 2.5, 7.3])
+def test_what_is_fixed_for_acting_says_the_same_at_every_step(every: float) -> None:
+    scales, fixed = (scales_of(replace(GOOD, return_means=(100.0, 50.0, 41.7), return_every=every)) for _ in range(2))
+    fixed.fix()
+    times, returns = torch.arange(40), torch.linspace(-5, 120, 40)
+    assert torch.equal(fixed.scale_returns(returns, times), scales.scale_returns(returns, times))
+    plain = scales_of(GOOD)
+    plain.fix()
+    assert torch.equal(plain.scale_returns(returns, times), scales_of(GOOD).scale_returns(returns, times))
+
+
 def test_means_of_steps_without_end_are_refused() -> None:
     with pytest.raises(TransferError, match="beyond 100,000 steps"):
         replace(GOOD, return_means=(1.0, 2.0), return_every=1e30)
