@@ -21,7 +21,8 @@
 | valid/loss/SOURCE | that of one of several sources | training step |
 | values/dataset_actions/I | histogram of action dimension I of the data | last step |
 | values/policy_actions/I | the same of the policy | last step |
-| hparams | environment, mode, seed, method and tuning, with the final score | - |
+| score | the final one, of the first entry of eval.ask, for the table of hparams | 0 |
+| hparams | environment, mode, seed, method and tuning, with that score | - |
 
 Time series are sorted by name, so histograms come last. The tab "Custom scalars" shows score, return and losses.
 """
@@ -44,7 +45,7 @@ TRAINED = ("loss", "grad_norm", "lr", "adapter_lr", "tokens_per_second", "traina
 LOSSES = ("train/loss/TERM", "train/loss/SOURCE", "valid/loss", "valid/loss/SOURCE")
 TAG = re.compile(rf"eval/.+/({'|'.join(EVALUATED)})|train/({'|'.join(TRAINED)})|train/loss/.+|valid/loss(/.+)?")
 HISTOGRAM = re.compile(r"values/(dataset|policy)_actions/\d+")
-SCORE = "score"  # of hparams
+SCORE = "score"  # a tag of its own: in the table of hparams, a column is one tag of all runs
 LAYOUT = {
     "this run": {
         "score": ["Multiline", [r"eval/.*/score"]],
@@ -141,6 +142,7 @@ class Board:
 
         for summary in hparams(dict(settings), {SCORE: score}):
             self._writer._get_file_writer().add_summary(summary)
+        self._writer.add_scalar(SCORE, score)
 
 
 def read_scalars(folder: Path, tag: str) -> list[tuple[int, float]]:

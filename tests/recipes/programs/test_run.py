@@ -180,7 +180,8 @@ def test_tensorboard_holds_exactly_the_documented_tags(mode: str, run: Path) -> 
     evaluated = {f"{home}/{name}" for name in boards.EVALUATED} - {f"{home}/success"}
     left_out = {"train/adapter_lr", *(["train/tokenizer_error"] if mode == "mlp" else [])}
     trained = {f"train/{name}" for name in boards.TRAINED} - left_out
-    assert set(tags["scalars"]) == evaluated | trained | {"train/loss/action"}
+    assert set(tags["scalars"]) == evaluated | trained | {"train/loss/action", "score"}
+    assert events.Scalars("score")[0].value == pytest.approx(found["evaluations"][0]["mean_score"])
     dims = 3 if mode == "pretrain" else 6
     kinds = ("dataset", "policy")
     assert set(tags["histograms"]) == {f"values/{kind}_actions/{i}" for kind in kinds for i in range(dims)}

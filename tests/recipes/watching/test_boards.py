@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.envs.catalog import environment
@@ -15,7 +16,7 @@ from transfer.evaluation.evaluate import Evaluation
 from transfer.recipes.runs.cell import RunCell
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.watching import boards
-from transfer.recipes.watching.boards import Board
+from transfer.recipes.watching.boards import Board, read_scalars
 from transfer.training.train_config import TrainConfig
 
 
@@ -95,6 +96,10 @@ def test_hparams_share_the_one_event_file(tmp_path: Path) -> None:
     plugin = read(tmp_path).summary_metadata["_hparams_/experiment"].plugin_data
     assert plugin.plugin_name == "hparams"
     assert "_hparams_/session_start_info" in read(tmp_path).summary_metadata
+    experiment = HParamsPluginData.FromString(plugin.content).experiment
+    columns = [metric.name.tag for metric in experiment.metric_infos]
+    assert columns == ["score"]
+    assert read_scalars(tmp_path, columns[0]) == [(0, 45.0)]  # else the column would be empty
 
 
 def test_a_resumed_run_hides_what_it_repeats(tmp_path: Path) -> None:
