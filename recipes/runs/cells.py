@@ -1,5 +1,6 @@
 """The MODE/SEED of a run folder: finished, unfinished and planned, and the command that goes on with them."""
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -73,9 +74,9 @@ def done(home: Path) -> bool:
 
 
 def result_files(run: Path) -> list[Path]:
-    """Every results.json of a run."""
+    """Every results.json of a run; one that is no file is for the reader to refuse."""
     files = [part / "results.json" for name in begun(run) for part in parts_of(run / name)]
-    return [file for file in files if file.is_file()]
+    return [file for file in files if os.path.lexists(file)]
 
 
 def is_pretraining(mode: str) -> bool:

@@ -161,7 +161,10 @@ class RunSettings:
     held_out: bool = False
 
     def __post_init__(self) -> None:
-        """Raises TransferError on no seed, a seed twice or out of range, or an unknown precision."""
+        """Raises TransferError on no seed, a seed twice or out of range, a name of no module, an unknown precision."""
+        for module in self.imports:
+            if not all(part.isidentifier() for part in module.split(".")):
+                raise TransferError(f"run.imports has {seen(module)}; names of modules are needed, as my_env")
         seeds = tuple(whole(seed, "run.seeds", 0, MOST_SEED) for seed in self.seeds)
         if not seeds or len(set(seeds)) != len(seeds):
             raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {seen(list(seeds))}")

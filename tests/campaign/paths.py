@@ -83,6 +83,8 @@ def make(rng: random.Random, shop: Path) -> Trial:
     name, road = rng.choice(list(WRONG)), rng.choice(list(ROADS))
     if (name, road) == ("in /proc", "transfer report --out"):  # refused when it is written to: the table is out by then
         return make(rng, shop)
+    if (name, road) == ("a file", "transfer show"):  # a file of settings is shown
+        return make(rng, shop)
     if (isinstance(WRONG[name], str) and name != "a NUL") or road in TYPED:
         return Trial(f"{road}: {name}", lambda place: ROADS[road](place, WRONG[name]), Refused(), RUNS, prepare)
     return make(rng, shop)  # a shell gives text alone, without NUL

@@ -159,11 +159,13 @@ def test_timings_of_another_kind_are_named(make_cell, timing: Any) -> None:
         report([run])
 
 
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(make_cell) -> None:
+@pytest.mark.parametrize("name", ["timing.json", "results.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(make_cell, name: str) -> None:
     run = make_cell("full", 0, [1.0])
-    (run / "full/0/timing.json").unlink()
-    os.mkfifo(run / "full/0/timing.json")
-    with pytest.raises(TransferError, match=r"timing\.json"):
+    make_cell("full", 1, [1.0])  # what is whole beside it is no report of the run
+    (run / "full/0" / name).unlink()
+    os.mkfifo(run / "full/0" / name)
+    with pytest.raises(TransferError, match=name):
         report([run])
 
 

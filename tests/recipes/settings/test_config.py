@@ -129,6 +129,8 @@ def test_set_reads_text_as_the_type_of_its_key(tmp_path: Path) -> None:
         ("[eval]\ndecode = 'paralel'", ["Did you mean 'parallel'"]),
         ("[eval]\nenvs = 0", ["eval.envs"]),
         ("[run]\nseeds = [0, 0]", ["run.seeds"]),
+        ('[run]\nimports = [""]', ["run.imports has ''", "names of modules"]),
+        ('[run]\nimports = ["my-env"]', ["run.imports has 'my-env'"]),
         ("[run]\nprecision = 'bf16'", ["bfloat16"]),
         ("adapt = 3", ["target.adapt", "target.data"]),
         ("[adapt", ["not valid TOML"]),
