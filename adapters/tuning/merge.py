@@ -10,7 +10,7 @@ from transfer.errors import TransferError, check_type
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.steps.adapter_config import TUNING
 from transfer.models.trunk import Trunk
-from transfer.models.tuning import ENDS, Tuning
+from transfer.models.tuning import ENDS, Tuning, fold_of
 from transfer.storage.fingerprints import fingerprint
 from transfer.storage.snapshot import snapshot
 
@@ -46,9 +46,8 @@ def merge(trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> tuple[Trun
     )
     arguments = {name: given for name, given in adapter.arguments().items() if name != TUNING}
     sizes = adapter.width, adapter.depth
-    plain = Adapter(
-        adapter.config, arguments, adapter.env_spec, adapter.statistics, *sizes, adapter.method, adapter.provenance
-    )
+    kinds, spec, statistics = replace(adapter.config, tuning=None), adapter.env_spec, adapter.statistics
+    plain = Adapter(kinds, arguments, spec, statistics, *sizes, adapter.method, adapter.provenance)
     tensors = adapter.state_dict()
     plain.load_state_dict({name: tensors[name] for name in plain.state_dict()})
     plain.made_on(merged)
@@ -58,7 +57,7 @@ def merge(trunk: Trunk, adapter: Adapter, any_trunk: bool = False) -> tuple[Trun
 def _fold(tuning: Tuning, layer: int, site: str, trunk: Trunk) -> None:
     """Replace weight and bias of a layer. Raises TransferError where the tuning cannot be folded."""
     module = trunk.at(layer, site)
-    found = tuning.fold(layer, site, module.weight, module.bias)
+    found = fold_of(tuning, layer, site, module.weight, module.bias)
     if found is None:
         raise TransferError(f"{type(tuning).__name__} cannot be folded into weights, so nothing can be merged.")
     module.weight.copy_(found[0])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from transfer import registry
 from transfer.errors import TransferError
-from transfer.models.tuning import Affine, Tuning, make_tuning, tuned
+from transfer.models.tuning import Affine, Tuning, fold_of, make_tuning, tuned
 from transfer.numbers import seen
 from transfer.registry import PartSpec
 
@@ -50,7 +50,7 @@ class Several(Tuning):
         found: Affine | None = (weight, bias)
         for tuning in self._each():
             if found is not None and site in tuning.sites:
-                found = tuning.fold(layer, site, *found)
+                found = fold_of(tuning, layer, site, *found)
         return found
 
     def _each(self) -> list[Tuning]:

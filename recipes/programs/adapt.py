@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from transfer.data.environment.belonging import check_body
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError, check_type
 from transfer.models.adapter import Adapter, check_pair
 from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
-from transfer.models.steps.adapter_config import AdapterConfig
+from transfer.models.steps.adapter_config import TUNING, AdapterConfig
 from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.numbers import flag
+from transfer.numbers import flag, seen
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
-from transfer.recipes.programs.building import build_model, go_on, kinds_for, method_for, trained_parts
+from transfer.recipes.programs.building import build_model, check_others, go_on, kinds_for, method_for, trained_parts
 from transfer.recipes.programs.modes import Mode, find_modes, trained_last, with_tuning
 from transfer.registry import PartSpec
 from transfer.runtime.memory import said_when_exhausted
@@ -29,6 +29,8 @@ from transfer.training.callbacks import Callback
 from transfer.training.fit import FitResult
 from transfer.training.train_config import TrainConfig
 from transfer.training.updates import check_weights
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +93,7 @@ def adapt(
     Args:
         trunk: pretrained; a frozen mode leaves it untouched, which is checked. None for `scratch-*` and `mlp`.
         episodes: the target environment's data.
-        mode: see `transfer.recipes.programs.modes.MODES`.
+        mode: see `transfer.recipes.programs.modes.MODES`. All take `steps`: "scratch-total" is longer in a run alone.
         steps: updates, in place of `config.steps`.
         config: of the training.
         method: kind of the method, or a kind with options; default: the one that the trunk was pretrained with, else
@@ -102,8 +104,8 @@ def adapt(
             given; default: the library's.
         source: the adapter the trunk was pretrained with; needed where parts are inherited.
         inherit_from_source: "none" or "action", see `transfer.adapters.inherit.inherit`.
-        start: an adapter for these episodes' body to go on from, with its scales and bins; it is copied. Its method,
-            kinds and context are kept where no others are given.
+        start: an adapter for these episodes' body to go on from, with its scales and bins; it is copied. Its method
+            and kinds are kept, and without `config` its context. Returns to ask for are those of the episodes.
         any_trunk: take a `source` or `start` that was made on another trunk of the same shape.
         any_body: let a mode that keeps the state embedding of `source` keep it for another body of the same sizes, and
             go on from a `start` for one.
@@ -134,12 +136,21 @@ def adapt(
         kinds = with_tuning(chosen[0], _kinds_of(trunk, start, adapter_config, any_trunk), adapter_config is not None)
         _check_start(start, method, source, inherit_from_source)
         context = start.context if config is None else training.config.context
+        if context != start.context:
+            logger.warning("start was trained on windows of %d steps, config says %d.", start.context, context)
         training.config = replace(training.config, context=context)
         model, inherited = go_on(chosen[0], ours, episodes, start, kinds, training.seed, context, any_body)
     else:
         kinds = with_tuning(chosen[0], kinds_for(trunk, adapter_config, source), adapter_config is not None)
+        way = method_for(trunk, method)
+        check_others(adapter_config, way)
+        if inherit_from_source != "none" and not chosen[0].needs_pretraining:
+            raise TransferError(
+                f"mode '{chosen[0].name}' takes nothing over: leave inherit_from_source={seen(inherit_from_source)} "
+                "out."
+            )
         if source is not None:
-            _check_source(chosen[0], trunk, source, episodes, any_trunk, any_body)
+            _check_source(chosen[0], trunk, source, any_trunk)
         model, inherited = build_model(
             chosen[0],
             ours,
@@ -151,7 +162,7 @@ def adapt(
             training.seed,
             training.config.context,
             any_body,
-            method_for(trunk, method),
+            way,
         )
     model.to(training.device)
     before = _trunk_of(model)
@@ -201,16 +212,11 @@ def _trunk_of(model: Model) -> str | None:
     return fingerprint(model.trunk) if isinstance(model, TransferModel) else None
 
 
-def _check_source(
-    mode: Mode, trunk: Trunk | None, source: Adapter, episodes: Episodes, any_trunk: bool, any_body: bool
-) -> None:
-    """Refuse a source adapter of another trunk, or one whose state embedding is for another body."""
+def _check_source(mode: Mode, trunk: Trunk | None, source: Adapter, any_trunk: bool) -> None:
+    """Refuse a source adapter of another trunk."""
     check_weights(source, "the source adapter")
     if trunk is not None and mode.needs_pretraining:
         check_pair(trunk, source, any_trunk, "the source adapter")
-    keeps_state = mode.inherits and "state" not in mode.parts
-    if keeps_state and source.env_spec.state_size == episodes.state_size:
-        check_body(source.env_spec, episodes.env_spec, "the source adapter", any_body)
 
 
 def _kinds_of(trunk: Trunk | None, start: Adapter, config: AdapterConfig | None, any_trunk: bool) -> AdapterConfig:
@@ -224,14 +230,22 @@ def _kinds_of(trunk: Trunk | None, start: Adapter, config: AdapterConfig | None,
     if trunk is None:
         raise TransferError("start goes on from an adapter on its trunk: give the trunk, too.")
     check_pair(trunk, start, any_trunk, "the adapter to start from")
+    mine = replace(start.config, tuning=start.config.tuning if TUNING in start.parts() else None)
     if config is None:
-        return start.config
+        return mine
     check_type(config, AdapterConfig, "adapter_config")
-    if replace(config, tuning=start.config.tuning) != start.config:
+    if replace(config, tuning=None) not in (replace(mine, tuning=None), AdapterConfig()):
         raise TransferError(
             f"adapter_config names other parts than start has, {start}. Leave it out, or name nothing but a tuning."
         )
-    return config if start.config.tuning is None else start.config
+    if mine.tuning is None:
+        return replace(mine, tuning=config.tuning)
+    if config.tuning not in (None, mine.tuning):
+        raise TransferError(
+            f"adapter_config names the tuning {config.tuning.to_json()}, start has {mine.tuning.to_json()}, which goes "
+            "on. Leave it out, or start from an adapter without a tuning."
+        )
+    return mine
 
 
 def _check_start(

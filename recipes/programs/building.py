@@ -81,6 +81,8 @@ def build_model(
     )
     trained = _learned(mode.parts, steps, adapter)
     kept = [name for name in _learned(mode.inherits, steps, adapter) if name not in trained]
+    if source is not None and kept:
+        _check_body(mode, source, episodes, kept, any_body)
     taken = dict.fromkeys([*(kept or asked), *beside])
     inherited = [name for part in taken for name in inherit(adapter, source, part)] if source is not None else []
     _check_untrained(mode, (*trained, *lacking), adapter, inherited)
@@ -99,8 +101,8 @@ def go_on(
 ) -> tuple[TransferModel, list[str]]:
     """A model with a copy of an adapter, and the tensors of that copy.
 
-    The copy keeps scales and bins. A tuning, and embeddings in the place of the trunk's, are new where the mode trains
-    them and `start` has none.
+    The copy keeps scales and bins; what is asked for by default is measured on the episodes. A tuning, and embeddings
+    in the place of the trunk's, are new where the mode trains them and `start` has none.
 
     Raises:
         TransferError: see `transfer.recipes.programs.adapt.adapt`.
@@ -119,23 +121,31 @@ def go_on(
             "is needed."
         )
     check_body(start.env_spec, episodes.env_spec, "start", any_body)
-    arguments, kinds = start.arguments(), start.config
-    if TUNING in mode.parts and TUNING not in arguments:
-        arguments[TUNING], kinds = {}, replace(kinds, tuning=config.of(TUNING))
-    elif mode.tuning and mode.tuning != kinds.of(TUNING).kind:
+    arguments, kinds = start.arguments(), config
+    if TUNING in arguments:
+        kinds = replace(config, tuning=start.config.tuning)
+    elif TUNING in mode.parts:
+        arguments[TUNING], kinds = {}, replace(config, tuning=config.of(TUNING))
+    if mode.tuning and mode.tuning != kinds.of(TUNING).kind:
         raise TransferError(
             f"mode '{mode.name}' trains {mode.tuning}, start has {kinds.of(TUNING).kind}. Use mode "
             f"'{mode.name.removesuffix(mode.tuning)}{TUNING}'."
         )
+    learned = start.parts()
+    anew = {
+        name: given for name, given in steps.fit(episodes).items() if not any(True for _ in learned[name].parameters())
+    }
+    arguments |= anew  # what is measured and not learned
     arguments |= {name: {} for name in named(mode.parts, steps) if name in steps.conditions() and name not in arguments}
-    statistics = replace(start.statistics, calibration=None)  # it was measured with other weights
+    # The calibration was measured with other weights, and returns to ask for are those of the data.
+    statistics = replace(start.statistics, calibration=None, return_quantiles=measure(episodes).return_quantiles)
     check_bounds(episodes, statistics, kinds.out_of_bounds)
     provenance = Provenance(context=context, datasets=episodes.dataset_ids, content_hash=episodes.content_hash)
     shape = start.width, start.depth
     adapter = Adapter(kinds, arguments, episodes.env_spec, statistics, *shape, start.method, provenance, seed)
-    known = {name: tensor for name, tensor in start.state_dict().items() if not name.startswith("scales.")}
+    other = ("scales", *anew)
+    known = {name: x for name, x in start.state_dict().items() if name.partition(".")[0] not in other}
     adapter.load_state_dict({**adapter.state_dict(), **known})
-    adapter.any_trunk = start.any_trunk
     return TransferModel(prepare_trunk(mode, trunk, TrunkConfig(), seed, start.method), adapter), list(known)
 
 
@@ -153,6 +163,18 @@ def _learned(parts: Sequence[str], method: Method, adapter: Adapter) -> list[str
     extras = method.extras if EVERY_GROUP in parts else ()
     have = {name for name, part in adapter.parts().items() if any(True for _ in part.parameters())} | {"trunk"}
     return [name for name in (*named(parts, method), *extras) if name in have]
+
+
+def _check_body(mode: Mode, source: Adapter, episodes: Episodes, kept: Sequence[str], any_body: bool) -> None:
+    """Refuse a source for another body whose parts are kept as they are; parts for fewer numbers fit nothing."""
+    theirs, mine = source.env_spec, episodes.env_spec
+    if "action" in kept and theirs.action_size > mine.action_size:
+        raise TransferError(
+            f"mode '{mode.name}' keeps the action part of the source adapter, for {theirs.action_size} numbers of "
+            f"'{theirs.name}'; '{mine.name}' has {mine.action_size}. Use mode 'embeddings'."
+        )
+    if theirs.action_size == mine.action_size and ("state" not in kept or theirs.state_size == mine.state_size):
+        check_body(theirs, mine, "the source adapter", any_body)
 
 
 def _check_untrained(mode: Mode, trained: Sequence[str], adapter: Adapter, inherited: list[str]) -> None:
@@ -189,6 +211,15 @@ def kinds_for(trunk: Trunk | None, config: AdapterConfig | None, source: Adapter
                 *(_layout(known.action.kind), known.action.kind, _layout(config.action.kind), config.action.kind),
             )
     return config
+
+
+def check_others(config: AdapterConfig | None, method: PartSpec) -> None:
+    """Raise TransferError where somebody named kinds of groups that the method does not have."""
+    steps = make_method(method)
+    groups = [name for name in steps.groups if name not in (*steps.conditions(), "state", "action")]
+    for name in config.others if config is not None else ():
+        if name not in groups:
+            raise unknown(f"group in adapter_config.others for the method '{method.kind}'", name, groups)
 
 
 def method_for(trunk: Trunk | None, method: str | PartSpec | None) -> PartSpec:

@@ -66,17 +66,20 @@ def evaluate_paths(
         _check_one_trunk(policies())
     entries: list[list[dict[str, Any]]] = []
     for home, model in policies():
-        asked = _asked(model, config)
+        asks = _asks(model, config)
         if video is not None and not entries:
-            render(model, asked[0], config.decode, video, _environment(model, env))
-        entries.append([_play(home, model, one, config, env) for one in asked])
+            render(model, asks[0], config.decode, video, _environment(model, env))
+        entries.append([_play(home, model, ask, config, env) for ask in asks])
     in_order = zip(*entries, strict=True) if together else entries
     return {"evaluations": [entry for some in in_order for entry in some]}
 
 
-def _asked(model: PolicyModel, config: EvalConfig) -> list[dict[str, float]]:
-    """What a policy is asked for, complete, for each entry. Raises TransferError for what it does not take."""
-    return [model.asked(of_adapter(ask, model.statistics)) for ask in config.ask]
+def _asks(model: PolicyModel, config: EvalConfig) -> list[dict[str, Any]]:
+    """What a policy is asked for by each entry, in raw values. Raises TransferError for what it does not take."""
+    asks = [of_adapter(ask, model.statistics) for ask in config.ask]
+    for ask in asks:
+        model.asked(ask)
+    return asks
 
 
 def _environment(model: PolicyModel, env: str | None) -> EnvironmentSpec:
@@ -87,27 +90,25 @@ def _check_all(policies: Iterable[Saved], config: EvalConfig, env: str | None) -
     """Raise TransferError, before any has played, for what it cannot be asked or an environment not to be had."""
     checked = set[tuple[EnvironmentSpec, EnvironmentSpec]]()
     for _, model in policies:
-        _asked(model, config)
+        _asks(model, config)
         pair = model.env_spec, _environment(model, env)
         if pair not in checked:
             check_playable(model, pair[1])
         checked.add(pair)
 
 
-def _play(
-    home: Path, model: PolicyModel, asked: dict[str, float], config: EvalConfig, env: str | None
-) -> dict[str, Any]:
+def _play(home: Path, model: PolicyModel, ask: dict[str, Any], config: EvalConfig, env: str | None) -> dict[str, Any]:
     with Progress(config.episodes, str(home), "episodes") as progress:
         result = evaluate(
             model,
             env,
             num_episodes=config.episodes,
-            ask=asked,
+            ask=ask,
             num_envs=config.envs,
             decode=config.decode,
             on_episode=progress.update,
         )
-    return {"path": str(home), "checkpoint": "last", **result.to_json(), "asked": asked}
+    return {"path": str(home), "checkpoint": "last", **result.to_json(), "asked": result.asked}
 
 
 def _check_one_trunk(policies: Iterable[Saved]) -> None:

@@ -18,7 +18,7 @@ from transfer.models.steps.adapter_config import AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, Trunk, TrunkConfig
 from transfer.numbers import seen
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, Training
-from transfer.recipes.programs.building import method_for
+from transfer.recipes.programs.building import check_others, method_for
 from transfer.recipes.programs.modes import new_trunk, trained_last
 from transfer.recipes.programs.source_names import NAME, default_name
 from transfer.registry import PartSpec
@@ -115,6 +115,7 @@ def pretrain(
     sizes = TrunkConfig() if trunk_config is None else check_type(trunk_config, TrunkConfig, "trunk_config")
     kinds = AdapterConfig() if adapter_config is None else check_type(adapter_config, AdapterConfig, "adapter_config")
     way = method_for(None, method)
+    check_others(adapter_config, way)
     trunk = new_trunk(sizes, training.seed, way)
     adapters = {
         name: build_adapter(one, sizes, kinds, training.seed, method=way, context=training.config.context)

@@ -159,7 +159,8 @@ def run_mode(job: Job, mode: Mode, seed: int, trunk: Trunk | None, adapters: Map
         job.say(f"{mode.name} seed {seed}: finished before, kept")
         return
     steps = config.adapt.steps + (config.pretrain.steps if mode.total_steps else 0)
-    settings, inherit = training(config.adapt, steps=steps), config.adapt.inherit
+    settings = training(config.adapt, steps=steps)
+    inherit = config.adapt.inherit if mode.needs_pretraining else "none"
     kept, title = held_out({"": job.target}), f"{mode.name} seed {seed}"
     source = source_of(config, mode, adapters) if adapters else None
     with RunCell(home, title, config, settings, job.target.episodes, job.say, kept) as cell:

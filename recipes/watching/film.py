@@ -26,12 +26,12 @@ FRAMES_PER_SECOND = 30
 SCREEN = " MuJoCo draws without a screen with MUJOCO_GL=egl (Debian: apt install libegl1) or MUJOCO_GL=osmesa."
 
 
-def render(model: PolicyModel, asked: Mapping[str, float], decode: str, file: Path, spec: EnvironmentSpec) -> None:
+def render(model: PolicyModel, ask: Mapping[str, Any], decode: str, file: Path, spec: EnvironmentSpec) -> None:
     """Write one episode, seed 10000, as an endless GIF; a link at `file` is followed.
 
     Args:
         model: the policy.
-        asked: what the policy is asked for, by name.
+        ask: what the policy is asked for, by name.
         decode: see `transfer.decoding.planner.make_planner`.
         file: to write.
         spec: the environment to play in.
@@ -43,7 +43,7 @@ def render(model: PolicyModel, asked: Mapping[str, float], decode: str, file: Pa
 
     check_body(model.env_spec, spec, "the adapter")
     with _quiet_collection(), contextlib.closing(spec.make(render_mode="rgb_array")) as env:
-        frames = _frames(env, Policy(model, ask=asked, decode=decode), spec)
+        frames = _frames(env, Policy(model, ask=ask, decode=decode), spec)
     stream = io.BytesIO()
     imageio.imwrite(stream, np.stack(frames), extension=".gif", duration=1000 / FRAMES_PER_SECOND, loop=0)
     write_bytes(file.resolve(), stream.getvalue())

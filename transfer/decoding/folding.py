@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from transfer.models.trunk import Trunk
-from transfer.models.tuning import BLOCK, ENDS, Affine, Tuning
+from transfer.models.tuning import BLOCK, ENDS, Affine, Tuning, fold_of
 
 
 class Folded(NamedTuple):
@@ -35,7 +35,8 @@ def foldable(trunk: Trunk, tuning: Tuning | None) -> bool:
     if tuning is None:
         return True
     places = [(layer, site) for layer in range(len(trunk.blocks)) for site in BLOCK] + [(0, site) for site in ENDS]
-    return all(tuning.fold(*place, *_affine(trunk, *place)) is not None for place in places if place[1] in tuning.sites)
+    held = [place for place in places if place[1] in tuning.sites]
+    return all(fold_of(tuning, *place, *_affine(trunk, *place)) is not None for place in held)
 
 
 @torch.no_grad()
@@ -50,7 +51,7 @@ def folded(trunk: Trunk, tuning: Tuning | None, scale: float = 1.0) -> FoldedTru
 
     def at(layer: int, site: str) -> Affine:
         weight, bias = _affine(trunk, layer, site)
-        found = tuning.fold(layer, site, weight, bias) if tuning is not None and site in tuning.sites else None
+        found = fold_of(tuning, layer, site, weight, bias) if tuning is not None and site in tuning.sites else None
         return found or (weight, bias)
 
     def block(layer: int) -> Folded:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer import registry
+from transfer.data.batch import Steps
 from transfer.decoding.decoder import make_decoder, slow
 from transfer.decoding.history import History
 from transfer.decoding.native import native_choice
@@ -73,6 +74,7 @@ class TokenPlanner:
         known = action.tokens - 1 if action.tokens > 1 and decode == "autoregressive" else 0
         self.history, self.scales, self.shared = History(mine, known), mine.adapter.scales, mine.shared
         self.scales.fix()
+        self.values = _values_of(mine)
         tuning, room = mine.tuning, mine.context * mine.layout.tokens
         self.decoder = make_decoder(mine.trunk, tuning, envs, room)
         if not slow(mine.trunk, tuning):
@@ -93,6 +95,8 @@ class TokenPlanner:
             self.decoder.forget(0)
         tokens, time = self.history.ask(step)
         actions = self.choose(tokens, time)
+        if actions.shape[1] != self.values:
+            raise TransferError(f"the action part predicts {actions.shape[1]} values, and embeds {self.values}.")
         self.history.actions.append(actions)
         return self.action.raw(actions, self.scales)
 
@@ -123,6 +127,14 @@ class TokenPlanner:
         """Keep the environments of some indices, (R,) int64; an index may come several times."""
         self.history.select(rows)
         self.decoder.select(rows)
+
+
+def _values_of(model: TransferModel) -> int:
+    """m, the values of an action as its group embeds them."""
+    spec, like = model.env_spec, model.trunk.ln_in.weight
+    states, actions, times = (like.new_zeros(1, 1, *size) for size in ([spec.state_size], [spec.action_size], []))
+    steps = Steps(states=states, actions=actions, rewards=times, times=times.long())
+    return model.groups["action"].values(steps, model.adapter.scales).shape[-1]
 
 
 def _check_order(model: TransferModel) -> None:

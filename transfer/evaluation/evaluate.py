@@ -123,10 +123,8 @@ def evaluate_together(
     """
     check_model(model, MixedModel, "evaluate_together")
     scores, returns = (_by_name(model, given) for given in (targets, target_returns))
-    asked = {
-        name: asked_of(one, one.env_spec, scores.get(name), returns.get(name), None)
-        for name, one in model.models.items()
-    }
+    for name, one in model.models.items():  # all of them are checked before the first one plays
+        asked_of(one, one.env_spec, scores.get(name), returns.get(name), None)
     for one in model.models.values():
         check_playable(one, one.env_spec, trust)
     results: dict[str, Evaluation] = {}
@@ -134,7 +132,8 @@ def evaluate_together(
         results[name] = evaluate(
             one,
             num_episodes=num_episodes,
-            ask=asked[name],
+            target=scores.get(name),
+            target_return=returns.get(name),
             num_envs=num_envs,
             decode=decode,
             first_seed=first_seed,

@@ -137,4 +137,6 @@ class Policy:
         columns = self._command.columns(Step(states, rewards, times))
         step = Step(states, rewards, times, columns)
         action: NDArray[np.float32] = self._planner.act(step)[0].float().cpu().numpy()
+        if action.shape != self._low.shape:
+            raise self._refused(f"the planner's action has shape {action.shape}; {self._low.shape} is needed.")
         return action

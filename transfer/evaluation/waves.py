@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from transfer.data.environment.answers import first_infinite, misshapen
+from transfer.errors import TransferError
 from transfer.evaluation.slots import Slot, Task
 from transfer.models.acting import Command, Planner, Step
 from transfer.runtime.process import inference_only, isolated
@@ -83,6 +84,8 @@ class Wave:
         step = Step(torch.from_numpy(self.states).to(self.device), torch.from_numpy(self.paid), times)
         step = step._replace(columns=self.command.columns(step))
         actions: NDArray[np.float32] = self.planner.act(step).float().cpu().numpy()
+        if actions.shape != (wanted := (len(self.going), self.task.env_spec.action_size)):
+            raise TransferError(f"the planner's actions have shape {actions.shape}; {wanted} is needed.")
         return actions
 
     @isolated()

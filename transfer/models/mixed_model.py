@@ -18,6 +18,7 @@ from transfer.models.steps.group import Loss
 from transfer.models.trunk import Trunk
 from transfer.models.tuning import Tuning
 from transfer.numbers import real, seen
+from transfer.runtime.process import products
 
 Weights = Mapping[str, float] | Sequence[float]
 """Of adapters in the objective: by name, or in their order."""
@@ -129,7 +130,7 @@ class MixedModel(Trainable):
             longest = max(sequences[name].shape[1] for name in names)
             padded = [F.pad(sequences[name], (0, 0, 0, longest - sequences[name].shape[1])) for name in names]
             tuning = self._tuning({name: len(sequences[name]) for name in names})
-            with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+            with products(self.device.type, precision):
                 hidden, _ = self.trunk(torch.cat(padded), tuning)  # (sum B_i, max L_i, D)
             for name, part in zip(names, hidden.float().split([len(x) for x in padded]), strict=True):
                 layout, own = self[name].layout, part[:, : sequences[name].shape[1]]

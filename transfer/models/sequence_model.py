@@ -23,6 +23,8 @@ from transfer.models.steps.layout import Layout
 from transfer.models.steps.method import make_method
 from transfer.models.trunk import Trunk
 from transfer.models.tuning import Tuning
+from transfer.numbers import real
+from transfer.runtime.process import products
 
 
 class TransferModel(PolicyModel):
@@ -54,7 +56,14 @@ class TransferModel(PolicyModel):
         """
         check_pair(self.trunk, adapter, any_trunk)
         method = make_method(adapter.method)
-        conditions = dict(method.conditions())
+        conditions, own = dict(method.conditions()), adapter.parts()
+        shared = method.names_of_shared()
+        if lacking := [name for name in shared if name not in own and name not in self.trunk.shared]:
+            raise TransferError(
+                f"the adapter's method '{adapter.method.kind}' needs {', '.join(lacking)}, which neither the trunk "
+                f"(method '{self.trunk.method.kind}') nor the adapter has. Use the trunk that it was made on, or adapt "
+                "anew."
+            )
         for name in method.predicts:
             check_type(_group(name, conditions, adapter), PredictedGroup, f"the {name} part")
         self.adapter, self.method, self._conditions = adapter.to(self.device), method, conditions
@@ -87,7 +96,8 @@ class TransferModel(PolicyModel):
 
     def asked(self, ask: Mapping[str, Any]) -> dict[str, float]:
         """What it is asked for, complete; see its method."""
-        return self.method.asked(self, ask)
+        found = check_type(self.method.asked(self, ask), Mapping, f"what the method '{self.adapter.method.kind}' asks")
+        return {name: real(value, name) for name, value in found.items()}
 
     def command(self, seeds: NDArray[np.int64], asked: Mapping[str, float]) -> Command:
         """The command of its method for E episodes, seeds (E,)."""
@@ -151,7 +161,11 @@ class TransferModel(PolicyModel):
     def embed(self, steps: Steps, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tokens (B, T, n, D) of every group, from the values of each."""
         time, shared = self.time(steps.times)[:, :, None], self.shared  # (B, T, 1, D)
-        return {name: group(values[name], shared) + time for name, group in self.groups.items()}
+        found = {name: group(values[name], shared) for name, group in self.groups.items()}
+        for name, tokens in found.items():
+            if tokens.shape != (wanted := (*time.shape[:2], self.groups[name].tokens, time.shape[3])):
+                raise TransferError(f"the {name} part embeds as {tuple(tokens.shape)}; {wanted} is needed.")
+        return {name: tokens + time for name, tokens in found.items()}
 
     def hidden(
         self,
@@ -184,7 +198,7 @@ class TransferModel(PolicyModel):
             pieces = [place(x, name) for name in wanted]
             return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 2)).flatten(1, 2)
 
-        with torch.autocast(sequence.device.type, precision, enabled=precision != torch.float32):
+        with products(sequence.device.type, precision):
             hidden, _ = self.trunk(sequence, self.tuning, mask, pick=pick)
         sizes = [self.layout.span(name)[1] for name in wanted]
         read = hidden.float().unflatten(1, (steps, -1))  # (B, T, sum of n, D)

@@ -62,6 +62,18 @@ class Tuning(nn.Module):
         return None
 
 
+def fold_of(tuning: Tuning, layer: int, site: str, weight: Tensor, bias: Tensor) -> Affine | None:
+    """`Tuning.fold`; None too where a class below the one that folds, or the object itself, computes otherwise."""
+    ways, order = ("change", "before", "after"), type(tuning).__mro__
+
+    def place(name: str) -> int:
+        return next(i for i, kind in enumerate(order) if name in vars(kind))
+
+    if "fold" not in vars(tuning) and any(name in vars(tuning) or place(name) < place("fold") for name in ways):
+        return None
+    return tuning.fold(layer, site, weight, bias)
+
+
 def make_tuning(spec: PartSpec, width: int, depth: int) -> Tuning:
     """The tuning of a kind and its options, for a trunk of a width and depth.
 

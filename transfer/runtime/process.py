@@ -39,6 +39,18 @@ def isolated() -> Iterator[None]:
 
 
 @contextmanager
+def products(kind: str, precision: torch.dtype) -> Iterator[None]:
+    """Inside, matrix products on a kind of device have a precision.
+
+    Weights that were cast are forgotten at the end, in a caller's autocast too: else the next pass would add to their
+    gradients in that precision.
+    """
+    with torch.autocast(kind, precision, enabled=precision != torch.float32):
+        yield
+    torch.clear_autocast_cache()
+
+
+@contextmanager
 def shapes_alone() -> Iterator[None]:
     """Inside, modules are built on the device "meta": names, dtypes and shapes of tensors without memory."""
     token = _shapes_alone.set(True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
@@ -93,10 +93,16 @@ def generator(device: torch.device) -> torch.Generator | None:
     return None if draws is None else draws.on(device)
 
 
-def draws_by_itself(model: nn.Module) -> bool:
-    """Whether a model in training may draw from torch's generators: it has modules that are not the library's."""
-    used = (module for module in model.modules() if module.training)
-    return any(type(m) not in QUIET and not type(m).__module__.startswith("transfer.") for m in used)
+def draws_by_itself(model: nn.Module, methods: Iterable[object] = ()) -> bool:
+    """Whether a model in training may draw from torch's generators: not all that computes its loss is the library's.
+
+    Args:
+        model: its modules that train count, and groups of a step, frozen ones too.
+        methods: of its policies.
+    """
+    used = (module for module in model.modules() if module.training or hasattr(module, "embed"))
+    strange = (one for one in (*used, *methods) if not type(one).__module__.startswith("transfer."))
+    return any(type(one) not in QUIET for one in strange)
 
 
 class _Redirected(TorchDispatchMode):

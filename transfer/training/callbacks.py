@@ -51,6 +51,7 @@ def check_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 
 
 def names_of(callbacks: Sequence[Callback]) -> list[str]:
-    """A name for each callback under which its state is saved: of its class, with a number where there are several."""
+    """A name for each callback under which its state is saved: of its class, from the second one on with a number."""
     kinds = [type(one).__qualname__ for one in callbacks]
-    return [f"{kind}#{kinds[:i].count(kind) + 1}" if kinds.count(kind) > 1 else kind for i, kind in enumerate(kinds)]
+    before = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return [f"{kind}#{count + 1}" if count else kind for kind, count in zip(kinds, before, strict=True)]

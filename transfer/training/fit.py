@@ -124,7 +124,8 @@ def fit(
         callback.start(model, selection, first)
         if first and first % callback.every == 0:
             callback.step(first)
-    own = partial(step_noise, everything=draws_by_itself(model))
+    methods = [one.method for one in model.members().values() if hasattr(one, "method")]
+    own = partial(step_noise, everything=draws_by_itself(model, methods))
     noise_of = partial(forked_noise, device=model.device) if compile else own
     clock, tokens, saved = Clock(), 0, first
     meter = Meter(clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -27,6 +28,7 @@ Identity = dict[str, Any]  # of a training, as JSON: settings, seed, data, model
 HEAD = {"step": int, "loss": float, "identity": dict, "callbacks": dict}
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of one parameter
 SHOWN = 4  # differences between two trainings that a message names
+log = logging.getLogger(__name__)
 
 
 def identity_of(model: Trainable, sampler: Batches, settings: Mapping[str, Any]) -> Identity:
@@ -153,10 +155,17 @@ def load_progress(
         if f"step.{name}" not in tensors:  # no part of the loss: no gradient, no moments
             continue
         optimizer.state[p] = {key: tensors[f"{key}.{name}"].to(p.device, copy=True) for key in MOMENTS}
-    for name, callback in zip(names_of(callbacks), callbacks, strict=True):
-        if name in head["callbacks"]:
-            callback.load(head["callbacks"][name])
+    _load_callbacks(folder, head["callbacks"], dict(zip(names_of(callbacks), callbacks, strict=True)))
     return head["step"], head["loss"]
+
+
+def _load_callbacks(folder: Path, states: Mapping[str, Any], callbacks: Mapping[str, Callback]) -> None:
+    """Give saved states back; warn of those whose callback is not there now: the next save is without them."""
+    for name, state in states.items():
+        if name in callbacks:
+            callbacks[name].load(state)
+        elif state:
+            log.warning("%s holds the state of a callback %s, which this training does not have.", folder, name)
 
 
 def _check_writable(folder: Path) -> None:

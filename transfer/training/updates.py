@@ -161,7 +161,10 @@ def update(
         terms = _checked(loss_of(noisy(batch, model, config.state_noise), precision))
     add_up([term.count for term in terms.values()])
     parts = [term.weight * (term.sum / term.count.clamp(min=1)) for term in terms.values()]
-    sum(parts[1:], parts[0]).backward()
+    objective = sum(parts[1:], parts[0])
+    if not objective.requires_grad:
+        raise TransferError(f"the loss depends on none of the {len(trained)} tensors that train: select other parts.")
+    objective.backward()
     terms = {name: Loss(term.sum.detach(), *term[1:]) for name, term in terms.items()}
     add_up([*(term.sum for term in terms.values()), *(p.grad for p in trained if p.grad is not None)])
     norm = nn.utils.clip_grad_norm_(trained, config.clip)

@@ -18,14 +18,17 @@ from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
+from transfer.evaluation.evaluate import evaluate, evaluate_together
 from transfer.models.acting import Step
+from transfer.models.mixed_model import MixedModel
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.group import Loss
-from transfer.models.steps.method import StepModel
+from transfer.models.steps.method import AskedModel, StepModel
 from transfer.models.trunk import Trunk, TrunkConfig
 from transfer.recipes.programs.modes import new_trunk
 from transfer.recipes.programs.pretrain import pretrain
 from transfer.registry import PartSpec
+from transfer.storage.fingerprints import fingerprint
 from transfer.training.held_out import held_out_error
 from transfer.training.train_config import TrainConfig
 
@@ -236,3 +239,107 @@ def test_an_extra_takes_no_name_of_the_adapter(
     monkeypatch.setitem(registry._table()["method"], "named", type("Named", (BC,), own))
     with pytest.raises(TransferError, match=f"'{name}' is a name of the adapter itself"):
         build_adapter(make_episodes(), SMALL, method=PartSpec("named"))
+
+
+class Percent(DT):
+    """Asked in percent of the largest return: what it is asked for is no raw value."""
+
+    def asked(self, model: AskedModel, ask: Mapping[str, Any]) -> dict[str, float]:
+        """The raw return."""
+        return {"return": model.statistics.return_quantiles["max"] * float(ask.get("return", 100)) / 100}
+
+
+def test_what_a_policy_is_asked_for_is_completed_once(
+    make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._table()["method"], "percent", Percent)
+    model = model_of("percent", make_episodes())
+    most = model.statistics.return_quantiles["max"]
+    model.adapter.env_spec = replace(model.env_spec, max_episode_steps=3)
+    mixed = MixedModel(model.trunk, {"one": model.adapter})
+    found = evaluate_together(mixed, 1, target_returns={"one": 50})["one"].asked
+    assert found == evaluate(model, num_episodes=1, target_return=50).asked == {"return": pytest.approx(most / 2)}
+    assert evaluate_together(mixed, 1)["one"].asked == {"return": pytest.approx(most)}
+
+
+@pytest.mark.parametrize("found", [None, "fast", ["return"], {"return": None}, {"return": float("nan")}])
+def test_what_a_method_says_it_is_asked_for_is_checked(
+    found: Any, make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = type("Says", (DT,), {"asked": lambda self, model, ask: found})
+    monkeypatch.setitem(registry._table()["method"], "says", made)
+    with pytest.raises(TransferError, match="what the method 'says' asks|return"):
+        model_of("says", make_episodes()).policy()
+
+
+class Dropping(DT):
+    """Draws in its loss, as masked objectives do."""
+
+    def loss(self, model: StepModel, batch: Batch, precision: torch.dtype = torch.float32) -> dict[str, Loss]:
+        """Of some steps."""
+        kept = batch.mask & (torch.rand(batch.mask.shape) < 0.7)
+        kept[:, 0] |= batch.mask[:, 0]
+        return super().loss(model, replace(batch, mask=kept), precision)
+
+
+def test_a_method_draws_by_the_seed_of_the_step(make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["method"], "dropping", Dropping)
+    found = []
+    for seed in (0, 0, 1):
+        before = torch.get_rng_state()
+        made = pretrain(make_episodes(), method="dropping", config=QUICK, trunk_config=SMALL, seed=seed)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.rand(3)  # the caller's own draws play no part
+        found.append(fingerprint(made.trunk))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_trunk_that_lacks_what_the_method_shares_is_refused(make_episodes: MakeEpisodes) -> None:
+    adapter = model_of("masked", make_episodes()).adapter
+    trunk = new_trunk(SMALL, 0, PartSpec("bc"))
+    with pytest.raises(TransferError, match="method 'masked' needs mask, which neither the trunk .method 'bc'. nor"):
+        TransferModel(trunk, adapter, any_trunk=True)
+
+
+class Narrow(Still):
+    """One number for an action."""
+
+    def act(self, step: Step) -> Tensor:
+        """(E, 1)."""
+        return torch.zeros(len(step.states), 1)
+
+
+def test_actions_of_another_shape_are_refused(make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table()["planner"], "still", Narrow)
+    model = model_of("itself", make_episodes())
+    with pytest.raises(TransferError, match=r"action has shape \(1,\); \(3,\) is needed"):
+        model.policy().act([1.0] * 11)
+    model.adapter.env_spec = replace(model.env_spec, max_episode_steps=3)
+    with pytest.raises(TransferError, match=r"actions have shape \(2, 1\); \(2, 3\) is needed"):
+        evaluate(model, num_episodes=2)
+
+
+def test_tokens_and_predictions_of_another_shape_are_refused(make_episodes: MakeEpisodes) -> None:
+    model = model_of("dt", make_episodes())
+    batch, action = a_batch(model, make_episodes()), model.adapter.parts()["action"]
+    right = action.embed
+    action.embed = lambda values, shared, first=0: right(values, shared, first)[:1]  # type: ignore[assignment, operator]
+    with pytest.raises(TransferError, match=r"the action part embeds as \(1, 4, 3, 32\); \(2, 4, 3, 32\) is needed"):
+        model.loss(batch)
+    action.embed = right
+    action.predict = lambda hidden, shared, first=0: hidden[..., :2].sum(-2)  # type: ignore[assignment]
+    with pytest.raises(TransferError, match="the action part predicts 6 values, and embeds 3"):
+        model.policy(target_return=5.0).act([1.0] * 11)
+
+
+def test_a_loss_that_nothing_that_trains_reaches_is_refused(
+    make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = type(
+        "Apart",
+        (BC,),
+        {"loss": lambda self, model, batch, precision: {"a": Loss(batch.states.sum(), batch.mask.sum())}},
+    )
+    monkeypatch.setitem(registry._table()["method"], "apart", made)
+    with pytest.raises(TransferError, match="the loss depends on none of the .* tensors that train"):
+        pretrain(make_episodes(), method="apart", config=QUICK, trunk_config=SMALL)

@@ -206,6 +206,32 @@ def test_a_tuning_that_folds_in_its_first_block_alone_is_not_folded(make_trunk: 
         torch.testing.assert_close(decoder.read(x, 7), trunk(x, tuning)[0], atol=1e-5, rtol=1e-5)
 
 
+class Doubled(Shift):
+    """Computes otherwise than what it inherits folds."""
+
+    def after(self, layer: int, site: str, x: Tensor, y: Tensor) -> Tensor:
+        """Twice."""
+        return y + 2 * self.shifts[layer]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_tuning_that_computes_otherwise_than_it_folds_is_not_folded(
+    nested: bool, make_trunk: Callable[..., Trunk], make_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._table()["tuning"], "doubled", Doubled)
+    spec = PartSpec("several", {"parts": [{"kind": "ia3"}, {"kind": "doubled"}]}) if nested else PartSpec("doubled")
+    trunk, x, tuning = make_trunk(), tokens(), make_tuning(spec, 16, 2)
+    enliven(tuning, 1)
+    assert not foldable(trunk, tuning)
+    with torch.inference_mode():
+        found = make_decoder(trunk.eval(), tuning, 3, 7).read(x, 7)
+        torch.testing.assert_close(found, trunk(x, tuning)[0], atol=1e-5, rtol=1e-5)
+    bound = Shift(16, 2)
+    assert foldable(trunk, bound)
+    bound.after = lambda layer, site, x, y: 2 * y  # type: ignore[method-assign]
+    assert not foldable(trunk, bound)
+
+
 @pytest.mark.parametrize(
     ("attributes", "said"),
     [

@@ -13,6 +13,7 @@ from transfer import registry
 from transfer.adapters.methods.dt import DT
 from transfer.data.episodes import Episodes
 from transfer.data.measured.calibration_table import Calibration
+from transfer.data.measured.measure import measure
 from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.steps.adapter_config import AdapterConfig
@@ -171,10 +172,75 @@ def test_it_keeps_scales_bins_and_context_and_forgets_the_calibration(
     result = adapt(first[0], other, "embeddings", start=first[1], steps=1)
     kept = result.adapter
     assert kept.context == first[1].context == 6
-    assert kept.statistics == replace(first[1].statistics, calibration=None)
+    scales = replace(first[1].statistics, calibration=None, return_quantiles=measure(other).return_quantiles)
+    assert kept.statistics == scales  # what is asked for by default is of the new data
+    assert result.model.asked({})["return"] == other.quantile(0.95) != first[1].statistics.return_quantiles["p95"]
     assert kept.action.tokenizer.to_json() == first[1].action.tokenizer.to_json()
     assert kept.provenance.content_hash == other.content_hash
     assert going_on(first, other, "embeddings", config=replace(CONFIG, context=4)).adapter.context == 4
+
+
+def test_lengths_to_ask_for_are_those_of_the_new_data(data: Episodes, make_episodes: MakeEpisodes) -> None:
+    made = pretrain(data, method="udrl", config=CONFIG, trunk_config=SMALL)
+    other = make_episodes(lengths=(30, 12), seed=4)
+    kept = adapt(made.trunk, other, "embeddings", start=made.adapter, steps=1).adapter
+    assert sorted(kept.lengths.lengths.tolist()) == [12.0, 30.0] != sorted(made.adapter.lengths.lengths.tolist())
+
+
+def test_another_context_is_said(
+    first: tuple[Trunk, Adapter], data: Episodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    going_on(first, data, "embeddings", config=replace(CONFIG, context=4))
+    assert "start was trained on windows of 6 steps, config says 4" in caplog.text
+
+
+def test_a_tuning_that_is_named_beside_one_that_goes_on_is_refused(
+    first: tuple[Trunk, Adapter], data: Episodes
+) -> None:
+    for tuning in (PartSpec("lora"), PartSpec("bitfit")):
+        with pytest.raises(TransferError, match=f"names the tuning .*{tuning.kind}.*start has .*ia3.* which goes on"):
+            going_on(first, data, "embeddings+tuning", adapter_config=replace(first[1].config, tuning=tuning))
+    same = going_on(first, data, "embeddings+tuning", adapter_config=AdapterConfig(tuning=PartSpec("ia3")))
+    assert same.adapter.config == first[1].config
+
+
+def test_a_kind_that_is_recorded_without_its_part_binds_nobody(data: Episodes) -> None:
+    trunk = pretrain(data, config=CONFIG, trunk_config=SMALL).trunk
+    named = AdapterConfig(tuning=PartSpec("lora"))
+    plain = adapt(trunk, data, "embeddings", config=CONFIG, adapter_config=named).adapter
+    assert "tuning" not in plain.parts()
+    for mode in ("embeddings+tuning", "embeddings+bitfit"):
+        one = going_on((trunk, plain), data, mode, adapter_config=AdapterConfig(tuning=PartSpec("bitfit"))).adapter
+        assert one.config.of("tuning").kind == "bitfit"
+
+
+def test_what_takes_nothing_over_is_told_so(first: tuple[Trunk, Adapter], data: Episodes) -> None:
+    for mode in ("scratch-adapt", "mlp"):
+        with pytest.raises(
+            TransferError, match=f"mode '{mode}' takes nothing over: leave inherit_from_source='action'"
+        ):
+            adapt(first[0], data, mode, config=CONFIG, source=first[1], inherit_from_source="action")
+
+
+def test_an_action_part_for_more_numbers_or_another_body_is_not_kept(make_episodes: MakeEpisodes) -> None:
+    walker, cheetah = make_episodes("Walker2d-v5"), make_episodes("HalfCheetah-v5")
+    made = pretrain(walker, config=CONFIG, trunk_config=SMALL, adapter_config=config_of(bins=8))
+    with pytest.raises(TransferError, match="for 6 numbers of 'walker2d'; 'hopper' has 3. Use mode 'embeddings'"):
+        adapt(made.trunk, make_episodes(), "state", config=CONFIG, source=made.adapter)
+    with pytest.raises(TransferError, match="the source adapter is for 'walker2d'.*another body"):
+        adapt(made.trunk, cheetah, "state", config=CONFIG, source=made.adapter)
+    assert adapt(made.trunk, cheetah, "state", config=CONFIG, source=made.adapter, any_body=True).inherited
+
+
+def test_kinds_of_groups_that_the_method_lacks_are_refused(data: Episodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._table(), "goal", {"linear": registry._table()["state"]["linear"]})
+    named = AdapterConfig(others={"goal": PartSpec("linear")})
+    for train in (
+        lambda: pretrain(data, config=CONFIG, adapter_config=named),
+        lambda: adapt(None, data, "scratch-adapt", config=CONFIG, adapter_config=named),
+    ):
+        with pytest.raises(TransferError, match="unknown group in adapter_config.others for the method 'dt' 'goal'"):
+            train()
 
 
 def test_a_tuning_that_it_lacks_is_new(first: tuple[Trunk, Adapter], data: Episodes) -> None:

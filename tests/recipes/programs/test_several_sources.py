@@ -196,3 +196,15 @@ def make_model_and_data() -> Callable[[], tuple[TransferModel, Episodes]]:
         return model, HOPPER
 
     return make
+
+
+def test_a_caller_s_autocast_changes_nothing() -> None:
+    config = TrainConfig(steps=6, batch_size=4, context=4, lr=0.01)
+
+    def train() -> str:
+        made = pretrain([HOPPER, WALKER], config=config, trunk_config=SMALL, precision="bfloat16")
+        return fingerprint(made.trunk)
+
+    plain = train()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert train() == plain

@@ -143,16 +143,23 @@ def test_an_edited_policy_is_refused(key: str, value: object, mlp: MLPPolicy, tm
 
 
 @pytest.mark.parametrize(
-    "change", [{"arguments": None}, {"arguments": 3}, {"arguments": {"lengths": {}}}, {"method": "td"}, {"method": {}}]
+    ("change", "said"),
+    [
+        ({"arguments": None}, "was edited"),
+        ({"arguments": 3}, "was edited"),
+        ({"arguments": {"lengths": {}}}, "was edited"),
+        ({"method": "td"}, "cannot be loaded here: unknown method kind 'td'"),
+        ({"method": {}}, "was edited"),
+    ],
 )
 def test_an_edited_method_is_refused(
-    change: dict[str, object], make_episodes: Callable[..., Episodes], tmp_path: Path
+    change: dict[str, object], said: str, make_episodes: Callable[..., Episodes], tmp_path: Path
 ) -> None:
     path = of_method("udrl", make_episodes()).save(tmp_path) / "mlp.json"
     content = {**json.loads(path.read_text()), **change}
     content = {key: value for key, value in content.items() if value is not None}
     path.write_text(json.dumps({**content, "checksum": checksum(content)}))
-    with pytest.raises(TransferError, match=r"mlp\.json was edited"):
+    with pytest.raises(TransferError, match=rf"mlp\.json {said}"):
         MLPPolicy.load(tmp_path)
 
 

@@ -127,3 +127,13 @@ def test_a_resumed_training_may_have_other_callbacks(train: Callable[..., Any], 
 def test_something_else_is_refused(train: Callable[..., Any], callbacks: Any, message: str) -> None:
     with pytest.raises(TransferError, match=message):
         train(callbacks)
+
+
+def test_the_first_of_a_class_keeps_its_state_beside_another_one(
+    train: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train([Counter(stop=4), Counter()], checkpoint=tmp_path)
+    alone = Counter()
+    train([alone], checkpoint=tmp_path)
+    assert alone.seen == 6 and "holds the state of a callback Counter#2" in caplog.text
