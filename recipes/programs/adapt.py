@@ -144,7 +144,7 @@ def adapt(
         kinds = with_tuning(chosen[0], kinds_for(trunk, adapter_config, source), adapter_config is not None)
         way = method_for(trunk, method)
         check_others(adapter_config, way)
-        if inherit_from_source != "none" and not chosen[0].needs_pretraining:
+        if inherit_from_source == "action" and not chosen[0].needs_pretraining:
             raise TransferError(
                 f"mode '{chosen[0].name}' takes nothing over: leave inherit_from_source={seen(inherit_from_source)} "
                 "out."

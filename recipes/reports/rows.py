@@ -95,7 +95,8 @@ def make_rows(cells: Sequence[CellResult]) -> list[Row]:
                 key = (one.run, cell.line.environment, one.mode, one.decode, target, asked)
                 groups.setdefault(key, []).append((cell, played))
     rows = {key: make_row(key, members, key[1] in succeeding) for key, members in groups.items()}
-    return [replace(row, over_full=ratio(row, rows.get(with_mode(key, "full")))) for key, row in rows.items()]
+    full = {key: None if is_pretraining(row.mode) else rows.get(with_mode(key, "full")) for key, row in rows.items()}
+    return [replace(row, over_full=ratio(row, full[key])) for key, row in rows.items()]
 
 
 def with_mode(key: Key, mode: str) -> Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from transfer import registry
@@ -91,7 +92,23 @@ def environment_of(names: Sequence[str], env: str = "") -> EnvironmentSpec:
             f"{', '.join(names)} cannot be had, and its environment is in no table of this library; no fallback is "
             "known to be of the same one."
         )
-    return environment(later[0]) if later else load_episodes(names, env or None).env_spec
+    if later:
+        return environment(later[0])
+    spec = load_episodes(names, env or None).env_spec
+    check_env(names, env, spec)
+    return spec
+
+
+def check_env(names: Sequence[str], env: str, spec: EnvironmentSpec) -> None:
+    """Raise TransferError where `env` is of another body than the one that the data name: nothing would compare."""
+    own = None
+    with suppress(TransferError):  # data that name no environment
+        own = load_episodes(names).env_spec if env else None
+    if own is not None and own.body != spec.body:
+        raise TransferError(
+            f"env = '{env}' is another body than that of {', '.join(names)}, {own.gym_id}, whatever its sizes. Leave "
+            "env out, or name data of that body"
+        )
 
 
 def make(names: Sequence[str], say: Say) -> None:
@@ -104,10 +121,15 @@ def make(names: Sequence[str], say: Say) -> None:
 
 @dataclass(frozen=True)
 class Data:
-    """The episodes of a body that are trained on, and those that are held out of it; None where none are."""
+    """The episodes of a body that are trained on, and those that are held out of it; None where none are.
+
+    Attributes:
+        content: hash of all its episodes, before any was held out or filtered.
+    """
 
     episodes: Episodes
     held_out: Episodes | None = None
+    content: str = ""
 
 
 def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, say: Say, hold: bool = False) -> Data:
@@ -115,7 +137,8 @@ def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, 
 
     Args:
         key: of the body, as in `[used]`.
-        data: its settings. Of what its filter leaves, some are held out; its number of episodes is drawn from the rest.
+        data: its settings. Some episodes are held out, its filter chooses among those and among the rest, of which its
+            number of episodes is drawn.
         names: of its datasets.
         before: what the run began with, where it goes on.
         say: takes the line.
@@ -126,8 +149,11 @@ def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, 
             or other episodes than those that the run began with.
     """
     whole = load_episodes(names, data.env or None)
-    rest, kept_out = held_out(filtered(key, data, whole)) if hold else (filtered(key, data, whole), None)
-    found = Data(drawn(key, data, rest, hold), kept_out)
+    check_env(names, data.env, whole.env_spec)
+    # Episodes are held out before a filter, so that bodies of the same data hold out the same ones.
+    rest, kept_out = held_out(whole) if hold else (whole, None)
+    kept_out = None if kept_out is None else filtered(key, data, kept_out)
+    found = Data(drawn(key, data, filtered(key, data, rest), hold), kept_out, whole.content_hash)
     content = found.episodes.content_hash
     if before is not None and before.content != content:
         raise TransferError(

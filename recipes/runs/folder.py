@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.numbers import seen
-from transfer.recipes.programs.modes import find_modes
-from transfer.recipes.runs.cells import is_results_folder, next_command, result_files
-from transfer.recipes.runs.results import read_results
-from transfer.recipes.settings.config import RunConfig, config_table, load_config
+from transfer.recipes.programs.modes import find_mode, find_modes
+from transfer.recipes.runs.cells import is_pretraining, is_results_folder, next_command, result_files
+from transfer.recipes.runs.results import Results, read_results
+from transfer.recipes.settings.config import RunConfig, config_table, load_config, training
 from transfer.recipes.settings.own_modules import named_modules, resuming
 from transfer.recipes.settings.presets import find_config
 from transfer.recipes.settings.sections import plain_keys
@@ -59,7 +59,7 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
             f"settings only. {resume_command(folder)} takes them from the folder; else choose another --name."
         )
     for file in result_files(folder):
-        read_results(file)
+        check_made(file, read_results(file), config)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
 
@@ -72,6 +72,21 @@ def differences(before: RunConfig, now: RunConfig) -> list[str]:
         free += ("pretrain.from", *(key for key in {*old, *new} if key.partition(".")[0] == "source"))
     keys = [key for key in dict.fromkeys([*old, *new]) if key not in free and old.get(key) != new.get(key)]
     return [f"{key} is {seen(old.get(key), 300)} there and {seen(new.get(key), 300)} here" for key in keys]
+
+
+def check_made(file: Path, made: Results, config: RunConfig) -> None:
+    """Raise TransferError for results that were made with other settings than the config has: it was edited."""
+    pretraining = is_pretraining(made.mode)
+    name, section = ("pretrain", config.pretrain) if pretraining else ("adapt", config.adapt)
+    more = config.pretrain.steps if not pretraining and find_mode(made.mode).total_steps else 0
+    wanted = {**asdict(training(section)), "steps": section.steps + more}
+    then = {f"{name}.{key}": (made.training[key], now) for key, now in wanted.items() if key in made.training}
+    then["eval.episodes"] = min(len(one.returns) for one in made.evaluations), config.eval.episodes
+    if changed := [f"{key} was {seen(old)}, is {seen(now)}" for key, (old, now) in then.items() if old != now]:
+        raise TransferError(
+            f"{file} was made with other settings than config.toml says: {'; '.join(changed)}. What is trained next "
+            "would not compare with it: bring the old settings back, or start anew under another --name."
+        )
 
 
 def check_whole(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from transfer.data.windows import check_context
 from transfer.errors import TransferError
 from transfer.recipes.programs.modes import Mode, find_modes
 from transfer.recipes.programs.source_names import default_name, twice
-from transfer.recipes.runs.checks import check_inherit_from, check_parts, missing_trunks, use_threads
+from transfer.recipes.runs.checks import check_inherit_from, check_parts, load_origin, missing_trunks, use_threads
 from transfer.recipes.runs.datasets import Data, Say, environment_of, load, make, named, obtain
 from transfer.recipes.runs.folder import settle, with_cells
 from transfer.recipes.runs.used import TARGET, Used, dump_used, read_used, source_key
@@ -76,11 +77,41 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     for key, one in bodies.items():
         found[key] = load(key, one, data[key], before.get(key), say, config.run.held_out)
         check_data(config, key, found[key])
+    if config.run.held_out:
+        check_apart(found)
+        if config.pretrain.from_ and any(mode.needs_pretraining for mode in modes):
+            check_unseen(config, folder, found[TARGET])
     if rank() == 0:
         called = {key: name for name, key in names.items()}
         used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in found.items()}
         write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
     return Job(config, folder, device, say, modes, {name: found[key] for name, key in names.items()}, found[TARGET])
+
+
+def check_apart(found: Mapping[str, Data]) -> None:
+    """Raise TransferError where episodes that one body holds out may be trained on by another."""
+    for one, other in combinations(found, 2):
+        shared = {*found[one].episodes.dataset_ids} & {*found[other].episodes.dataset_ids}
+        if shared and found[one].content != found[other].content:
+            raise TransferError(
+                f"[{one}] and [{other}] both hold {', '.join(sorted(shared))}, and not the same episodes in all: some "
+                "that one holds out would be trained on by the other. Give both the same data, or set "
+                "--set run.held_out=false"
+            )
+
+
+def check_unseen(config: RunConfig, folder: Path, target: Data) -> None:
+    """Raise TransferError where a trunk from elsewhere was trained on data that the target holds some of out."""
+    for seed in config.run.seeds:
+        origin = load_origin(config, folder, seed)
+        told = origin[0].provenance if origin is not None else None
+        shared = {*(told.datasets or ())} & {*target.episodes.dataset_ids} if told is not None else set()
+        if told is not None and shared and told.content_hash != target.episodes.content_hash:
+            raise TransferError(
+                f"the trunk of seed {seed} in pretrain.from was trained on {', '.join(sorted(shared))}, perhaps on "
+                "what [target] holds out of it. Take one that was pretrained with run.held_out on the same data, or "
+                "--set run.held_out=false"
+            )
 
 
 def bodies_of(config: RunConfig) -> dict[str, DataConfig]:

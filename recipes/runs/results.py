@@ -165,7 +165,7 @@ class Results(Origin):
         steps, batch_size, lr: the most used of them.
         adapter_lr: highest learning rate of all parts but the trunk; None where it is `lr`, and in files of older
             versions.
-        final_loss: training loss of the last log line.
+        final_loss: training loss of the last log line, of all sources together where there are several.
         held_out_error: mean squared error of scaled actions on episodes that were not trained on; None where there are
             none, and in files of older versions.
         evaluations: one for each entry of `eval.ask`.

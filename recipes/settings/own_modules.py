@@ -45,8 +45,8 @@ def import_modules_of(name_or_path: str, sets: Sequence[str], quick: bool, say: 
     new = [one for one in modules if one not in sys.modules]
     if new and name_or_path not in presets() and (folder / "config.toml").is_file():
         raise TransferError(
-            f"the run in {folder} imports {', '.join(new)}, and a run folder may be a stranger's. Name it yourself: "
-            f"{resuming(modules, name_or_path)}"
+            f"the run in {folder} imports {', '.join(new)}, and a run folder may be a stranger's. If you trust it, "
+            f"add to the command: {naming(modules)}. To go on with that run: {resuming(modules, name_or_path)}"
         )
     for module in new:
         say(f"importing {module}, which {name_or_path} names")
@@ -64,5 +64,6 @@ def resuming(modules: Sequence[str], folder: str) -> str:
 
 
 def naming(modules: Sequence[str], *words: str) -> str:
-    """A command that imports some modules first."""
-    return shlex.join(["transfer", *words, *(word for module in modules for word in ("--import", module))])
+    """A command that imports some modules first, or the options alone."""
+    command = ["transfer", *words] if words else []
+    return shlex.join([*command, *(word for module in modules for word in ("--import", module))])

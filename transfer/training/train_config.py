@@ -61,6 +61,10 @@ class TrainConfig:
         for name in ("lr", "clip"):
             keep(name, real(getattr(self, name), name, above=0))
         keep("warmup_steps", whole(self.warmup_steps, "warmup_steps", 0, MOST_STEPS))
+        if self.warmup_steps > self.steps:
+            raise TransferError(
+                f"warmup_steps={self.warmup_steps} is more than steps={self.steps}: lower it, or the rate never stays."
+            )
         if not isinstance(self.schedule, str) or self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
         for name in ("weight_decay", "state_noise", "adapter_lr"):
@@ -80,7 +84,7 @@ class TrainConfig:
 
     def rate(self, step: int) -> float:
         """Learning rate of an update, counted from 0: a linear warm-up, then as `schedule` says."""
-        warm = min(self.steps, self.warmup_steps) or max(1, round(self.warmup * self.steps))
+        warm = self.warmup_steps or max(1, round(self.warmup * self.steps))
         if step < warm:
             return self.lr * (step + 1) / warm
         if self.schedule == "cosine":

@@ -18,7 +18,7 @@ from transfer.recipes.reports.tables.checksums import checksum
 from transfer.recipes.reports.tables.csv_lines import LARGEST_FILE, dump_lines
 from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
 from transfer.recipes.reports.tables.results_folder import called, config_name, kept_record, read_results_folder
-from transfer.recipes.runs.cells import begun, is_results_folder, policy_file
+from transfer.recipes.runs.cells import ADAPTERS, begun, is_results_folder, policy_file
 from transfer.recipes.settings.toml import parse_toml, read_toml
 from transfer.storage.files import read_text, writing
 
@@ -97,13 +97,18 @@ def check_sizes(files: Mapping[str, str]) -> None:
 def logged(cell: CellResult) -> list[CurveLine]:
     """The training loss in the event files of MODE/SEED; none in a results folder, whose curves have it already.
 
+    That of one of several sources is its own, from the log of all.
+
     Of a step that was logged twice the last value is kept, and only finite values are: others could not be read again.
     """
     if cell.home is None or not any(cell.home.glob("events.out.tfevents.*")):
         return []
     from transfer.recipes.watching.boards import read_scalars
 
-    losses = dict(read_scalars(cell.home, "train/loss"))
+    home, tag = cell.home, "train/loss"
+    if home.parent.name == ADAPTERS:
+        home, tag = home.parent.parent, f"train/loss/{home.name}"
+    losses = dict(read_scalars(home, tag))
     return [CurveLine(*cell.line.key, step, "train/loss", loss) for step, loss in losses.items() if math.isfinite(loss)]
 
 

@@ -41,7 +41,7 @@ class ResultsColumns(Line):
         parameters, parameters_total, share: trained, of the whole model, and their quotient.
         bytes, tensors, parts: of what trained; `parts` are parameters by part.
         inherit, inherited: what the config inherits from the source adapter, and the names of these tensors.
-        final_loss: training loss of the last log line.
+        final_loss: training loss of the last log line, of all sources together where there are several.
         held_out_loss: the held-out error: mean squared error of scaled actions on episodes that were not trained on;
             None where there are none.
         frozen, trunk_pretrained, trunk_before, trunk_after, trunk_unchanged: see

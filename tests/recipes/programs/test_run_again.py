@@ -165,3 +165,40 @@ def test_a_run_that_another_process_is_at_work_on_is_left_alone(run: Path, tiny:
     assert (run / "config.toml").read_bytes() == before
     with held(run):  # was given back, and can be taken again
         pass
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("lr = 0.001", "lr = 0.5", "adapt.lr was 0.001, is 0.5"),
+        ("episodes = 2\nask", "episodes = 3\nask", "eval.episodes was 2, is 3"),
+    ],
+)
+def test_a_run_whose_settings_were_edited_does_not_go_on(
+    old: str, new: str, said: str, run: Path, transfer: Transfer, refused: Callable[..., None], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    config = copy / "config.toml"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    refused(transfer("run", copy, "--resume", "--seeds", "1"), "was made with other settings", said)
+    assert not (copy / "embeddings" / "1").exists()
+
+
+def test_a_trunk_that_may_have_seen_what_is_held_out_is_refused(
+    run: Path, tiny: list[str], transfer: Transfer, refused: Callable[..., None], tmp_path: Path
+) -> None:
+    options = [
+        "--modes",
+        "embeddings",
+        "--runs-dir",
+        tmp_path,
+        "--set",
+        f"pretrain.from={run}",
+        "--set=run.held_out=true",
+    ]
+    same = [*tiny, "--set", "target.data=hopper/medium-expert"]
+    refused(
+        transfer("run", "hopper-to-walker2d", *same, *options), "was trained on", "perhaps on what [target] holds out"
+    )

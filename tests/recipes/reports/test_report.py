@@ -102,6 +102,8 @@ def test_the_share_of_full_is_taken_over_common_seeds(make_cell) -> None:
     rows = {one.mode: one for one in report([run]).rows}
     assert rows["embeddings"].over_full == 0.5 and list(rows["embeddings"].by_seed) == [0]
     assert rows["full"].over_full == 1.0 and rows["ia3"].over_full is None
+    pretrained = report([make_cell("pretrain", 0, [450.0])]).rows
+    assert [one.over_full for one in pretrained if one.mode == "pretrain"] == [None]  # of other data
 
 
 def test_best_is_the_best_probe_or_last_of_each_seed(make_cell) -> None:

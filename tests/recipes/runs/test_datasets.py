@@ -20,10 +20,12 @@ from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.recipes.runs.checks import stand_in
 from transfer.recipes.runs.datasets import Data, filtered, load, obtain
+from transfer.recipes.runs.prepare import check_apart
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.settings.presets import own_copy, preset_text, presets
 from transfer.recipes.settings.sections import DataConfig
+from transfer.registry import PartSpec
 
 Transfer = Callable[..., Result]
 Refused = Callable[..., None]
@@ -232,3 +234,56 @@ def test_a_filter_that_leaves_no_episodes_is_named(kind: Any, said: str, monkeyp
     )
     with pytest.raises(TransferError, match=re.escape(said)):
         filtered("target", DataConfig(filter="mine"), data)
+
+
+def two_of_one(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Data]:
+    """load(key, ids, filter): episodes of 30 of mine/a, and of 15 of mine/b, some held out."""
+    lengths = {"mine/a-v0": [4] * 30, "mine/b-v0": [4] * 15}
+    each = {
+        name: Episodes.from_arrays(
+            np.arange(sum(some) * 3.0).reshape(-1, 3) + len(some),
+            np.ones((sum(some), 1)),
+            np.arange(sum(some)),
+            some,
+            "Pendulum-v1",
+            name=name,
+        )
+        for name, some in lengths.items()
+    }
+    monkeypatch.setattr(
+        "transfer.recipes.runs.datasets.load_episodes", lambda names, *_: Episodes.join([each[name] for name in names])
+    )
+
+    def load_it(key: str, *names: str, filter: Any = None) -> Data:
+        return load(key, DataConfig(names, filter=filter), names, None, lambda _: None, hold=True)
+
+    return load_it
+
+
+def test_what_is_held_out_is_held_out_of_every_body_with_these_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = two_of_one(monkeypatch)
+    whole = loads("source", "mine/a-v0")
+    best = loads("target", "mine/a-v0", filter=PartSpec("best-episodes", {"share": 0.5}))
+    assert whole.held_out is not None and best.held_out is not None and len(best.episodes) < len(whole.episodes)
+    assert {*best.held_out.states[:, 0]} < {*whole.held_out.states[:, 0]}
+    assert not {*best.held_out.states[:, 0]} & {*whole.episodes.states[:, 0]}
+    check_apart({"source": whole, "target": best})
+    check_apart({"source": whole, "target": loads("target", "mine/b-v0")})
+    with pytest.raises(
+        TransferError, match=r"\[source\] and \[target\] both hold mine/a-v0, and not the same episodes"
+    ):
+        check_apart({"source": loads("source", "mine/a-v0", "mine/b-v0"), "target": best})
+
+
+def test_an_environment_of_another_body_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    walker = Episodes.from_arrays(
+        np.zeros((8, 17)), np.zeros((8, 6)), np.ones(8), [4, 4], "Walker2d-v5", name="mine/w-v0"
+    )
+    cheetah = replace(walker, env_spec=environment("halfcheetah"))
+    monkeypatch.setattr(
+        "transfer.recipes.runs.datasets.load_episodes", lambda names, env=None: cheetah if env else walker
+    )
+    with pytest.raises(
+        TransferError, match="env = 'HalfCheetah-v5' is another body than that of mine/w-v0, Walker2d-v5"
+    ):
+        load("target", DataConfig(("mine/w-v0",), env="HalfCheetah-v5"), ["mine/w-v0"], None, lambda _: None)

@@ -171,6 +171,10 @@ def test_reports_and_results_folders_hold_every_source(made: Path, transfer: Tra
     again = transfer("report", tmp_path / "kept")
     assert again.exit_code == 0 and again.stdout.count("| pretrain:") == 2
     assert ",pretrain:walk," in (tmp_path / "kept/cells.csv").read_text()
+    lines = csv.DictReader((tmp_path / "kept/curves.csv").open())
+    last = {line["mode"]: float(line["value"]) for line in lines if line["mode"].startswith("pretrain:")}
+    events = {name: read_scalars(made / "trunk/0", f"train/loss/{name}")[-1][1] for name in ("hopper", "walk")}
+    assert last == {f"pretrain:{name}": pytest.approx(value) for name, value in events.items()}  # each its own
     assert "asked" not in (tmp_path / "kept/episodes.csv").read_text().partition("\n")[0]
 
 

@@ -55,6 +55,12 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
     assert all(a > b for a, b in zip(rates[100:], rates[101:], strict=False))
 
 
+def test_a_warmup_longer_than_the_training_is_refused() -> None:
+    assert TrainConfig(steps=10, warmup_steps=10).rate(9) == 1e-3
+    with pytest.raises(TransferError, match="warmup_steps=50 is more than steps=10"):
+        TrainConfig(steps=10, warmup_steps=50)
+
+
 def test_without_warmup_and_decay_the_rate_is_constant() -> None:
     config = TrainConfig(steps=10, lr=0.5, warmup=0.0, final_lr=1.0)
     assert [config.rate(step) for step in range(10)] == [0.5] * 10
