@@ -11,7 +11,7 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.splits import held_out
 from transfer.envs.bundled.making import make_dataset
-from transfer.envs.catalog import environment
+from transfer.envs.catalog import environment, find
 from transfer.envs.dataset_ids import BUNDLED, at_hand, check_known, is_local, resolve
 from transfer.envs.loading import load_episodes
 from transfer.envs.minari.download import fetch
@@ -100,11 +100,14 @@ def environment_of(names: Sequence[str], env: str = "") -> EnvironmentSpec:
 
 
 def check_env(names: Sequence[str], env: str, spec: EnvironmentSpec) -> None:
-    """Raise TransferError where `env` is of another body than the one that the data name: nothing would compare."""
+    """Raise TransferError where `env` is a known environment of another body than the one that the data name.
+
+    Its reference scores would not be those of the data. An environment of the user's own may be a variant of that body.
+    """
     own = None
     with suppress(TransferError):  # data that name no environment
         own = load_episodes(names).env_spec if env else None
-    if own is not None and own.body != spec.body:
+    if own is not None and own.body != spec.body and find(spec.gym_id) is not None:
         raise TransferError(
             f"env = '{env}' is another body than that of {', '.join(names)}, {own.gym_id}, whatever its sizes. Leave "
             "env out, or name data of that body"

@@ -287,3 +287,8 @@ def test_an_environment_of_another_body_is_refused(monkeypatch: pytest.MonkeyPat
         TransferError, match="env = 'HalfCheetah-v5' is another body than that of mine/w-v0, Walker2d-v5"
     ):
         load("target", DataConfig(("mine/w-v0",), env="HalfCheetah-v5"), ["mine/w-v0"], None, lambda _: None)
+    spec = cheetah.env_spec
+    own = replace(cheetah, env_spec=replace(spec, gym_spec=spec.gym_spec.replace("HalfCheetah-v5", "Heavy-v0")))
+    monkeypatch.setattr("transfer.recipes.runs.datasets.load_episodes", lambda names, env=None: own if env else walker)
+    data = load("target", DataConfig(("mine/w-v0",), env="my:Heavy-v0"), ["mine/w-v0"], None, lambda _: None)
+    assert data.episodes is own
