@@ -129,8 +129,8 @@ class PolicyModel(Trainable):
         """T, steps that it is trained with and acts on."""
 
     @abstractmethod
-    def keep_calibration(self, calibration: Calibration) -> None:
-        """Store target and achieved returns with the statistics; see `transfer.evaluation.calibration`."""
+    def keep_calibration(self, calibration: Calibration | None) -> None:
+        """Store target and achieved returns with the statistics, or none; see `transfer.evaluation.calibration`."""
 
     @abstractmethod
     def asked(self, ask: Mapping[str, Any]) -> dict[str, float]:

@@ -99,7 +99,7 @@ class MLPPolicy(PolicyModel):
         """Of its dataset."""
         return self.scales.statistics
 
-    def keep_calibration(self, calibration: Calibration) -> None:
+    def keep_calibration(self, calibration: Calibration | None) -> None:
         """Store it with the statistics."""
         self.scales.keep_calibration(calibration)
 

@@ -90,7 +90,7 @@ class TransferModel(PolicyModel):
         """T of the adapter."""
         return self.adapter.context
 
-    def keep_calibration(self, calibration: Calibration) -> None:
+    def keep_calibration(self, calibration: Calibration | None) -> None:
         """Store target and achieved returns in the adapter."""
         self.adapter.scales.keep_calibration(calibration)
 

@@ -103,6 +103,8 @@ def fit(
     _check_context(model, sampler, any_context)
     check_weights(model, "the model")
     selection = train_only(model, parts)
+    for one in model.members().values():
+        one.keep_calibration(None)  # it was measured with other weights
     dtype = find_precision(precision, model.device)
     folder = as_path(checkpoint, "checkpoint") if checkpoint is not None else None
     optimizer = make_optimizer(model, config)

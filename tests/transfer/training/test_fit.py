@@ -15,6 +15,7 @@ from tests.forcing import part_of
 from tests.hooks import Hooks
 from transfer.data.batch import Batch
 from transfer.data.episodes import Episodes
+from transfer.data.measured.calibration_table import Calibration
 from transfer.data.windows import WindowSampler
 from transfer.errors import TransferError
 from transfer.models.freezing import train_only
@@ -53,6 +54,17 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
     assert rates[775] == pytest.approx(0.5 * (0.2 + 0.8 * (1 + math.cos(0.75 * math.pi)) / 2))
     assert rates[-1] == pytest.approx(0.1, rel=1e-4)
     assert all(a > b for a, b in zip(rates[100:], rates[101:], strict=False))
+
+
+def test_a_calibration_is_forgotten_when_the_weights_change(
+    make_model: Callable[..., TransferModel], make_episodes: Callable[..., Episodes]
+) -> None:
+    model = make_model()
+    default = model.asked({})
+    model.keep_calibration(Calibration((1.0, 2.0), (5.0, 4.0), None, 3))
+    assert model.asked({}) == {"return": 1.0} != default
+    fit(model, WindowSampler(make_episodes(), 5, 4), QUICK, ["state"])
+    assert model.statistics.calibration is None and model.asked({}) == default
 
 
 def test_a_warmup_longer_than_the_training_is_refused() -> None:

@@ -92,9 +92,11 @@ class Scales(nn.Module):
         values = {name: getattr(self, name).tolist() for name in NUMERIC}
         return Statistics(**values, return_quantiles=self._quantiles, calibration=self._calibration)
 
-    def keep_calibration(self, calibration: Calibration) -> None:
-        """Store target and achieved returns with the statistics. Raises TransferError for anything else."""
-        self._calibration = check_type(calibration, Calibration, "calibration", "calibrate(model) measures one.")
+    def keep_calibration(self, calibration: Calibration | None) -> None:
+        """Store target and achieved returns with the statistics, or none. Raises TransferError for anything else."""
+        if calibration is not None:
+            check_type(calibration, Calibration, "calibration", "calibrate(model) measures one.")
+        self._calibration = calibration
 
     def get_extra_state(self) -> Tensor:
         """Quantiles and calibration as JSON in a tensor of bytes: `state_dict` holds tensors only."""
