@@ -16,7 +16,7 @@ from transfer.models.mlp import MLPPolicy
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import TUNING, AdapterConfig
 from transfer.models.trunk import Trunk, TrunkConfig
-from transfer.numbers import flag, seen
+from transfer.numbers import flag
 from transfer.recipes.programs.arguments import LESS, MAKE_EPISODES, MAKE_TRUNK, Model, Training
 from transfer.recipes.programs.building import build_model, check_others, go_on, kinds_for, method_for, trained_parts
 from transfer.recipes.programs.modes import Mode, find_modes, trained_last, with_tuning
@@ -145,10 +145,7 @@ def adapt(
         way = method_for(trunk, method)
         check_others(adapter_config, way)
         if inherit_from_source == "action" and not chosen[0].needs_pretraining:
-            raise TransferError(
-                f"mode '{chosen[0].name}' takes nothing over: leave inherit_from_source={seen(inherit_from_source)} "
-                "out."
-            )
+            raise TransferError(f"mode '{chosen[0].name}' takes nothing over: leave inherit_from_source='action' out.")
         if source is not None:
             _check_source(chosen[0], trunk, source, any_trunk)
         model, inherited = build_model(
@@ -166,8 +163,7 @@ def adapt(
         )
     model.to(training.device)
     before = _trunk_of(model)
-    taken = () if start is not None else inherited
-    result = training.run(model, {"": episodes}, trained_parts(chosen[0], model, taken), f"adapt {mode}")
+    result = training.run(model, {"": episodes}, trained_parts(chosen[0], model, inherited), f"adapt {mode}")
     after = _trunk_of(model)
     if chosen[0].frozen and before != after:
         raise TransferError(f"the trunk changed although mode '{mode}' freezes it: {before} before, {after} after.")

@@ -150,10 +150,14 @@ def go_on(
 
 
 def trained_parts(mode: Mode, model: Model, inherited: Sequence[str] = ()) -> list[str]:
-    """Names of the parts of a model that a mode trains; those that the trunk lacks too, unless they were inherited."""
+    """Names of the parts of a model that a mode trains.
+
+    Embeddings that the trunk lacks train with the groups; in other modes those that were not inherited do.
+    """
     if isinstance(model, MLPPolicy):
         return list(mode.parts)
-    have, taken = model.parts(), {name.partition(".")[0] for name in inherited}
+    have = model.parts()
+    taken = set() if EVERY_GROUP in mode.parts else {name.partition(".")[0] for name in inherited}
     lacking = [name for name in model.shared if name in have and name not in model.trunk.shared and name not in taken]
     return list(dict.fromkeys([*_learned(mode.parts, model.method, model.adapter), *lacking]))
 

@@ -127,6 +127,14 @@ def test_a_condition_that_is_taken_over_does_not_train(data: Episodes) -> None:
     assert torch.equal(weights(result.adapter)["return.weight"], weights(source)["return.weight"])
 
 
+def test_a_condition_of_an_adapter_that_goes_on_trains_with_its_groups_alone(data: Episodes) -> None:
+    trunk = pretrain(data, method="bc", config=CONFIG, trunk_config=SMALL).trunk
+    start = adapt(trunk, data, "embeddings", method="dt", config=CONFIG).adapter
+    tuned, whole = (adapt(trunk, data, mode, start=start, config=CONFIG) for mode in ("ia3", "embeddings"))
+    assert set(tuned.fit.selection.parts) == {"tuning"}
+    assert set(whole.fit.selection.parts) == {"state", "action", "return"}
+
+
 def test_of_another_method_only_what_both_have_is_taken_over(data: Episodes) -> None:
     made = pretrain(data, method="udrl", config=CONFIG, trunk_config=SMALL)
     result = adapt(made.trunk, data, "state", method="bc", config=CONFIG, source=made.adapter)
