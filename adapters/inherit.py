@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transfer.adapters.tokenizers.bins import Bins
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.adapter import Adapter
-from transfer.models.steps.adapter_config import TUNING
+from transfer.models.steps.adapter_config import OWN
 from transfer.numbers import flag
 
 BY_VALUE = " (by value)"
@@ -78,7 +78,7 @@ def _tensors(part: nn.Module) -> dict[str, Tensor]:
 
 def _kind(adapter: Adapter, part: str) -> str:
     """The kind of a part and the options that say what its tensors mean, in words."""
-    if part not in ("state", "action", TUNING, *adapter.config.others):
+    if part not in (*OWN, *adapter.config.others):
         return part
     spec, among = adapter.config.of(part), AMONG_BINS if part == "action" else ()
     return ", ".join([spec.kind, *(f"{name} {value}" for name, value in spec.options.items() if name not in among)])

@@ -213,7 +213,7 @@ def log_tokenizer(cell: RunCell, model: PolicyModel) -> None:
 def told(source: Adapter, adapters: Mapping[str, Adapter]) -> SourceAdapter:
     """The name and the fingerprint of one of the adapters that a trunk came with."""
     name = next(name for name, one in adapters.items() if one is source)
-    return SourceAdapter(name=name or source.env_spec.name, fingerprint=fingerprint(source))
+    return SourceAdapter(name=name, fingerprint=fingerprint(source))
 
 
 def trunk_fate(mode: Mode, trunk: Trunk | None, result: AdaptResult) -> TrunkFate:

@@ -184,7 +184,7 @@ def load_origin(config: RunConfig, folder: Path, seed: int) -> Pretrained | None
 def check_same_origin(folder: Path, seed: int, home: Path, trunk: Trunk, adapters: Mapping[str, Adapter]) -> None:
     """Raise TransferError where a run has results of a seed on another trunk or source adapter than those of today."""
     now = fingerprint(trunk)
-    sources = {name or one.env_spec.name: fingerprint(one) for name, one in adapters.items()}
+    sources = {name: fingerprint(one) for name, one in adapters.items()}
     for file in result_files(folder):
         found = read_results(file)
         if found.seed != seed:

@@ -16,7 +16,7 @@ import tomli_w
 
 from transfer import registry
 from transfer.errors import TransferError, unknown
-from transfer.models.steps.adapter_config import TUNING, AdapterConfig
+from transfer.models.steps.adapter_config import OWN, TUNING, AdapterConfig
 from transfer.models.steps.method import make_method
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.recipes.programs.source_names import twice
@@ -24,7 +24,6 @@ from transfer.recipes.settings.layers import Layer, Table, layers_of, nested, se
 from transfer.recipes.settings.presets import BASE
 from transfer.recipes.settings.pretrained import sizes_of
 from transfer.recipes.settings.sections import (
-    PARTS,
     SECTIONS,
     AdaptConfig,
     DataConfig,
@@ -254,7 +253,7 @@ def _tuning_of(tables: Sequence[Table]) -> Table:
 def _adapter(table: Table) -> AdapterConfig:
     """The parts of `[adapter]`; an empty kind takes a part away."""
     parts = {name: value for name, value in table.items() if name != "out_of_bounds" and value.get("kind") != ""}
-    own = {name: parts.pop(name) for name in PARTS if parts.get(name)}
+    own = {name: parts.pop(name) for name in OWN if parts.get(name)}
     for name in ("state", "action"):
         if name not in own:
             raise unknown(f"{name} kind", "", registry.known(name))

@@ -13,7 +13,7 @@ from typing import Any
 from transfer import registry
 from transfer.decoding.planner import DECODES
 from transfer.errors import BrokenKind, TransferError, unknown
-from transfer.models.steps.adapter_config import DEFAULT_TUNING, TUNING, AdapterConfig
+from transfer.models.steps.adapter_config import DEFAULT_TUNING, OWN, TUNING, AdapterConfig
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.numbers import (
     MOST_ENVS,
@@ -183,12 +183,11 @@ SECTIONS: dict[str, type] = {
     "eval": EvalConfig,
     "run": RunSettings,
 }
-"""Sections whose keys are the fields of a dataclass; `[adapter]` and `[method]` hold parts, see `PARTS`."""
-PARTS = ("state", "action", "tuning")
+"""Sections whose keys are the fields of a dataclass; `[adapter]` and `[method]` hold parts, see `OWN`."""
 """Parts of every adapter; other tables under `[adapter]` are further groups of a method."""
 MOVED = {
     **{f"adapter.{name}": f"adapter.action.{name}" for name in ("tokenizer", "bins", "ranges", "readout")},
-    **{f"adapter.{name}": f"adapter.{name}.kind" for name in PARTS},
+    **{f"adapter.{name}": f"adapter.{name}.kind" for name in OWN},
     "method": "method.kind",
 }
 """Keys of older versions -> keys of today."""

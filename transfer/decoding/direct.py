@@ -23,7 +23,7 @@ class DirectPlanner:
 
     def __init__(self, model: MLPPolicy, envs: int, decode: str) -> None:
         self.model = snapshot(model)
-        self.range = self.model.scales.action_range()
+        self.model.scales.fix()
 
     @inference_only
     def act(self, step: Step) -> Tensor:
@@ -32,7 +32,8 @@ class DirectPlanner:
         columns = {name: column.to(dtype)[:, None] for name, column in step.columns.items()}
         steps = Steps(states=states, actions=NO_ACTIONS, rewards=NO_ACTIONS, times=times, columns=columns)
         conditions = [values[:, 0] for values in self.model.conditioned(steps)]
-        return self.range.outward(self.model.predict(step.states.to(dtype), *conditions))
+        actions = self.model.predict(step.states.to(dtype), *conditions)
+        return self.model.scales.action_range().outward(actions)
 
     def select(self, rows: Tensor) -> None:
         """Keep some environments; no state to reorder."""

@@ -15,7 +15,7 @@ from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.measured.dataset_statistics import Statistics, check_sizes
 from transfer.errors import TransferError, check_type, unknown
 from transfer.models.provenance import CONTEXT, Provenance
-from transfer.models.steps.adapter_config import RESERVED, TUNING, AdapterConfig
+from transfer.models.steps.adapter_config import OWN, RESERVED, TUNING, AdapterConfig
 from transfer.models.steps.group import check_free
 from transfer.models.steps.method import Method, make_method
 from transfer.models.steps.scales import Scales
@@ -125,7 +125,7 @@ class Adapter(nn.Module):
 
     def _kind(self, part: str) -> str:
         """The kind of a part and its options in words; "" for the adapter's own copy of a module of the trunk."""
-        if part not in ("state", "action", TUNING, *self.config.others):
+        if part not in (*OWN, *self.config.others):
             return ""
         spec = self.config.of(part)
         options = ", ".join(f"{name}={value}" for name, value in spec.options.items())

@@ -101,7 +101,7 @@ class AdapterConfig:
         """The inverse of `to_json`. Raises TransferError for an unknown key or an unsound value."""
         given = dict(check_type(data, dict, "config"))
         others = given.pop("others", {})
-        check_keys("config", given, ("state", "action", TUNING, "out_of_bounds"))
+        check_keys("config", given, (*OWN, "out_of_bounds"))
         return cls(**given, others=others)
 
 
