@@ -37,6 +37,10 @@ def connected() -> Iterator[None]:
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # The optimizer imports it. Imported while processes are connected it keeps the group, whose threads then live
+    # until the interpreter is gone and now and then abort the process (https://github.com/pytorch/pytorch/pull/179291).
+    from torch import _dynamo  # noqa: F401
+
     with _reaching_others():
         dist.init_process_group(backend, timeout=PATIENCE)
     yield
