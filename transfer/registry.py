@@ -250,12 +250,19 @@ def _maker(part: str, kind: str) -> Callable[..., Any]:
 
 
 def _call(part: str, kind: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a function returns. Raises BrokenKind where it takes other arguments."""
+    """What a function returns. Raises BrokenKind where it takes other arguments, or a stranger's one fails."""
     try:
         inspect.signature(function).bind(*arguments, **options)
     except TypeError as error:
         raise BrokenKind(f"{_called(part, kind)}: {function.__qualname__} cannot be called: {error}.") from error
-    return function(*arguments, **options)
+    try:
+        return function(*arguments, **options)
+    except (TransferError, MemoryError):
+        raise
+    except Exception as error:  # whatever a stranger's part does
+        if _OWNERS.get((part, kind), _HERE) is _OURS:
+            raise
+        raise BrokenKind(f"{_called(part, kind)} failed: {type(error).__name__}: {error}.") from error
 
 
 def _kinds(part: str) -> dict[str, Any]:

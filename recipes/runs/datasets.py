@@ -16,7 +16,7 @@ from transfer.envs.dataset_ids import BUNDLED, at_hand, check_known, is_local, r
 from transfer.envs.loading import load_episodes
 from transfer.envs.minari.download import fetch
 from transfer.envs.minari.remote import REMOTE
-from transfer.errors import TransferError, check_type
+from transfer.errors import BrokenKind, TransferError, check_type
 from transfer.numbers import seen
 from transfer.recipes.runs.used import Used
 from transfer.recipes.settings.sections import DataConfig
@@ -151,12 +151,14 @@ def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, 
         TransferError: see `transfer.envs.loading.load_episodes`; fewer episodes than are to be drawn, none to hold out,
             or other episodes than those that the run began with.
     """
-    whole = load_episodes(names, data.env or None)
+    whole = loaded(key, data, names)
     check_env(names, data.env, whole.env_spec)
     # Episodes are held out before a filter, so that bodies of the same data hold out the same ones.
     rest, kept_out = held_out(whole) if hold else (whole, None)
     kept_out = None if kept_out is None else filtered(key, data, kept_out)
     found = Data(drawn(key, data, filtered(key, data, rest), hold), kept_out, whole.content_hash)
+    if (mixture := found.episodes.mixture) is not None:
+        mixture.chances(found.episodes.lengths)  # refuses a share of the windows for a dataset without episodes
     content = found.episodes.content_hash
     if before is not None and before.content != content:
         raise TransferError(
@@ -173,6 +175,22 @@ def load(key: str, data: DataConfig, names: Sequence[str], before: Used | None, 
     return found
 
 
+def loaded(key: str, data: DataConfig, names: Sequence[str]) -> Episodes:
+    """All episodes of some datasets, with the weights that a section gives them.
+
+    Raises:
+        TransferError: as `load`; weights of data that a fallback stands in for.
+    """
+    if not data.weights:
+        return load_episodes(names, data.env or None)
+    if tuple(names) != data.data:
+        raise TransferError(
+            f"{key}.weights are those of {', '.join(data.data)}, which cannot be had: the fallback {', '.join(names)} "
+            "has none. Leave them out, or name data that are on this machine"
+        )
+    return Episodes.join([load_episodes(name, data.env or None) for name in names], data.weights)
+
+
 def filtered(key: str, data: DataConfig, episodes: Episodes) -> Episodes:
     """The episodes that a section's filter leaves.
 
@@ -182,13 +200,18 @@ def filtered(key: str, data: DataConfig, episodes: Episodes) -> Episodes:
     spec = data.filter
     if spec is None:
         return episodes
+    options = ", ".join(f"{name} = {seen(value)}" for name, value in spec.options.items())
+    named = f"the filter '{spec.kind}'{f' ({options})' if options else ''} of [{key}]"
     try:
-        return check_type(registry.build("filter", spec, episodes), Episodes, "what it returns")
+        left = check_type(registry.build("filter", spec, episodes), Episodes, "what it returns")
+    except BrokenKind:
+        raise
     except TransferError as error:
-        options = ", ".join(f"{name} = {seen(value)}" for name, value in spec.options.items())
-        named = f"the filter '{spec.kind}'{f' ({options})' if options else ''} of [{key}]"
         of = f"{len(episodes):,} episodes of {', '.join(episodes.dataset_ids)}"
         raise TransferError(f"{named} leaves nothing of the {of}: {error}") from error
+    if episodes.mixture is not None and left.mixture is None:
+        raise TransferError(f"{named} returns episodes without their weights: choose by episodes.pick(...)")
+    return left
 
 
 def drawn(key: str, data: DataConfig, episodes: Episodes, hold: bool) -> Episodes:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from transfer import registry
+from transfer.data.mixture import shares_of
 from transfer.decoding.planner import DECODES
 from transfer.errors import BrokenKind, TransferError, unknown
 from transfer.models.steps.adapter_config import DEFAULT_TUNING, OWN, TUNING, AdapterConfig
@@ -49,7 +50,8 @@ class DataConfig:
     `data` is empty only as `[source]`, when `pretrain.from` names a trunk or no mode uses one. `env` is the id of the
     environment to play in, as "Hopper-v5" or "my_env:MyEnv-v0", in place of the one in the data. Of what was loaded,
     the `filter` (a kind of `transfer.registry`, with options in a table; "" or None for none) chooses what is used, and
-    `episodes` is the number of those that are drawn from it at random; 0 takes all.
+    `episodes` is the number of those that are drawn from it at random; 0 takes all. `weights` has, for each of `data`,
+    its share of the windows of every batch; without any, all steps are drawn evenly.
     """
 
     data: tuple[str, ...] = ()
@@ -57,14 +59,17 @@ class DataConfig:
     env: str = ""
     filter: Any = None
     episodes: int = 0
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises TransferError on an unknown filter, an option that it does not take, or a number below 0."""
+        """Raises TransferError on an unknown filter, an option that it does not take, or numbers that do not fit."""
         if self.filter in (None, "", {}, {"kind": ""}):
             object.__setattr__(self, "filter", None)
         else:
             object.__setattr__(self, "filter", registry.complete("filter", PartSpec.of(self.filter, "filter")))
         object.__setattr__(self, "episodes", whole(self.episodes, "episodes", 0, MOST_EPISODES))
+        if self.weights:
+            shares_of(self.weights, len(self.data))
 
 
 @dataclass(frozen=True)

@@ -208,3 +208,37 @@ def test_a_kind_that_takes_other_arguments_is_named(part: str, target: Any, said
     with pytest.raises(BrokenKind, match=said):
         registry.complete(part, PartSpec("mine"))
         registry.build(part, PartSpec("mine"), *(("episodes",) if part == "filter" else ("episodes", "scales", 4)))
+
+
+class Failing(LinearState):
+    @classmethod
+    def fit(cls, episodes: Any, scales: Any, width: int) -> dict[str, Any]:  # type: ignore[override]
+        raise ZeroDivisionError("of mine")
+
+
+def _fails(episodes: Any) -> Any:
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    ("part", "target", "said"),
+    [
+        ("filter", _fails, "filter kind 'mine' failed: KeyError: 'mine'"),
+        ("state", Failing, "state kind 'mine' failed: ZeroDivisionError: of mine"),
+    ],
+)
+def test_a_strangers_kind_that_fails_is_named(part: str, target: Any, said: str) -> None:
+    registry.register(part, "mine", target)
+    with pytest.raises(BrokenKind, match=said):
+        registry.build(part, PartSpec("mine"), *(("episodes",) if part == "filter" else ("episodes", "scales", 4)))
+
+
+def test_an_error_of_our_own_kinds_and_of_the_memory_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(episodes: Any) -> Any:
+        raise MemoryError
+
+    registry.register("filter", "mine", full)
+    with pytest.raises(MemoryError):
+        registry.build("filter", PartSpec("mine"), "episodes")
+    with pytest.raises(AttributeError):
+        registry.build("filter", PartSpec("expert"), "no episodes")

@@ -18,6 +18,7 @@ from transfer.data.environment.belonging import check_environment, check_joinabl
 from transfer.data.environment.building.make import Spaces
 from transfer.data.environment.spec import EnvironmentSpec, as_spec
 from transfer.data.episode import Episode, FloatArray, counted
+from transfer.data.mixture import Mixture, mixed
 from transfer.data.packed import ARRAYS, STEPS
 from transfer.errors import TransferError
 from transfer.numbers import real, seen, whole
@@ -168,12 +169,19 @@ class Episodes:
         offsets = packed.offsets_from(stops - starts)
         part = Episodes.over({**arrays, "offsets": offsets}, self.env_spec, self.dataset_ids)
         object.__setattr__(part, "env_spec", self.env_spec)  # scores of a part are on the scale of the whole
+        if self.mixture is not None:
+            vars(part)["_mixture"] = self.mixture.pick(np.searchsorted(self.offsets, starts, side="right") - 1)
         return part
 
     @property
     def whole(self) -> "Episodes":
         """The whole episodes that these are stretches of, one for each; themselves where nothing was cut off."""
         return vars(self).get("_whole", self)
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The share of the windows that each of several joined datasets gets; None where windows are drawn evenly."""
+        return vars(self).get("_mixture")
 
     @property
     def num_episodes(self) -> int:
@@ -260,28 +268,25 @@ class Episodes:
             TransferError: no arrays of real numbers, shapes disagree, a number is not finite, there is no episode or an
                 empty one, or the environment is not known to Gymnasium or has other sizes.
         """
-        packed.checked_ids((name,))
-        vectors, slices = packed.own_states(states, name)
-        arrays = {
-            "states": vectors,
-            "actions": own(actions, f"{name}: actions", 2),
-            "rewards": own(rewards, f"{name}: rewards", 1),
-        }
         flags = {"terminations": terminations, "truncations": truncations}
-        arrays["offsets"] = packed.offsets_of(len(arrays["rewards"]), lengths, flags, name)
-        packed.check_arrays(arrays, name)
-        packed.check_finite(arrays, name)
-        packed.check_returns(arrays["rewards"], arrays["offsets"], name)
+        arrays, slices = packed.own_arrays(states, actions, rewards, lengths, flags, name)
         returns = packed.episode_returns(arrays["rewards"], arrays["offsets"])
         data = Spaces.unbounded(slices, arrays["actions"].shape[1])
         return cls.over(arrays, as_spec(env, returns=returns, data=data), (name,))
 
     @classmethod
-    def join(cls, parts: Sequence["Episodes"]) -> "Episodes":
+    def join(cls, parts: Sequence["Episodes"], weights: Sequence[float] | None = None) -> "Episodes":
         """All episodes of several datasets of one environment, in the order given.
 
+        Args:
+            parts: the datasets.
+            weights: of each: a dataset gets its share of their sum of the windows that are drawn, however many of its
+                episodes are used. Statistics, returns and errors count every step once. By default all steps are drawn
+                evenly.
+
         Raises:
-            TransferError: nothing to join, the same episodes twice, other sizes, or other environments.
+            TransferError: nothing to join, the same episodes twice, other sizes, other environments, or weights that
+                are negative, all zero or of another number.
         """
         if not isinstance(parts, list | tuple) or not all(isinstance(part, Episodes) for part in parts):
             raise TransferError(f"Episodes.join takes a list of Episodes, got {seen(parts)}")
@@ -293,7 +298,10 @@ class Episodes:
         alike = [part.content_hash for part in parts if sizes.count(part.num_steps) > 1]
         if len(set(alike)) < len(alike):
             raise TransferError("the same episodes are to be joined twice; their steps would count twice")
-        return cls._joined(parts)
+        mixture = mixed([(part.mixture, len(part), ", ".join(part.dataset_ids)) for part in parts], weights)
+        joined = cls._joined(parts)
+        vars(joined).update({} if mixture is None else {"_mixture": mixture})
+        return joined
 
     @classmethod
     def _joined(cls, parts: Sequence["Episodes"]) -> "Episodes":

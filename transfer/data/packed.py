@@ -54,6 +54,29 @@ def own_states(states: ArrayLike | Mapping[str, ArrayLike], name: str) -> tuple[
     return to_state(slices, keyed), slices
 
 
+def own_arrays(
+    states: ArrayLike | Mapping[str, ArrayLike],
+    actions: ArrayLike,
+    rewards: ArrayLike,
+    lengths: ArrayLike | None,
+    flags: Mapping[str, ArrayLike | None],
+    name: str,
+) -> tuple[dict[str, NDArray[Any]], Slices]:
+    """The four arrays, copied from a user's and checked, and the slices of the state: see `Episodes.from_arrays`."""
+    checked_ids((name,))
+    vectors, slices = own_states(states, name)
+    arrays = {
+        "states": vectors,
+        "actions": own(actions, f"{name}: actions", 2),
+        "rewards": own(rewards, f"{name}: rewards", 1),
+    }
+    arrays["offsets"] = offsets_of(len(arrays["rewards"]), lengths, flags, name)
+    check_arrays(arrays, name)
+    check_finite(arrays, name)
+    check_returns(arrays["rewards"], arrays["offsets"], name)
+    return arrays, slices
+
+
 def offsets_of(
     steps: int, lengths: ArrayLike | None, flags: Mapping[str, ArrayLike | None], name: str
 ) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -57,7 +58,9 @@ class Batches(Protocol):
 
 
 class WindowSampler:
-    """Draws windows uniformly over all (episode, first step) pairs, as CORL's `dt.py` does.
+    """Draws windows uniformly over all (episode, first step) pairs, as CORL's `dt.py` does, or by weights of datasets.
+
+    Joined episodes that have weights (see `Episodes.join`) are drawn by these: each dataset gets its share.
 
     A window near the end of its episode is shorter and padded on the right with zeros. Which windows a batch holds is a
     function of (seed, step) alone, so a resumed run draws the batches of an uninterrupted one.
@@ -94,7 +97,7 @@ class WindowSampler:
         check_context(episodes, self.context)
         self.device = find_device(device)
         self.content_hash = episodes.content_hash
-        self._steps = episodes.num_steps
+        self._steps, self._mixture, self._lengths = episodes.num_steps, episodes.mixture, episodes.lengths
         lengths = np.diff(episodes.offsets)
         self._time = episodes.times  # (N,) step in the episode
         self._left = np.repeat(episodes.offsets[1:], lengths) - np.arange(self._steps)  # (N,) steps to the end of it
@@ -124,7 +127,8 @@ class WindowSampler:
 
     def identity(self) -> dict[str, Any]:
         """What decides the windows besides the number of the step, for `transfer.training.resume`."""
-        return {"seed": self.seed, "data": self.content_hash}
+        weighted = {} if self._mixture is None else {"mixture": self._mixture.digest()}
+        return {"seed": self.seed, "data": self.content_hash, **weighted}
 
     def _view(self, array: NDArray[np.float32]) -> Tensor:
         """Every window of T steps of an array (N, S), as (N - T + 1, T * S) over the same memory."""
@@ -135,7 +139,13 @@ class WindowSampler:
     def starts(self, step: int) -> Tensor:
         """First steps (B,) of the windows of one batch. Raises TransferError unless the step is a whole number."""
         rng = np.random.default_rng([self.seed, whole(step, "step", 0)])
+        if self._chances is not None:
+            return torch.from_numpy(np.searchsorted(self._chances, rng.random(self.batch_size), side="right"))
         return torch.from_numpy(rng.integers(0, self._steps, self.batch_size))
+
+    @functools.cached_property
+    def _chances(self) -> NDArray[np.float64] | None:
+        return None if self._mixture is None else self._mixture.chances(self._lengths)
 
     def batch(self, step: int, block: int = 0, blocks: int = 1) -> Batch:
         """The batch of one training step, or one of equal blocks of it. Raises TransferError for other blocks."""
@@ -205,7 +215,9 @@ class MixedWindows:
 
     def identity(self) -> dict[str, Any]:
         """What decides the windows besides the number of the step."""
-        return {"seed": self.seed, "data": {name: one.content_hash for name, one in self.samplers.items()}}
+        each = {name: one.identity() for name, one in self.samplers.items()}
+        named = {key: {name: one[key] for name, one in each.items() if key in one} for key in ("data", "mixture")}
+        return {"seed": self.seed, **{key: by_name for key, by_name in named.items() if by_name}}
 
 
 class _Lent:

@@ -198,10 +198,7 @@ def make_method(spec: PartSpec) -> Method:
     Raises:
         TransferError: an unknown kind, an option that it does not take, or groups that contradict each other.
     """
-    try:
-        method: Method = registry.build("method", check_type(spec, PartSpec, "method"))
-    except TypeError as error:  # a class that lacks a method of the interface, say
-        raise BrokenKind(f"the method '{spec.kind}' cannot be made: {error}") from error
+    method: Method = registry.build("method", check_type(spec, PartSpec, "method"))
     try:
         _check(spec, method)
     except TransferError as error:
