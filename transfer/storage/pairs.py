@@ -97,13 +97,11 @@ def _load(
     folder: Path, name: str, keys: Mapping[int, Sequence[str]], check: Check, optional: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content = _head(folder / f"{name}.json", keys, optional)
-    problems: list[TransferError] = []
-    for file in (folder / f"{name}.safetensors", _spare(folder, name, content["tensors"])):
-        try:
-            return content, _tensors(file, content, check)
-        except TransferError as error:
-            problems.append(error)
-    raise problems[0]
+    spare = _spare(folder, name, content["tensors"])
+    with suppress(TransferError):  # of what was killed between two renames, this file may be an old one or gone
+        if spare.is_file():
+            return content, _tensors(folder / f"{name}.safetensors", content, check)
+    return content, _tensors(spare if spare.is_file() else folder / f"{name}.safetensors", content, check)
 
 
 def _head(path: Path, keys: Mapping[int, Sequence[str]], optional: Sequence[str]) -> dict[str, Any]:

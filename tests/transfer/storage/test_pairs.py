@@ -197,6 +197,28 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_pair(before: int, tmp_pa
     assert found == sorted(found) and set(found) == {before, 2} and nth > 8
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_is_refused_of_a_pair_is_said_of_one_that_was_killed_between_two_renames_too(
+    before: int, tmp_path: Path
+) -> None:
+    if before:
+        save(tmp_path, before)
+        old = (tmp_path / "state.safetensors").read_bytes()
+    save(tmp_path, 2)
+    digest = json.loads((tmp_path / "state.json").read_text())["tensors"]
+    (tmp_path / "state.safetensors").rename(tmp_path / f".state.{digest[:16]}.safetensors")
+    if before:
+        (tmp_path / "state.safetensors").write_bytes(old)
+
+    def check(content: dict[str, Any], header: object) -> None:
+        if content["value"] == 2:
+            raise TransferError("value was 1, is 2")
+
+    assert load(tmp_path) == 2
+    with pytest.raises(TransferError, match="value was 1, is 2"):
+        load_pair(tmp_path, "state", {FORMAT: ("value",)}, check)
+
+
 def test_two_writers_and_a_reader_never_meet_a_mixture(tmp_path: Path) -> None:
     def writer(first: int) -> Callable[[], None]:
         return lambda: [save(tmp_path, value) for value in range(first, 40, 2)] and None

@@ -77,7 +77,7 @@ def conditions(**given: Any) -> dict[str, Any]:
         ({"conditions": lambda self: None}, r"conditions\(\) of the method 'mine' is of type NoneType"),
         ({"extras": ("state",)}, "two things called 'state' among groups, extras and shared"),
         ({"shared": lambda self, width: {"action": nn.Linear(1, width)}}, "two things called 'action' among groups"),
-        ({"command": Method.command}, "the method 'mine' cannot be made: .*command"),
+        ({"command": Method.command}, "method kind 'mine' failed: TypeError: .*command"),
     ],
 )
 def test_a_method_that_contradicts_itself_is_refused_wherever_it_is_made(attributes: dict[str, Any], said: str) -> None:
