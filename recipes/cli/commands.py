@@ -15,7 +15,7 @@ import click
 from transfer.errors import TransferError
 from transfer.recipes.cli.data_commands import data, names
 from transfer.recipes.cli.group import Commands
-from transfer.recipes.cli.option_types import Place, check_parent, check_writable, seeds
+from transfer.recipes.cli.option_types import Place, check_parent, check_writable, jobs_of, seeds
 from transfer.recipes.cli.own_code import environment, importing, say, trusting
 
 
@@ -55,7 +55,16 @@ def ls(runs_dir: Path) -> None:
 @click.option("--seeds", "--seed", help="As 0,1,2 or 0-4, in place of run.seeds.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
 @click.option("--device", help="auto, cpu, cuda or cuda:1, in place of run.device.")
-@click.option("--threads", help="CPU threads, in place of run.threads.")
+@click.option("--threads", help="CPU threads of each cell, in place of run.threads.")
+@click.option("--jobs", default="auto", help="Cells that are done at a time; auto: cores / threads.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Do the cells on a Ray cluster, as 10.0.0.1:6379; without an address on one of this machine.",
+)
+@click.option("--storage", type=Place("folder"), help="With --ray: where runs lie, on a path that all machines see.")
 @click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
 @importing
 @trusting
@@ -65,10 +74,14 @@ def run(
     quick: bool,
     sets: tuple[str, ...],
     resume: bool,
+    jobs: str,
+    ray: str | None,
+    storage: Path | None,
     runs_dir: Path,
     **options: Any,
 ) -> None:
     """Pretrain, adapt, evaluate and report, as a preset or file says."""
+    from transfer.recipes.cells.executors.choice import Where
     from transfer.recipes.programs.run import run as run_recipe
     from transfer.recipes.settings.config import load_config
     from transfer.recipes.settings.own_modules import import_modules_of
@@ -78,6 +91,8 @@ def run(
     keys = {"modes": "adapt.modes", "seeds": "run.seeds", "device": "run.device", "threads": "run.threads"}
     if options["seeds"] is not None:
         options["seeds"] = seeds(options["seeds"])
+    where = Where(*jobs_of(jobs, ray, storage))
+    runs_dir = storage or runs_dir
     given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
     with connected():
         with rank_0_first():  # rank 0 alone reports a mistake
@@ -85,7 +100,7 @@ def run(
             config = load_config(preset_or_toml, [*sets, *given], quick)
             folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
         first = rank() == 0
-        report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None)
+        report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None, where)
     if first:
         click.echo(report.read_text(encoding="utf-8"))
         click.echo(f"Written to {report}", err=True)

@@ -16,9 +16,11 @@ from transfer.recipes.reports.trouble import machine, trouble
 
 
 class Mistake(click.ClickException):
-    """A message for the user; exit code 2, as click's own usage errors."""
+    """A message for the user; exit code 2, as click's own usage errors, unless an error has another."""
 
-    exit_code = 2
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = code  # type: ignore[misc]  # a class variable there
 
 
 class Commands(click.Group):
@@ -51,7 +53,8 @@ class Commands(click.Group):
                 click.echo(f"\nInterrupted{by}. {word} with: {again(args)}", err=True)
             ctx.exit(exit_code(error))
         except TransferError as error:
-            raise Mistake(f"{error} When that is put right: {again(args)}" if machine(error) else str(error)) from error
+            message = f"{error} When that is put right: {again(args)}" if machine(error) else str(error)
+            raise Mistake(message, getattr(error, "exit_code", 2)) from error
         except Exception as error:
             if reason := trouble(error):
                 raise Mistake(f"{reason}. When that is put right: {again(args)}") from error

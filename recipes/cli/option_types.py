@@ -47,6 +47,23 @@ def check_parent(file: Path) -> None:
         raise TransferError(f"no folder {file.parent} to write {file.name} to; make it first")
 
 
+def jobs_of(jobs: str, ray: str | None, storage: Path | None) -> tuple[int | str, str, bool]:
+    """Jobs, a number or "auto", address of a cluster, "" for none, and whether all its machines see the runs.
+
+    Raises:
+        TransferError: no such number, or options of which one leaves no room for the other.
+    """
+    if jobs != "auto" and not re.fullmatch(r"[1-9][0-9]{0,2}", jobs):
+        raise TransferError(f"--jobs {jobs}: a number of cells from 1 to 999 is needed, or auto")
+    if ray is not None and jobs != "auto":
+        raise TransferError(
+            f"--jobs {jobs} beside --ray: the cluster takes as many cells as it has cores for. Leave one out"
+        )
+    if storage is not None and ray is None:
+        raise TransferError("--storage is for --ray: where runs lie on this machine is --runs-dir")
+    return (int(jobs) if jobs != "auto" else jobs), ray or "", storage is not None
+
+
 def seeds(text: str) -> str:
     """`0-4,7` as `0,1,2,3,4,7`; what is no range stays as it is.
 

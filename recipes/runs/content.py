@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from transfer.evaluation.outcome import Evaluation
 from transfer.models.acting import PolicyModel
 from transfer.models.sequence_model import TransferModel
 from transfer.models.steps.adapter_config import TUNING, AdapterConfig
-from transfer.recipes.runs.results import EvaluationEntry, Origin, Probe, Results, Timing, Trained
+from transfer.recipes.runs.results import EvaluationEntry, Results, Timing, TrainingRecord
 from transfer.recipes.runs.versions import versions
 from transfer.recipes.settings.config import RunConfig
 from transfer.recipes.settings.sections import adapter_table
@@ -23,25 +22,20 @@ from transfer.recipes.settings.target_names import target_of
 from transfer.registry import PartSpec
 from transfer.runtime.devices import find_precision, kernel_backend
 from transfer.runtime.distributed import size
+from transfer.runtime.memory import peak_bytes
 from transfer.training.fit import FitResult
-from transfer.training.train_config import TrainConfig
-
-
-class Cell(Protocol):
-    """The settings, data and probes of a training: `transfer.recipes.runs.cell.RunCell`."""
-
-    config: RunConfig
-    train: TrainConfig
-    episodes: Episodes
-    probes: list[Probe]
-    resumed_at: int
 
 
 def results_of(
-    cell: Cell, model: PolicyModel, fit: FitResult, origin: Origin, played: Sequence[Evaluation], error: float | None
+    config: RunConfig,
+    record: TrainingRecord,
+    episodes: Episodes,
+    model: PolicyModel,
+    played: Sequence[Evaluation],
+    error: float | None,
 ) -> Results:
     """The content of results.json: equal bytes for equal runs. `error` is the held-out one, where it was measured."""
-    episodes, train, config = cell.episodes, cell.train, cell.config
+    train = record.config
     kinds, method = ran(config, model)
     last = {"checkpoint": "last", "step": train.steps}
     entries = [
@@ -49,7 +43,7 @@ def results_of(
         for ask, one in zip(config.eval.ask, played, strict=True)
     ]
     return Results(
-        **vars(origin),
+        **vars(record.origin),
         environment=episodes.env_spec.name,
         dataset_ids=episodes.dataset_ids,
         content_hash=episodes.content_hash,
@@ -61,12 +55,12 @@ def results_of(
         batch_size=train.batch_size,
         lr=train.lr,
         adapter_lr=train.adapter_lr or None,
-        trained=Trained.from_json(fit.selection.to_json(), "results.json"),
-        final_loss=fit.final_loss,
+        trained=record.trained,
+        final_loss=record.final_loss,
         held_out_error=error,
         evaluations=tuple(EvaluationEntry.from_json(one, "results.json") for one in entries),
         calibration=model.statistics.calibration,
-        probes=tuple(cell.probes),
+        probes=record.probes,
         versions=versions(),
     )
 
@@ -84,19 +78,18 @@ def others(asked: Mapping[str, Any]) -> dict[str, Any] | None:
     return {name: value for name, value in asked.items() if name != "return"} or None
 
 
-def timing_of(cell: Cell, fit: FitResult, eval_seconds: float, device: torch.device) -> Timing:
-    """The content of timing.json."""
+def training_time(config: RunConfig, fit: FitResult, resumed_at: int, device: torch.device) -> Timing:
+    """The content of timing.json after a training; the seconds of the episodes come later."""
     gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     return Timing(
         train_seconds=fit.seconds,
-        resumed_at_step=cell.resumed_at,  # the seconds before it are not known
-        eval_seconds=eval_seconds,
+        resumed_at_step=resumed_at,  # the seconds before it are not known
         tokens_per_second=fit.tokens_per_second,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=peak_bytes(),
         peak_gpu_bytes=gpu,
         device=torch.cuda.get_device_name(device) if gpu else platform.processor() or device.type,
         threads=torch.get_num_threads(),
         processes=size(),
-        precision=str(find_precision(cell.config.run.precision, device)).removeprefix("torch."),
+        precision=str(find_precision(config.run.precision, device)).removeprefix("torch."),
         kernels=kernel_backend(),
     )

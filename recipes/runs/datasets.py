@@ -10,7 +10,6 @@ from transfer import registry
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.episodes import Episodes
 from transfer.data.splits import held_out
-from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment, find
 from transfer.envs.dataset_ids import BUNDLED, at_hand, check_known, is_local, resolve
 from transfer.envs.loading import load_episodes
@@ -20,7 +19,6 @@ from transfer.errors import BrokenKind, TransferError, check_type
 from transfer.numbers import seen
 from transfer.recipes.runs.used import Used
 from transfer.recipes.settings.sections import DataConfig
-from transfer.recipes.watching.progress import Progress
 
 Say = Callable[[str], None]
 SEED = 0
@@ -112,14 +110,6 @@ def check_env(names: Sequence[str], env: str, spec: EnvironmentSpec) -> None:
             f"env = '{env}' is another body than that of {', '.join(names)}, {own.gym_id}, whatever its sizes. Leave "
             "env out, or name data of that body"
         )
-
-
-def make(names: Sequence[str], say: Say) -> None:
-    """Make the bundled datasets among some data that are not there yet."""
-    for name in unmade(names):
-        say(f"{name}: made now by playing the bundled policies")
-        with Progress(1, name) as progress:
-            make_dataset(name, on_progress=progress.update)
 
 
 @dataclass(frozen=True)

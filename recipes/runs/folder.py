@@ -16,7 +16,7 @@ from transfer.recipes.runs.results import Results, read_results
 from transfer.recipes.settings.config import RunConfig, config_table, load_config, training
 from transfer.recipes.settings.own_modules import named_modules, resuming
 from transfer.recipes.settings.presets import find_config
-from transfer.recipes.settings.sections import plain_keys
+from transfer.recipes.settings.sections import AUTO, plain_keys
 from transfer.recipes.settings.toml import parse_toml
 from transfer.recipes.settings.typed import flatten
 from transfer.storage.files import sweep
@@ -52,6 +52,8 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
     check_links(folder)
     check_whole(path)
     before = load_config(str(path))
+    if before.run.threads == AUTO:  # of an older version, which did not settle it
+        before = replace(before, run=replace(before.run, threads=config.run.threads))
     differing = differences(before, config)
     if differing:
         raise TransferError(

@@ -13,11 +13,12 @@ from transfer.data.environment.building.importing import import_from_here
 from transfer.data.environment.spec import EnvironmentSpec
 from transfer.data.windows import check_context
 from transfer.errors import TransferError
-from transfer.recipes.programs.modes import Mode, find_modes
+from transfer.recipes.programs.modes import find_modes
 from transfer.recipes.programs.source_names import default_name, twice
 from transfer.recipes.runs.checks import check_inherit_from, check_parts, load_origin, missing_trunks, use_threads
-from transfer.recipes.runs.datasets import Data, Say, environment_of, load, make, named, obtain
+from transfer.recipes.runs.datasets import Data, Say, environment_of, load, named, obtain
 from transfer.recipes.runs.folder import settle, with_cells
+from transfer.recipes.runs.making import make
 from transfer.recipes.runs.used import TARGET, Used, dump_used, read_used, source_key
 from transfer.recipes.settings.config import RunConfig, config_table, dump_config
 from transfer.recipes.settings.own_modules import named_modules
@@ -28,24 +29,21 @@ from transfer.storage.files import as_path, write_text
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run that is ready to begin.
+class Prepared:
+    """A run whose folder says all that its cells need.
 
     Attributes:
-        sources: by name; empty when nothing is pretrained.
-        say: takes lines for people.
+        config: with the modes and seeds of this start.
+        device: where it computes.
+        found: the data by key of `[used]`, and what they came to mean.
     """
 
     config: RunConfig
-    folder: Path
     device: torch.device
-    say: Say
-    modes: list[Mode]
-    sources: dict[str, Data]
-    target: Data
+    found: Mapping[str, tuple[Data, Used]]
 
 
-def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
+def prepare(config: RunConfig, folder: Path, resume: bool, say: Say, jobs: int = 1) -> Prepared:
     """Check everything, have the data at hand and write config.toml.
 
     Raises:
@@ -70,22 +68,21 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say) -> Job:
     names = names_of(bodies, specs)
     check_parts(config, modes, folder, specs[TARGET], {name: specs[key] for name, key in names.items()})
     use_threads(config.run.threads)
+    data |= {key: obtain(key, one, before.get(key), say) for key, one in bodies.items()}
+    make([name for key in bodies for name in data[key]], say, jobs)
+    loaded: dict[str, Data] = {}
     for key, one in bodies.items():
-        data[key] = obtain(key, one, before.get(key), say)
-        make(data[key], say)
-    found: dict[str, Data] = {}
-    for key, one in bodies.items():
-        found[key] = load(key, one, data[key], before.get(key), say, config.run.held_out)
-        check_data(config, key, found[key])
+        loaded[key] = load(key, one, data[key], before.get(key), say, config.run.held_out)
+        check_data(config, key, loaded[key])
     if config.run.held_out:
-        check_apart(found)
+        check_apart(loaded)
         if config.pretrain.from_ and any(mode.needs_pretraining for mode in modes):
-            check_unseen(config, folder, found[TARGET])
+            check_unseen(config, folder, loaded[TARGET])
+    called = {key: name for name, key in names.items()}
+    used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in loaded.items()}
     if rank() == 0:
-        called = {key: name for name, key in names.items()}
-        used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in found.items()}
         write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
-    return Job(config, folder, device, say, modes, {name: found[key] for name, key in names.items()}, found[TARGET])
+    return Prepared(config, device, {key: (one, used[key]) for key, one in loaded.items()})
 
 
 def check_apart(found: Mapping[str, Data]) -> None:

@@ -13,8 +13,10 @@ from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError
 from transfer.recipes.settings.schema import Amount, Count, Error, Loss, Names, Rate, Returns, Schema, Share
 from transfer.storage.files import read_json
+from transfer.training.train_config import TrainConfig
 
 FORMAT = 1
+TRAINING, PARTIAL = "training.json", "probes.json"  # while MODE/SEED is unfinished
 File = TypeVar("File", bound=Schema)
 
 
@@ -155,6 +157,54 @@ class Probes(Schema):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timing(Schema):
+    """timing.json: the values that differ when a run is repeated. Every key may be missing.
+
+    Attributes:
+        resumed_at_step: the step from which `train_seconds` counts.
+        peak_memory_bytes: of the process, from the beginning of the training on where the system tells it.
+    """
+
+    train_seconds: Amount | None = None
+    resumed_at_step: int | None = None
+    eval_seconds: Amount | None = None
+    tokens_per_second: Amount | None = None
+    peak_memory_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    processes: int | None = None
+    precision: str | None = None
+    kernels: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord(Schema):
+    """training.json: what a training left besides weights, until its episodes are played.
+
+    Attributes:
+        origin: mode, seed and trunk, for results.json; of several sources the mode is that of all.
+        training: its settings.
+        trained: what trained, and how much it is.
+        final_loss: of the last log line.
+        probes: the episodes that were played in between.
+        timing: of the training; that of the episodes is added later.
+    """
+
+    origin: Origin
+    training: Mapping[str, Any]
+    trained: Trained
+    final_loss: Loss
+    probes: tuple[Probe, ...]
+    timing: Timing
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the training."""
+        return TrainConfig(**self.training)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results(Origin):
     """results.json: equal bytes for equal runs.
 
@@ -210,27 +260,6 @@ class Results(Origin):
         return {key: value for key, value in super().to_json().items() if key != "inherited" or value is not None}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Timing(Schema):
-    """timing.json: the values that differ when a run is repeated. Every key may be missing.
-
-    Attributes:
-        resumed_at_step: the step from which `train_seconds` counts.
-    """
-
-    train_seconds: Amount | None = None
-    resumed_at_step: int | None = None
-    eval_seconds: Amount | None = None
-    tokens_per_second: Amount | None = None
-    peak_memory_bytes: int | None = None
-    peak_gpu_bytes: int | None = None
-    device: str | None = None
-    threads: int | None = None
-    processes: int | None = None
-    precision: str | None = None
-    kernels: str | None = None
-
-
 def check_mean(name: str, mean: float, values: Sequence[float]) -> None:
     """Raise TransferError unless a number that a file holds is the mean of these values, which it holds as well."""
     found = sum(values) / len(values)
@@ -249,6 +278,11 @@ def read_file(kind: type[File], file: Path, way_out: str) -> File:
 def read_results(file: Path) -> Results:
     """One results.json. Raises TransferError when it is damaged, edited, of another format or lacks a key."""
     return read_file(Results, file, f"Remove {file.parent} and run again with --resume.")
+
+
+def read_record(home: Path) -> TrainingRecord:
+    """The training.json in MODE/SEED. Raises TransferError when it is damaged or edited."""
+    return read_file(TrainingRecord, home / TRAINING, f"Remove {home} and run again with --resume.")
 
 
 def read_timing(file: Path) -> Timing:

@@ -33,6 +33,7 @@ from transfer.registry import PartSpec
 from transfer.runtime.devices import PRECISIONS
 from transfer.training.train_config import TrainConfig
 
+AUTO = "auto"
 # Least and most of every count under [eval].
 COUNTS = {
     "episodes": (1, MOST_EPISODES),
@@ -151,7 +152,7 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Seeds, one complete run each, and the machine. `threads = 0` leaves the number of threads alone.
+    """Seeds, one complete run each, and the machine. `threads` is a number, or "auto": a run settles it at its start.
 
     `imports` are the user's own modules, in the working folder or installed, which are imported first. `held_out` keeps
     a tenth of the episodes out of every training, to measure the error of the predicted actions on them.
@@ -159,7 +160,7 @@ class RunSettings:
 
     seeds: tuple[int, ...] = (0,)
     device: str = "auto"
-    threads: int = 0
+    threads: Any = AUTO
     precision: str = "auto"
     compile: bool = False
     imports: tuple[str, ...] = ()
@@ -174,7 +175,10 @@ class RunSettings:
         if not seeds or len(set(seeds)) != len(seeds):
             raise TransferError(f"run.seeds wants distinct whole numbers from 0, got {seen(list(seeds))}")
         object.__setattr__(self, "seeds", seeds)
-        object.__setattr__(self, "threads", whole(self.threads, "run.threads", 0, MOST_THREADS))
+        if self.threads == AUTO or (type(self.threads) is int and self.threads == 0):  # 0: of older versions
+            object.__setattr__(self, "threads", AUTO)
+        else:
+            object.__setattr__(self, "threads", whole(self.threads, "run.threads", 1, MOST_THREADS))
         if self.precision not in PRECISIONS:
             raise unknown("run.precision", self.precision, PRECISIONS)
 

@@ -89,14 +89,16 @@ class Board:
     Args:
         folder: where the event file goes, MODE/SEED of a run.
         first_step: of a resumed run; what was logged from there on before the interruption is hidden.
+        suffix: end of the file's name.
+        layout: whether the tab "Custom scalars" is laid out, once for each folder.
     """
 
-    def __init__(self, folder: Path, first_step: int = 0) -> None:
+    def __init__(self, folder: Path, first_step: int = 0, suffix: str = "", layout: bool = True) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes most of a second: only runs pay
 
         _wait_for_later_name(folder)
-        self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
-        if not first_step:
+        self._writer = SummaryWriter(str(folder), purge_step=first_step or None, filename_suffix=suffix)
+        if layout and not first_step:
             self._writer.add_custom_scalars(LAYOUT)
 
     def close(self) -> None:

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+TELL_EVERY = 0.2  # seconds between two states that are told elsewhere
+_sink: Callable[[dict[str, Any]], None] | None = None
+
+
+@contextmanager
+def showing(sink: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Inside, progress of this process is told to `sink` instead of shown: label, unit, start, done, total, values."""
+    global _sink
+    before, _sink = _sink, sink
+    try:
+        yield
+    finally:
+        _sink = before
+
+
 class Progress:
     """Shows the share of the work that is done, the values it reports and the time left.
 
@@ -33,6 +48,7 @@ class Progress:
         start: units that were done before, as in a resumed run; they do not count as speed.
         interval: least seconds between two plain lines.
         clock: seconds that only grow; replaced in tests.
+        place: of the bar among others of one terminal, from the top.
     """
 
     def __init__(
@@ -44,11 +60,12 @@ class Progress:
         start: int = 0,
         interval: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        place: int = 0,
     ) -> None:
         """Nothing is shown before the `with` block is entered."""
         self.total, self.label, self.unit = total, label, unit
         self.stream: TextIO | None = sys.stderr if stream is None else stream
-        self.start, self.done, self.interval, self.clock = start, start, interval, clock
+        self.start, self.done, self.interval, self.clock, self.place = start, start, interval, clock, place
         self._values: dict[str, float | str] = {}
         self._bar: tqdm | None = None
         self._began = self._shown = clock()
@@ -56,12 +73,15 @@ class Progress:
     def __enter__(self) -> Self:
         """Start the clock, and the bar on a terminal."""
         self._began = self._shown = self.clock()
+        if _sink is not None:
+            self._tell(_sink)
+            return self
         with self._harmless():
             if self.stream is not None and self.stream.isatty():
                 from tqdm import tqdm
 
                 given: dict[str, Any] = {"total": self.total, "initial": self.start, "unit": f" {self.unit}"}
-                self._bar = tqdm(desc=self.label, file=self.stream, dynamic_ncols=True, **given)
+                self._bar = tqdm(desc=self.label, file=self.stream, dynamic_ncols=True, position=self.place, **given)
         return self
 
     def update(self, done: int, total: int | None = None, **values: float | str) -> None:
@@ -73,7 +93,11 @@ class Progress:
         step, self.done = done - self.done, done
         self.total = self.total if total is None else total
         self._values |= {name.replace("_", " "): _short(value) for name, value in values.items()}
-        if self._bar is not None:
+        if _sink is not None:
+            if self.clock() - self._shown >= TELL_EVERY:
+                self._shown = self.clock()
+                self._tell(_sink)
+        elif self._bar is not None:
             with self._harmless():
                 self._bar.total = self.total
                 self._bar.set_postfix(self._values, refresh=False)
@@ -83,14 +107,25 @@ class Progress:
             self._line(f"{self._counts()}{self._left()}{self._reports()}")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """As `close`."""
+        self.close(kind is None)
+
+    def close(self, whole: bool) -> None:
         """Close the bar, or write a last line: finished in how long, or stopped where. Nothing for no work."""
-        if self._bar is not None:
+        if _sink is not None:
+            self._tell(_sink, "whole" if whole else "stopped")
+        elif self._bar is not None:
             with self._harmless():
                 self._bar.leave = self.done > self.start
                 self._bar.close()
         elif self.done > self.start:
             took = f"{self.done:,} {self.unit} in {duration(self.clock() - self._began)}{self._reports()}"
-            self._line(took if kind is None else f"stopped at {self._counts()}")
+            self._line(took if whole else f"stopped at {self._counts()}")
+
+    def _tell(self, sink: Callable[[dict[str, Any]], None], ended: str = "") -> None:
+        """Tell the state, and how it ended: "whole" or "stopped"."""
+        named = {"label": self.label, "unit": self.unit, "start": self.start, "ended": ended}
+        sink({**named, "done": self.done, "total": self.total, "values": dict(self._values)})
 
     def _counts(self) -> str:
         share = 100 * self.done // self.total if self.total else 100

@@ -91,7 +91,7 @@ def make_own_data(place: Place) -> None:
 
 def make_runs(place: Place) -> str | None:
     """A finished run and one that was interrupted in its pretraining."""
-    import transfer.recipes.runs.cell as cells
+    import transfer.recipes.cells.recorder as cells
     from transfer import Trunk
 
     place.enter()
@@ -99,7 +99,7 @@ def make_runs(place: Place) -> str | None:
     begin = ["run", "tiny.toml", "--modes", "embeddings,mlp"]
     place.transfer(*begin, "--name", "good")
     Trunk(Trunk.load("runs/good/trunk/0/trunk").config).save("other")
-    log, calls = cells.RunCell.log, []
+    log, calls = cells.Recorder.log, []
 
     def interrupt(self: Any, done: int, values: dict[str, float]) -> None:
         log(self, done, values)
@@ -107,7 +107,7 @@ def make_runs(place: Place) -> str | None:
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    cells.RunCell.log = interrupt  # type: ignore[method-assign]
+    cells.Recorder.log = interrupt  # type: ignore[method-assign]
     try:
         place.transfer(*begin, "--name", "stopped")
     except Failure:

@@ -115,7 +115,7 @@ def played() -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Options that make `transfer run` take a second."""
-    return [*(f"--set={key}={value}" for key, value in TINY.items()), "--threads=1"]
+    return [*(f"--set={key}={value}" for key, value in TINY.items()), "--threads=1", "--jobs=1"]
 
 
 @pytest.fixture(scope="module")

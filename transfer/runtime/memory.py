@@ -79,6 +79,25 @@ def said_when_exhausted(advice: str) -> Iterator[None]:
         raise TransferError(f"there is not enough memory ({reason[:200]}). {advice}") from error
 
 
+def forget_peak() -> None:
+    """Begin to measure `peak_bytes` anew, where the system can: Linux."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int | None:
+    """The most memory that this process has held since `forget_peak`, or since it began; None where it is unknown."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    with suppress(ImportError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None
+
+
 def _machine_bytes() -> int | None:
     """Memory of the machine, or the smaller limit of a container; None where it is unknown."""
     try:

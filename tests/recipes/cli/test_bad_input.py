@@ -79,7 +79,7 @@ def test_bad_settings_are_refused_before_anything_is_made(
 ) -> None:
     # No data at hand and no network: making it, or asking for it, would be noticed.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
-    monkeypatch.setattr("transfer.recipes.runs.datasets.make_dataset", lambda *_, **__: pytest.fail("data was made"))
+    monkeypatch.setattr("transfer.recipes.runs.making.make_dataset", lambda *_, **__: pytest.fail("data was made"))
     for module in ("transfer.envs.minari.located", "transfer.recipes.runs.datasets"):
         monkeypatch.setattr(f"{module}.fetch", lambda ids: pytest.fail("data was asked for"))
     refused(transfer("run", MAIN, *tiny, "--runs-dir", tmp_path / "runs", *options), *words)

@@ -27,7 +27,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNames
     """Stands in for the run recipe: records its arguments, and raises or writes a report."""
     seen = types.SimpleNamespace(error=None)
 
-    def run(config, folder, resume, say):
+    def run(config, folder, resume, say, jobs):
         seen.config, seen.folder, seen.resume = config, folder, resume
         say("training")
         if seen.error is not None:

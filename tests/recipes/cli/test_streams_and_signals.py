@@ -57,7 +57,8 @@ def test_a_signal_that_asks_to_end_is_an_interruption(
 ) -> None:
     options = ["run", MAIN, *tiny, "--modes", "mlp", "--runs-dir", tmp_path]
     with monkeypatch.context() as patch:
-        patch.setattr("transfer.recipes.runs.cell.RunCell.log", lambda *_: os.kill(os.getpid(), getattr(signal, name)))
+        log = "transfer.recipes.cells.recorder.Recorder.log"
+        patch.setattr(log, lambda *_: os.kill(os.getpid(), getattr(signal, name)))
         stopped = transfer(*options)
     assert stopped.exit_code == code and f"Interrupted by {name}. Go on with: transfer run {MAIN}" in stopped.stderr
     assert stopped.stderr.rstrip().endswith("--resume")
@@ -71,7 +72,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(
     def hang_up(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
 
-    monkeypatch.setattr("transfer.recipes.runs.cell.RunCell.trained", hang_up)
+    monkeypatch.setattr("transfer.recipes.cells.play.Player._log_actions", hang_up)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         result = transfer("run", MAIN, *tiny, "--modes", "mlp", "--runs-dir", tmp_path)

@@ -50,11 +50,12 @@ def test_the_folder_holds_what_is_documented_and_nothing_else(run: Path) -> None
     }
     for mode in ("pretrain", *MODES):
         found = {path.relative_to(cell(run, mode)).as_posix() for path in cell(run, mode).rglob("*") if path.is_file()}
-        assert len([name for name in found if name.startswith("events.out.tfevents.")]) == 1, mode
+        logs = sorted(name for name in found if name.startswith("events.out.tfevents."))
+        assert [name.endswith(".played") for name in logs] == [False, True], mode  # of the training, then its episodes
         parts = {"adapter/adapter.json", "adapter/adapter.safetensors"} if mode != "mlp" else set()
         parts |= {"mlp/mlp.json", "mlp/mlp.safetensors"} if mode == "mlp" else set()
         parts |= {"trunk/trunk.json", "trunk/trunk.safetensors"} if mode not in (*FROZEN, "mlp") else set()
-        assert {name for name in found if ".tfevents." not in name} == parts | {"results.json", "timing.json"}, mode
+        assert {name for name in found if ".tfevents." not in name} == parts | {"results.json", "timing.json", "cell.json"}, mode
 
 
 def test_the_config_is_resolved_and_can_be_loaded_again(run: Path) -> None:

@@ -164,8 +164,8 @@ def test_a_stop_while_data_is_made_leaves_neither_data_nor_a_run(
 
 @pytest.mark.parametrize(
     ("where", "nth"),
-    [("transfer.recipes.runs.cell.RunCell.log", 3), ("transfer.recipes.runs.cell.RunCell.log", 7)]
-    + [("transfer.recipes.runs.cell.evaluate", nth) for nth in (1, 3, 4, 7)],
+    [("transfer.recipes.cells.recorder.Recorder.log", 3), ("transfer.recipes.cells.recorder.Recorder.log", 7)]
+    + [("transfer.recipes.cells.playing.evaluate", nth) for nth in (1, 3, 4, 7)],
 )
 def test_ctrl_c_in_training_and_in_evaluation(
     where: str,
@@ -177,9 +177,9 @@ def test_ctrl_c_in_training_and_in_evaluation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Evaluations 1 and 2 are probes of the pretraining, 3 its evaluation, 4 a probe of embeddings."""
-    import transfer.recipes.runs.cell
+    from transfer.recipes.cells import playing, recorder
 
-    owner = transfer.recipes.runs.cell.RunCell if where.endswith(".log") else transfer.recipes.runs.cell
+    owner = recorder.Recorder if where.endswith(".log") else playing
     original, calls = getattr(owner, where.rpartition(".")[2]), []
 
     def counted(*args: Any, **options: Any) -> Any:

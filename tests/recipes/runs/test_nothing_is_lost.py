@@ -92,7 +92,7 @@ def test_an_environment_that_cannot_be_built_is_noticed_before_the_first_step(
         raise ModuleNotFoundError("No module named 'my_simulator'")
 
     monkeypatch.setattr(Walker2dEnv, "__init__", fail)
-    monkeypatch.setattr("transfer.recipes.programs.run.pretrain", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("transfer.recipes.cells.train.pretrain", lambda *_, **__: pytest.fail("it trained"))
     result = transfer("run", MAIN, *tiny, "--modes", MODES, "--runs-dir", tmp_path)
     refused(result, "[target] the run could not play what it trains", "No module named 'my_simulator'")
     assert not list(tmp_path.iterdir())
@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_in_training_says_so(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("transfer.recipes.runs.cell.RunCell.log", interrupt)
+        patch.setattr("transfer.recipes.cells.recorder.Recorder.log", interrupt)
         transfer("run", MAIN, *tiny, "--modes", MODES, "--name", "walk", "--runs-dir", tmp_path)
     for path in (tmp_path / "walk", tmp_path / "walk/trunk/0"):
         refused(transfer("eval", path), "holds no trained adapter", f"transfer run {tmp_path / 'walk'} --resume")

@@ -14,7 +14,7 @@ from transfer.data.episodes import Episodes
 from transfer.envs.loading import load_episodes
 from transfer.models.adapter import Adapter
 from transfer.models.trunk import Trunk
-from transfer.recipes.runs.cell import RunCell
+from transfer.recipes.cells.play import Player
 from transfer.recipes.runs.used import read_used
 from transfer.recipes.watching.boards import read_scalars
 from transfer.storage.fingerprints import fingerprint
@@ -190,16 +190,16 @@ def test_a_run_that_was_stopped_between_its_sources_ends_in_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     go = ["run", two, *tiny, *OPTIONS, "--runs-dir", tmp_path]
-    finish, calls = RunCell.finish, []
+    finish, calls = Player.finish, []
 
-    def stopping(self: RunCell, *args: object) -> None:
+    def stopping(self: Player) -> None:
         calls.append(self.title)
         if len(calls) == stop:
             raise KeyboardInterrupt
-        finish(self, *args)  # type: ignore[arg-type]
+        finish(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunCell, "finish", stopping)
+        patch.setattr(Player, "finish", stopping)
         assert transfer(*go).exit_code == 130
     assert "trained, stopped before the evaluation: trunk/0" in transfer("show", tmp_path / "two").stdout
     result = transfer(*go, "--resume")

@@ -270,6 +270,7 @@ def test_no_value_of_any_key_is_more_than_a_message(key: str, tmp_path: Path) ->
         else:
             kept: object = flatten(config_table(config)).get(key)
             taken = float(value) if isinstance(kept, float) else value  # a whole number is taken where one is wanted
+            taken = "auto" if key == "run.threads" and value == 0 else taken  # of older versions
             gone = key in ("adapter.tuning.kind", "source.filter", "target.filter") and value == ""
             assert gone or (kept == taken and type(kept) is type(taken))
 

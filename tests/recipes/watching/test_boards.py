@@ -13,11 +13,9 @@ from transfer.data.environment.spec import ReferenceScores
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.evaluation.evaluate import Evaluation
-from transfer.recipes.runs.cell import RunCell
-from transfer.recipes.settings.config import load_config
+from transfer.recipes.cells.playing import log_evaluation
 from transfer.recipes.watching import boards
 from transfer.recipes.watching.boards import Board, read_scalars
-from transfer.training.train_config import TrainConfig
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -37,10 +35,7 @@ def played(successes: NDArray[np.bool_] | None = None) -> Evaluation:
 
 def evaluated(board: Board, evaluation: Evaluation) -> None:
     """Log an evaluation after step 100, as a cell of a run does."""
-    config = load_config("hopper-to-walker2d")
-    cell = RunCell(Path(), "", config, TrainConfig(), None, print)  # type: ignore[arg-type]
-    cell.board = board
-    cell._log_evaluation(100, evaluation)
+    log_evaluation(board, 100, evaluation)
 
 
 def test_success_is_logged_where_the_environment_tells(tmp_path: Path) -> None:

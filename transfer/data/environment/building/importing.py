@@ -13,6 +13,7 @@ from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_imported: list[str] = []
 
 
 def import_named(module: object) -> None:
@@ -36,11 +37,17 @@ def import_from_here(modules: Iterable[object]) -> None:
     try:
         for module in modules:
             import_named(module)
+            _imported.append(str(module))
     finally:
         sys.path.remove(here)
         # These modules may import others beside them while they run. The last entry hides no installed package.
         if here not in sys.path:
             sys.path.append(here)
+
+
+def imported_from_here() -> tuple[str, ...]:
+    """The modules that `import_from_here` has imported in this process, each once."""
+    return tuple(dict.fromkeys(_imported))
 
 
 def _missing(module: str) -> TransferError:

@@ -52,6 +52,11 @@ def trusting(say: Say) -> Iterator[None]:
         _say = before
 
 
+def trusted() -> bool:
+    """Whether a `trusting` block is open."""
+    return _say is not None
+
+
 def vouch(gym_spec: str) -> None:
     """Remembers for this process that a user handed in the environment of this spec as an object."""
     _own.add(gym_spec)

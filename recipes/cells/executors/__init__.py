@@ -1,0 +1,1 @@
+"""What runs cells: this process, several processes, or a Ray cluster."""
