@@ -20,7 +20,7 @@ from transfer.models.steps.adapter_config import OWN, TUNING, AdapterConfig
 from transfer.models.steps.method import make_method
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.recipes.programs.source_names import twice
-from transfer.recipes.settings.layers import Layer, Table, layers_of, nested, several
+from transfer.recipes.settings.layers import Layer, Table, changes_of, checked_layers, layers_of, several
 from transfer.recipes.settings.presets import BASE
 from transfer.recipes.settings.pretrained import sizes_of
 from transfer.recipes.settings.sections import (
@@ -32,12 +32,10 @@ from transfer.recipes.settings.sections import (
     RunSettings,
     SourceConfig,
     adapter_table,
-    check_moved,
-    check_section,
     known_keys,
     takers,
 )
-from transfer.recipes.settings.typed import fields_of, from_text, section, toml_key, unknown_key
+from transfer.recipes.settings.typed import section, toml_key
 from transfer.registry import PartSpec
 from transfer.training.train_config import TrainConfig
 
@@ -146,56 +144,6 @@ def _with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
         return config
     config = config if "trunk" in chosen else dataclasses.replace(config, trunk=sizes)
     return config if "method" in chosen else dataclasses.replace(config, method=method)
-
-
-def changes_of(sets: Sequence[str]) -> dict[str, Any]:
-    """The layer of `--set` options.
-
-    Raises:
-        TransferError: another form, an unknown key, or text that does not read as the key's type.
-    """
-    flat: dict[str, object] = {}
-    for item in sets:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise TransferError(f"--set wants section.key=value, got '{item}'")
-        key, text = key.strip(), text.strip()
-        if key.endswith(".filter") and not text.startswith("{"):  # the kind, beside options that may be set too
-            key += ".kind"
-        flat[key] = _set_value(key, text)
-    return nested(flat)
-
-
-def _set_value(key: str, text: str) -> object:
-    name, _, rest = key.partition(".")
-    if name in SECTIONS and rest.startswith("filter"):
-        return from_text(key, text, Any)
-    if name in SECTIONS and rest in (fields := fields_of(SECTIONS[name])):
-        return from_text(key, text, fields[rest][1])
-    check_moved(key, from_text(key, text, Any))
-    if name == "source" and rest.partition(".")[0].isdecimal():
-        raise TransferError(
-            f"{key}: --set reaches no single one of several sources. Write [[source]] tables in a file, each with its "
-            f"own; where there is one alone, it is --set source.{rest.partition('.')[2] or 'data'}"
-        )
-    if key == "adapter.out_of_bounds":
-        return from_text(key, text, str)
-    if key.count(".") == {"adapter": 2, "method": 1}.get(name):
-        return from_text(key, text, str if key.endswith(".kind") else Any)
-    raise unknown_key(known_keys(), key)
-
-
-def checked_layers(name_or_path: str) -> list[Layer]:
-    """As `layers_of`. Raises TransferError, which names the file, for sections, keys or types that are wrong, too."""
-    layers = layers_of(name_or_path)
-    for layer in layers:
-        try:
-            for table in (layer.table, layer.quick):
-                for name, values in table.items():
-                    check_section(name, values)
-        except TransferError as error:
-            raise TransferError(f"{layer.place}: {error}") from error
-    return layers
 
 
 def made(tables: Sequence[Table]) -> RunConfig:

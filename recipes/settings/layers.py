@@ -14,8 +14,9 @@ from typing import Any
 from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 from transfer.recipes.settings.presets import BASE, Settings, find_config, presets
+from transfer.recipes.settings.sections import SECTIONS, check_moved, check_section, known_keys
 from transfer.recipes.settings.toml import parse_toml
-from transfer.recipes.settings.typed import flatten
+from transfer.recipes.settings.typed import fields_of, flatten, from_text, unknown_key
 
 Table = Mapping[str, Any]
 DEEPEST = 8  # files that extend each other
@@ -59,6 +60,19 @@ def layers_of(name_or_path: str) -> list[Layer]:
             raise TransferError(f"{names[0]} extends itself: {' -> '.join(names)}. Take one extends line away.")
         if len(chain) > DEEPEST:
             raise TransferError(f"{names[0]} extends more than {DEEPEST - 1} files: {' -> '.join(names)}.")
+
+
+def checked_layers(name_or_path: str) -> list[Layer]:
+    """As `layers_of`. Raises TransferError, which names the file, for sections, keys or types that are wrong, too."""
+    layers = layers_of(name_or_path)
+    for layer in layers:
+        try:
+            for table in (layer.table, layer.quick):
+                for name, values in table.items():
+                    check_section(name, values)
+        except TransferError as error:
+            raise TransferError(f"{layer.place}: {error}") from error
+    return layers
 
 
 def _extended(settings: Settings, name: object) -> Settings:
@@ -178,3 +192,40 @@ def several(tables: Sequence[Table]) -> dict[str, Any]:
     for table in tables:
         found = merge(found, table)
     return found
+
+
+def changes_of(sets: Sequence[str]) -> dict[str, Any]:
+    """The layer of `--set` options.
+
+    Raises:
+        TransferError: another form, an unknown key, or text that does not read as the key's type.
+    """
+    flat: dict[str, object] = {}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise TransferError(f"--set wants section.key=value, got '{item}'")
+        key, text = key.strip(), text.strip()
+        if key.endswith(".filter") and not text.startswith("{"):  # the kind, beside options that may be set too
+            key += ".kind"
+        flat[key] = _set_value(key, text)
+    return nested(flat)
+
+
+def _set_value(key: str, text: str) -> object:
+    name, _, rest = key.partition(".")
+    if name in SECTIONS and rest.startswith("filter"):
+        return from_text(key, text, Any)
+    if name in SECTIONS and rest in (fields := fields_of(SECTIONS[name])):
+        return from_text(key, text, fields[rest][1])
+    check_moved(key, from_text(key, text, Any))
+    if name == "source" and rest.partition(".")[0].isdecimal():
+        raise TransferError(
+            f"{key}: --set reaches no single one of several sources. Write [[source]] tables in a file, each with its "
+            f"own; where there is one alone, it is --set source.{rest.partition('.')[2] or 'data'}"
+        )
+    if key == "adapter.out_of_bounds":
+        return from_text(key, text, str)
+    if key.count(".") == {"adapter": 2, "method": 1}.get(name):
+        return from_text(key, text, str if key.endswith(".kind") else Any)
+    raise unknown_key(known_keys(), key)

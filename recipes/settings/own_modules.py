@@ -9,8 +9,7 @@ from pathlib import Path
 
 from transfer.data.environment.building.importing import import_from_here
 from transfer.errors import TransferError
-from transfer.recipes.settings.config import changes_of, checked_layers
-from transfer.recipes.settings.layers import Table, several
+from transfer.recipes.settings.layers import Table, changes_of, checked_layers, several
 from transfer.recipes.settings.presets import presets
 
 
