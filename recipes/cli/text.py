@@ -9,6 +9,9 @@ from transfer.recipes.reports.escaping import plain
 from transfer.recipes.settings.presets import preset_text, presets
 from transfer.recipes.watching.part_table import file_size, part_lines
 
+SHOWN = 20
+"""Labels of the runs of a matrix that are listed."""
+
 
 def summary_text(facts: Mapping[str, Any]) -> str:
     """The result of `transfer.recipes.programs.show.summary` as text."""
@@ -42,12 +45,24 @@ def _settings_lines(facts: Mapping[str, Any]) -> list[str]:
             for key, part in parts.items():
                 lines += ["", f"[{name}.{key}]"]
                 lines += [_setting(f"{name}.{key}.{option}", option, one, facts) for option, one in part.items()]
-    return lines
+    return [*lines, "", *_runs_lines(facts)] if "counts" in facts else lines
+
+
+def _runs_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What a `[matrix]` means, as comments."""
+    number, labels = facts["counts"], facts["runs"]
+    cells = number["trunks"] + number["adaptations"]
+    lines = [
+        f"# {number['runs']:,} runs, {cells:,} cells: {number['trunks']:,} trunks and {number['adaptations']:,} "
+        "adaptations. Cells that several runs have in common are trained once."
+    ]
+    rest = [f"# and {len(labels) - SHOWN:,} more"] if len(labels) > SHOWN else []
+    return lines + [f"#   {label}" for label in labels[:SHOWN]] + rest
 
 
 def _setting(dotted: str, key: str, value: Any, facts: Mapping[str, Any]) -> str:
     """One line, with what the base settings say where they differ."""
-    line, base = f"{key} = {_literal(value)}", facts["base"]
+    line, base = f"{json.dumps(key) if '.' in key else key} = {_literal(value)}", facts["base"]
     if dotted not in base:
         return line
     return f"{line}  # base: {'none' if base[dotted] is None else _literal(base[dotted])}"

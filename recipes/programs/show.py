@@ -11,6 +11,7 @@ from transfer.data.environment.spec import ReferenceScores
 from transfer.data.measured.calibration_table import Calibration
 from transfer.errors import TransferError, UnknownKind
 from transfer.models.trunk import DEFAULT_METHOD
+from transfer.recipes.matrix.points import counts, load_matrix, matrix_settings
 from transfer.recipes.reports.tables.result_lines import CellLine, cell_line
 from transfer.recipes.reports.tables.results_folder import read_results_folder
 from transfer.recipes.runs.cells import (
@@ -47,13 +48,19 @@ def is_settings(path: Path) -> bool:
 def settings(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -> dict[str, Any]:
     """The resolved settings of a preset or file, and those of `BASE` that differ, by `section.key`.
 
+    Those with a `[matrix]` have the labels of its runs, and how many trunks and adaptations these mean, too.
+
     Raises:
-        TransferError: as `transfer.recipes.settings.config.load_config`.
+        TransferError: as `load_config`, or `transfer.recipes.matrix.points.load_matrix`.
     """
     layers = [layer.place for layer in layers_of(name_or_path)]
     base = base_table()
     try:
-        table = base if name_or_path == BASE else config_table(load_config(name_or_path, sets, quick))
+        matrix = load_matrix(name_or_path, sets, quick)
+        if matrix is not None:
+            table = matrix_settings(matrix)
+        else:
+            table = base if name_or_path == BASE else config_table(load_config(name_or_path, sets, quick))
     except TransferError as error:
         modules = modules_of(name_or_path, sets, quick) if _lacks_a_kind(error) else []
         if not modules:
@@ -64,7 +71,10 @@ def settings(name_or_path: str, sets: Sequence[str] = (), quick: bool = False) -
         ) from error
     plain = flatten(base)
     own = {key: plain.get(key) for key, value in flatten(table).items() if plain.get(key) != value}
-    return {"kind": "settings", "path": name_or_path, "extends": layers[-2::-1], "settings": table, "base": own}
+    facts = {"kind": "settings", "path": name_or_path, "extends": layers[-2::-1], "settings": table, "base": own}
+    if matrix is None:
+        return facts
+    return {**facts, "runs": [one.label for one in matrix.points], "counts": counts(matrix)._asdict()}
 
 
 def _lacks_a_kind(error: BaseException | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,16 @@ from transfer.models.steps.adapter_config import OWN, TUNING, AdapterConfig
 from transfer.models.steps.method import make_method
 from transfer.models.trunk import DEFAULT_METHOD, TrunkConfig
 from transfer.recipes.programs.source_names import twice
-from transfer.recipes.settings.layers import Layer, Table, changes_of, checked_layers, layers_of, several
+from transfer.recipes.settings.layers import (
+    MATRIX,
+    Layer,
+    Table,
+    changes_of,
+    checked_layers,
+    has_matrix,
+    layers_of,
+    several,
+)
 from transfer.recipes.settings.presets import BASE
 from transfer.recipes.settings.pretrained import sizes_of
 from transfer.recipes.settings.sections import (
@@ -104,25 +113,59 @@ def load_config(name_or_path: str, sets: Sequence[str] = (), quick: bool = False
 
     Raises:
         TransferError: unknown section or key (with the closest), wrong type (with the value and the type wanted),
-            bad TOML, an extended file that is not there, or `quick` without a `[quick]` table.
+            bad TOML, an extended file that is not there, `quick` without a `[quick]` table, or a `[matrix]`, which
+            means many runs: see `transfer.recipes.matrix.points.load_matrix`.
     """
-    layers = checked_layers(name_or_path)
+    layers, changes = checked_layers(name_or_path), changes_of(sets)
+    if has_matrix(layers):
+        raise TransferError(
+            f"{layers[-1].place} has a [matrix], so it means many runs, and one is needed here. All of them: transfer "
+            f"run {name_or_path}, or transfer.recipes.matrix.points.load_matrix in Python"
+        )
+    for table in (changes, *(one.quick for one in layers)):
+        if MATRIX in table:
+            raise TransferError(
+                f"{layers[-1].place} has no [matrix] that --set or [quick] could change: write one in the file, with "
+                f"{', '.join(f'{MATRIX}.{key}' for key in table[MATRIX])}"
+            )
+    return config_of(layers, changes, quick)
+
+
+def config_of(
+    layers: Sequence[Layer], changes: Table, quick: bool, on_top: Callable[[Table], Table] = lambda table: {}
+) -> RunConfig:
+    """The config of some layers, with the layer of `--set` above them.
+
+    Args:
+        layers: of files, weakest first.
+        changes: of `--set`.
+        quick: whether `[quick]` applies.
+        on_top: from the merged layers to one above them all.
+
+    Raises:
+        TransferError: as `load_config`.
+    """
     place = layers[-1].place
-    plain, short, changes = [one.table for one in layers], [one.quick for one in layers], changes_of(sets)
+    plain, short = [one.table for one in layers], [one.quick for one in layers]
+
+    def config_with(*more: Table) -> RunConfig:
+        tables = [*plain, *more]
+        return made([*tables, on_top(several(tables))])
+
     try:
-        tuning = _tuning_of([*plain, _about_tuning(changes)])
-        config = made([*plain, tuning])
+        tuning = _tuning_of([*plain, on_top(several(plain)), _about_tuning(changes)])
+        config = config_with(tuning)
         # The quick table is checked even when unused, so that a typing error in it does not wait for its first use.
-        shortened = made([*plain, tuning, *short])
+        shortened = config_with(tuning, *short)
     except TransferError as error:
         raise TransferError(f"{place}: {error}") from error
     if quick and not any(short):
         raise TransferError(f"--quick: {place} has no [quick] table. Shorten it with --set adapt.steps=1000")
     if changes:
-        config = made([*plain, *([tuning, *short] if quick else []), changes])
+        config = config_with(*([tuning, *short] if quick else []), changes)
     elif quick:
         config = shortened
-    return _with_trunk(config, {*changes, *(name for one in layers for name in _chosen(one, quick))})
+    return with_trunk(config, {*changes, *(name for one in layers for name in _chosen(one, quick))})
 
 
 def _chosen(layer: Layer, quick: bool) -> set[str]:
@@ -134,7 +177,7 @@ def _chosen(layer: Layer, quick: bool) -> set[str]:
     return sections - {"trunk"} if layer.shipped else sections
 
 
-def _with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
+def with_trunk(config: RunConfig, chosen: set[str]) -> RunConfig:
     """The config with what the trunk of `pretrain.from` says about itself, but for the sections that were chosen."""
     if not config.pretrain.from_ or {"trunk", "method"} <= chosen:
         return config
@@ -219,14 +262,14 @@ def base_table() -> dict[str, Any]:
 
 def config_table(config: RunConfig) -> dict[str, Any]:
     """The config as plain sections of TOML values (tuples become lists); several sources as a list of tables."""
-    sources = [_plain(one) for one in config.source]
+    sources = [section_table(one) for one in config.source]
     found: dict[str, Any] = {"source": sources[0] if len(sources) == 1 else sources}
     for name in (one.name for one in dataclasses.fields(config) if one.name != "source"):
         value = getattr(config, name)
         if name == "adapter":
             found[name] = adapter_table(value)
         else:
-            found[name] = value.to_json() if name == "method" else _plain(value)
+            found[name] = value.to_json() if name == "method" else section_table(value)
     return {name: _without_none(value) for name, value in found.items()}
 
 
@@ -237,7 +280,7 @@ def _without_none(value: Any) -> Any:
     return [_without_none(one) for one in value if one is not None] if isinstance(value, list) else value
 
 
-def _plain(values: Any) -> dict[str, Any]:
+def section_table(values: Any) -> dict[str, Any]:
     """A section as TOML has it: no filter is an empty text."""
     found: dict[str, Any] = {}
     for one in dataclasses.fields(values):

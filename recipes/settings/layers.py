@@ -22,6 +22,9 @@ Table = Mapping[str, Any]
 DEEPEST = 8  # files that extend each other
 FOR_EACH = ("filter", "episodes")
 """Keys of `[source]` that a later layer may set for several sources at once."""
+MATRIX, AXES = "matrix", "axes"
+"""The table of many runs, and its table of further keys; `transfer.recipes.matrix` reads them."""
+MATRIX_KEYS = ("sources", "targets", "modes", "methods", "sizes", "seeds", AXES)
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,33 @@ def checked_layers(name_or_path: str) -> list[Layer]:
         try:
             for table in (layer.table, layer.quick):
                 for name, values in table.items():
-                    check_section(name, values)
+                    (check_matrix if name == MATRIX else check_section)(name, values)
         except TransferError as error:
             raise TransferError(f"{layer.place}: {error}") from error
     return layers
+
+
+def has_matrix(layers: Sequence[Layer]) -> bool:
+    """Whether some settings have a `[matrix]`, outside of `[quick]`."""
+    return any(MATRIX in layer.table for layer in layers)
+
+
+def check_matrix(name: str, values: object) -> None:
+    """Raise TransferError for a key that `[matrix]` does not have, or axes that are no table."""
+    if not isinstance(values, Mapping):
+        raise TransferError(f"'{name}' is a section, not a value: write {name}.seeds = [0, 1]; got {seen(values)}")
+    known = [f"{MATRIX}.{key}" for key in MATRIX_KEYS]
+    for key in values:
+        if key not in MATRIX_KEYS:
+            raise unknown_key(
+                known, f"{MATRIX}.{key}", "Other keys of settings are axes: write them under [matrix.axes]"
+            )
+    if not isinstance(axes := values.get(AXES, {}), Mapping):
+        raise TransferError(
+            f'{MATRIX}.{AXES} is a table of keys with a list of values each, as "trunk.width" = [128, 256]; got '
+            f"{seen(axes)}"
+        )
+    flatten(axes)
 
 
 def _extended(settings: Settings, name: object) -> Settings:
@@ -129,6 +155,9 @@ def merge(below: Table, above: Table) -> dict[str, Any]:
     for name, values in above.items():
         if name == "source":
             found[name] = _sources(below.get(name, {}), values)
+        elif name == MATRIX:
+            axes = {**flatten(below.get(name, {}).get(AXES, {})), **flatten(values.get(AXES, {}))}
+            found[name] = {**below.get(name, {}), **values, **({AXES: axes} if axes else {})}
         elif name == "adapter":
             found[name] = {**below.get(name, {}), **_parts(below.get(name, {}), values)}
         else:
@@ -206,6 +235,9 @@ def changes_of(sets: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise TransferError(f"--set wants section.key=value, got '{item}'")
         key, text = key.strip(), text.strip()
+        if key.startswith(f"{MATRIX}."):
+            flat[_matrix_key(key)] = from_text(key, text, tuple[Any, ...])
+            continue
         if key.endswith(".filter") and not text.startswith("{"):  # the kind, beside options that may be set too
             key += ".kind"
         flat[key] = _set_value(key, text)
@@ -228,4 +260,13 @@ def _set_value(key: str, text: str) -> object:
         return from_text(key, text, str)
     if key.count(".") == {"adapter": 2, "method": 1}.get(name):
         return from_text(key, text, str if key.endswith(".kind") else Any)
-    raise unknown_key(known_keys(), key)
+    raise unknown_key([*known_keys(), *(f"{MATRIX}.{one}" for one in MATRIX_KEYS)], key)
+
+
+def _matrix_key(key: str) -> str:
+    """A key of `[matrix]`, that of an axis without its quotes. Raises TransferError for one that it does not have."""
+    _, name, *axis = key.split(".", 2)
+    check_matrix(MATRIX, {name: {}})
+    if (name == AXES) != bool(axis):
+        raise TransferError(f"--set {key}: it is written matrix.seeds=[0, 1], or matrix.{AXES}.trunk.width=[128, 256]")
+    return ".".join([MATRIX, name, *(one.strip("\"'") for one in axis)])

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from transfer.data.environment.building.importing import import_from_here
 from transfer.errors import TransferError
-from transfer.recipes.settings.layers import Table, changes_of, checked_layers, several
+from transfer.recipes.settings.layers import MATRIX, Table, changes_of, checked_layers, several
 from transfer.recipes.settings.presets import presets
 
 
 def named_modules(table: Table) -> list[str]:
-    """The modules in `[run] imports` of some settings, and in `env` of every `[source]` and `[target]`."""
+    """The modules in `[run] imports` of some settings, and in `env` of every `[source]`, `[target]` and `[matrix]`."""
     sources = table.get("source", {})
     bodies = [*(sources if isinstance(sources, list) else [sources]), table.get("target", {})]
-    each = [*table.get("run", {}).get("imports", ()), *(module_of(one.get("env", "")) for one in bodies)]
+    bodies += tables_in([table.get(MATRIX, {}).get(key, []) for key in ("sources", "targets")])
+    each = [*table.get("run", {}).get("imports", ()), *(module_of(str(one.get("env", ""))) for one in bodies)]
     return list(dict.fromkeys(filter(None, each)))
+
+
+def tables_in(value: object) -> list[Table]:
+    """The tables in lists in lists."""
+    if isinstance(value, list | tuple):
+        return [table for one in value for table in tables_in(one)]
+    return [value] if isinstance(value, Mapping) else []
 
 
 def modules_of(name_or_path: str, sets: Sequence[str], quick: bool) -> list[str]:

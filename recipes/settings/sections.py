@@ -218,7 +218,7 @@ def known_keys() -> tuple[str, ...]:
 
 def check_section(name: str, values: object) -> None:
     """Raise TransferError for an unknown section, or one with a key or type of value that it does not have."""
-    known = [*SECTIONS, "adapter", "method"]
+    known = [*SECTIONS, "adapter", "method", "matrix"]
     if name in known_keys():
         raise TransferError(f"the key {name} is in quotes: write it without, or as a key of [{name.partition('.')[0]}]")
     if name not in known:

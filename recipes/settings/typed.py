@@ -62,8 +62,8 @@ def section(name: str, kind: type[Config], values: Mapping[str, object], known: 
         raise error if f"{name}." in str(error) else TransferError(f"[{name}] {error}") from None
 
 
-def unknown_key(known: Iterable[str], key: str) -> TransferError:
-    """The error for an unknown `section.key`: the closest key, then those of the section that was named.
+def unknown_key(known: Iterable[str], key: str, hint: str = "") -> TransferError:
+    """The error for an unknown `section.key`: the closest key, then those of the section that was named, then a hint.
 
     A key is remembered better than its section, so a closer key of another section comes first.
     """
@@ -77,7 +77,8 @@ def unknown_key(known: Iterable[str], key: str) -> TransferError:
     best = max(keys, key=likeness)
     guess = f" Did you mean '{best}'?" if alike(last, best.rpartition(".")[2]) > 0.5 else ""
     listed = [name for name in keys if name != best and name.startswith(f"{section}.")]
-    return TransferError(f"unknown key {seen(key)}.{guess} Known: {', '.join([best, *listed] if listed else keys)}.")
+    shown = ", ".join([best, *listed] if listed else keys)
+    return TransferError(f"unknown key {seen(key)}.{guess} Known: {shown}.{hint and f' {hint}'}")
 
 
 def alike(one: str, other: str) -> float:
