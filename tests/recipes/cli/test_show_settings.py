@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from transfer.recipes.cli.commands import cli
+from transfer.recipes.matrix.points import load_matrix, matrix_settings
 from transfer.recipes.settings.config import config_table, load_config
 from transfer.recipes.settings.presets import BASE, preset_text, presets
 
@@ -24,8 +25,34 @@ def test_every_setting_is_shown_as_toml_that_reads_as_the_same(name: str) -> Non
     if name == BASE:
         assert "# base:" not in result.stdout
         return
-    assert shown == json.loads(json.dumps(config_table(load_config(name))))
-    assert f"# {name}, which extends base" in result.stdout
+    matrix = load_matrix(name)
+    settings = config_table(load_config(name)) if matrix is None else matrix_settings(matrix)
+    assert shown == json.loads(json.dumps(settings))
+    assert (
+        f"# {name}, which extends {'base' if matrix is None else 'tokenized-actions, which extends base'}"
+        in result.stdout
+    )
+
+
+def test_many_runs_are_counted_and_named() -> None:
+    lines = call("show", "figure-7", "--quick", "--set", "matrix.axes.trunk.width=64,128").stdout.splitlines()
+    at = lines.index(
+        "# 6 runs, 36 cells: 12 trunks and 24 adaptations. Cells that several runs have in common are trained once."
+    )
+    labels = [line.removeprefix("#   ") for line in lines[at + 1 :]]
+    assert labels[0] == "hopper-to-walker2d-adapter.action.kind=ActionEmbedding-trunk.width=64" and len(labels) == 6
+    assert '"trunk.width" = [64, 128]  # base: none' in lines
+    many = call("show", "figure-1", "--set", f"matrix.axes.adapt.steps={list(range(10000, 10025))}").stdout.splitlines()
+    assert many[-1] == "# and 80 more" and len([one for one in many if one.startswith("#   walker2d-")]) == 20
+    found = json.loads(call("show", "figure-4", "--json").stdout)
+    assert found["counts"] == {"runs": 4, "trunks": 0, "adaptations": 20} and len(found["runs"]) == 4
+    assert found["settings"]["matrix"] == {"axes": {"adapter.action.bins": [100, 300, 1000, 3000]}}
+
+
+def test_a_matrix_is_refused_by_show_as_by_run(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text('extends = "figure-1"\n[matrix]\nseeds = []\n')
+    result = call("show", tmp_path / "my.toml")
+    assert result.exit_code == 2 and "matrix.seeds is an empty list" in result.stderr and not result.stdout
 
 
 def test_what_differs_from_base_is_marked(tmp_path: Path) -> None:

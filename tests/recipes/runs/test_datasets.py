@@ -19,6 +19,7 @@ from transfer.envs.bundled.making import make_dataset
 from transfer.envs.catalog import environment
 from transfer.errors import TransferError
 from transfer.models.trunk import Trunk
+from transfer.recipes.matrix.points import is_matrix
 from transfer.recipes.runs.checks import stand_in
 from transfer.recipes.runs.datasets import Data, filtered, load, obtain
 from transfer.recipes.runs.prepare import check_apart
@@ -178,7 +179,7 @@ def test_an_edited_record_of_the_data_is_refused(table: str, tmp_path: Path) -> 
         read_used(tmp_path / "config.toml")
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", [name for name in presets() if not is_matrix(name)])
 def test_a_copy_of_a_preset_has_no_fallback_and_is_otherwise_the_same(name: str, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(own_copy(name), encoding="utf-8")
     mine, shipped = load_config(str(tmp_path / "my.toml")), load_config(name)

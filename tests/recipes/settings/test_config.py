@@ -7,11 +7,15 @@ import pytest
 import tomli_w
 
 from transfer.errors import TransferError
+from transfer.recipes.matrix.points import dump_matrix, is_matrix, load_matrix
 from transfer.recipes.settings.config import RunConfig, config_table, dump_config, load_config, made
+from transfer.recipes.settings.layers import layers_of, several
 from transfer.recipes.settings.presets import BASE, find_config, preset_text, presets
 from transfer.recipes.settings.sections import AdaptConfig, SourceConfig, known_keys
 from transfer.recipes.settings.typed import flatten
 
+SINGLE = [name for name in presets() if not is_matrix(name)]
+MANY = [name for name in presets() if is_matrix(name)]
 CONFIGS = Path(__file__).resolve().parents[3] / "recipes" / "configs"
 
 
@@ -27,12 +31,21 @@ def test_presets_are_exactly_the_shipped_files() -> None:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", SINGLE)
 def test_each_preset_survives_dump_and_load_exactly(name: str, quick: bool, tmp_path: Path) -> None:
     config = load_config(name, quick=quick)
     file = tmp_path / "config.toml"
     file.write_text(dump_config(config), encoding="utf-8")
     assert load_config(str(file)) == load_config(str(tmp_path)) == config
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", MANY)
+def test_each_preset_of_many_runs_survives_dump_and_load_exactly(name: str, quick: bool, tmp_path: Path) -> None:
+    matrix = load_matrix(name, quick=quick)
+    assert matrix is not None and len(matrix.points) > 1
+    (tmp_path / "config.toml").write_text(dump_matrix(matrix), encoding="utf-8")
+    assert load_matrix(str(tmp_path)) == matrix
 
 
 def test_base_names_every_key_with_a_comment_above_and_says_what_is_the_case_without_it() -> None:
@@ -51,14 +64,16 @@ def test_base_names_every_key_with_a_comment_above_and_says_what_is_the_case_wit
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_lists_what_differs_from_base_and_nothing_else(name: str) -> None:
     text = preset_text(name)
-    table, base = tomllib.loads(text), tomllib.loads(preset_text(BASE))
-    assert table.pop("extends") == BASE and len(text.splitlines()) <= 50
+    table, below = tomllib.loads(text), layers_of(name)[:-1]
+    assert table.pop("extends") == below[-1].place and len(text.splitlines()) <= 50
+    assert below[-1].place == (BASE if name in SINGLE else "tokenized-actions")
+    base = several([one.table for one in below])
     own, known = ({k: v for k, v in flatten(one).items() if not k.startswith("quick")} for one in (table, base))
     assert own and {key for key, value in own.items() if known.get(key) == value} == set()
     assert text.startswith("# ") and f"#   transfer run {name}\n" in text
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", SINGLE)
 def test_quick_is_shorter_and_otherwise_the_same(name: str) -> None:
     full, quick = load_config(name), load_config(name, quick=True)
     assert quick.adapt.steps < full.adapt.steps
@@ -66,6 +81,21 @@ def test_quick_is_shorter_and_otherwise_the_same(name: str) -> None:
     same = dataclasses.replace(quick.adapter, action=full.adapter.action)  # a cheaper action embedding may stand in
     assert quick.trunk == full.trunk and same == full.adapter and quick.target == full.target
     assert set(quick.adapt.modes) in ({"embeddings+tuning", "random-trunk:embeddings+tuning"}, {"scratch-adapt"})
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_quick_runs_are_shorter_and_as_many(name: str) -> None:
+    full, quick = load_matrix(name), load_matrix(name, quick=True)
+    assert full is not None and quick is not None
+    assert [one.label for one in quick.points] == [one.label for one in full.points]
+    for one, other in zip(quick.points, full.points, strict=True):
+        assert (
+            one.config.adapt.steps < other.config.adapt.steps
+            and one.config.pretrain.steps < other.config.pretrain.steps
+        )
+        assert one.config.eval.episodes < other.config.eval.episodes
+        assert len(one.config.run.seeds) < len(other.config.run.seeds)
+        assert one.config.target == other.config.target and one.config.source == other.config.source
 
 
 def test_transfer_presets_are_mirror_images() -> None:

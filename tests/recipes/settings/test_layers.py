@@ -12,13 +12,20 @@ from transfer.adapters.methods.bc import BC
 from transfer.adapters.states.linear import LinearState
 from transfer.data.episodes import Episodes
 from transfer.errors import TransferError
-from transfer.recipes.settings.config import config_table, dump_config, load_config
+from transfer.recipes.matrix.points import is_matrix, load_matrix
+from transfer.recipes.settings.config import RunConfig, config_table, dump_config, load_config
 from transfer.recipes.settings.presets import own_copy, presets
 from transfer.registry import PartSpec
 
 Write = Callable[..., str]
 TARGET = '[target]\nfallback = "walker2d/medium"\n'
 SPREAD = PartSpec("ActionTokenizedSpreadEmbedding")
+
+
+def runs(name_or_path: str) -> list[RunConfig]:
+    """The configs of the one run, or the many, of some settings."""
+    matrix = load_matrix(name_or_path)
+    return [load_config(name_or_path)] if matrix is None else [one.config for one in matrix.points]
 
 
 def half(episodes: Episodes, *, share: float = 0.5) -> Episodes:
@@ -238,11 +245,12 @@ def test_sources_that_all_count_for_nothing_are_refused(write: Write) -> None:
 @pytest.mark.parametrize("name", presets())
 def test_a_copy_is_good_to_edit(name: str, write: Write) -> None:
     """It extends the base settings, says why, and asks for the same but for the fallbacks, which are off."""
-    text = own_copy(name)
-    assert 'extends = "base"' in text and text.count("#") > 2
-    mine, shipped = load_config(write(text, target=False)), load_config(name)
-    assert (mine.adapt, mine.eval, mine.pretrain) == (shipped.adapt, shipped.eval, shipped.pretrain)
-    assert [one.data for one in mine.source] == [one.data for one in shipped.source]
+    text, many = own_copy(name), is_matrix(name)
+    assert f'extends = "{"tokenized-actions" if many else "base"}"' in text and text.count("#") > 2
+    for mine, shipped in zip(runs(write(text, target=False)), runs(name), strict=True):
+        assert (mine.adapt, mine.eval, mine.pretrain) == (shipped.adapt, shipped.eval, shipped.pretrain)
+        assert [one.data for one in mine.source] == [one.data for one in shipped.source]
+        assert not any(one.fallback for one in (*mine.source, mine.target))
 
 
 TUNED = """
