@@ -16,8 +16,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def plain(text: object, kept: str = "") -> str:
     """Text for a terminal or a log, on one line; `kept` are invisible characters that stay, as line breaks may."""
+    given = str(text)
+    if given.isascii() and given.isprintable():
+        return given
     return "".join(
-        one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in str(text)
+        one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in given
     )
 
 

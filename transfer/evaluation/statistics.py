@@ -11,7 +11,8 @@ scipy's `trim_mean(x, 0.25)`); Davison and Hinkley 1997, "Bootstrap Methods and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,10 @@ CONFIDENCE = 0.95
 """Share of the bootstrap distribution inside an interval."""
 REPLICATES = 2000
 """Bootstrap resamples."""
+KEPT = 2**22
+"""Most draws, of 8 bytes each, that are kept for the next rows of a report."""
+Column = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Draws of one run of each resampled experiment: its length (R,), and the places (R, n) of the episodes drawn."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +82,53 @@ def bootstrap_run_means(
     Returns:
         (R, S) for S runs.
     """
-    lengths = np.array([len(run) for run in runs])  # (S,)
-    longest = int(lengths.max())
-    padded = np.zeros((len(runs), longest))  # (S, n)
-    for row, run in zip(padded, runs, strict=True):
-        row[: len(run)] = run
-    means = np.empty((replicates, len(runs)))
-    # One column at a time: memory stays at R * n however many runs there are.
-    for column in range(len(runs)):
-        drawn = rng.integers(len(runs), size=replicates) if seeds is None else seeds[:, column]  # (R,)
-        n = lengths[drawn][:, None]  # (R, 1)
+    return _means(runs, _draws(tuple(map(len, runs)), replicates, rng, seeds))
+
+
+def _draws(
+    lengths: tuple[int, ...], replicates: int, rng: np.random.Generator, seeds: NDArray[np.int64] | None
+) -> Iterator[Column]:
+    """The draws of `bootstrap_run_means`, a column of its result at a time: memory stays at R * n."""
+    each, longest = np.array(lengths), max(lengths)  # (S,)
+    for column in range(len(lengths)):
+        drawn = rng.integers(len(lengths), size=replicates) if seeds is None else seeds[:, column]  # (R,)
+        n = each[drawn][:, None]  # (R, 1)
         picks = (rng.random((replicates, longest)) * n).astype(np.int64)  # (R, n), each below its run's length
-        values = padded[drawn[:, None], picks]  # (R, n)
-        means[:, column] = np.where(np.arange(longest) < n, values, 0.0).sum(axis=1) / n[:, 0]
-    return means
+        places = drawn[:, None] * longest + picks
+        yield n[:, 0], np.where(np.arange(longest) < n, places, len(lengths) * longest)
+
+
+def _means(runs: Sequence[NDArray[np.float64]], draws: Iterable[Column]) -> NDArray[np.float64]:
+    """The means (R, S) of what was drawn."""
+    longest = max(map(len, runs))
+    padded = np.zeros(len(runs) * longest + 1)  # of every run n, then the zero that shorter ones draw
+    for number, run in enumerate(runs):
+        padded[number * longest : number * longest + len(run)] = run
+    return np.stack([padded.take(places).sum(axis=1) / n for n, places in draws], axis=1)
+
+
+def _resampled(
+    ways: Sequence[Sequence[NDArray[np.float64]]], replicates: int = REPLICATES, seed: int = 0
+) -> list[NDArray[np.float64]]:
+    """`bootstrap_run_means` (R, S) of each of several ways of training; they share the seeds that are drawn."""
+    lengths = tuple(tuple(map(len, runs)) for runs in ways)
+    few = replicates * sum(len(each) * max(each) for each in lengths) <= KEPT
+    draws = _kept(lengths, replicates, seed) if few else _paired(lengths, replicates, seed)
+    return [_means(runs, columns) for runs, columns in zip(ways, draws, strict=True)]
+
+
+def _paired(lengths: tuple[tuple[int, ...], ...], replicates: int, seed: int) -> Iterator[Iterable[Column]]:
+    """The draws of `_resampled`, which must be read in order: they come from one generator."""
+    rng = np.random.default_rng(seed)
+    seeds = None if len(lengths) == 1 else rng.integers(len(lengths[0]), size=(replicates, len(lengths[0])))  # (R, S)
+    for each in lengths:
+        yield _draws(each, replicates, rng, seeds)
+
+
+@functools.lru_cache(maxsize=8)
+def _kept(lengths: tuple[tuple[int, ...], ...], replicates: int, seed: int) -> tuple[tuple[Column, ...], ...]:
+    """As `_paired`, kept: the rows of a report have equal lengths, and drawing takes longer than the means."""
+    return tuple(tuple(columns) for columns in _paired(lengths, replicates, seed))
 
 
 def summarise(
@@ -110,7 +148,7 @@ def summarise(
     means = np.array([run.mean() for run in runs])
     interval = iqm_interval = middle = None
     if len(runs) >= 2:
-        resampled = bootstrap_run_means(runs, replicates, np.random.default_rng(seed))  # (R, S)
+        (resampled,) = _resampled([runs], replicates, seed)  # (R, S)
         interval = _percentiles(resampled.mean(axis=1))
         if len(runs) >= IQM_RUNS:
             middle = float(iqm(means))
@@ -159,12 +197,62 @@ def difference(one: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike]) -> 
     if set(one) != set(other) or len(one) < 2:
         raise TransferError(f"a difference needs two seeds or more that both have, got {list(one)} and {list(other)}.")
     first, second = _checked(one), _checked(other)
-    rng = np.random.default_rng(0)
-    seeds = rng.integers(len(first), size=(REPLICATES, len(first)))  # (R, S)
-    apart = bootstrap_run_means(first, REPLICATES, rng, seeds) - bootstrap_run_means(second, REPLICATES, rng, seeds)
-    each = np.array([mine.mean() - theirs.mean() for mine, theirs in zip(first, second, strict=True)])  # (S,)
-    interval = _percentiles(apart.mean(axis=1))
-    return Difference(len(each), float(each.mean()), interval, _sign_flips(each, rng))
+    mine, theirs = _resampled([first, second])  # (R, S)
+    each = np.array([a.mean() - b.mean() for a, b in zip(first, second, strict=True)])  # (S,)
+    interval = _percentiles((mine - theirs).mean(axis=1))
+    return Difference(len(each), float(each.mean()), interval, _sign_flips(each, np.random.default_rng(0)))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How far one way of training gets on the way from another to a third.
+
+    Attributes:
+        seeds: training seeds that all three were run with.
+        gap: between the other two, mean over seeds.
+        gap_interval: bootstrap interval of it.
+        value: (one - low) / (high - low) of means over seeds; None where `gap_interval` holds 0 or lies below it.
+        interval: bootstrap interval of `value`; None with it.
+    """
+
+    seeds: int
+    gap: float
+    gap_interval: tuple[float, float]
+    value: float | None
+    interval: tuple[float, float] | None
+
+
+def ratio(one: Mapping[int, ArrayLike], low: Mapping[int, ArrayLike], high: Mapping[int, ArrayLike]) -> Ratio:
+    """(one - low) / (high - low): 0 is as good as `low`, 1 as good as `high`.
+
+    As in `difference`, the bootstrap draws seeds that the three share, then the episodes of each run. It is a ratio of
+    means and no mean of ratios, which one seed with a small gap would decide.
+
+    Args:
+        one: returns or scores of the episodes of each run, by training seed.
+        low, high: those of the other two, of the same seeds.
+
+    Raises:
+        TransferError: other seeds, fewer than two, or what `summarise` raises.
+    """
+    if not set(one) == set(low) == set(high) or len(one) < 2:
+        raise TransferError(
+            f"a ratio needs two seeds or more that all three have, got {list(one)}, {list(low)} and {list(high)}."
+        )
+    ways = [_checked(runs) for runs in (one, low, high)]
+    mine, below, above = (means.mean(axis=1) for means in _resampled(ways))  # (R,)
+    own, start, end = (float(np.mean([run.mean() for run in runs])) for runs in ways)
+    gap_interval = _percentiles(above - below)
+    if gap_interval[0] <= 0:
+        return Ratio(len(one), end - start, gap_interval, None, None)
+    apart, gaps = mine - below, above - below
+    # A replicate without a gap is beyond every bound; with the gap's interval above 0, too few are to reach an end.
+    values = np.where(gaps > 0, apart / np.where(gaps > 0, gaps, 1), np.copysign(np.inf, apart))
+    tail = 50 * (1 - CONFIDENCE)
+    bounds = float(np.percentile(values, tail, method="higher")), float(
+        np.percentile(values, 100 - tail, method="lower")
+    )
+    return Ratio(len(one), end - start, gap_interval, (own - start) / (end - start), bounds)
 
 
 def _sign_flips(differences: NDArray[np.float64], rng: np.random.Generator) -> float:

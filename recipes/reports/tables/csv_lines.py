@@ -12,7 +12,7 @@ import io
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,6 +23,9 @@ from transfer.recipes.settings.schema import FILES, hints, read, words
 from transfer.storage.files import read_text
 
 Line = TypeVar("Line")
+Gap = TypeVar("Gap")
+REASON = "reason"
+"""The column that is filled where a line is a gap: there are no results."""
 LARGEST_FILE = 64 * 2**20  # bytes; a line of an episode has about 90
 WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")
 
@@ -38,13 +41,16 @@ def later(kind: type) -> dict[str, object]:
 
 
 def dump_lines(kind: type[Line], lines: Iterable[Line]) -> str:
-    """The text of a CSV file; a column of `later` without a value is left out."""
+    """The text of a CSV file; a column of `later` without a value is left out.
+
+    A field that a line of another kind lacks stays empty.
+    """
     each, stream = list(lines), io.StringIO()
-    empty = {name for name, value in later(kind).items() if all(getattr(line, name) == value for line in each)}
+    empty = {name for name, value in later(kind).items() if all(getattr(line, name, value) == value for line in each)}
     names = [name for name in hints(kind) if name not in empty]
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(name.removesuffix("_") for name in names)
-    writer.writerows([field(getattr(line, name)) for name in names] for line in each)
+    writer.writerows([field(getattr(line, name, None)) for name in names] for line in each)
     return stream.getvalue()
 
 
@@ -56,7 +62,7 @@ def field(value: object) -> object:
     return csv_field(value, also=("'",))
 
 
-def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line]]:
+def read_lines(kind: type[Line], file: Path, again: str, gap: type[Gap] | None = None) -> list[tuple[int, Line | Gap]]:
     """The lines of a CSV file, each with its number in the file.
 
     Columns may come in any order, the file with a byte-order mark and with line ends of Windows, as spreadsheets write.
@@ -65,6 +71,7 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
         kind: the dataclass of a line.
         file: to read.
         again: how to get the file back, as a sentence.
+        gap: the dataclass of lines that hold a reason in place of results.
 
     Raises:
         TransferError: no such file, an empty one, a column that is missing, twice or unknown, a line of another length,
@@ -80,8 +87,11 @@ def read_lines(kind: type[Line], file: Path, again: str) -> list[tuple[int, Line
     try:
         head = next(reader, [])
         check_head(head, columns(kind), file, again, later(kind))
+        one, place = reading(kind, head, again), head.index(REASON) if gap and REASON in head else len(head)
+        other = reading(gap, head, again) if gap else one
         return [
-            (reader.line_num, line(kind, head, fields, f"{file}, line {reader.line_num}", again)) for fields in reader
+            (reader.line_num, (other if any(fields[place : place + 1]) else one)(fields, f"{file}, line {reader.line_num}"))
+            for fields in reader
         ]
     except csv.Error as error:
         raise TransferError(f"{file}, line {reader.line_num} is no CSV: {error}. {again}") from error
@@ -102,18 +112,29 @@ def check_head(
         raise TransferError(f"{file} lacks the column {', '.join(missing)}. Known: {', '.join(known)}. {again}")
 
 
-def line(kind: type[Line], head: Sequence[str], fields: Sequence[str], where: str, again: str) -> Line:
-    """One line of a file. Raises TransferError as `read_lines`."""
-    if len(fields) != len(head):
-        raise TransferError(f"{where} was edited: it has {len(fields)} fields, the first line {len(head)}. {again}")
-    wanted = {name.removesuffix("_"): (name, annotation) for name, annotation in hints(kind).items()}
-    values = {}
-    for column, text in zip(head, fields, strict=True):
-        name, annotation = wanted[column]
-        values[name], problem = value_of(text, annotation)
-        if problem:
-            raise TransferError(f"{where} was edited: {column} is {seen(text)}; {problem} is needed. {again}")
-    return kind(**values)
+def reading(kind: type[Line], head: Sequence[str], again: str) -> Callable[[Sequence[str], str], Line]:
+    """What reads one line of a file with these columns; those that the kind lacks must be empty.
+
+    What it returns takes the fields of a line, and where they stand. It raises TransferError as `read_lines`.
+    """
+    known = {name.removesuffix("_"): (name, annotation) for name, annotation in hints(kind).items()}
+    wanted = [(column, *known.get(column, ("", None)), {}) for column in head]
+
+    def line(fields: Sequence[str], where: str) -> Line:
+        if len(fields) != len(head):
+            raise TransferError(f"{where} was edited: it has {len(fields)} fields, the first line {len(head)}. {again}")
+        values = {}
+        for (column, name, annotation, read_before), text in zip(wanted, fields, strict=True):
+            if text not in read_before:  # most texts stand in many lines
+                value, problem = value_of(text, annotation) if name else (None, text and "nothing beside a reason")
+                if problem:
+                    raise TransferError(f"{where} was edited: {column} is {seen(text)}; {problem} is needed. {again}")
+                read_before[text] = value
+            if name:
+                values[name] = read_before[text]
+        return kind(**values)
+
+    return line
 
 
 def value_of(text: str, wanted: Any) -> tuple[Any, str]:

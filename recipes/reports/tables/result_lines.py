@@ -75,7 +75,33 @@ class ResultsColumns(Line):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellLine(Timing, ResultsColumns):
+class PointColumns:
+    """The columns of cells.csv that say where a cell of a matrix stands; see `recipes/reports/matrix/coordinates.py`.
+
+    Attributes:
+        source_bodies, target_body, method: as the matrix names them.
+        size: episodes of the target, 0 for all; None outside of a matrix.
+        axes: the values of its other keys as an object of JSON; "" outside of a matrix, "{}" where it has none.
+        reason: why there are no results; "" where there are.
+    """
+
+    source_bodies: str = field(default="", metadata=LATER)
+    target_body: str = field(default="", metadata=LATER)
+    method: str = field(default="", metadata=LATER)
+    size: int | None = field(default=None, metadata=LATER)
+    axes: str = field(default="", metadata=LATER)
+    reason: str = field(default="", metadata=LATER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapLine(PointColumns, Line):
+    """A line of cells.csv of a planned cell of a matrix without results: `reason` says why, other columns are empty."""
+
+    checksum: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellLine(PointColumns, Timing, ResultsColumns):
     """A line of cells.csv: one value each of results.json, then timing.json, then the versions of packages.
 
     Settings of the training are in the run's TOML.
