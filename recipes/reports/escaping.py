@@ -19,9 +19,7 @@ def plain(text: object, kept: str = "") -> str:
     given = str(text)
     if given.isascii() and given.isprintable():
         return given
-    return "".join(
-        one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in given
-    )
+    return "".join(one if one in kept or unicodedata.category(one) not in HIDDEN else ascii(one)[1:-1] for one in given)
 
 
 def markdown(text: object) -> str:

@@ -1,4 +1,4 @@
-"""Tables in Markdown, and numbers as they stand in them."""
+"""Tables in Markdown, numbers as they stand in them, and marks for those that are not there."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -9,6 +9,27 @@ Line = TypeVar("Line")
 Column = tuple[str, Callable[[Line], str], bool]
 """Head, text of a line, and whether the column is wanted."""
 LEFT = ("run", "environment", "mode", "less", "decode", "training", "trunk unchanged", "tokenizer")
+
+
+class Marks:
+    """The footnotes of a table: a field without a value has the number of its reason, and equal reasons share one."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def __call__(self, *reasons: str) -> str:
+        """The numbers of some reasons, as (1)(2)."""
+        return "".join(f"({self.numbers.setdefault(one, len(self.numbers) + 1)})" for one in reasons)
+
+    def empty(self, *reasons: str) -> str:
+        """A field without a value."""
+        return f"- {self(*reasons)}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The reasons, as a paragraph below the table; [] where no field was empty."""
+        told = [f"({number}) {markdown(reason)}" for reason, number in self.numbers.items()]
+        return ["", f"{'; '.join(told)}."] if told else []
 
 
 def lay_out(columns: Sequence[Column[Line]], lines: Sequence[Line]) -> str:

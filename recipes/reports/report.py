@@ -2,25 +2,26 @@
 
 import csv
 import io
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.errors import TransferError
 from transfer.numbers import duration
+from transfer.recipes.reports.conditions import FLIPS, asked, conditions
 from transfer.recipes.reports.escaping import csv_field, markdown
 from transfer.recipes.reports.markdown_tables import Column, lay_out, number, span
+from transfer.recipes.reports.matrix.matrix_report import MatrixReport, make_matrix_report, write_matrix_files
+from transfer.recipes.reports.matrix.paper_rows import read_paper
 from transfer.recipes.reports.rows import Pair, Row, make_rows, pairs
-from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
+from transfer.recipes.reports.tables.cell_results import RunRecord
 from transfer.recipes.reports.tables.records import read_records
+from transfer.recipes.reports.tables.results_folder import PAPER
 from transfer.recipes.reports.trouble import plot_or_warn
 from transfer.recipes.runs.cells import configured, is_results_folder
 from transfer.recipes.runs.used import read_used
 from transfer.storage.files import write_text
-
-FLIPS = (
-    "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "
-    "seeds can say, 0.002 ten."
-)
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,23 @@ class Report:
     csv: str
 
 
-def report(runs: Sequence[Path]) -> Report:
-    """The report of run folders and results folders.
+def report(runs: Sequence[Path]) -> Report | MatrixReport:
+    """The report of run folders and results folders, or that of one matrix.
 
     Raises:
-        TransferError: no run, a folder without results, damaged results, or scores that cannot be compared.
+        TransferError: no run, a folder without results, damaged results, scores that cannot be compared, or a matrix
+            among other folders.
     """
-    return make_report(read_records(runs))
+    records = read_records(runs)
+    if not any(record.in_matrix for record in records):
+        return make_report(records)
+    if len(runs) > 1:
+        matrix = next(record.config.parent for record in records if record.in_matrix)
+        raise TransferError(
+            f"{matrix} is a matrix, which has a report of its own: {shlex.join(['transfer', 'report', str(matrix)])}. "
+            "Report the other folders apart."
+        )
+    return make_matrix_report(records, read_paper(runs[0] / PAPER))
 
 
 def make_report(records: Sequence[RunRecord]) -> Report:
@@ -56,12 +67,14 @@ def make_report(records: Sequence[RunRecord]) -> Report:
     return Report(tuple(records), title, tuple(rows), text, to_csv(rows))
 
 
-def write_report(folder: Path, result: Report | None = None) -> Path:
-    """Write report.md, report.csv and report.png into a run folder; no report.csv into a results folder.
+def write_report(folder: Path, result: Report | MatrixReport | None = None) -> Path:
+    """Write report.md, report.csv and report.png into a run folder; no report.csv into a results folder of runs.
 
     `result` is by default the report of the run in `folder`. Returns the path of report.md.
     """
     written = report([folder]) if result is None else result
+    if isinstance(written, MatrixReport):
+        return write_matrix_files(folder, written)
 
     def plot() -> None:  # the import is inside: whatever is wrong with matplotlib costs the plot alone
         from transfer.recipes.reports.plots import save_plot
@@ -119,33 +132,6 @@ def difference_table(found: Sequence[Pair]) -> list[str]:
         ("p", lambda pair: f"{pair.by.p:.3f}", True),
     ]
     return ["", "Differences of scores, seed by seed:", "", lay_out(columns, found), "", FLIPS]
-
-
-def asked(row: Row) -> str:
-    """The score of the target return, and what else was asked for."""
-    score = "" if row.target_score is None else f"{row.target_score:.1f}{f' ({row.target})' if row.calibrated else ''}"
-    return ", ".join(one for one in (score, row.asked) if one) or "-"
-
-
-def conditions(cells: Sequence[CellResult]) -> list[str]:
-    """Reference scores, data and versions."""
-    lines = [
-        f"Score of {markdown(name)}: 0 at a return of {reference.minimum:g}, 100 at {reference.maximum:g}, "
-        f"table {markdown(reference.table)}."
-        for name, reference in dict.fromkeys((cell.line.environment, cell.reference) for cell in cells)
-    ]
-    lines += [
-        markdown(f"Data of {line.environment}: {line.dataset_ids} (content {line.content_hash[:12]}).")
-        for line in {cell.line.content_hash: cell.line for cell in cells}.values()
-    ]
-    versions: dict[str, set[str]] = {}
-    for cell in cells:
-        for package, version in cell.line.packages.items():
-            versions.setdefault(package, set()).add(version)
-    if versions:
-        listed = ", ".join(f"{package} {' and '.join(sorted(seen))}".strip() for package, seen in versions.items())
-        lines.append(markdown(f"Versions: {listed}."))
-    return lines
 
 
 def replaced(record: RunRecord) -> list[str]:

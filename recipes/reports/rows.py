@@ -15,7 +15,16 @@ Key = tuple[str, str, str, str, str, str]
 """Run, environment, mode, decoding, target and what else was asked for, of a row."""
 Members = Sequence[tuple[CellResult, PlayedEpisodes]]
 """The cells of a row, one for each seed, each with the evaluation that belongs to the row."""
-CONTROLS = ("random-trunk:{}", "shuffled-trunk:{}", "full", "scratch-adapt", "scratch-total", "mlp")
+CONTROLS = (
+    "random-trunk:{}",
+    "scaled-random-trunk:{}",
+    "shuffled-trunk:{}",
+    "full",
+    "scratch-adapt",
+    "scratch-total",
+    "mlp",
+    "mlp-history",
+)
 LEAST = 3  # seeds that both modes have
 
 

@@ -230,7 +230,8 @@ def ratio(one: Mapping[int, ArrayLike], low: Mapping[int, ArrayLike], high: Mapp
 
     Args:
         one: returns or scores of the episodes of each run, by training seed.
-        low, high: those of the other two, of the same seeds.
+        low: those of the way that is 0, of the same seeds.
+        high: those of the way that is 1.
 
     Raises:
         TransferError: other seeds, fewer than two, or what `summarise` raises.
@@ -249,8 +250,9 @@ def ratio(one: Mapping[int, ArrayLike], low: Mapping[int, ArrayLike], high: Mapp
     # A replicate without a gap is beyond every bound; with the gap's interval above 0, too few are to reach an end.
     values = np.where(gaps > 0, apart / np.where(gaps > 0, gaps, 1), np.copysign(np.inf, apart))
     tail = 50 * (1 - CONFIDENCE)
-    bounds = float(np.percentile(values, tail, method="higher")), float(
-        np.percentile(values, 100 - tail, method="lower")
+    bounds = (
+        float(np.percentile(values, tail, method="higher")),
+        float(np.percentile(values, 100 - tail, method="lower")),
     )
     return Ratio(len(one), end - start, gap_interval, (own - start) / (end - start), bounds)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transfer.data.environment.spec import ReferenceScores
 from transfer.errors import TransferError
-from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
+from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, GapLine
 from transfer.recipes.runs.cells import is_pretraining
 
 
@@ -105,24 +105,41 @@ class CellResult:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The results of one run.
+    """The results of one run, or of one point of a matrix.
 
     Attributes:
         place: the run folder; in a results folder FOLDER/RUN, which need not exist.
         config: its TOML, which a run folder may lack.
         cells: pretraining first, then modes in the order of the config, then seeds.
         missing: MODE/SEED without results.
+        gaps: of a matrix, the planned cells without results, each with the reason. A point may have nothing else.
     """
 
     place: Path
     config: Path
     cells: tuple[CellResult, ...]
     missing: tuple[str, ...]
+    gaps: tuple[GapLine, ...] = ()
+
+    @property
+    def lines(self) -> list[CellLine | GapLine]:
+        """The lines of cells.csv."""
+        return [*(cell.line for cell in self.cells), *self.gaps]
 
     @property
     def label(self) -> str:
         """The name of the run in reports: see `transfer.recipes.reports.tables.records.labels`."""
-        return self.cells[0].line.run
+        return self.lines[0].run
+
+    @property
+    def in_matrix(self) -> bool:
+        """Whether it is a point of a matrix."""
+        return self.lines[0].axes != ""
+
+    def of_run(self, label: str) -> RunRecord:
+        """The same results, of a run that is called `label`."""
+        gaps = tuple(replace(gap, run=label) for gap in self.gaps)
+        return replace(self, cells=tuple(cell.of_run(label) for cell in self.cells), gaps=gaps)
 
 
 def check_run(cells: Iterable[CellResult]) -> None:

@@ -87,12 +87,14 @@ def read_lines(kind: type[Line], file: Path, again: str, gap: type[Gap] | None =
     try:
         head = next(reader, [])
         check_head(head, columns(kind), file, again, later(kind))
-        one, place = reading(kind, head, again), head.index(REASON) if gap and REASON in head else len(head)
-        other = reading(gap, head, again) if gap else one
-        return [
-            (reader.line_num, (other if any(fields[place : place + 1]) else one)(fields, f"{file}, line {reader.line_num}"))
-            for fields in reader
-        ]
+        read_line = reading(kind, head, again)
+        read_gap, place = (reading(gap, head, again), head.index(REASON)) if gap and REASON in head else (read_line, 0)
+        found: list[tuple[int, Line | Gap]] = []
+        for fields in reader:
+            empty = read_gap is read_line or not any(fields[place : place + 1])
+            where = f"{file}, line {reader.line_num}"
+            found.append((reader.line_num, (read_line if empty else read_gap)(fields, where)))
+        return found
     except csv.Error as error:
         raise TransferError(f"{file}, line {reader.line_num} is no CSV: {error}. {again}") from error
 
@@ -118,7 +120,9 @@ def reading(kind: type[Line], head: Sequence[str], again: str) -> Callable[[Sequ
     What it returns takes the fields of a line, and where they stand. It raises TransferError as `read_lines`.
     """
     known = {name.removesuffix("_"): (name, annotation) for name, annotation in hints(kind).items()}
-    wanted = [(column, *known.get(column, ("", None)), {}) for column in head]
+    wanted: list[tuple[str, str, Any, dict[str, Any]]] = [
+        (column, *known.get(column, ("", None)), {}) for column in head
+    ]
 
     def line(fields: Sequence[str], where: str) -> Line:
         if len(fields) != len(head):

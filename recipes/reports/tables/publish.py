@@ -2,118 +2,50 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from transfer.errors import TransferError
-from transfer.recipes.reports.report import Report, make_report, write_report
+from transfer.recipes.reports.matrix.matrix_report import MatrixReport
+from transfer.recipes.reports.report import Report, write_report
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
-from transfer.recipes.reports.tables.checksums import checksum
-from transfer.recipes.reports.tables.csv_lines import LARGEST_FILE, dump_lines
-from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine
-from transfer.recipes.reports.tables.results_folder import called, config_name, kept_record, read_results_folder
-from transfer.recipes.runs.cells import ADAPTERS, begun, is_results_folder, policy_file
-from transfer.recipes.settings.toml import parse_toml, read_toml
-from transfer.storage.files import read_text, writing
-
-UNKNOWN = "# The folder of this run had no config.toml.\n"
+from transfer.recipes.reports.tables.results_files import check_sizes, matrix_files, run_files, write_together
+from transfer.recipes.reports.tables.results_folder import PAPER, called, read_results_folder
+from transfer.recipes.runs.cells import begun, is_results_folder, policy_file
+from transfer.storage.files import read_text
 
 
-def publish(folder: Path, report: Report) -> Path:
-    """Write a results folder of the runs of a report; returns the path of its report.md.
+def publish(folder: Path, report: Report | MatrixReport) -> Path:
+    """Write a results folder of the runs or the matrix of a report; returns the path of its report.md.
 
     Raises:
         TransferError: two runs whose TOML would have one name, a file that would be too large to be read, or a folder
             that holds something which would be lost. Nothing is written then.
     """
-    files = settings(report.records)
-    cells = [
-        kept
-        for record, text in zip(report.records, files.values(), strict=True)
-        for kept in with_checksums(record.cells, parse_toml(text, str(record.config)))
-    ]
-    files |= tables(cells)
+    files: dict[str, str]
+    result: Report | MatrixReport
+    if isinstance(report, MatrixReport):
+        files, result = matrix_files(folder, report)
+        made, plots = {"report.md": result.markdown, "report.csv": result.csv}, [plot.file for plot in result.plots]
+    else:
+        files, result = run_files(folder, report)
+        made, plots = {"report.md": result.markdown}, ["report.png"]
     check_sizes(files)
-    result = make_report([kept_record(folder / one.label, one.config, one.cells) for one in report.records])
-    before = replaced(folder, files | {"report.md": result.markdown}, report.records)
+    before = replaced(folder, files | made, plots, report.records)
     write_together(folder, files)
-    for config in {record.config for record in before if record.config.name not in files}:
-        config.unlink()  # one run became several, or the other way round
+    stale = {record.config for record in before} | ({folder / PAPER} if before else set())
+    for file in [one for one in stale if one.name not in files]:
+        file.unlink(missing_ok=True)  # one run became several, or the other way round
     return write_report(folder, result)
 
 
-def write_together(folder: Path, files: Mapping[str, str]) -> None:
-    """Write text files; none takes its place before all are on the disk, so an error leaves every file as it was."""
-    with ExitStack() as stack:
-        for name, text in files.items():
-            stream = stack.enter_context(writing(folder / name))
-            stream.write(text.encode())
-            stream.flush()
-
-
-def settings(records: Sequence[RunRecord]) -> dict[str, str]:
-    """The TOML of each run, by its name in the folder."""
-    found: dict[str, str] = {}
-    for record in records:
-        name = config_name(record.label, len(records) > 1)
-        if name in found:
-            raise TransferError(f"two runs would both be kept as {name}. Rename a run folder, or publish them apart.")
-        found[name] = read_toml(record.config) if record.config.is_file() else UNKNOWN
-    return found
-
-
-def with_checksums(cells: Sequence[CellResult], config: dict[str, Any]) -> list[CellResult]:
-    """The cells of a run with the loss that was logged, and their checksums."""
-    whole = [replace(cell, curve=(*logged(cell), *cell.curve)) for cell in cells]
-    return [replace(cell, line=replace(cell.line, checksum=checksum(cell, config))) for cell in whole]
-
-
-def tables(cells: Sequence[CellResult]) -> dict[str, str]:
-    """The CSV files."""
-    return {
-        "cells.csv": dump_lines(CellLine, [cell.line for cell in cells]),
-        "episodes.csv": dump_lines(EpisodeLine, [line for cell in cells for line in cell.episodes]),
-        "curves.csv": dump_lines(CurveLine, [line for cell in cells for line in cell.curve]),
-        "calibration.csv": dump_lines(CalibrationLine, [line for cell in cells for line in cell.calibration]),
-    }
-
-
-def check_sizes(files: Mapping[str, str]) -> None:
-    """Raise TransferError for a file that would be too large to be read again."""
-    for name, text in files.items():
-        if (size := len(text.encode())) > LARGEST_FILE:
-            raise TransferError(
-                f"{name} would have {size:,} bytes; no more than {LARGEST_FILE:,} are read again. Keep the runs in "
-                "several folders."
-            )
-
-
-def logged(cell: CellResult) -> list[CurveLine]:
-    """The training loss in the event files of MODE/SEED; none in a results folder, whose curves have it already.
-
-    That of one of several sources is its own, from the log of all.
-
-    Of a step that was logged twice the last value is kept, and only finite values are: others could not be read again.
-    """
-    if cell.home is None or not any(cell.home.glob("events.out.tfevents.*")):
-        return []
-    from transfer.recipes.watching.boards import read_scalars
-
-    home, tag = cell.home, "train/loss"
-    if home.parent.name == ADAPTERS:
-        home, tag = home.parent.parent, f"train/loss/{home.name}"
-    losses = dict(read_scalars(home, tag))
-    return [CurveLine(*cell.line.key, step, "train/loss", loss) for step, loss in losses.items() if math.isfinite(loss)]
-
-
-def replaced(folder: Path, files: Mapping[str, str], records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs that a results folder holds until `files` are written there; none where there is no such folder yet.
+def replaced(
+    folder: Path, files: Mapping[str, str], plots: Sequence[str], records: Sequence[RunRecord]
+) -> list[RunRecord]:
+    """The runs that a results folder holds until files are written there; none where there is no such folder yet.
 
     Raises:
         TransferError: the folder belongs to a run, holds results that `records` lack, or a file that is no part of a
@@ -123,7 +55,7 @@ def replaced(folder: Path, files: Mapping[str, str], records: Sequence[RunRecord
     if begun(folder) or (folder / "results.json").exists() or policy_file(folder) is not None:
         raise TransferError(f"{folder} is a run folder or part of one. {other}")
     if not is_results_folder(folder) or (before := readable(folder)) is None:
-        check_free(folder, files)
+        check_free(folder, files, plots)
         return []
     new = [cell for record in records for cell in record.cells]
     known = {cell.line.key for cell in new} | {content(cell) for cell in new}
@@ -151,11 +83,11 @@ def content(cell: CellResult) -> tuple[object, ...]:
     return replace(unnamed.line, checksum=""), unnamed.episodes
 
 
-def check_free(folder: Path, files: Mapping[str, str]) -> None:
-    """Raise TransferError where one of the files, or report.png, would take the place of something else."""
+def check_free(folder: Path, files: Mapping[str, str], plots: Sequence[str]) -> None:
+    """Raise TransferError where one of the files or plots would take the place of something else."""
     taken = [name for name, text in files.items() if os.path.lexists(folder / name) and not same(folder / name, text)]
-    if not (folder / "report.md").exists() and os.path.lexists(folder / "report.png"):
-        taken.append("report.png")
+    if not (folder / "report.md").exists():
+        taken += [name for name in plots if os.path.lexists(folder / name)]
     if taken:
         raise TransferError(
             f"{folder / taken[0]} exists and holds something else. Name another folder with --out, or remove it."

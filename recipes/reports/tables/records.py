@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
@@ -44,7 +43,7 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
             )
         found += read_results_folder(path) if is_results_folder(path) else [read_run(path)]
     named = zip(found, labels([record.place for record in found]), strict=True)
-    records = [replace(one, cells=tuple(cell.of_run(label) for cell in one.cells)) for one, label in named]
+    records = [one.of_run(label) for one, label in named]
     check_scales(cell for record in records for cell in record.cells)
     return records
 

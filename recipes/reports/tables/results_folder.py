@@ -1,6 +1,7 @@
-"""A results folder: the results of one or several runs without their weights, small enough for a repository.
+"""A results folder: the results of runs or of a matrix without their weights, small enough for a repository.
 
-config.toml                   the settings of the run; RUN.toml for each of several runs
+config.toml                   the settings of the run or of the matrix; RUN.toml for each of several runs
+paper.csv                     of a matrix that is shown beside a paper
 cells.csv, episodes.csv, curves.csv, calibration.csv      see `transfer.recipes.reports.tables.result_lines`
 report.md, report.png         made again from these by `transfer report FOLDER`
 """
@@ -17,13 +18,15 @@ from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.recipes.reports.escaping import plain
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord, check_run, in_order
-from transfer.recipes.reports.tables.checksums import checksum
+from transfer.recipes.reports.tables.checksums import checksum, matrix_settings
 from transfer.recipes.reports.tables.csv_lines import read_lines
-from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, Key
-from transfer.recipes.runs.cells import TABLES, configured, planned
+from transfer.recipes.reports.tables.result_lines import CalibrationLine, CellLine, CurveLine, EpisodeLine, GapLine, Key
+from transfer.recipes.runs.cells import TABLES, configured, is_pretraining, mode_folder, planned
 from transfer.recipes.settings.toml import parse_toml, read_toml
+from transfer.storage.files import read_text
 
 FILES = dict(zip(TABLES, (CellLine, EpisodeLine, CurveLine, CalibrationLine), strict=True))
+PAPER = "paper.csv"
 Numbered = Sequence[tuple[int, Any]]
 """Lines of a file, each with its number."""
 # What a line of each file is of, and the columns that no two lines of a cell may share.
@@ -44,25 +47,45 @@ def read_results_folder(folder: Path) -> list[RunRecord]:
     """
     command = shlex.join(["transfer", "report", "RUN", "--out", str(folder)])
     again = f"Bring it back from a copy (git checkout), or remove the folder and make it from the runs: {command}"
-    lines: dict[str, Numbered] = {name: read_lines(kind, folder / name, again) for name, kind in FILES.items()}
+    lines: dict[str, Numbered] = {
+        name: read_lines(kind, folder / name, again, GapLine if kind is CellLine else None)
+        for name, kind in FILES.items()
+    }
     try:
-        runs: dict[str, list[CellResult]] = {}
+        check_kinds(folder, lines["cells.csv"])
+        runs: dict[str, list[CellResult]] = {line.run: [] for _, line in lines["cells.csv"]}
         for cell in join(folder, lines):
-            runs.setdefault(cell.line.run, []).append(cell)
+            runs[cell.line.run].append(cell)
+        if any(line.axes for _, line in lines["cells.csv"]):
+            return read_points(folder, runs, lines["cells.csv"])
         return [read_record(folder, run, cells, len(runs) > 1) for run, cells in runs.items()]
     except TransferError as error:
         raise TransferError(f"{str(error).rstrip('.')}. {again}") from error
+
+
+def check_kinds(folder: Path, lines: Numbered) -> None:
+    """Raise TransferError where cells.csv mixes lines of a matrix with others, or has a gap where a cell is."""
+    seen_before: dict[Key, int] = {}
+    of_matrix = any(line.axes or isinstance(line, GapLine) for _, line in lines)
+    for number, line in lines:
+        where = f"{folder / 'cells.csv'}, line {number}"
+        if of_matrix and not line.axes:
+            raise TransferError(f"{where}: {called(line.key)} is no cell of a matrix, and others are: axes is empty.")
+        if of_matrix and (other := seen_before.setdefault(line.key, number)) != number:
+            raise TransferError(f"{where}: {called(line.key)} stands in line {other} already.")
 
 
 def join(folder: Path, lines: Mapping[str, Numbered]) -> list[CellResult]:
     """The cells of cells.csv, each with its lines of the other files."""
     if not lines["cells.csv"]:
         raise TransferError(f"{folder / 'cells.csv'} lists no cell.")
-    known = {line.key for _, line in lines["cells.csv"]}
+    known = {line.key for _, line in lines["cells.csv"] if isinstance(line, CellLine)}
     episodes, curves, tables = (by_cell(folder / name, lines[name], known) for name in IDENTITY)
     cells = []
     for number, line in lines["cells.csv"]:
         where = f"{folder / 'cells.csv'}, line {number}"
+        if isinstance(line, GapLine):
+            continue
         if line.key not in episodes:
             raise TransferError(f"{where}: {called(line.key)} has no episodes in {folder / 'episodes.csv'}.")
         played, curve, table = (tuple(found.get(line.key, ())) for found in (episodes, curves, tables))
@@ -94,23 +117,63 @@ def called(key: Key) -> str:
     return f"cell {seen(key[1])} seed {key[2]} of run {seen(key[0])}"
 
 
+def read_points(folder: Path, runs: Mapping[str, Sequence[CellResult]], lines: Numbered) -> list[RunRecord]:
+    """The records of the points of a matrix."""
+    paper = read_text(folder / PAPER) if (folder / PAPER).exists() else ""
+    config = folder / "config.toml"
+    settings = matrix_settings(settings_of(config, "the matrix"), (line.key for _, line in lines), paper)
+    gaps: dict[str, list[GapLine]] = {}
+    for number, line in lines:
+        if isinstance(line, GapLine):
+            check_line(f"{folder / 'cells.csv'}, line {number}", line, settings, ("config.toml", PAPER))
+            gaps.setdefault(line.run, []).append(line)
+    for run, cells in runs.items():
+        check_label(folder, run)
+        check_run(cells)
+        for cell in cells:
+            check_line(cell.where, cell, settings, (*TABLES, "config.toml", PAPER))
+    return [kept_point(folder / run, config, cells, gaps.get(run, ())) for run, cells in runs.items()]
+
+
+def kept_point(place: Path, config: Path, cells: Sequence[CellResult], gaps: Sequence[GapLine]) -> RunRecord:
+    """The record of a point of a matrix; its lines say what is missing."""
+    missing = tuple(f"{'trunk' if is_pretraining(gap.mode) else mode_folder(gap.mode)}/{gap.seed}" for gap in gaps)
+    return RunRecord(place, config, tuple(cells), missing, tuple(gaps))
+
+
 def read_record(folder: Path, run: str, cells: Sequence[CellResult], several: bool) -> RunRecord:
     """The record of one run of a results folder."""
+    check_label(folder, run)
+    check_run(cells)
+    config = folder / config_name(run, several)
+    settings = settings_of(config, f"the run {run}")
+    for cell in cells:
+        check_line(cell.where, cell, settings, (*TABLES, config.name))
+    return kept_record(folder / run, config, cells)
+
+
+def check_label(folder: Path, run: str) -> None:
+    """Raise TransferError for a name of a run that would lead out of the folder."""
     path = PurePosixPath(run)
     if not run or path.is_absolute() or ".." in path.parts or str(path) != run or run == ".":
         raise TransferError(f"{folder / 'cells.csv'} was edited: a run is called {seen(run)}.")
-    check_run(cells)
-    config = folder / config_name(run, several)
+
+
+def settings_of(config: Path, what: str) -> dict[str, Any]:
+    """The settings in the TOML of a results folder."""
     if not config.is_file():
-        raise TransferError(f"{config} is missing: it holds the settings of the run {run}.")
-    settings = parse_toml(read_toml(config), str(config))
-    for cell in cells:
-        if cell.line.checksum != checksum(cell, settings):
-            raise TransferError(
-                f"{cell.where}: the checksum of {called(cell.line.key)} does not match; one of its lines in "
-                f"{', '.join(TABLES)}, or {config.name}, was edited or is gone."
-            )
-    return kept_record(folder / run, config, cells)
+        raise TransferError(f"{config} is missing: it holds the settings of {what}.")
+    return parse_toml(read_toml(config), str(config))
+
+
+def check_line(where: str, cell: CellResult | GapLine, settings: dict[str, Any], files: Sequence[str]) -> None:
+    """Raise TransferError where the checksum in a line of cells.csv is not that of its cell."""
+    line = cell if isinstance(cell, GapLine) else cell.line
+    if line.checksum != checksum(cell, settings):
+        raise TransferError(
+            f"{where}: the checksum of {called(line.key)} does not match; one of its lines in "
+            f"{', '.join(files[:-1])}, or {files[-1]}, was edited or is gone."
+        )
 
 
 def kept_record(place: Path, config: Path, cells: Sequence[CellResult]) -> RunRecord:

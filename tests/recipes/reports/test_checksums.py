@@ -87,7 +87,7 @@ def test_the_same_values_in_other_words_are_the_same(folder: Path) -> None:
 def test_a_file_too_large_to_be_read_is_not_written(
     make_cell, transfer, refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.recipes.reports.tables.publish.LARGEST_FILE", 200)
+    monkeypatch.setattr("transfer.recipes.reports.tables.results_files.LARGEST_FILE", 200)
     refused(
         transfer("report", make_cell("full", 0, [1.0] * 9), "--out", tmp_path / "kept"), "no more than 200 are read"
     )

@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up_leaves_every_file_as_it_was(
         return writing(path)
 
     before = content(kept)
-    monkeypatch.setattr("transfer.recipes.reports.tables.publish.writing", full)
+    monkeypatch.setattr("transfer.recipes.reports.tables.results_files.writing", full)
     for folder in (kept, kept.parent / "new"):
         result = transfer("report", kept, runs[1], "--out", folder)
         assert result.exit_code == 2 and "the disk is full" in result.stderr, result.output

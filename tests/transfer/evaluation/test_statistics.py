@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from transfer.errors import TransferError
-from transfer.evaluation.statistics import bootstrap_run_means, difference, iqm, summarise
+from transfer.evaluation import statistics
+from transfer.evaluation.statistics import bootstrap_run_means, difference, iqm, ratio, summarise
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -123,3 +124,50 @@ def test_p_of_many_seeds_is_drawn() -> None:
     same, apart = ({seed: rng.normal(shift, 1, 5) for seed in range(20)} for shift in (0, 1))
     none = {seed: [0.0] for seed in range(20)}
     assert difference(same, none).p > 0.05 and difference(apart, none).p < 0.001
+
+
+def test_a_ratio_is_one_of_means_and_its_interval_is_paired_by_seed() -> None:
+    found = ratio({0: [20.0] * 3, 1: [40.0]}, {0: [10.0], 1: [10.0]}, {0: [50.0], 1: [50.0, 50.0]})
+    assert (found.seeds, found.gap, found.gap_interval) == (2, 40.0, (40.0, 40.0))
+    assert found.value == 0.5 and found.interval == (0.25, 0.75)  # 10 of 40, and 30 of 40
+    halfway = ratio(*({seed: [part * 10.0**seed] for seed in range(4)} for part in (2, 1, 3)))
+    assert halfway.value == pytest.approx(0.5) and halfway.interval == pytest.approx((0.5, 0.5))
+
+
+def test_a_ratio_without_a_sure_gap_has_no_value() -> None:
+    for high in ({0: [0.0], 1: [90.0]}, {0: [10.0], 1: [10.0]}, {0: [-50.0], 1: [-60.0]}):
+        found = ratio({0: [20.0], 1: [40.0]}, {0: [10.0], 1: [10.0]}, high)
+        assert found.value is None and found.interval is None and found.gap_interval[0] <= 0
+
+
+def test_a_gap_that_is_rarely_closed_leaves_a_finite_interval() -> None:
+    low = {seed: noise(seed, 20) for seed in range(6)}
+    high = {seed: noise(seed + 50, 20) + 1.5 * seed - 1.2 for seed in range(6)}
+    one = {seed: noise(seed + 90, 20) + seed for seed in range(6)}
+    found = ratio(one, low, high)
+    assert found.interval is not None and found.gap_interval[0] < 1
+    assert np.isfinite(found.interval).all() and found.interval[0] < (found.value or 0) < found.interval[1]
+
+
+def test_the_interval_of_a_ratio_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(100):
+        shared = rng.normal(size=(8, 1))
+        ways = [dict(enumerate(level + shared + rng.normal(size=(8, 10)))) for level in (5.0, 0.0, 10.0)]
+        low, high = ratio(*ways).interval or (0, 0)
+        hits += low < 0.5 < high
+    assert 80 <= hits <= 100
+
+
+@pytest.mark.parametrize("seeds", [((0, 1), (0, 1), (0, 2)), ((0,), (0,), (0,)), ((0, 1), (0, 1, 2), (0, 1))])
+def test_a_ratio_of_other_seeds_is_refused(seeds) -> None:
+    with pytest.raises(TransferError, match="two seeds or more that all three have"):
+        ratio(*({seed: [1.0] for seed in each} for each in seeds))
+
+
+def test_draws_that_are_kept_are_those_that_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, others = ({seed: noise(seed + by, 3 + seed) for seed in range(4)} for by in (0, 9))
+    kept = summarise(runs), difference(runs, others), ratio(others, runs, {s: v + 5 for s, v in runs.items()})
+    monkeypatch.setattr(statistics, "KEPT", 0)
+    anew = summarise(runs), difference(runs, others), ratio(others, runs, {s: v + 5 for s, v in runs.items()})
+    assert kept == anew

@@ -1,0 +1,1 @@
+"""The report of a matrix: many runs, each at its own coordinates."""

@@ -1,0 +1,1 @@
+"""Plots of a matrix: which there are, and how each is drawn."""
