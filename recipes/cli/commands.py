@@ -64,6 +64,7 @@ def ls(runs_dir: Path) -> None:
     metavar="[ADDRESS]",
     help="Do the cells on a Ray cluster, as 10.0.0.1:6379; without an address on one of this machine.",
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it takes; write nothing.")
 @click.option("--storage", type=Place("folder"), help="With --ray: where runs lie, on a path that all machines see.")
 @click.option("--runs-dir", default="runs", type=Place("folder"), help="Where runs lie.")
 @importing
@@ -77,13 +78,13 @@ def run(
     jobs: str,
     ray: str | None,
     storage: Path | None,
+    dry_run: bool,
     runs_dir: Path,
     **options: Any,
 ) -> None:
     """Pretrain, adapt, evaluate and report, as a preset or file says."""
     from transfer.recipes.cells.executors.choice import Where
-    from transfer.recipes.programs.run import run as run_recipe
-    from transfer.recipes.settings.config import load_config
+    from transfer.recipes.matrix.start import planned, settings_of, start
     from transfer.recipes.settings.own_modules import import_modules_of
     from transfer.recipes.settings.presets import run_folder
     from transfer.runtime.distributed import connected, rank, rank_0_first
@@ -92,16 +93,17 @@ def run(
     if options["seeds"] is not None:
         options["seeds"] = seeds(options["seeds"])
     where = Where(*jobs_of(jobs, ray, storage))
-    runs_dir = storage or runs_dir
-    given = [f"{keys[key]}={value}" for key, value in options.items() if value is not None]
+    changes = [*sets, *(f"{keys[key]}={value}" for key, value in options.items() if value is not None)]
     with connected():
         with rank_0_first():  # rank 0 alone reports a mistake
-            import_modules_of(preset_or_toml, [*sets, *given], quick, say)  # they may register kinds
-            config = load_config(preset_or_toml, [*sets, *given], quick)
-            folder = run_folder(preset_or_toml, name, runs_dir, "-quick" if quick else "")
-        first = rank() == 0
-        report = run_recipe(config, folder, resume, lambda line: click.echo(line, err=True) if first else None, where)
-    if first:
+            import_modules_of(preset_or_toml, changes, quick, say)  # they may register kinds
+            folder = run_folder(preset_or_toml, name, storage or runs_dir, "-quick" if quick else "")
+            work = settings_of(preset_or_toml, changes, quick)
+        if dry_run:
+            click.echo(str(planned(work, folder, where)))
+            return
+        report = start(work, folder, resume, say, where)
+    if rank() == 0:
         click.echo(report.read_text(encoding="utf-8"))
         click.echo(f"Written to {report}", err=True)
 

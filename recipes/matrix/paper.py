@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from transfer.recipes.matrix.points import Matrix, Point
 from transfer.recipes.programs.modes import find_modes
+from transfer.recipes.reports.matrix.coordinates import in_words
+from transfer.recipes.reports.matrix.paper_rows import PaperRow
 
 PAPER = "Decision Transformer With Tokenized Action Space (Annett & Andersen)"
 MARKS = {
@@ -191,3 +193,25 @@ def runs_of(figure: Figure, matrix: Matrix, axes: Mapping[str, str | int] | None
         and (not figure.source or [figure.source] == [body.data for body in one.config.source])
         and figure.kind in ("", one.config.adapter.action.kind)
     ]
+
+
+def beside(matrix: Matrix) -> list[PaperRow]:
+    """The paper's numbers about the runs of a matrix, for its report."""
+    return [
+        PaperRow(_coordinates(figure, value.axes), _printed(value), MARKS[value.mark], figure.finding)
+        for figure in figures_of(matrix)
+        for value in figure.values
+        if runs_of(figure, matrix, value.axes)
+    ]
+
+
+def _coordinates(figure: Figure, axes: Mapping[str, str | int]) -> dict[str, str]:
+    """Where a number belongs in the table of a report."""
+    return {"mode": figure.mode, **{name: in_words(name, value) for name, value in axes.items()}}
+
+
+def _printed(value: PaperValue) -> str:
+    """A number as the paper has it."""
+    if value.measure == "difference":
+        return f"{value.value:+g} over {' '.join(str(one) for one in (value.against or {}).values())}"
+    return f"{'' if value.measure == 'score' else 'deviation '}{value.value:g}"

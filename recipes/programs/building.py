@@ -49,8 +49,8 @@ def build_model(
     if not isinstance(inherit_from_source, str) or inherit_from_source not in INHERITED:
         raise unknown("inherit_from_source", inherit_from_source, INHERITED)
     steps = make_method(method)
-    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings+tuning` trains on a trunk of this size
-        twin = build_adapter(episodes, sizes, config, seed, method=method, tuning=True)
+    if mode.trunk == "none":  # an MLP with as many parameters as `embeddings` trains on a trunk of this size
+        twin = build_adapter(episodes, sizes, config, seed, method=method)
         numbers = sum(p.numel() for p in twin.parameters())
         hidden = MLPPolicy.hidden_for(episodes.env_spec, numbers, len(steps.conditions()))
         return MLPPolicy(episodes.env_spec, measure(episodes), hidden, seed, method, steps.fit(episodes)), []

@@ -28,7 +28,6 @@ from transfer.recipes.runs.cells import result_files
 from transfer.recipes.runs.datasets import Say
 from transfer.recipes.runs.folder import held
 from transfer.recipes.runs.prepare import prepare
-from transfer.recipes.runs.used import read_used
 from transfer.recipes.settings.config import RunConfig
 from transfer.runtime.devices import find_device
 from transfer.runtime.distributed import own_device, rank, rank_0_first
@@ -63,11 +62,11 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say, where: Where | 
         number = find_jobs(where.jobs, config.run.threads, device)
         with rank_0_first():  # the others find the data made and packed, and the folder claimed
             ready = prepare(config, folder, resume or rank() > 0, say, number)
+            ready.write()
         if rank() == 0 and not existing:
             stack.enter_context(held(folder))
         cells = cells_of(ready.config, folder)
-        used = read_used(folder / "config.toml")
-        driver = Driver(cells, Twins({folder: (ready.config, used)}, ready.device, None), say)
+        driver = Driver(cells, Twins({folder: (ready.config, ready.used)}, ready.device, None), say)
         executor = make_executor(where, number, driver.works, ready.config, ready.device, say)
         for key, (data, one) in ready.found.items():
             keep(key, one, ready.config, data)

@@ -34,20 +34,31 @@ class Prepared:
 
     Attributes:
         config: with the modes and seeds of this start.
+        folder: where it is written.
         device: where it computes.
         found: the data by key of `[used]`, and what they came to mean.
+        used: these and those that the run used before.
+        text: of config.toml.
     """
 
     config: RunConfig
+    folder: Path
     device: torch.device
     found: Mapping[str, tuple[Data, Used]]
+    used: Mapping[str, Used]
+    text: str
+
+    def write(self) -> None:
+        """Write config.toml on rank 0: from now on the folder is that of the run."""
+        if rank() == 0:
+            write_text(self.folder / "config.toml", self.text)
 
 
 def prepare(config: RunConfig, folder: Path, resume: bool, say: Say, jobs: int = 1) -> Prepared:
-    """Check everything, have the data at hand and write config.toml.
+    """Check everything and have the data at hand; nothing is written into the folder.
 
     Raises:
-        TransferError: as `transfer.recipes.programs.run.run`. Nothing is written then.
+        TransferError: as `transfer.recipes.programs.run.run`.
     """
     import_from_here(named_modules(config_table(config)))
     modes = find_modes(config.adapt.modes)
@@ -80,9 +91,9 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say, jobs: int =
             check_unseen(config, folder, loaded[TARGET])
     called = {key: name for name, key in names.items()}
     used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in loaded.items()}
-    if rank() == 0:
-        write_text(folder / "config.toml", dump_config(whole) + dump_used(before | used))
-    return Prepared(config, device, {key: (one, used[key]) for key, one in loaded.items()})
+    found = {key: (one, used[key]) for key, one in loaded.items()}
+    text = dump_config(whole) + dump_used(before | used)
+    return Prepared(config, folder, device, found, before | used, text)
 
 
 def check_apart(found: Mapping[str, Data]) -> None:

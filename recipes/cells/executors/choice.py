@@ -41,6 +41,14 @@ def with_threads(config: RunConfig, folder: Path, device: torch.device) -> RunCo
     return replace(config, run=replace(config.run, threads=found))
 
 
+def threads_of_many(config: RunConfig, device: torch.device) -> RunConfig:
+    """The config of a matrix with a number of threads in the place of "auto": one, for the cells have every core."""
+    if config.run.threads != AUTO:
+        return config
+    found = 1 if device.type == "cpu" else torch.get_num_threads()
+    return replace(config, run=replace(config.run, threads=found))
+
+
 def threads_for(config: RunConfig, folder: Path, device: torch.device) -> int:
     """Threads of each cell: as many as leave every core one cell, where there are cells to be done side by side."""
     if size() > 1 or device.type != "cpu":
