@@ -9,7 +9,7 @@ from transfer.errors import TransferError
 from transfer.numbers import seen
 from transfer.recipes.settings.layers import AXES, MATRIX, nested
 from transfer.recipes.settings.sections import SECTIONS, check_section, known_keys, plain_keys
-from transfer.recipes.settings.typed import convert, fields_of, flatten, unknown_key
+from transfer.recipes.settings.typed import check_size, convert, fields_of, flatten, unknown_key
 
 INSTEAD = {
     **dict.fromkeys((f"target.{key}" for key in ("data", "fallback", "env", "weights")), "targets"),
@@ -69,6 +69,7 @@ def items(where: str, value: object) -> Sequence[Any]:
         raise TransferError(f"{where} is {seen(value)}; a list is needed, as [{seen(value)}]")
     if not value:
         raise TransferError(f"{where} is an empty list, which leaves no run. Name a value, or leave the key out")
+    check_size(where, value)
     return value
 
 

@@ -55,12 +55,12 @@ def read_section(settings: Table) -> MatrixConfig:
         TransferError: an empty table or list, wrong nesting, a value twice, or one that is unknown or out of range.
     """
     table = settings[MATRIX]
-    if not any(table.values()) and not any(isinstance(one, list | tuple) for one in table.values()):
-        raise TransferError(f"[{MATRIX}] is empty: name at least one list, as seeds = [0, 1], or take the table away")
     found: dict[str, Any] = {key: _READERS[key](settings, table[key]) for key in table if key != AXES}
     for key, values in found.items():
         check_once(f"{MATRIX}.{key}", values, _words)
     axes = read_axes(table.get(AXES, {}))
+    if not found and not axes:
+        raise TransferError(f"[{MATRIX}] is empty: name at least one list, as seeds = [0, 1], or take the table away")
     if found.get("sizes") and any(isinstance(one, Mapping) and one.get("episodes") for one in table.get("targets", ())):
         raise TransferError(f"an entry of {MATRIX}.targets has episodes, and {MATRIX}.sizes too: keep one of them")
     return MatrixConfig(**found, axes=axes)

@@ -93,12 +93,20 @@ def check_matrix(name: str, values: object) -> None:
             raise unknown_key(
                 known, f"{MATRIX}.{key}", "Other keys of settings are axes: write them under [matrix.axes]"
             )
-    if not isinstance(axes := values.get(AXES, {}), Mapping):
+    _check_axes(values.get(AXES, {}))
+    flatten(values.get(AXES, {}))
+
+
+def _check_axes(axes: object, inside: bool = False) -> None:
+    """Raise TransferError for axes that are no table, or an empty table `inside` them, which would be lost."""
+    if not isinstance(axes, Mapping) or (inside and not axes):
         raise TransferError(
             f'{MATRIX}.{AXES} is a table of keys with a list of values each, as "trunk.width" = [128, 256]; got '
             f"{seen(axes)}"
         )
-    flatten(axes)
+    for value in axes.values():
+        if isinstance(value, Mapping):
+            _check_axes(value, True)
 
 
 def _extended(settings: Settings, name: object) -> Settings:

@@ -1,12 +1,16 @@
 """The lists of a `[matrix]`: what they take, and mistakes in them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import tomli_w
 
 from transfer.errors import TransferError
 from transfer.recipes.matrix.axes import touches_trunk
-from transfer.recipes.matrix.points import load_matrix
+from transfer.recipes.matrix.points import dump_matrix, load_matrix
+from transfer.recipes.settings.layers import MATRIX_KEYS
+from transfer.recipes.settings.own_modules import modules_of
 from transfer.recipes.settings.sections import DataConfig, SourceConfig, plain_keys
 from transfer.registry import PartSpec
 
@@ -62,6 +66,8 @@ def test_methods_are_kinds_or_tables(write: Write) -> None:
         ("sedes = [0]", ["unknown key 'matrix.sedes'", "Did you mean 'matrix.seeds'", "[matrix.axes]"]),
         ("trunk.width = [8]", ["unknown key 'matrix.trunk'", "under [matrix.axes]"]),
         ("matrix.seeds = [0]", ["unknown key 'matrix.matrix'"]),
+        ("axes.trunk = {}", ["matrix.axes is a table of keys with a list of values each", "got {}"]),
+        ("axes.trunk.width = {}\nseeds = [0]", ["matrix.axes is a table of keys with a list of values each"]),
         ("axes = [3]", ["matrix.axes is a table", "got [3]"]),
         ("sources = []", ["matrix.sources is an empty list", "leave the key out"]),
         ("sources = 'hopper/expert'", ["matrix.sources is 'hopper/expert'; a list is needed"]),
@@ -154,7 +160,7 @@ def test_mistakes_in_set(item: str, words: list[str], write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["matrix = 3", "[[matrix]]\nseeds = [0]", "[quick]\nmatrix = 3"])
-def test_a_matrix_is_a_table(text: str, write: Write, tmp_path: object) -> None:
+def test_a_matrix_is_a_table(text: str, write: Write) -> None:
     file = write("")
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(f'{text}\n[target]\ndata = ["hopper/expert"]')
@@ -178,3 +184,47 @@ def test_axes_of_a_pretraining_touch_the_trunk() -> None:
     outside = {key for key in plain_keys() if not touches_trunk(key)}
     assert {key.partition(".")[0] for key in outside} == {"adapt", "eval", "target"}
     assert all(touches_trunk(key) for key in ("trunk.width", "adapter.action.bins", "method.kind", "pretrain.lr"))
+
+
+VALUES: list[object] = [
+    *(True, 0, -1, 10**30, 1e300, -1.5, "", "x" * 300, "\x1b[2J", [], [[]], [True], [1.5], [""], {}, {"a": 1}, [{}]),
+    *(
+        ["a", "a"],
+        [-1],
+        [10**30],
+        [0] * 5000,
+        [[[["x"]]]],
+        [{"data": "x"}],
+        [{"data": ["x-v0"], "env": 3}],
+        [{"kind": 3}],
+    ),
+    *([{"kind": "dt", "x": [1]}], [{"filter": {"kind": []}}], [[{"data": ["x-v0"], "weights": ["1"]}]], ["x" * 5000]),
+    *([{"data": ["x-v0"], "env": "a:b:c"}], [{"data": ["../x-v0"]}], [[3, "x-v0"]], [{"data": [""]}], [1e300]),
+]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [*MATRIX_KEYS, *(f"axes.{one}" for one in (*plain_keys(), "adapter.action.bins", "target.filter.kind", "", "a"))],
+)
+def test_no_value_of_any_key_is_more_than_a_message(key: str, tmp_path: Path) -> None:
+    """Every key with values of every kind: it is taken, or refused by a short message that names the file."""
+    for value in VALUES:
+        name, dot, axis = key.partition(".")
+        table = {"target": {"data": ["hopper/expert"]}, "matrix": {name: {axis: value} if dot else value}}
+        (tmp_path / "my.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+        try:
+            matrix = load_matrix(str(tmp_path / "my.toml"))
+            modules_of(str(tmp_path / "my.toml"), (), False)
+        except TransferError as error:
+            assert "my.toml" in str(error) and len(str(error)) < 2_000, str(error)
+        else:
+            assert matrix is not None
+            (tmp_path / "config.toml").write_text(dump_matrix(matrix), encoding="utf-8")
+            assert load_matrix(str(tmp_path)) == matrix
+
+
+def test_modules_of_environments_in_a_matrix_are_imported(write: Write) -> None:
+    bodies = '[[{ data = ["x-v0"], env = "one:A-v0" }, "y-v0"]]'
+    mine = write(f'[matrix]\nsources = {bodies}\ntargets = [{{ data = ["z-v0"], env = "two:B-v0" }}]')
+    assert modules_of(mine, (), False) == ["one", "two"]
