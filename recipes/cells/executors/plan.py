@@ -54,11 +54,12 @@ class Plan:
         """In three lines."""
         runs = f"{self.runs} runs, " if self.runs > 1 else ""
         at_once = f", {self.jobs} at a time" if self.jobs > 1 else ""
+        train, play = duration(self.train_seconds), duration(self.play_seconds)
         whole = (self.train_seconds + self.play_seconds) / self.jobs
         return "\n".join(
             [
                 f"{runs}{self.cells} cells, {self.finished} of them finished; {self.trainings} trainings are left",
-                f"training {duration(self.train_seconds)}, playing {duration(self.play_seconds)} if no episode ends early",
+                f"training {train}, playing {play} if no episode ends early",
                 f"{duration(whole)} at most{at_once}; measured in a few steps of each kind here and now",
             ]
         )
