@@ -84,29 +84,20 @@ def coordinates_of(line: CellLine | GapLine) -> Coordinates:
 
 
 def points_of(records: Sequence[RunRecord]) -> list[Coordinates]:
-    """The coordinates of runs.
-
-    Raises:
-        TransferError: lines of one run that stand elsewhere in the matrix, or two runs at one place.
-    """
-    found: dict[str, Coordinates] = {}
+    """The coordinates of runs. Raises TransferError where lines of one run stand at several places of the matrix."""
+    found = []
     for record in records:
-        places = {tuple(line_place(line).items()) for line in record.lines}
-        if len(places) > 1:
-            raise TransferError(f"lines of the run {seen(record.label)} stand at {len(places)} places of the matrix.")
         point = coordinates_of(record.lines[0])
-        other = found.setdefault(json.dumps(point.values), point)
-        if other is not point:
-            raise TransferError(
-                f"runs {other.label} and {point.label} stand at one place of the matrix: {place_in_words(point)}."
-            )
-    return list(found.values())
+        columns = point.columns
+        if any(getattr(line, name) != value for line in record.lines for name, value in columns.items()):
+            raise TransferError(f"lines of the run {seen(record.label)} stand at several places of the matrix.")
+        found.append(point)
+    return found
 
 
-def line_place(line: CellLine | GapLine) -> dict[str, Any]:
-    """The columns of a line that say where it stands."""
-    names = ("source_bodies", "target_body", "method", "size", "axes")
-    return {name: getattr(line, name) for name in names}
+def told_apart(points: Sequence[Coordinates]) -> bool:
+    """Whether no two points have the same coordinates in words."""
+    return len({tuple(point.texts.items()) for point in points}) == len(points)
 
 
 def in_words(name: str, value: object) -> str:
@@ -118,11 +109,6 @@ def in_words(name: str, value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return (value if isinstance(value, str) else json.dumps(value)) or "-"
-
-
-def place_in_words(point: Coordinates) -> str:
-    """All coordinates in one line."""
-    return ", ".join(f"{name} {text}" for name, text in point.texts.items())
 
 
 def names_of(points: Iterable[Coordinates]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from transfer.numbers import duration
 from transfer.recipes.reports.conditions import asked
 from transfer.recipes.reports.markdown_tables import Column, Marks, number, span
-from transfer.recipes.reports.matrix.coordinates import MODE, differing
+from transfer.recipes.reports.matrix.coordinates import MODE, differing, told_apart
 from transfer.recipes.reports.matrix.matrix_rows import Against, MatrixRow
 from transfer.recipes.reports.matrix.transfer_ratio import BY_DEFINITION, CONTROL
 from transfer.recipes.reports.rows import Row
@@ -22,9 +22,11 @@ NO_MEMORY = "the memory was not measured"
 
 def coordinate_columns(rows: Sequence[MatrixRow], without: Iterable[str] = ()) -> list[Column[MatrixRow]]:
     """A column for each coordinate that differs, then the mode, and what was asked for where that differs."""
-    shown = [name for name in differing([row.point for row in rows]) if name not in without]
+    points = list({row.point.label: row.point for row in rows}.values())
+    shown = [name for name in differing(points) if name not in without]
     decodes = {row.row.decode for row in rows if row.row}
     return [
+        ("run", lambda row: row.point.label, not told_apart(points)),
         *((name, place_of(name), True) for name in shown),
         (MODE, lambda row: row.mode, True),
         ("decode", lambda row: row.row.decode if row.row else "-", len(decodes) > 1),

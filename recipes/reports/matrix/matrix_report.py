@@ -20,7 +20,8 @@ from transfer.recipes.reports.matrix.matrix_text import (
     pretraining_lines,
     title,
 )
-from transfer.recipes.reports.matrix.paper_rows import PaperRow, paper_lines
+from transfer.recipes.reports.matrix.paper_rows import PaperRow
+from transfer.recipes.reports.matrix.paper_table import paper_lines
 from transfer.recipes.reports.matrix.plots.panels import MOST_PANELS, Plot, plots_of
 from transfer.recipes.reports.tables.cell_results import RunRecord
 from transfer.recipes.reports.trouble import plot_or_warn
@@ -69,9 +70,10 @@ def text_lines(
     for row in adapted:
         pairs.setdefault(row.point.pair, []).append(row)
     lines = [f"# {title(rows)}", "", count_line(rows), *alike_lines(points)]
+    trunks = [row for row in rows if row.pretraining]
     for members in pairs.values():
-        lines += pair_lines(members, adapted)
-    lines += pretraining_lines([row for row in rows if row.pretraining])
+        lines += pair_lines(members, adapted, trunks)
+    lines += pretraining_lines(trunks)
     return [*lines, *gap_lines(rows), *plot_lines(plots), *paper_lines(paper, adapted)]
 
 

@@ -43,18 +43,34 @@ def plural(name: str) -> str:
     return f"{name}s" if "." not in name else f"values of {name}"
 
 
-def pair_lines(rows: Sequence[MatrixRow], every: Sequence[MatrixRow]) -> list[str]:
-    """The section of one pair; `every` row of the matrix decides which columns there are."""
+def pair_lines(rows: Sequence[MatrixRow], every: Sequence[MatrixRow], trunks: Sequence[MatrixRow]) -> list[str]:
+    """The section of one pair.
+
+    Args:
+        rows: of the pair.
+        every: row of the matrix, which decide on the columns.
+        trunks: the rows of its pretraining.
+    """
     source, target = rows[0].point.pair
     marks, place = Marks(), coordinate_columns(every, (SOURCE, TARGET))
     written = lay_out([*place, *score_columns(every, marks)], rows)
-    lines = ["", f"## {markdown(source or 'nothing')} to {markdown(target)}", "", written, *marks.lines]
+    lines = ["", f"## {markdown(source or 'no source')} to {markdown(target)}", ""]
+    if known_body(rows, trunks):
+        lines += ["The target is among the sources: it is no unseen body.", ""]
+    lines += [written, *marks.lines]
     found = [(row, one) for row in rows for one in row.against]
     if found:
         less = Marks()
         written = lay_out(difference_columns(every, (SOURCE, TARGET), less), found)
         lines += ["", "Differences of scores, seed by seed:", "", written, *less.lines]
     return lines
+
+
+def known_body(rows: Sequence[MatrixRow], trunks: Sequence[MatrixRow]) -> bool:
+    """Whether the target of a pair is a body that its trunk was pretrained on."""
+    source, target = rows[0].point.pair
+    learned = {row.row.environment for row in trunks if row.row and row.point.source == source}
+    return target in source.split("+") or any(row.row.environment in learned for row in rows if row.row)
 
 
 def pretraining_lines(rows: Sequence[MatrixRow]) -> list[str]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from transfer.errors import TransferError
+from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
-from transfer.recipes.reports.markdown_tables import Column, Marks, lay_out, number
-from transfer.recipes.reports.matrix.coordinates import differing
-from transfer.recipes.reports.matrix.matrix_columns import NO_INTERVAL, interval, place_of, reasons_of
-from transfer.recipes.reports.matrix.matrix_rows import MatrixRow, first_evaluations
-from transfer.recipes.reports.rows import Row
 from transfer.recipes.reports.tables.csv_lines import dump_lines, read_lines
+
+MEASURES = ("score", "difference", "deviation")
+"""What a number is: a score, a score less that of other rows, the standard deviation of scores over seeds."""
 
 
 @dataclass(frozen=True)
@@ -27,94 +25,73 @@ class PaperRow:
         value: as it is printed: "105.3", or "+11 over DT".
         mark: how well it is known: "read off a graphic", "derived".
         note: anything else.
+        measure: one of `MEASURES`; ours is the same of our rows.
+        against: of a difference, the coordinates in which the other row is not as this one.
+
+    Raises:
+        TransferError: another measure, or a difference to nothing.
     """
 
     coordinates: Mapping[str, str]
     value: str
     mark: str
     note: str = ""
+    measure: str = "score"
+    against: Mapping[str, str] = field(default_factory=dict)
 
-
-Beside = tuple[PaperRow, MatrixRow | None]
-"""A number of the paper, and a row of ours that it belongs to."""
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise unknown("measure of a paper's number", self.measure, MEASURES)
+        if bool(self.against) != (self.measure == "difference"):
+            raise TransferError(
+                f"a paper's {self.measure} with against={seen(dict(self.against))}: differences need it."
+            )
 
 
 @dataclass(frozen=True)
 class PaperLine:
-    """A line of paper.csv; `coordinates` are an object of JSON."""
+    """A line of paper.csv; `coordinates` and `against` are objects of JSON."""
 
     coordinates: str
     value: str
     mark: str
     note: str
+    measure: str
+    against: str
 
 
 def paper_text(rows: Sequence[PaperRow]) -> str:
     """The text of paper.csv."""
-    return dump_lines(
-        PaperLine, [PaperLine(json.dumps(dict(one.coordinates)), one.value, one.mark, one.note) for one in rows]
-    )
+    lines = [
+        PaperLine(
+            json.dumps(dict(one.coordinates)), one.value, one.mark, one.note, one.measure, json.dumps(dict(one.against))
+        )
+        for one in rows
+    ]
+    return dump_lines(PaperLine, lines)
 
 
 def read_paper(file: Path) -> list[PaperRow]:
-    """The rows of paper.csv, none where there is no such file.
-
-    Raises:
-        TransferError: it was edited.
-    """
+    """The rows of paper.csv, none where there is no such file. Raises TransferError where it was edited."""
     if not file.exists():
         return []
-    lines = read_lines(PaperLine, file, "Bring it back from a copy (git checkout).")
-    return [PaperRow(named(file, number, line.coordinates), line.value, line.mark, line.note) for number, line in lines]
+    found = []
+    for number, line in read_lines(PaperLine, file, "Bring it back from a copy (git checkout)."):
+        where = f"{file}, line {number}"
+        places = named(where, line.coordinates), named(where, line.against)
+        try:
+            found.append(PaperRow(places[0], line.value, line.mark, line.note, line.measure, places[1]))
+        except TransferError as error:
+            raise TransferError(f"{where} was edited: {error}") from error
+    return found
 
 
-def named(file: Path, number: int, text: str) -> dict[str, str]:
+def named(where: str, text: str) -> dict[str, str]:
     """The coordinates in a line. Raises TransferError where they are not text by text."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        raise TransferError(f"{file}, line {number} was edited: coordinates are {seen(text)}; text by text is needed.")
+        raise TransferError(f"{where} was edited: coordinates are {seen(text)}; text by text is needed.")
     return found
-
-
-def paper_lines(paper: Sequence[PaperRow], rows: Sequence[MatrixRow]) -> list[str]:
-    """The table of a paper's numbers beside ours; [] where no paper is compared with."""
-    if not paper:
-        return []
-    marks, known = Marks(), first_evaluations(rows)
-    found: list[Beside] = []
-    for one in paper:
-        found += [(one, row) for row in matching(one, known)] or [(one, None)]
-    ours_differ = differing([row.point for _, row in found if row])
-    names = dict.fromkeys([*(name for one in paper for name in one.coordinates), *ours_differ])
-
-    def told(name: str) -> Callable[[Beside], str]:
-        return lambda pair: pair[0].coordinates.get(name) or (place_of(name)(pair[1]) if pair[1] else "-")
-
-    def of_ours(text: Callable[[Row], str], reason: str) -> Callable[[Beside], str]:
-        return lambda pair: (text(pair[1].row) or marks.empty(reason)) if pair[1] and pair[1].row else "-"
-
-    columns: list[Column[Beside]] = [
-        *((name, told(name), True) for name in names),
-        ("ours", lambda pair: ours(pair[1], marks), True),
-        ("95 % interval", of_ours(interval, NO_INTERVAL), True),
-        ("seeds", of_ours(lambda one: str(one.score.runs), ""), True),
-        ("paper", lambda pair: pair[0].value or marks.empty("the paper gives no number"), True),
-        ("mark", lambda pair: pair[0].mark or "-", any(one.mark for one in paper)),
-        ("note", lambda pair: pair[0].note or "-", any(one.note for one in paper)),
-    ]
-    return ["", "## Beside the paper", "", lay_out(columns, found), *marks.lines]
-
-
-def ours(row: MatrixRow | None, marks: Marks) -> str:
-    """Our score, or why there is none."""
-    if row is None:
-        return marks.empty("no row of the matrix is at this place")
-    return marks.empty(*reasons_of(row)) if row.row is None else number(row.score)
-
-
-def matching(one: PaperRow, rows: Sequence[MatrixRow]) -> list[MatrixRow]:
-    """The rows that a number of the paper belongs to."""
-    return [row for row in rows if all(place_of(name)(row) == value for name, value in one.coordinates.items())]

@@ -179,6 +179,25 @@ def test_each_pair_has_a_table_of_what_differs(matrix, table) -> None:
         assert not {"method", "size", "trunk.depth", "source"} & set(found[0])
 
 
+def test_runs_at_one_place_are_told_apart_by_their_names(matrix, table) -> None:
+    for label, score in (("one", 10.0), ("two", 20.0)):
+        matrix.points.append(Coordinates(label, "hopper", "walker2d"))
+        matrix.cells(label, "full", [score])
+    assert [(one["run"], one["score"]) for one in table(matrix.write())] == [("one", "10.0"), ("two", "20.0")]
+
+
+def test_a_target_that_the_trunk_knows_is_no_unseen_body(matrix) -> None:
+    matrix.cells(matrix.point(source="ant+walker2d"), "full", [10.0])
+    matrix.cells(matrix.point(source="swimmer"), "full", [10.0])
+    label = matrix.point(source="walker2d-expert", target="walker2d-medium")
+    matrix.cells(label, "pretrain", [10.0], environment="walker2d")
+    matrix.cells(label, "full", [10.0])
+    text = matrix.write()
+    sections = {one.splitlines()[0]: "no unseen body" in one for one in text.split("\n## ")}
+    assert sections["ant+walker2d to walker2d"] and sections["walker2d-expert to walker2d-medium"]
+    assert not sections["swimmer to walker2d"]
+
+
 def test_trunks_have_a_section_of_their_own(matrix, table) -> None:
     label = matrix.point()
     matrix.cells(label, "pretrain", [30.0])
@@ -214,7 +233,6 @@ def test_names_of_strangers_stay_in_their_fields(matrix, table) -> None:
         ([("a", "x", "y"), ("a", "x", "z")], [], "share a label"),
         ([("a", "x", "y")], [("a", "full", 0)] * 2, "planned twice"),
         ([("point", "x", "y")], [("pint", "full", 0)], "point"),
-        ([("a", "x", "y"), ("b", "x", "y")], [("a", "full", 0), ("b", "full", 0)], "stand at one place"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(points, planned, words: str, tmp_path) -> None:
