@@ -1,6 +1,6 @@
 """Tables in Markdown, numbers as they stand in them, and marks for those that are not there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from transfer.recipes.reports.escaping import markdown
@@ -32,10 +32,10 @@ class Marks:
         return ["", f"{'; '.join(told)}."] if told else []
 
 
-def lay_out(columns: Sequence[Column[Line]], lines: Sequence[Line]) -> str:
-    """A table of the columns that are wanted; those of `LEFT` are aligned to the left."""
+def lay_out(columns: Sequence[Column[Line]], lines: Sequence[Line], left: Collection[str] = LEFT) -> str:
+    """A table of the columns that are wanted; those of `left` are aligned to the left."""
     wanted = [column for column in columns if column[2]]
-    written = [[head for head, _, _ in wanted], ["---" if head in LEFT else "---:" for head, _, _ in wanted]]
+    written = [[head for head, _, _ in wanted], ["---" if head in left else "---:" for head, _, _ in wanted]]
     written += [[markdown(cell(line)) for _, cell, _ in wanted] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in written)
 

@@ -60,6 +60,10 @@ class Coordinates:
         """Every coordinate in words, by its name."""
         return {name: in_words(name, value) for name, value in self.values.items()}
 
+    def at(self, name: str) -> list[Any]:
+        """The value of one coordinate; [] where it has none."""
+        return [self.values[name]] if name in self.values else []
+
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of cells.csv."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from transfer.numbers import duration
 from transfer.recipes.reports.conditions import asked
-from transfer.recipes.reports.markdown_tables import Column, Marks, number, span
-from transfer.recipes.reports.matrix.coordinates import MODE, differing, told_apart
+from transfer.recipes.reports.markdown_tables import LEFT, Column, Marks, number, span
+from transfer.recipes.reports.matrix.coordinates import MODE, differing, names_of, numeric, told_apart
 from transfer.recipes.reports.matrix.matrix_rows import Against, MatrixRow
 from transfer.recipes.reports.matrix.transfer_ratio import BY_DEFINITION, CONTROL
 from transfer.recipes.reports.rows import Row
@@ -32,6 +32,13 @@ def coordinate_columns(rows: Sequence[MatrixRow], without: Iterable[str] = ()) -
         ("decode", lambda row: row.row.decode if row.row else "-", len(decodes) > 1),
         ("asked", lambda row: asked(row.row) if row.row else "-", several_asked(rows)),
     ]
+
+
+def text_columns(rows: Sequence[MatrixRow]) -> list[str]:
+    """The heads of columns that are aligned to the left: those of text."""
+    points = [row.point for row in rows]
+    found = [name for name in names_of(points) if not numeric(value for one in points for value in one.at(name))]
+    return [*LEFT, *found, "environment", "number", "mark", "note"]
 
 
 def place_of(name: str) -> Callable[[MatrixRow], str]:

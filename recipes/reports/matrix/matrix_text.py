@@ -18,6 +18,7 @@ from transfer.recipes.reports.matrix.matrix_columns import (
     difference_columns,
     place_of,
     score_columns,
+    text_columns,
 )
 from transfer.recipes.reports.matrix.matrix_rows import MatrixRow, first_evaluations
 
@@ -53,15 +54,15 @@ def pair_lines(rows: Sequence[MatrixRow], every: Sequence[MatrixRow], trunks: Se
     """
     source, target = rows[0].point.pair
     marks, place = Marks(), coordinate_columns(every, (SOURCE, TARGET))
-    written = lay_out([*place, *score_columns(every, marks)], rows)
-    lines = ["", f"## {markdown(source or 'no source')} to {markdown(target)}", ""]
+    written = lay_out([*place, *score_columns(every, marks)], rows, text_columns(every))
+    lines = ["", f"## {markdown(f'{source} to {target}' if source else f'{target} without a source')}", ""]
     if known_body(rows, trunks):
         lines += ["The target is among the sources: it is no unseen body.", ""]
     lines += [written, *marks.lines]
     found = [(row, one) for row in rows for one in row.against]
     if found:
         less = Marks()
-        written = lay_out(difference_columns(every, (SOURCE, TARGET), less), found)
+        written = lay_out(difference_columns(every, (SOURCE, TARGET), less), found, text_columns(every))
         lines += ["", "Differences of scores, seed by seed:", "", written, *less.lines]
     return lines
 
@@ -79,7 +80,7 @@ def pretraining_lines(rows: Sequence[MatrixRow]) -> list[str]:
         return []
     marks = Marks()
     columns = [("source", place_of(SOURCE), True), *coordinate_columns(rows, (SOURCE,)), *score_columns(rows, marks)]
-    return ["", "## Pretraining", "", lay_out(columns, rows), *marks.lines]
+    return ["", "## Pretraining", "", lay_out(columns, rows, text_columns(rows)), *marks.lines]
 
 
 def alike_lines(points: Sequence[Coordinates]) -> list[str]:
@@ -131,23 +132,21 @@ def notes(rows: Sequence[MatrixRow]) -> list[str]:
         lines.append("Held-out error: mean squared error of scaled actions on episodes that were not trained on.")
     if any(row.memory for row in rows):
         lines.append("Memory: the most that the process of any seed held.")
-    lines += [f"No column, and why: {reason}." for reason in left_out(rows)]
+    lines += [f"No {what}." for what in left_out(rows)]
     if any(one.trunk == "NO" for one in played):
         lines.append("**A frozen trunk has changed: do not use these results.**")
     return lines
 
 
 def left_out(rows: Sequence[MatrixRow]) -> list[str]:
-    """The reasons of columns that no row has."""
+    """The columns that no row has, and why."""
     played = [row.row for row in rows if row.row is not None]
     there = {
-        NO_INTERVAL: any(one.score.interval for one in played),
-        NO_IQM: any(one.score.iqm is not None for one in played),
-        "no mode works on a frozen pretrained trunk, so there is no transfer ratio": any(
-            row.on_pretrained for row in rows
-        ),
-        NOT_HELD_OUT: any(one.held_out is not None for one in played),
-        NOT_TIMED: any(one.train_seconds is not None for one in played),
-        NO_MEMORY: any(row.memory for row in rows),
+        f"95 % interval: {NO_INTERVAL}": any(one.score.interval for one in played),
+        f"IQM: {NO_IQM}": any(one.score.iqm is not None for one in played),
+        "transfer ratio: no mode works on a frozen pretrained trunk": any(row.on_pretrained for row in rows),
+        f"held-out error: {NOT_HELD_OUT}": any(one.held_out is not None for one in played),
+        f"seconds of training: {NOT_TIMED}": any(one.train_seconds is not None for one in played),
+        f"memory: {NO_MEMORY}": any(row.memory for row in rows),
     }
-    return [reason for reason, found in there.items() if not found]
+    return [what for what, found in there.items() if not found]

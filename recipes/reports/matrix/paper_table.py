@@ -9,7 +9,7 @@ import numpy as np
 
 from transfer.recipes.reports.markdown_tables import Column, Marks, lay_out, number, span
 from transfer.recipes.reports.matrix.coordinates import MODE, differing
-from transfer.recipes.reports.matrix.matrix_columns import NO_INTERVAL, place_of, reasons_of, signed
+from transfer.recipes.reports.matrix.matrix_columns import NO_INTERVAL, place_of, reasons_of, signed, text_columns
 from transfer.recipes.reports.matrix.matrix_rows import MatrixRow, first_evaluations, less
 from transfer.recipes.reports.matrix.paper_rows import PaperRow
 from transfer.recipes.reports.rows import shared_seeds
@@ -56,7 +56,7 @@ def paper_lines(paper: Sequence[PaperRow], rows: Sequence[MatrixRow]) -> list[st
         ("mark", lambda one: one.paper.mark or "-", any(one.mark for one in paper)),
         ("note", lambda one: one.paper.note or "-", any(one.note for one in paper)),
     ]
-    return ["", "## Beside the paper", "", lay_out(columns, found), *marks.lines]
+    return ["", "## Beside the paper", "", lay_out(columns, found, text_columns(rows)), *marks.lines]
 
 
 def at(row: MatrixRow, place: Mapping[str, str]) -> bool:

@@ -26,7 +26,7 @@ Line = TypeVar("Line")
 Gap = TypeVar("Gap")
 REASON = "reason"
 """The column that is filled where a line is a gap: there are no results."""
-LARGEST_FILE = 64 * 2**20  # bytes; a line of an episode has about 90
+LARGEST_FILE = 256 * 2**20  # bytes; a line of an episode has about 90, a matrix 10,000 cells of 100 episodes
 WHOLE, REAL = re.compile(r"-?[0-9]{1,19}"), re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e[-+]?[0-9]{1,3})?")
 
 

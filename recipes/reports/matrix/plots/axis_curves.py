@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from transfer.recipes.reports.escaping import drawn
 from transfer.recipes.reports.matrix.coordinates import SIZE, in_words, numeric
 from transfer.recipes.reports.matrix.matrix_rows import MatrixRow
-from transfer.recipes.reports.matrix.plots.grid import colours, cross, grid, legend
+from transfer.recipes.reports.matrix.plots.grid import colours, cross, grid, legend, short
 from transfer.recipes.reports.matrix.plots.panels import Plot, grouped, in_order, value_of
 
 WIDE = 8
@@ -87,6 +86,7 @@ def name_values(axes: Axes, values: Sequence[object], over: str, curves: bool) -
     numbers = list(places.values())
     if curves and over != SIZE and min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE:
         axes.set_xscale("log")
-    axes.set_xticks(numbers, [drawn(in_words(over, value)) for value in places], rotation=0 if curves else 20)
+    names = [short(in_words(over, value)) for value in places]
+    axes.set_xticks(numbers, names, rotation=0 if curves else 20, ha="center" if curves else "right")
     axes.minorticks_off()
-    axes.set_xlabel(drawn("episodes" if over == SIZE else over))
+    axes.set_xlabel(short("episodes" if over == SIZE else over))

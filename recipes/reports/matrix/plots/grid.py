@@ -18,7 +18,7 @@ from transfer.recipes.reports.matrix.plots.panels import MOST_PANELS, Plot
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any common colour blindness.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#999999")
-COLUMNS = 4
+COLUMNS, LONGEST = 4, 60
 LETTERS = 12
 """Of a title in an inch."""
 
@@ -37,14 +37,16 @@ def grid(
     groups = list(plot.groups.items())[:MOST_PANELS]
     across = min(COLUMNS, len(groups))
     down = math.ceil(len(groups) / across)
-    paper.set_size_inches(max(5.0, size[0] * across), size[1] * down + 1.0)
+    width, height = max(8.0, size[0] * across), size[1] * down + 1.0 + (1.0 if len(groups) == 1 else 0.0)
+    paper.set_size_inches(width, height)
     found: list[tuple[Axes, list[MatrixRow]]] = []
     for number, (title, rows) in enumerate(groups):
         axes = paper.add_subplot(down, across, number + 1, sharey=found[0][0] if found and one_scale else None)
-        lines = textwrap.wrap(title, max(12, int(LETTERS * size[0])))
+        lines = textwrap.wrap(title, int(LETTERS * width / across))
         axes.set_title("\n".join(map(drawn, lines)), loc="left", fontsize="small")
         found.append((axes, rows))
-    paper.suptitle(drawn(plot.caption), x=0.01, ha="left")
+    caption = textwrap.wrap(plot.caption, int(0.75 * LETTERS * width))
+    paper.suptitle("\n".join(map(drawn, caption)), x=0.01, ha="left")
     return found
 
 
@@ -57,9 +59,17 @@ def colours(labels: Sequence[str]) -> dict[str, ColorType]:
 
 def legend(paper: Figure, shades: dict[str, ColorType]) -> None:
     """The names of the curves below the panels; none where there is one without a name."""
-    handles = [Line2D([], [], color=shade, marker="o", label=drawn(label)) for label, shade in shades.items() if label]
+    handles = [Line2D([], [], color=shade, marker="o", label=short(label)) for label, shade in shades.items() if label]
     if handles:
-        paper.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+        longest = max(len(str(one.get_label())) for one in handles) + 6  # with its line
+        columns = max(1, min(len(handles), int(0.75 * LETTERS * paper.get_figwidth() / longest)))
+        paper.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def short(text: str) -> str:
+    """A name in a plot: of a long one both ends, for it would leave no room for the panels."""
+    half = LONGEST // 2
+    return drawn(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
 
 
 def cross(axes: Axes, position: float, shade: ColorType) -> None:

@@ -8,11 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transfer.recipes.reports.escaping import drawn
 from transfer.recipes.reports.matrix.coordinates import SOURCE, TARGET
 from transfer.recipes.reports.matrix.matrix_columns import place_of
 from transfer.recipes.reports.matrix.matrix_rows import MatrixRow
-from transfer.recipes.reports.matrix.plots.grid import grid
+from transfer.recipes.reports.matrix.plots.grid import grid, short
 from transfer.recipes.reports.matrix.plots.panels import RATIOS, Plot
 
 Value = Callable[[MatrixRow], float | None]
@@ -51,5 +50,5 @@ def draw_panel(
         text = "×" if number is None else f"{number:.{digits}f}"
         axes.text(place[1], place[0], text, ha="center", va="center", color="white" if dark else "black")
     axes.imshow(np.ma.masked_invalid(shades), vmin=limits[0], vmax=limits[1], cmap="viridis", aspect="auto")
-    axes.set_yticks(range(len(sources)), [drawn(name) for name in sources])
-    axes.set_xticks(range(len(targets)), [drawn(name) for name in targets], rotation=20, ha="right")
+    axes.set_yticks(range(len(sources)), [short(name) for name in sources])
+    axes.set_xticks(range(len(targets)), [short(name) for name in targets], rotation=20, ha="right")

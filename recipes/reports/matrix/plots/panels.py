@@ -109,11 +109,13 @@ def grouped(rows: Iterable[MatrixRow], names: Sequence[str]) -> dict[str, list[M
 
 
 def label(row: MatrixRow, names: Sequence[str]) -> str:
-    """Some coordinates of a row in words: "hopper to walker2d, embeddings, trunk.width 64"."""
+    """Some coordinates of a row in words, axes by the last part of their key: "hopper to walker2d, full, width 64"."""
     source, target = (row.point.texts[name] if name in names else "" for name in (SOURCE, TARGET))
     pair = " to ".join(one for one in (source, target) if one)
     others = [name for name in names if name not in (SOURCE, TARGET)]
-    words = [place_of(name)(row) if name == MODE else f"{name} {place_of(name)(row)}" for name in others]
+    ends = [name.rpartition(".")[2] for name in others]
+    heads = {name: end if ends.count(end) == 1 else name for name, end in zip(others, ends, strict=True)}
+    words = [place_of(name)(row) if name == MODE else f"{heads[name]} {place_of(name)(row)}" for name in others]
     return ", ".join(one for one in (pair, *words) if one)
 
 

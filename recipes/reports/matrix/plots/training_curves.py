@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from transfer.recipes.reports.escaping import drawn
 from transfer.recipes.reports.matrix.matrix_rows import Curves
-from transfer.recipes.reports.matrix.plots.grid import colours, grid, legend
+from transfer.recipes.reports.matrix.plots.grid import colours, grid, legend, short
 from transfer.recipes.reports.matrix.plots.panels import Plot, grouped
 
 
@@ -24,17 +23,12 @@ def draw_training_curves(paper: Figure, plot: Plot) -> None:
                 draw_curve(axes, curves, shades[label])
             else:
                 why = "no probes" if any(row.row for row in members) else "no results"
-                lacking.append(f"× {label or 'score'}: {why}")
-        axes.text(0.02, 0.98, drawn_lines(lacking), transform=axes.transAxes, va="top", fontsize="x-small")
+                lacking.append(f"× {short(label or 'score')}: {why}")
+        axes.text(0.02, 0.98, "\n".join(lacking), transform=axes.transAxes, va="top", fontsize="x-small")
         axes.set_xlabel("training step")
         axes.set_ylabel("score")
         axes.spines[["top", "right"]].set_visible(False)
     legend(paper, shades)
-
-
-def drawn_lines(lines: list[str]) -> str:
-    """Lines of text in a plot."""
-    return "\n".join(map(drawn, lines))
 
 
 def draw_curve(axes: Axes, curves: Curves, shade: ColorType) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from transfer.recipes.reports.matrix.coordinates import Coordinates
 from transfer.recipes.reports.matrix.plots.drawing import DRAW
 from transfer.recipes.reports.matrix.plots.panels import AXIS, MOST_PANELS, RATIOS, SCORES, TRAINING, Plot
 from transfer.recipes.reports.report import report
@@ -110,9 +111,9 @@ def test_training_curves_have_a_band_over_seeds(matrix, plots) -> None:
     assert len(axes.collections) == 2
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == 10.0 and band.max() == 40.0
-    assert "adapter.action.bins 300: no results" in axes.texts[0].get_text()
+    assert "bins 300: no results" in axes.texts[0].get_text()
     (legend,) = paper.legends
-    assert [one.get_text() for one in legend.texts] == [f"adapter.action.bins {bins}" for bins in (100, 3000, 300)]
+    assert [one.get_text() for one in legend.texts] == [f"bins {bins}" for bins in (100, 3000, 300)]
 
 
 def test_modes_are_the_curves_where_nothing_else_differs(matrix, plots) -> None:
@@ -148,3 +149,36 @@ def test_plots_that_fail_cost_the_plots_alone(
     assert "report-size.png is not drawn: ValueError: a backend" in caplog.text
     assert "![Score over size" in text and not (matrix.folder / "report-size.png").exists()
     assert (matrix.folder / "cells.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(True, False), (1, "one"), ([1, 2], {"kind": "several"}), (0, -3.5), (1e-9, 1e9), ("a" * 300, "$\\frac{")],
+    ids=["truth", "mixed", "lists", "negative", "far", "long"],
+)
+def test_axes_of_any_kind_are_drawn(matrix, values: tuple[object, ...], caplog: pytest.LogCaptureFixture) -> None:
+    for number, value in enumerate(values):
+        matrix.points.append(Coordinates(f"p{number}", "", "walker2d", axes={"a.b/c": value}))
+        matrix.cells(f"p{number}", "scratch-adapt", [10.0 * number, 20.0])
+    text = matrix.write()
+    assert "## walker2d without a source" in text and "](report-a.b-c.png)" in text
+    assert (matrix.folder / "report-a.b-c.png").stat().st_size > 10_000 and not caplog.records
+    assert report([matrix.folder]).markdown == text
+
+
+def test_a_matrix_without_results_has_plots_of_crosses(matrix, plots, caplog: pytest.LogCaptureFixture) -> None:
+    for source in ("hopper", "ant"):
+        for size in (1, 2):
+            matrix.gap(matrix.point(source=source, size=size), "full", 0, "failed")
+    found = plots()
+    assert set(found) == {SCORES, "size"} and not caplog.records
+    assert [crosses(axes) for axes in drawn(found["size"]).axes] == [4]
+
+
+def test_a_point_may_lack_an_axis(matrix, plots) -> None:
+    for number, axes in enumerate(({"a": 1}, {"a": 2}, {})):
+        matrix.points.append(Coordinates(f"p{number}", "hopper", "walker2d", axes=axes))
+        matrix.cells(f"p{number}", "full", [10.0 * number])
+    (axes,) = drawn(plots()["a"]).axes
+    assert list(curves(axes)[0].get_ydata()) == [0.0, 10.0]
+    assert "| a | mode |" in (matrix.folder / "report.md").read_text()
