@@ -27,7 +27,7 @@ DETAILS = 4
 """Names of a body: its environment, the level of its data too, whole names of data, and a hash of its settings too."""
 
 
-class Coordinates(NamedTuple):
+class Place(NamedTuple):
     """Where a run lies in a matrix; "" and None for what is no coordinate of it."""
 
     source: str
@@ -37,7 +37,7 @@ class Coordinates(NamedTuple):
     axes: Mapping[str, Any]
 
 
-def labels_of(runs: Sequence[Coordinates]) -> list[str]:
+def labels_of(runs: Sequence[Place]) -> list[str]:
     """The names of some runs, each another one where letters are compared without their case, too."""
     plain = [_label(one) for one in runs]
     count = Counter(name.lower() for name in plain)
@@ -47,7 +47,7 @@ def labels_of(runs: Sequence[Coordinates]) -> list[str]:
     ]
 
 
-def _label(one: Coordinates) -> str:
+def _label(one: Place) -> str:
     words = [f"{one.source}-to-{one.target}" if one.source else one.target, *filter(None, [one.method])]
     if one.size is not None:
         words.append(f"{one.size or 'all'}-episodes")
@@ -55,7 +55,7 @@ def _label(one: Coordinates) -> str:
     return re.sub(r"[^A-Za-z0-9_.,=+-]+", "-", "-".join(words)).rstrip(".-")
 
 
-def _hashed(name: str, one: Coordinates) -> str:
+def _hashed(name: str, one: Place) -> str:
     return f"{name[: LONGEST - 9]}-{_short_hash(one, 8)}"
 
 

@@ -198,7 +198,13 @@ def runs_of(figure: Figure, matrix: Matrix, axes: Mapping[str, str | int] | None
 def beside(matrix: Matrix) -> list[PaperRow]:
     """The paper's numbers about the runs of a matrix, for its report."""
     return [
-        PaperRow(_coordinates(figure, value.axes), _printed(value), MARKS[value.mark], figure.finding)
+        PaperRow(
+            coordinates=_coordinates(figure, value.axes),
+            value=f"{value.value:+g}" if value.measure == "difference" else f"{value.value:g}",
+            mark=MARKS[value.mark],
+            measure=value.measure,
+            against=_coordinates(figure, value.against) if value.against else {},
+        )
         for figure in figures_of(matrix)
         for value in figure.values
         if runs_of(figure, matrix, value.axes)
@@ -208,10 +214,3 @@ def beside(matrix: Matrix) -> list[PaperRow]:
 def _coordinates(figure: Figure, axes: Mapping[str, str | int]) -> dict[str, str]:
     """Where a number belongs in the table of a report."""
     return {"mode": figure.mode, **{name: in_words(name, value) for name, value in axes.items()}}
-
-
-def _printed(value: PaperValue) -> str:
-    """A number as the paper has it."""
-    if value.measure == "difference":
-        return f"{value.value:+g} over {' '.join(str(one) for one in (value.against or {}).values())}"
-    return f"{'' if value.measure == 'score' else 'deviation '}{value.value:g}"

@@ -15,7 +15,7 @@ from transfer.errors import TransferError
 from transfer.models.steps.adapter_config import TUNING
 from transfer.recipes.matrix.axes import touches_trunk
 from transfer.recipes.matrix.labels import (
-    Coordinates,
+    Place,
     labels_of,
     method_names,
     origin_name,
@@ -173,7 +173,7 @@ def points_of(base: RunConfig, section: MatrixConfig) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _each(base: RunConfig, section: MatrixConfig) -> Iterator[tuple[Table, Coordinates]]:
+def _each(base: RunConfig, section: MatrixConfig) -> Iterator[tuple[Table, Place]]:
     """The layer above the base, and the coordinates, of each run."""
     sources = [{"source": [section_table(one) for one in bodies]} for bodies in section.sources] or [{}]
     names = source_names(section.sources or [base.source])
@@ -193,7 +193,7 @@ def _each(base: RunConfig, section: MatrixConfig) -> Iterator[tuple[Table, Coord
     ):
         layer = several([source, target, method, size, nested(values)])
         episodes = layer.get("target", {}).get("episodes", base.target.episodes)
-        yield layer, Coordinates(origin or name, body, kind, episodes, values)
+        yield layer, Place(origin or name, body, kind, episodes, values)
 
 
 def _config(base: Table, layer: Table, section: MatrixConfig) -> RunConfig:

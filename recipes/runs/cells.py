@@ -121,6 +121,9 @@ def run_of(home: Path) -> Path | None:
 
 def next_command(folder: Path) -> str:
     """The next command for a run folder, or one of its MODE/SEED, without results, as a sentence."""
+    runs = [one for one in sorted(folder.iterdir()) if (one / "config.toml").is_file()] if folder.is_dir() else []
+    if (folder / "config.toml").is_file() and runs and not begun(folder):
+        return f"It holds the runs of a matrix: name one of them, as {runs[0]}"
     if is_results_folder(folder):
         config = next(iter(sorted(folder.glob("*.toml"))), folder / "config.toml")
         again = shlex.join(["transfer", "run", str(config), "--name", "NAME"])

@@ -6,7 +6,7 @@ import pytest
 
 from transfer.recipes.matrix.labels import (
     LONGEST,
-    Coordinates,
+    Place,
     body_name,
     labels_of,
     method_names,
@@ -78,27 +78,27 @@ def test_a_trunk_from_elsewhere_is_called_as_its_run(origin: str, name: str) -> 
 @pytest.mark.parametrize(
     ("one", "label"),
     [
-        (Coordinates("hopper+walker2d", "halfcheetah", "", None, {}), "hopper+walker2d-to-halfcheetah"),
-        (Coordinates("", "walker2d", "udrl", 10, {}), "walker2d-udrl-10-episodes"),
-        (Coordinates("", "walker2d", "", 0, {}), "walker2d-all-episodes"),
+        (Place("hopper+walker2d", "halfcheetah", "", None, {}), "hopper+walker2d-to-halfcheetah"),
+        (Place("", "walker2d", "udrl", 10, {}), "walker2d-udrl-10-episodes"),
+        (Place("", "walker2d", "", 0, {}), "walker2d-all-episodes"),
         (
-            Coordinates("", "pen", "", None, {"trunk.width": 256, "adapt.lr": 0.001, "run.compile": True}),
+            Place("", "pen", "", None, {"trunk.width": 256, "adapt.lr": 0.001, "run.compile": True}),
             "pen-trunk.width=256-adapt.lr=0.001-run.compile=true",
         ),
-        (Coordinates("", "pen", "", None, {"adapter.tuning.sites": ["q", "v"]}), "pen-adapter.tuning.sites=q,v"),
+        (Place("", "pen", "", None, {"adapter.tuning.sites": ["q", "v"]}), "pen-adapter.tuning.sites=q,v"),
         (
-            Coordinates("", "pen", "", None, {"target.filter": {"kind": "best", "share": 0.1}}),
+            Place("", "pen", "", None, {"target.filter": {"kind": "best", "share": 0.1}}),
             "pen-target.filter=kind=best,share=0.1",
         ),
-        (Coordinates("", "pen", "", None, {"pretrain.from": "/a b/../c:*?"}), "pen-pretrain.from=-a-b-..-c"),
+        (Place("", "pen", "", None, {"pretrain.from": "/a b/../c:*?"}), "pen-pretrain.from=-a-b-..-c"),
     ],
 )
-def test_a_label_names_the_coordinates(one: Coordinates, label: str) -> None:
+def test_a_label_names_the_coordinates(one: Place, label: str) -> None:
     assert labels_of([one]) == [label]
 
 
 def test_labels_differ_in_more_than_case_and_are_short() -> None:
     values = ["a b", "a-b", "A-B", "c", "x" * 300, "x" * 299 + "y"]
-    labels = labels_of([Coordinates("hopper", "pen", "", None, {"run.device": one}) for one in values])
+    labels = labels_of([Place("hopper", "pen", "", None, {"run.device": one}) for one in values])
     assert len({one.lower() for one in labels}) == len(values) and labels[3] == "hopper-to-pen-run.device=c"
     assert all(re.fullmatch(r"[A-Za-z0-9_.,=+-]+", one) and len(one) <= LONGEST for one in labels)
