@@ -2,8 +2,8 @@
 
 python -m benchmarks.cells [--steps 1000] [--rounds 1] [--out DIR]
 
-Each way makes the same run anew, `transfer run` and all; data are made before. The share of an executor is the wall time
-that its workers spent neither training nor playing, start of the processes included.
+Each way makes the same run anew, `transfer run` and all; data are made before. The idle share is that of the time in
+which workers neither trained nor played, start of the processes included.
 """
 
 import argparse

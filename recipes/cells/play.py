@@ -71,7 +71,7 @@ def _players(cell: RunCell, job: Job, record: TrainingRecord) -> Iterator[Player
             yield Player(cell, job, record, model, next(iter(job.sources.values())), cell.home, cell.title)
             continue
         own = replace(record, origin=replace(record.origin, mode=f"{PRETRAIN}:{name}"))
-        home, title = cell.home / ADAPTERS / name, cell.title.replace(PRETRAIN, f"{PRETRAIN} {name}", 1)
+        home, title = cell.home / ADAPTERS / name, cell.titled(f"{PRETRAIN} {name}")
         yield Player(cell, job, own, model, job.sources[name], home, title)
 
 

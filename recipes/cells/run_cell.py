@@ -23,12 +23,14 @@ class RunCell:
         mode: of the adaptation; "pretrain" for the trunk.
         seed: of the training.
         needs_trunk: whether it works on the trunk that the run pretrains with this seed.
+        of: the name of the run in a matrix; "" for a run alone.
     """
 
     run: Path
     mode: str
     seed: int
     needs_trunk: bool = False
+    of: str = ""
 
     @property
     def home(self) -> Path:
@@ -43,7 +45,11 @@ class RunCell:
     @property
     def title(self) -> str:
         """Of bars and lines."""
-        return f"{self.mode} seed {self.seed}"
+        return self.titled(self.mode)
+
+    def titled(self, mode: str) -> str:
+        """The title with something else in the place of the mode."""
+        return f"{f'{self.of}: ' if self.of else ''}{mode} seed {self.seed}"
 
     @property
     def trained(self) -> bool:
@@ -62,18 +68,21 @@ class RunCell:
 
     def trunk_cell(self) -> RunCell:
         """The pretraining of its seed in this run."""
-        return RunCell(self.run, PRETRAIN, self.seed)
+        return RunCell(self.run, PRETRAIN, self.seed, of=self.of)
 
 
-def cells_of(config: RunConfig, folder: Path) -> list[RunCell]:
-    """The cells of a run, seed by seed: the pretraining where a mode needs one that is not taken from elsewhere."""
+def cells_of(config: RunConfig, folder: Path, of: str = "") -> list[RunCell]:
+    """The cells of a run, seed by seed: the pretraining where a mode needs one that is not taken from elsewhere.
+
+    `of` is the name of the run in a matrix.
+    """
     modes: Sequence[Mode] = find_modes(config.adapt.modes)
     own = not config.pretrain.from_
     found: list[RunCell] = []
     for seed in config.run.seeds:
         if own and any(mode.needs_pretraining for mode in modes):
-            found.append(RunCell(folder, PRETRAIN, seed))
-        found += [RunCell(folder, mode.name, seed, own and mode.needs_pretraining) for mode in modes]
+            found.append(RunCell(folder, PRETRAIN, seed, of=of))
+        found += [RunCell(folder, mode.name, seed, own and mode.needs_pretraining, of) for mode in modes]
     return found
 
 

@@ -73,7 +73,7 @@ def run_matrix(matrix: Matrix, folder: Path, resume: bool, say: Say, where: Wher
             stack.enter_context(held(folder))
         for one in ready.values():
             one.write()
-        cells = {label: cells_of(one.config, one.folder) for label, one in ready.items()}
+        cells = {label: cells_of(one.config, one.folder, label) for label, one in ready.items()}
         settings = {one.folder: (one.config, one.used) for one in ready.values()}
         driver = Driver([cell for some in cells.values() for cell in some], Twins(settings, device, folder.parent), say)
         failures = driver.run(make_executor(where, number, driver.works, matrix.base, device, say))

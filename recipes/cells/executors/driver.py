@@ -14,6 +14,7 @@ from transfer.recipes.cells.work import Work, works_of
 from transfer.runtime.distributed import rank
 
 SAY_EVERY = 10.0  # seconds between two lines about the whole
+MOST_NAMED = 12  # finished cells with a line each
 
 
 class CellsFailed(TransferError):
@@ -49,8 +50,11 @@ class Driver:
         self.works = works_of(cells, twins.facts)
         self._before = self._left = len({work.cell for work in self.works})
         self._began = self._said = clock()
+        kept = [cell for cell in cells if cell.finished]
+        if len(kept) > MOST_NAMED:
+            say(f"{len(kept)} of {len(cells)} cells were finished before and are kept")
         for cell in cells:
-            if cell.finished and not cell.pretrains:
+            if cell.finished and not cell.pretrains and len(kept) <= MOST_NAMED:
                 say(f"{cell.title}: finished before, kept")
             elif cell.trained and not cell.finished:
                 say(f"{cell.title}: trained before, goes on")

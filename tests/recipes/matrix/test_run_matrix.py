@@ -76,7 +76,7 @@ def test_every_point_is_an_ordinary_run(made: Path, transfer: Transfer) -> None:
 
 
 def test_cells_of_one_identity_are_trained_once(done: Result, made: Path) -> None:
-    assert done.stderr.count("mlp seed 0 trains") == done.stderr.count("mlp seed 1 trains") == 1
+    assert done.stderr.count("mlp seed 0 trains") == done.stderr.count(f"{ONE}: mlp seed 1 trains") == 1
     assert f"{TWO}/mlp/0: taken from " in done.stderr
     one, two = (made / label / "mlp/0" for label in (ONE, TWO))
     assert (one / "results.json").read_bytes() == (two / "results.json").read_bytes()
@@ -138,7 +138,7 @@ def test_seeds_and_points_may_be_added(
     assert result.exit_code == 0, result.output
     assert (tmp_path / "done" / "hopper-to-hopper/mlp/2/results.json").is_file()
     assert (tmp_path / "done" / ONE / "embeddings/0/results.json").read_bytes() == kept
-    assert "embeddings seed 0: finished before, kept" in result.stderr
+    assert f"{ONE}: embeddings seed 0: finished before, kept" in result.stderr
 
 
 @pytest.mark.parametrize(
