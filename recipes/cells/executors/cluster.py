@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -202,7 +203,7 @@ def _do(
         return None
     if parcel is None:
         raise TransferError(
-            f"{os.uname().nodename} does not see {work.cell.run}, which --storage says every machine does. Mount it "
+            f"{platform.node()} does not see {work.cell.run}, which --storage says every machine does. Mount it "
             "there under the same path, or leave --storage out: data and states then go through Ray"
         )
     return do_parcel(parcel, setup, dict(zip(ids, data, strict=True)), tell)
