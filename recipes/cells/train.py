@@ -11,6 +11,7 @@ from transfer.errors import TransferError
 from transfer.models.adapter import Adapter
 from transfer.models.mlp import MLPPolicy
 from transfer.models.trunk import Trunk
+from transfer.recipes.cells.identity import IDENTITY, facts_of, identity_of
 from transfer.recipes.cells.job import Job, held_out
 from transfer.recipes.cells.recorder import Recorder
 from transfer.recipes.cells.run_cell import RunCell
@@ -135,7 +136,9 @@ def _check_saved(home: Path, after: str) -> None:
 
 
 def _write_record(cell: RunCell, job: Job, recorder: Recorder, fit: FitResult, origin: Origin) -> None:
-    """Write training.json: from now on the cell is trained."""
+    """Write the identity of the cell, then training.json: from now on it is trained."""
+    facts = facts_of(cell, job.config, job.used, job.device)
+    write_json(cell.home / IDENTITY, {"identity": identity_of(facts or {}), "of": facts})
     record = TrainingRecord(
         origin=origin,
         training=asdict(recorder.train),

@@ -17,7 +17,7 @@ from transfer.recipes.cells.run_cell import RunCell
 from transfer.recipes.runs.cells import done
 from transfer.recipes.runs.used import Used
 from transfer.recipes.settings.config import RunConfig
-from transfer.storage.files import read_json, write_json
+from transfer.storage.files import read_json
 
 PLACES = ("*/*/*", "*/*/*/*")
 """MODE/SEED under a folder of runs: of a run, and of a run of a matrix."""
@@ -58,10 +58,9 @@ class Twins:
         return home
 
     def keep(self, cell: RunCell) -> None:
-        """Write the identity of a cell that was trained just now, and remember where it is."""
+        """Remember where a cell is that was trained just now."""
         facts = self.facts(cell)
         if facts is not None:
-            write_json(cell.home / IDENTITY, {"identity": identity_of(facts), "of": facts})
             self._homes.setdefault(identity_of(facts), cell.home)
 
 

@@ -78,7 +78,7 @@ class Driver:
         return work.cell.trained
 
     def done(self, work: Work) -> None:
-        """Keep the identity of what was trained, and say how far the whole is."""
+        """Remember what was trained, for others of its identity, and say how far the whole is."""
         if work.phase == "play":
             self._count()
         elif rank() == 0:
