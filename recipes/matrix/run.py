@@ -105,7 +105,9 @@ def settled(matrix: Matrix, folder: Path, resume: bool, threads: int) -> Matrix:
         raise TransferError(f"{folder} holds a matrix already. Add --resume to go on, or choose another --name.")
     check_links(folder)
     matrix = with_threads(matrix, before.base.run.threads if matrix.base.run.threads == "auto" else threads)
-    if differing := differences(before.base, matrix.base):
+    decided = [f"{name}." for name, given in decides(matrix).items() if given]  # by the points, which are checked too
+    differing = [one for one in differences(before.base, matrix.base) if not one.startswith(tuple(decided))]
+    if differing:
         raise TransferError(
             f"{folder} holds a matrix with other settings: {'; '.join(differing)}. --resume goes on with the same "
             f"settings only: transfer run {folder} --resume takes them from the folder; else choose another --name."
@@ -119,6 +121,12 @@ def settled(matrix: Matrix, folder: Path, resume: bool, threads: int) -> Matrix:
             "are no points of this matrix. Keep them in it, or choose another --name."
         )
     return matrix
+
+
+def decides(matrix: Matrix) -> dict[str, bool]:
+    """The sections that a matrix decides in the place of its base."""
+    section = matrix.section
+    return {"source": bool(section.sources), "target": bool(section.targets), "method": bool(section.methods)}
 
 
 def with_threads(matrix: Matrix, threads: int) -> Matrix:

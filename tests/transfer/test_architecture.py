@@ -85,7 +85,7 @@ def test_the_trunk_is_frozen_where_the_page_says(
     config = TrainConfig(steps=1, batch_size=2, context=4, log_every=1, save_every=1)
     seen = walked([freezing, fitting, adapting], lambda: adapt(trunk, episodes, "embeddings", config=config))
     assert seen == [adapting, fitting, freezing]
-    assert saved[1] == "check_saved"
+    assert saved[1] == "_check_saved"
 
 
 def walked(steps: list[tuple[str, str]], work: Callable[[], object]) -> list[tuple[str, str]]:

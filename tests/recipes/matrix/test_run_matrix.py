@@ -175,7 +175,7 @@ def test_folders_that_hold_something_else_are_refused(
     (made.parent / "other" / "mine").touch()
     refused(transfer(*go, "other"), "holds something else")
     single = transfer("run", "hopper-to-walker2d", *options, "--name", "done", "--resume")
-    refused(single, "[matrix]")
+    refused(single, "It holds the runs of a matrix")
 
 
 def test_unknown_data_are_refused_with_their_point_before_anything_is_written(
