@@ -58,7 +58,7 @@ def workers(pid: int) -> list[int]:
     return [child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
-def waiting(seconds: float = 120.0) -> Iterator[None]:
+def waiting(seconds: float = 600.0) -> Iterator[None]:
     """Turns of a loop, until it is too late."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_is_replaced(
         if list((tmp_path / "walk").glob("*/*/checkpoint")) and (found := workers(process.pid)):
             os.kill(found[0], signal.SIGKILL)
             break
-    output = process.communicate(timeout=300)[0]
+    output = process.communicate(timeout=900)[0]
     assert process.returncode == 0, output
     assert lasting(tmp_path / "walk") == lasting(inline)
 
@@ -100,7 +100,7 @@ def test_the_driver_is_killed_its_workers_end_and_the_command_goes_on(
     left = workers(process.pid)
     process.kill()
     process.wait()
-    for _ in waiting(20):
+    for _ in waiting(60):
         if not any(Path(f"/proc/{one}/cmdline").exists() for one in left):
             break
     assert left
@@ -118,7 +118,7 @@ def test_ctrl_c_ends_every_process_and_the_run_goes_on(
             break
     left = workers(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 130 and "Traceback" not in output, output
     assert "Interrupted. Go on with: transfer run" in output
     assert left and not any(Path(f"/proc/{one}/cmdline").exists() for one in left)
