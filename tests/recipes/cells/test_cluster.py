@@ -47,6 +47,7 @@ def nodes(workplace: Path) -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    os.environ["RAY_worker_niceness"] = "0"  # else everything else on this machine comes first
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made.three = [made.add_node(num_cpus=1) for _ in range(3)]
     yield made
