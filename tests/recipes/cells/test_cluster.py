@@ -117,7 +117,7 @@ def test_a_parcel_holds_all_that_work_needs(
             files = _do(work, text, parcel, setup, Queue(), 0, list(data), *data.values())
         assert files is not None
         replace_files(files, work.cell.home)
-    expected = {name: content for name, content in lasting(inline).items() if "/0/" in name and "cell.json" not in name}
+    expected = {name: content for name, content in lasting(inline).items() if "/0/" in name}
     assert lasting(run) == expected
     assert {"say", "progress", "state"} <= set(told)
 

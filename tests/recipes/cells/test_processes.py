@@ -58,6 +58,14 @@ def workers(pid: int) -> list[int]:
     return [child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not reaped has no command."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_text())
+    except OSError:
+        return False
+
+
 def waiting(seconds: float = 600.0) -> Iterator[None]:
     """Turns of a loop, until it is too late."""
     end = time.monotonic() + seconds
@@ -101,7 +109,7 @@ def test_the_driver_is_killed_its_workers_end_and_the_command_goes_on(
     process.kill()
     process.wait()
     for _ in waiting(60):
-        if not any(Path(f"/proc/{one}/cmdline").exists() for one in left):
+        if not any(map(alive, left)):
             break
     assert left
     result = transfer(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path, "--resume")
@@ -121,7 +129,7 @@ def test_ctrl_c_ends_every_process_and_the_run_goes_on(
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 130 and "Traceback" not in output, output
     assert "Interrupted. Go on with: transfer run" in output
-    assert left and not any(Path(f"/proc/{one}/cmdline").exists() for one in left)
+    assert left and not any(map(alive, left))
     again = transfer(*options, "--jobs", "1", "--name", "walk", "--runs-dir", tmp_path, "--resume")
     assert again.exit_code == 0, again.output
     assert lasting(tmp_path / "walk") == lasting(inline)

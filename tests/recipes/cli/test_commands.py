@@ -27,7 +27,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNames
     """Stands in for the run recipe: records its arguments, and raises or writes a report."""
     seen = types.SimpleNamespace(error=None)
 
-    def run(config, folder, resume, say, jobs):
+    def run(config, folder, resume, say, where):
         seen.config, seen.folder, seen.resume = config, folder, resume
         say("training")
         if seen.error is not None:
@@ -35,9 +35,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNames
         (tmp_path / "report.md").write_text("# done\n")
         return tmp_path / "report.md"
 
-    module = types.ModuleType("transfer.recipes.programs.run")
-    module.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "transfer.recipes.programs.run", module)
+    monkeypatch.setattr("transfer.recipes.matrix.start.run", run)
     return seen
 
 

@@ -293,7 +293,7 @@ def test_a_module_is_imported_before_the_kinds_that_it_registers_are_looked_up(
 
     file = toml(place, target=target, run={"imports": ["my_kinds"]})
     forget()
-    result = call("run", file, "--name", "a")
+    result = call("run", file, "--name", "a", "--jobs", 1)
     assert result.exit_code == 0 and f"importing my_kinds, which {file} names" in result.stderr, result.output
     forget()
     result = call("show", file)  # which imports none
