@@ -102,8 +102,8 @@ def run(
         if dry_run:
             click.echo(str(planned(work, folder, where)))
             return
-        report = start(work, folder, resume, say, where)
-    if rank() == 0:
+        report, first = start(work, folder, resume, say, where), rank() == 0
+    if first:
         click.echo(report.read_text(encoding="utf-8"))
         click.echo(f"Written to {report}", err=True)
 

@@ -73,6 +73,7 @@ def content(home: Path) -> dict:
 def test_each_source_has_an_adapter_and_results_on_the_one_trunk(made: Path) -> None:
     assert sorted(path.name for path in (made / "trunk/0").iterdir() if ".tfevents" not in path.name) == [
         "adapters",
+        "cell.json",
         "trunk",
     ]
     trunk = Trunk.load(made / "trunk/0/trunk")
