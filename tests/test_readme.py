@@ -22,7 +22,7 @@ SMALL += ["eval.calibrate=0"]
 SMALL += [f"{part}.save_every=2" for part in ("pretrain", "adapt")]
 # What makes a command take a second: words put behind those that begin so, and keywords forced on library calls.
 OVERRIDES = {
-    "transfer run": [*(f"--set={item}" for item in SMALL), "--threads=1", "--device=cpu"],
+    "transfer run": [*(f"--set={item}" for item in SMALL), "--threads=1", "--jobs=1", "--device=cpu"],
     "transfer eval": ["--episodes=1", "--envs=1", "--device=cpu"],
     "transfer data make": ["--steps=50"],
     "transfer data ceiling": ["--episodes=1", "--bins=8"],

@@ -13,7 +13,7 @@ from transfer.errors import TransferError, unknown
 from transfer.numbers import seen
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_imported: list[str] = []
+_imported: list[tuple[str, str]] = []
 
 
 def import_named(module: object) -> None:
@@ -37,7 +37,7 @@ def import_from_here(modules: Iterable[object]) -> None:
     try:
         for module in modules:
             import_named(module)
-            _imported.append(str(module))
+            _imported.append((here, str(module)))
     finally:
         sys.path.remove(here)
         # These modules may import others beside them while they run. The last entry hides no installed package.
@@ -46,8 +46,9 @@ def import_from_here(modules: Iterable[object]) -> None:
 
 
 def imported_from_here() -> tuple[str, ...]:
-    """The modules that `import_from_here` has imported in this process, each once."""
-    return tuple(dict.fromkeys(_imported))
+    """The modules that `import_from_here` has imported in this process, in this working folder, each once."""
+    here = os.getcwd()
+    return tuple(dict.fromkeys(module for place, module in _imported if place == here))
 
 
 def _missing(module: str) -> TransferError:
