@@ -22,6 +22,8 @@ CELL, STATE = RUN / "embeddings/0", STOPPED / "trunk/0/checkpoint"
 NULLABLE = ("unchanged", "pretrained", "before", "after", "success_rate", "successes", "success", "calibration")
 # A file that is not there is made again, or not needed.
 LOST = ("missing", "a link to nowhere", "a link to itself", "a folder in its place")
+OTHERS = (f"work/{STOPPED}/mlp/", *(f"work/{STOPPED}/report.{suffix}" for suffix in ("md", "csv", "png")))
+"""Of a cell that needs no trunk, which goes on where the trunk's state is refused, and the report of both."""
 REPORTS = tuple(f"work/{RUN}/report.{suffix}" for suffix in ("md", "csv", "png"))
 
 
@@ -82,13 +84,20 @@ def state(rng: random.Random, shop: Path) -> Trial:
     if kind < 0.6 or name == "state.safetensors":
         kinds = DAMAGE | (JSON_DAMAGE if name == "state.json" else {"not finite": not_finite})
         how = rng.choice(list(kinds))
-        return Trial(f"{name}: {how}", go, Refused((str(STATE),)), RUNS, lambda place: kinds[how](place.work / file))
+        return Trial(
+            f"{name}: {how}",
+            go,
+            Refused((str(STATE),)),
+            RUNS,
+            lambda place: kinds[how](place.work / file),
+            keeps=OTHERS,
+        )
     content = json.loads((shop / "work" / file).read_text(encoding="utf-8"))
     edit = wrong_edit(rng, content, signature) if rng.random() < 0.6 else rng.choice(impossible(content))
     signed = rng.random() < 0.7
     return Trial(
         f"{name}, {'' if signed else 'not '}signed: {edit}", go, Refused((str(STATE),)), RUNS,
-        lambda place: (rewrite(file, edit), signed and sign(STATE)),
+        lambda place: (rewrite(file, edit), signed and sign(STATE)), keeps=OTHERS,
     )  # fmt: skip
 
 
