@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -70,7 +70,8 @@ class _Worker:
     def submit(self, work: Work) -> Future[None]:
         """Begin a piece of work; the future raises `Died` where the process ends."""
         answer: Future[None] = Future()
-        inner = self._pool.submit(_do, work)
+        with _uninterrupted():  # a process that starts has what is blocked here blocked as well
+            inner = self._pool.submit(_do, work)
         if self._told is not None:  # the process has its own end now
             self._told.close()
             self._told = None
@@ -104,6 +105,19 @@ class _Worker:
             with suppress(OSError):
                 os.kill(self._pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Inside, Ctrl-C waits, where the system can hold it back."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _setup: Setup
