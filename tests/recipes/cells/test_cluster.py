@@ -47,13 +47,16 @@ def nodes(workplace: Path) -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    before = signal.getsignal(signal.SIGTERM)
     os.environ["RAY_worker_niceness"] = "0"  # else everything else on this machine comes first
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made.three = [made.add_node(num_cpus=1) for _ in range(3)]
+    signal.signal(signal.SIGTERM, before)  # starting a node puts a handler of Ray's there
     yield made
     if ray.is_initialized():
         ray.shutdown()
     made.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 def command(*arguments: object) -> subprocess.Popen[str]:
