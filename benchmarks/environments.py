@@ -10,7 +10,6 @@ works on real data, not a comparison: so few steps teach little.
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from transfer.recipes.ceiling.ceiling_report import CeilingReport, CeilingRow
 from transfer.recipes.reports.markdown_tables import number
 from transfer.recipes.reports.tables.csv_lines import dump_lines, read_lines
 from transfer.recipes.runs.versions import versions
+from transfer.runtime.memory import peak_bytes
 from transfer.storage.files import write_text
 
 BINS = (64, 256)
@@ -130,7 +130,7 @@ def tour(dataset_id: str, trunk: Trunk, options: argparse.Namespace) -> tuple[Da
         action=options.action,
         trunk_unchanged=result.before == result.after,
         **seconds,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=peak_bytes() or 0,
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
     )
     return found, [ReplayLine(dataset_id, **asdict(one)) for one in report.lines] if report else []

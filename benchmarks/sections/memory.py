@@ -10,7 +10,6 @@ python -m benchmarks.sections.memory LAYOUT PART,... THREADS prints the bytes of
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.measuring.measure import Row
 from benchmarks.measuring.models import FROZEN, FULL, Size, batch_of, build, training_step
 from transfer.runtime.devices import best_precision
-from transfer.runtime.memory import kept_memory
+from transfer.runtime.memory import forget_peak, kept_memory, peak_bytes
 
 CPU = torch.device("cpu")
 
@@ -92,28 +91,11 @@ def main(layout: str, parts: str, threads: str) -> None:
     loss = model.loss(batch_of(layout, size, windows=1), precision)["action"]
     (loss.sum / loss.count).backward()
     model.zero_grad(set_to_none=True)
-    before = _forget_peak()
+    forget_peak()
+    before = peak_bytes() or 0
     step()
     step()
-    print(_peak() - before)
-
-
-def _forget_peak() -> int:
-    """Let the peak start anew from what is resident now, where the system can (Linux); returns it in bytes."""
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5", encoding="ascii")
-    return _peak()
-
-
-def _peak() -> int:
-    """Peak resident bytes of this process; macOS counts in bytes, Linux in kilobytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print((peak_bytes() or 0) - before)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from transfer.recipes.reports.escaping import markdown
 from transfer.recipes.reports.rows import Row
 from transfer.recipes.reports.tables.cell_results import CellResult
 
+INTERVALS = "Intervals: bootstrap over seeds, then over the episodes of each; of few seeds they are too narrow."
+HELD_OUT = "Held-out error: mean squared error of scaled actions on episodes that were not trained on."
+CHANGED_TRUNK = "**A frozen trunk has changed: do not use these results.**"
 FLIPS = (
     "p: how often so large a difference comes about when each seed's sign is a coin toss; 0.063 is the least that five "
     "seeds can say, 0.002 ten."

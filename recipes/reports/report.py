@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transfer.errors import TransferError
 from transfer.numbers import duration
-from transfer.recipes.reports.conditions import FLIPS, asked, conditions
+from transfer.recipes.reports.conditions import CHANGED_TRUNK, FLIPS, HELD_OUT, INTERVALS, asked, conditions
 from transfer.recipes.reports.escaping import csv_field, markdown
 from transfer.recipes.reports.markdown_tables import Column, lay_out, number, span
 from transfer.recipes.reports.matrix.matrix_report import MatrixReport, make_matrix_report, write_matrix_files
@@ -160,17 +160,15 @@ def remarks(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
     if any(row.score.interval is None for row in rows):
         lines.append("One seed says nothing about another: rows with one seed have no interval.")
     if any(row.score.interval is not None for row in rows):
-        lines.append(
-            "Intervals: bootstrap over seeds, then over the episodes of each; of few seeds they are too narrow."
-        )
+        lines.append(INTERVALS)
     if any(row.over_full is not None for row in rows):
         lines.append("/ full: score over that of mode full, on the training seeds that both have.")
     if any(row.held_out is not None for row in rows):
-        lines.append("Held-out error: mean squared error of scaled actions on episodes that were not trained on.")
+        lines.append(HELD_OUT)
     if any(row.best is not None for row in rows):
         lines.append("Best: the best probe during training, chosen by its own score and so too high.")
     if any(row.trunk == "NO" for row in rows):
-        lines.append("**A frozen trunk has changed: do not use these results.**")
+        lines.append(CHANGED_TRUNK)
     if missing:
         lines.append(markdown(f"Not finished: {', '.join(missing)}."))
     return lines

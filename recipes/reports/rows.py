@@ -78,6 +78,11 @@ class Row:
         return self.target in BY_CALIBRATION
 
     @property
+    def on_pretrained(self) -> bool:
+        """Whether its mode freezes the pretrained trunk, which may have changed all the same."""
+        return self.trunk in ("yes", "NO") and ":" not in self.mode
+
+    @property
     def key(self) -> Key:
         """What tells it from others."""
         return self.run, self.environment, self.mode, self.decode, self.target, self.asked
@@ -125,6 +130,12 @@ def ratio(row: Row, full: Row | None) -> float | None:
 def shared_seeds(one: Row, other: Row) -> list[int]:
     """Training seeds of both."""
     return sorted(set(one.by_seed) & set(other.by_seed))
+
+
+def paired_difference(one: Row, other: Row) -> Difference:
+    """A row less another, on the training seeds of both. Raises TransferError for fewer than two."""
+    mine, theirs = ({seed: row.by_seed[seed] for seed in shared_seeds(one, other)} for row in (one, other))
+    return difference(mine, theirs)
 
 
 def make_row(key: Key, members: Members, succeeds: bool) -> Row:
@@ -202,11 +213,9 @@ def pairs(rows: Sequence[Row]) -> list[Pair]:
     """Every mode on a frozen trunk against each control under the same conditions, where enough seeds have both."""
     known = {row.key: row for row in rows}
     found = []
-    for row in [row for row in rows if row.trunk == "yes" and ":" not in row.mode]:
+    for row in [row for row in rows if row.on_pretrained and row.trunk == "yes"]:
         keys = [with_mode(row.key, control.format(row.mode)) for control in CONTROLS]
         for other in [known[key] for key in keys if key in known]:
-            shared = shared_seeds(row, other)
-            if len(shared) >= LEAST:
-                mine, theirs = ({seed: one.by_seed[seed] for seed in shared} for one in (row, other))
-                found.append(Pair(row, other, difference(mine, theirs)))
+            if len(shared_seeds(row, other)) >= LEAST:
+                found.append(Pair(row, other, paired_difference(row, other)))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from transfer.data.environment.building.importing import imported_from_here
 from transfer.errors import TransferError
+from transfer.evaluation.rollout import usable_cores
 from transfer.numbers import whole
 from transfer.recipes.cells.executors.executor import Executor
 from transfer.recipes.cells.executors.inline import Inline
@@ -22,11 +22,6 @@ from transfer.recipes.settings.sections import AUTO
 from transfer.runtime.distributed import size
 
 MOST_JOBS = 1_000
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def with_threads(config: RunConfig, folder: Path, device: torch.device) -> RunConfig:
@@ -53,7 +48,7 @@ def threads_for(config: RunConfig, folder: Path, device: torch.device) -> int:
     """Threads of each cell: as many as leave every core one cell, where there are cells to be done side by side."""
     if size() > 1 or device.type != "cpu":
         return torch.get_num_threads()
-    return max(1, cores() // side_by_side(config, folder))
+    return max(1, usable_cores() // side_by_side(config, folder))
 
 
 def side_by_side(config: RunConfig, folder: Path) -> int:
@@ -69,7 +64,7 @@ def find_jobs(jobs: int | str, threads: int, device: torch.device) -> int:
         TransferError: a number that is none, or several beside processes that torchrun started.
     """
     if jobs == AUTO:
-        return 1 if size() > 1 or device.type != "cpu" else max(1, cores() // threads)
+        return 1 if size() > 1 or device.type != "cpu" else max(1, usable_cores() // threads)
     number = whole(jobs, "--jobs", 1, MOST_JOBS)
     if number > 1 and size() > 1:
         raise TransferError(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from transfer.evaluation.statistics import Difference, difference
+from transfer.evaluation.statistics import Difference
 from transfer.recipes.reports.matrix.coordinates import Coordinates, points_of
 from transfer.recipes.reports.matrix.transfer_ratio import CHANGED, TransferRatio, transfer_ratio
-from transfer.recipes.reports.rows import CONTROLS, Key, Row, make_rows, shared_seeds, with_mode
+from transfer.recipes.reports.rows import CONTROLS, Key, Row, make_rows, paired_difference, shared_seeds, with_mode
 from transfer.recipes.reports.tables.cell_results import CellResult, RunRecord
 from transfer.recipes.reports.tables.result_lines import GapLine
 from transfer.recipes.runs.cells import is_pretraining
@@ -72,7 +72,7 @@ class MatrixRow:
     @property
     def on_pretrained(self) -> bool:
         """Whether it is a mode on a frozen pretrained trunk, and so can have a transfer ratio."""
-        return self.row is not None and frozen_pretrained(self.row)
+        return self.row is not None and self.row.on_pretrained
 
     @property
     def pretraining(self) -> bool:
@@ -137,7 +137,7 @@ def make_matrix_row(
 
 def compared(row: Row, planned: Iterable[str], known: Mapping[Key, Row]) -> tuple[Against, ...]:
     """A row of a mode on a frozen pretrained trunk less each control; `planned` are modes that have gaps."""
-    if not frozen_pretrained(row):
+    if not row.on_pretrained:
         return ()
     found = []
     for control in [control.format(row.mode) for control in CONTROLS]:
@@ -149,18 +149,12 @@ def compared(row: Row, planned: Iterable[str], known: Mapping[Key, Row]) -> tupl
     return tuple(found)
 
 
-def frozen_pretrained(row: Row) -> bool:
-    """Whether a row is of a mode that freezes the pretrained trunk."""
-    return row.trunk in ("yes", "NO") and ":" not in row.mode
-
-
 def less(row: Row, other: Row) -> Against:
     """A row less another."""
     seeds = shared_seeds(row, other)
     if len(seeds) < LEAST:
         return Against(other.mode, None, f"two seeds are needed that both have; there are {len(seeds)}")
-    mine, theirs = ({seed: one.by_seed[seed] for seed in seeds} for one in (row, other))
-    return Against(other.mode, difference(mine, theirs))
+    return Against(other.mode, paired_difference(row, other))
 
 
 def most(values: Iterable[int | None]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfer.recipes.reports.conditions import FLIPS
+from transfer.recipes.reports.conditions import CHANGED_TRUNK, FLIPS, HELD_OUT, INTERVALS
 from transfer.recipes.reports.escaping import markdown
 from transfer.recipes.reports.markdown_tables import Marks, lay_out
 from transfer.recipes.reports.matrix.coordinates import MODE, SOURCE, TARGET, Coordinates, differing, names_of
@@ -118,9 +118,7 @@ def notes(rows: Sequence[MatrixRow]) -> list[str]:
     played = [row.row for row in rows if row.row is not None]
     lines = ["Score: last checkpoint, mean over seeds of the mean over episodes."]
     if any(one.score.interval for one in played):
-        lines.append(
-            "Intervals: bootstrap over seeds, then over the episodes of each; of few seeds they are too narrow."
-        )
+        lines.append(INTERVALS)
     if any(row.on_pretrained for row in rows):
         lines.append(
             "Transfer ratio: (score - random trunk) / (full - random trunk), on the seeds that the three share; 0 is a "
@@ -129,12 +127,12 @@ def notes(rows: Sequence[MatrixRow]) -> list[str]:
     if any(one.by for row in rows for one in row.against):
         lines.append(FLIPS)
     if any(one.held_out is not None for one in played):
-        lines.append("Held-out error: mean squared error of scaled actions on episodes that were not trained on.")
+        lines.append(HELD_OUT)
     if any(row.memory for row in rows):
         lines.append("Memory: the most that the process of any seed held.")
     lines += [f"No {what}." for what in left_out(rows)]
     if any(one.trunk == "NO" for one in played):
-        lines.append("**A frozen trunk has changed: do not use these results.**")
+        lines.append(CHANGED_TRUNK)
     return lines
 
 

@@ -41,7 +41,7 @@ def transfer_ratio(row: Row, known: Mapping[Key, Row]) -> TransferRatio:
         return TransferRatio(None, BY_DEFINITION)
     if row.trunk == "NO":
         return TransferRatio(None, CHANGED)
-    if row.trunk != "yes" or ":" in row.mode:
+    if not row.on_pretrained:
         return TransferRatio(None, CONTROL)
     names = [RANDOM.format(row.mode), FULL]
     low, high = (known.get(with_mode(row.key, name)) for name in names)
