@@ -61,11 +61,6 @@ class RunCell:
         """Whether it has its results."""
         return done(self.home)
 
-    @property
-    def state(self) -> str:
-        """One of: finished, unfinished, missing."""
-        return "finished" if self.finished else "unfinished" if self.home.is_dir() else "missing"
-
     def trunk_cell(self) -> RunCell:
         """The pretraining of its seed in this run."""
         return RunCell(self.run, PRETRAIN, self.seed, of=self.of)

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -37,11 +36,17 @@ class Twins:
     def __init__(self, settings: Settings, device: torch.device, runs: Path | None) -> None:
         self.settings, self.device = settings, device
         self._homes = {} if runs is None else dict(_identities(runs))
+        self._known: dict[RunCell, str] = {}
 
-    def facts(self, cell: RunCell) -> dict[str, Any] | None:
-        """See `transfer.recipes.cells.identity.facts_of`."""
-        config, used = self.settings[cell.run]
-        return facts_of(cell, config, used, self.device)
+    def identity(self, cell: RunCell) -> str | None:
+        """The identity of a cell; None while it needs a trunk that is not there yet."""
+        if cell not in self._known:
+            config, used = self.settings[cell.run]
+            facts = facts_of(cell, config, used, self.device)
+            if facts is None:
+                return None
+            self._known[cell] = identity_of(facts)
+        return self._known[cell]
 
     def take(self, cell: RunCell) -> Path | None:
         """Put the files of a finished cell of the same identity in the place of a cell that was not begun.
@@ -50,8 +55,7 @@ class Twins:
         """
         if cell.home.exists() and any(cell.home.iterdir()):
             return None
-        facts = self.facts(cell)
-        home = self._homes.get(identity_of(facts)) if facts is not None else None
+        home = self._homes.get(self.identity(cell) or "")
         if home is None or not done(home):
             return None
         link(home, cell.home)
@@ -59,9 +63,8 @@ class Twins:
 
     def keep(self, cell: RunCell) -> None:
         """Remember where a cell is that was trained just now."""
-        facts = self.facts(cell)
-        if facts is not None:
-            self._homes.setdefault(identity_of(facts), cell.home)
+        if identity := self.identity(cell):
+            self._homes.setdefault(identity, cell.home)
 
 
 def _identities(runs: Path) -> Iterable[tuple[str, Path]]:

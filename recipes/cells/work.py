@@ -36,13 +36,13 @@ class Work:
         return f"{self.cell.run.name}/{self.cell.home.relative_to(self.cell.run).as_posix()}"
 
 
-def works_of(cells: Iterable[RunCell], facts: Callable[[RunCell], object | None]) -> list[Work]:
+def works_of(cells: Iterable[RunCell], identity: Callable[[RunCell], str | None]) -> list[Work]:
     """The work that is left of some cells, in their order; a cell comes behind the trunk that it needs.
 
     Args:
         cells: in order.
-        facts: what decides the results of a cell, None where that is not known yet. Of two cells of the same facts the
-            second one comes behind the first, from which it is taken then.
+        identity: of a cell, None where it is not known yet. Of two cells of one identity the second one comes behind
+            the first, from which it is taken then.
     """
     trained: dict[RunCell, Work] = {}
     played: dict[str, Work] = {}
@@ -53,14 +53,14 @@ def works_of(cells: Iterable[RunCell], facts: Callable[[RunCell], object | None]
         before: tuple[Work, ...] = ()
         if not cell.trained:
             needed = [trained[cell.trunk_cell()]] if cell.needs_trunk and cell.trunk_cell() in trained else []
-            known = None if needed else facts(cell)
-            first = played.get(repr(known)) if known is not None else None
+            known = None if needed else identity(cell)
+            first = played.get(known) if known else None
             trained[cell] = Work(cell, "train", tuple([*needed, *([first] if first else [])]))
             found.append(trained[cell])
             before = (trained[cell],)
         found.append(Work(cell, "play", before))
-        if before and known is not None:
-            played.setdefault(repr(known), found[-1])
+        if before and known:
+            played.setdefault(known, found[-1])
     return found
 
 

@@ -13,15 +13,12 @@ from transfer.recipes.programs.modes import find_modes
 from transfer.recipes.reports.matrix.coordinates import in_words
 from transfer.recipes.reports.matrix.paper_rows import PaperRow
 
-PAPER = "Decision Transformer With Tokenized Action Space (Annett & Andersen)"
 MARKS = {
     "text": "printed in the paper's text",
     "graphic": "read off a graphic of the paper",
     "derived": "computed from numbers in its text",
 }
 """Where a number comes from."""
-MEASURES = ("score", "difference", "deviation")
-"""What a number is: a score, its difference to that of another run, its standard deviation over trainings."""
 
 DT, POOLED, SPREAD = "ActionEmbedding", "ActionTokenizedEmbedding", "ActionTokenizedSpreadEmbedding"
 KIND, BINS = "adapter.action.kind", "adapter.action.bins"
@@ -35,7 +32,7 @@ class PaperValue:
         axes: those of the run, or some of them.
         value: D4RL-normalised score, or a difference or deviation of such.
         mark: one of `MARKS`.
-        measure: one of `MEASURES`.
+        measure: one of `transfer.recipes.reports.matrix.paper_rows.MEASURES`.
         against: axes of the run that a difference is to.
     """
 

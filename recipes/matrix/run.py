@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from transfer.errors import TransferError
-from transfer.recipes.cells.executors.choice import Where, find_jobs, make_executor, threads_of_many
+from transfer.recipes.cells.executors.choice import Where, find_jobs, make_executor, threaded, threads_of_many
 from transfer.recipes.cells.executors.driver import Driver, error_of
 from transfer.recipes.cells.executors.executor import Failure
 from transfer.recipes.cells.run_cell import RunCell, cells_of
@@ -27,15 +27,12 @@ from transfer.recipes.reports.matrix.coordinates import Coordinates
 from transfer.recipes.reports.tables.matrix_folder import write_matrix_report
 from transfer.recipes.runs.cells import PRETRAIN, sources_of
 from transfer.recipes.runs.datasets import Say
-from transfer.recipes.runs.folder import check_links, check_name, differences, held
+from transfer.recipes.runs.folder import check_links, check_name, differences, held, is_free
 from transfer.recipes.runs.prepare import Prepared, prepare
-from transfer.recipes.settings.config import RunConfig
+from transfer.recipes.settings.sections import AUTO
 from transfer.runtime.devices import find_device
 from transfer.runtime.distributed import size
-from transfer.storage.files import sweep, write_text
-
-Key = tuple[str, str, int]
-"""Label of a point, mode and seed of a cell of it."""
+from transfer.storage.files import write_text
 
 
 def run_matrix(matrix: Matrix, folder: Path, resume: bool, say: Say, where: Where | None = None) -> Path:
@@ -65,7 +62,7 @@ def run_matrix(matrix: Matrix, folder: Path, resume: bool, say: Say, where: Wher
         if existing:
             stack.enter_context(held(folder))
         device = find_device(matrix.base.run.device)
-        matrix = settled(matrix, folder, resume, threads_of_many(matrix.base, device).run.threads)
+        matrix = settled(matrix, folder, resume, threads_of_many(matrix.base, device))
         number = find_jobs(where.jobs, matrix.base.run.threads, device)
         ready = prepared(matrix, folder, say, number)
         write_text(folder / "config.toml", dump_matrix(matrix))
@@ -91,20 +88,15 @@ def settled(matrix: Matrix, folder: Path, resume: bool, threads: int) -> Matrix:
             already without `resume`.
     """
     check_name(folder)
-    path = folder / "config.toml"
-    if not path.is_file():
-        if folder.is_dir():
-            sweep(folder)
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
+    if is_free(folder):
         return with_threads(matrix, threads)
-    before = load_matrix(str(path))
+    before = load_matrix(str(folder))
     if before is None:
         raise TransferError(f"{folder} holds a single run, and these settings are a matrix. Choose another --name.")
     if not resume:
         raise TransferError(f"{folder} holds a matrix already. Add --resume to go on, or choose another --name.")
     check_links(folder)
-    matrix = with_threads(matrix, before.base.run.threads if matrix.base.run.threads == "auto" else threads)
+    matrix = with_threads(matrix, before.base.run.threads if matrix.base.run.threads == AUTO else threads)
     decided = [f"{name}." for name, given in decides(matrix).items() if given]  # by the points, which are checked too
     differing = [one for one in differences(before.base, matrix.base) if not one.startswith(tuple(decided))]
     if differing:
@@ -131,12 +123,8 @@ def decides(matrix: Matrix) -> dict[str, bool]:
 
 def with_threads(matrix: Matrix, threads: int) -> Matrix:
     """The matrix with a number of threads for every run."""
-
-    def settle(config: RunConfig) -> RunConfig:
-        return replace(config, run=replace(config.run, threads=threads))
-
-    points = tuple(replace(point, config=settle(point.config)) for point in matrix.points)
-    return replace(matrix, base=settle(matrix.base), points=points)
+    points = tuple(replace(point, config=threaded(point.config, threads)) for point in matrix.points)
+    return replace(matrix, base=threaded(matrix.base, threads), points=points)
 
 
 def prepared(matrix: Matrix, folder: Path, say: Say, jobs: int) -> dict[str, Prepared]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from transfer.recipes.cells.executors.choice import Where, find_jobs, threads_of_many, with_threads
+from transfer.recipes.cells.executors.choice import Where, find_jobs, threaded, threads_of_many, with_threads
 from transfer.recipes.cells.executors.plan import Plan, plan
 from transfer.recipes.matrix.points import Matrix, load_matrix
 from transfer.recipes.matrix.run import run_matrix
@@ -41,10 +40,10 @@ def planned(work: RunConfig | Matrix, folder: Path, where: Where) -> Plan:
     """
     if isinstance(work, Matrix):
         device = find_device(work.base.run.device)
-        threads = threads_of_many(work.base, device).run.threads
+        threads = threads_of_many(work.base, device)
         runs = {folder / point.label: point.config for point in work.points}
     else:
         device = find_device(work.run.device)
         threads, runs = with_threads(work, folder, device).run.threads, {folder: work}
-    settled = {home: replace(one, run=replace(one.run, threads=threads)) for home, one in runs.items()}
+    settled = {home: threaded(one, threads) for home, one in runs.items()}
     return plan(settled, device, find_jobs(where.jobs, threads, device))

@@ -68,8 +68,8 @@ def run(config: RunConfig, folder: Path, resume: bool, say: Say, where: Where | 
         cells = cells_of(ready.config, folder)
         driver = Driver(cells, Twins({folder: (ready.config, ready.used)}, ready.device, None), say)
         executor = make_executor(where, number, driver.works, ready.config, ready.device, say)
-        for key, (data, one) in ready.found.items():
-            keep(key, one, ready.config, data)
+        for key, data in ready.found.items():
+            keep(key, ready.used[key], ready.config, data)
         failures = driver.run(executor)
         path = folder / "report.md"
         if rank() == 0 and (not failures or result_files(folder)):

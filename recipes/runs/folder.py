@@ -38,15 +38,11 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
             or its name is no text.
     """
     check_name(folder)
-    path = folder / "config.toml"
     if is_results_folder(folder):
         raise TransferError(f"{folder} holds no run to go on with. {next_command(folder)}")
-    if not path.is_file():
-        if folder.is_dir():
-            sweep(folder)  # of a run that was killed before its config.toml was written
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
+    if is_free(folder):
         return config
+    path = folder / "config.toml"
     if not resume:
         raise TransferError(f"{folder} holds a run already. Add --resume to go on with it, or choose another --name.")
     check_links(folder)
@@ -64,6 +60,21 @@ def settle(folder: Path, config: RunConfig, resume: bool) -> RunConfig:
         check_made(file, read_results(file), config)
     modes = [mode.name for mode in find_modes(before.adapt.modes)]
     return with_cells(config, [*modes, *config.adapt.modes], [*before.run.seeds, *config.run.seeds])
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in a folder; False where one has begun there, whose config.toml says which.
+
+    Raises:
+        TransferError: it holds something else.
+    """
+    if (folder / "config.toml").is_file():
+        return False
+    if folder.is_dir():
+        sweep(folder)  # of a run that was killed before its config.toml was written
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise TransferError(f"{folder} exists and holds something else. Choose another --name.")
+    return True
 
 
 def differences(before: RunConfig, now: RunConfig) -> list[str]:

@@ -36,15 +36,15 @@ class Prepared:
         config: with the modes and seeds of this start.
         folder: where it is written.
         device: where it computes.
-        found: the data by key of `[used]`, and what they came to mean.
-        used: these and those that the run used before.
+        found: the data by key of `[used]`.
+        used: what these came to mean, and what the run used before.
         text: of config.toml.
     """
 
     config: RunConfig
     folder: Path
     device: torch.device
-    found: Mapping[str, tuple[Data, Used]]
+    found: Mapping[str, Data]
     used: Mapping[str, Used]
     text: str
 
@@ -91,9 +91,7 @@ def prepare(config: RunConfig, folder: Path, resume: bool, say: Say, jobs: int =
             check_unseen(config, folder, loaded[TARGET])
     called = {key: name for name, key in names.items()}
     used = {key: Used(data[key], one.episodes.content_hash, called.get(key, "")) for key, one in loaded.items()}
-    found = {key: (one, used[key]) for key, one in loaded.items()}
-    text = dump_config(whole) + dump_used(before | used)
-    return Prepared(config, folder, device, found, before | used, text)
+    return Prepared(config, folder, device, loaded, before | used, dump_config(whole) + dump_used(before | used))
 
 
 def check_apart(found: Mapping[str, Data]) -> None:

@@ -32,16 +32,19 @@ def with_threads(config: RunConfig, folder: Path, device: torch.device) -> RunCo
     if config.run.threads != AUTO:
         return config
     before = load_config(str(folder)).run.threads if (folder / "config.toml").is_file() else AUTO
-    found = before if before != AUTO else threads_for(config, folder, device)
-    return replace(config, run=replace(config.run, threads=found))
+    return threaded(config, int(before) if before != AUTO else threads_for(config, folder, device))
 
 
-def threads_of_many(config: RunConfig, device: torch.device) -> RunConfig:
-    """The config of a matrix with a number of threads in the place of "auto": one, for the cells have every core."""
+def threaded(config: RunConfig, threads: int) -> RunConfig:
+    """The config with a number of threads."""
+    return replace(config, run=replace(config.run, threads=threads))
+
+
+def threads_of_many(config: RunConfig, device: torch.device) -> int:
+    """Threads of each cell of a matrix: as the config says, or one, for the cells have every core."""
     if config.run.threads != AUTO:
-        return config
-    found = 1 if device.type == "cpu" else torch.get_num_threads()
-    return replace(config, run=replace(config.run, threads=found))
+        return int(config.run.threads)
+    return 1 if device.type == "cpu" else torch.get_num_threads()
 
 
 def threads_for(config: RunConfig, folder: Path, device: torch.device) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from transfer.errors import TransferError
 from transfer.recipes.cells.executors.executor import Died, Failure, Watch, schedule
 from transfer.recipes.cells.executors.parcels import Files, Parcel, data_files, do_parcel, pack, put, replace_files
-from transfer.recipes.cells.executors.setup import Setup
+from transfer.recipes.cells.executors.setup import Setup, Show
 from transfer.recipes.cells.work import Work
 
 PATIENCE = 10.0  # seconds for an address to answer
@@ -23,7 +23,6 @@ CARRIED = ("MINARI_DATASETS_PATH", "MINARI_REMOTE", "XDG_CACHE_HOME", "MUJOCO_GL
 LOCAL = "local"
 INSTALL = 'Ray is not installed: pip install "embedding-swap[cluster]"'
 AHEAD = 2  # pieces of work for each that the cluster has room for, so that none of its processes waits
-Show = Callable[[int, str, Mapping[str, Any]], None]
 
 
 class Cluster:

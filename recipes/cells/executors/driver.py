@@ -47,7 +47,7 @@ class Driver:
     ) -> None:
         self.twins, self.say, self.clock = twins, say, clock
         self.cells = len(cells)
-        self.works = works_of(cells, twins.facts)
+        self.works = works_of(cells, twins.identity)
         self._before = self._left = len({work.cell for work in self.works})
         self._began = self._said = clock()
         kept = [cell for cell in cells if cell.finished]

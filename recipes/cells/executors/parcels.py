@@ -62,7 +62,7 @@ def pack(work: Work) -> Parcel:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """The content of every file in a folder but event files of others; none where there is no folder."""
+    """The content of every file in a folder; none where there is no folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -104,8 +104,7 @@ def do_parcel(parcel: Parcel, setup: Setup, data: Mapping[str, Files], tell: Tel
         config = parcel.config.replace(f'from = "{ORIGIN}"', f'from = "{Path(place) / ORIGIN}"')
         put({"config.toml": config.encode()}, run)
         put(parcel.home, cell.home)
-        needs = cell.needs_trunk
-        put(parcel.trunk, cell.trunk_cell().home if needs else Path(place) / ORIGIN)
+        put(parcel.trunk, cell.trunk_cell().home if cell.needs_trunk else Path(place) / ORIGIN)
         with _states_told(cell, tell):
             setup.do(replace(parcel.work, cell=cell, after=()), tell)
         return files_of(cell.home)
@@ -140,14 +139,12 @@ def _states_told(cell: RunCell, tell: Tell) -> Iterator[None]:
 @contextmanager
 def _datasets(data: Mapping[str, Files]) -> Iterator[None]:
     """Inside, datasets that are not on this machine are, in a folder that the processes of one driver share."""
-    missing = {one: files for one, files in data.items() if not is_local(one)}
-    if not missing:
+    if all(map(is_local, data)):
         yield
         return
     root = Path(tempfile.gettempdir()) / f"transfer-data-{os.getuid() if hasattr(os, 'getuid') else 'here'}"
     before = os.environ.get("MINARI_DATASETS_PATH")
-    for one in data:
-        files = data[one]
+    for one, files in data.items():  # of all of them, for there is one folder of datasets
         making = root / f".{os.getpid()}"
         if not (root / one / "data" / "metadata.json").is_file():
             put(files, making)

@@ -71,25 +71,20 @@ def plan(runs: Mapping[Path, RunConfig], device: torch.device, jobs: int) -> Pla
     Raises:
         TransferError: data whose environment is not known, or that cannot be played here.
     """
-    cells, kinds = 0, dict[str, tuple[RunCell, RunConfig, dict[str, EnvironmentSpec]]]()
-    finished, counts = 0, dict[str, int]()
+    kinds: dict[str, tuple[RunCell, RunConfig, dict[str, EnvironmentSpec]]] = {}
+    cells = finished = 0
     for folder, config in runs.items():
         bodies = bodies_of(config)
         names = {key: named(one) for key, one in bodies.items()}
         used = {key: Used(some or ("none",), "") for key, some in names.items()}
         specs = specs_of(bodies, names)
-        seen: set[str] = set()
         for cell in cells_of(config, folder):
             cells += 1
             if cell.finished:
                 finished += 1
                 continue
             same = json.dumps(signature(cell, config, used, device), sort_keys=True, default=str)
-            if same in counts and same not in seen:
-                continue
-            seen.add(same)
-            counts[same] = 1
-            kinds[same] = (cell, config, specs)
+            kinds.setdefault(same, (cell, config, specs))
     timed: dict[str, tuple[float, float]] = {}
     train = play = 0.0
     for cell, config, specs in kinds.values():

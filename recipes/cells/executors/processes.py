@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any
 
 from transfer.recipes.cells.executors.executor import Died, Failure, Watch, schedule
-from transfer.recipes.cells.executors.setup import Setup, end_with_parent
+from transfer.recipes.cells.executors.setup import Setup, Show, end_with_parent
 from transfer.recipes.cells.work import Work
-
-Show = Callable[[int, str, Mapping[str, Any]], None]
-"""Takes the number of a worker, and what it tells; see `transfer.recipes.cells.executors.setup.Tell`."""
 
 
 class Processes:

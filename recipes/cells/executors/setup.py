@@ -19,6 +19,8 @@ from transfer.storage.locks import one_at_a_time
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Takes what happens: "say" with a line, or "progress" with the state of a bar."""
+Show = Callable[[int, str, Mapping[str, Any]], None]
+"""Takes the number of a worker, and what it tells."""
 
 
 @dataclass(frozen=True)
