@@ -27,7 +27,7 @@ def test_each_part_is_one_short_file_and_the_example_uses_them_all(tmp_path: Pat
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-parts\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text(f"[transfer.plugins]\nmine = {value[1]}\n", encoding="utf-8")
-    example = re.sub("bundled/(.*?)/medium-v0", r"\1/medium-expert", BLOCKS[-1])  # what this session has at hand
+    example = re.sub("bundled/(.*?)/medium-v0", r"\1/medium-expert", BLOCKS[-1])  # what the tests have at hand
     path = os.pathsep.join([str(ROOT), str(tmp_path)])
     env = {**os.environ, "PYTHONPATH": path, "MINARI_DATASETS_PATH": str(tiny_data), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", example], env=env, capture_output=True, text=True, cwd=tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,15 @@ def workplace(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         os.chdir(folder)
         yield folder
         os.chdir(before)
+
+
+@pytest.fixture
+def own_data(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A datasets folder of the test's own with the tiny data in it."""
+    root = tmp_path / "datasets"
+    shutil.copytree(tiny_data, root)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    return root
 
 
 @pytest.fixture(scope="session")

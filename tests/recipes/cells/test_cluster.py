@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,32 +11,20 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from tests.processes import command, trains, until
 from transfer.errors import TransferError
 from transfer.recipes.cells.executors import cluster
 from transfer.recipes.cells.executors.cluster import _do, sees
 from transfer.recipes.cells.executors.parcels import data_files, pack, replace_files
 from transfer.recipes.cells.executors.setup import Setup
-from transfer.recipes.cells.run_cell import RunCell
+from transfer.recipes.cells.run_cell import RunCell, cells_of
 from transfer.recipes.cells.work import Work, works_of
+from transfer.recipes.settings.config import load_config
 
 Transfer = Callable[..., Result]
 Lasting = Callable[[Path], dict[str, bytes]]
-ROOT = Path(__file__).resolve().parents[3]
-MODES = ["--modes", "embeddings,full", "--seeds", "0,1"]
 
 pytestmark = pytest.mark.usefixtures("workplace")
-
-
-@pytest.fixture(scope="module")
-def options(tiny: list[str]) -> list[str]:
-    return ["run", "hopper-to-walker2d", *(one for one in tiny if not one.startswith("--jobs")), *MODES]
-
-
-@pytest.fixture(scope="module")
-def inline(workplace: Path, options: list[str], transfer: Transfer) -> Path:
-    """The folder of the run that one process made."""
-    assert transfer(*options, "--jobs", "1", "--name", "inline").exit_code == 0
-    return workplace / "runs" / "inline"
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +45,13 @@ def nodes(workplace: Path) -> Iterator[Any]:
     signal.signal(signal.SIGTERM, before)
 
 
-def command(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "transfer.recipes.cli.commands", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def until(found: Callable[[], object], seconds: float = 600.0) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, f"nothing happened in {seconds} s"
-        time.sleep(0.05)
-
-
 def test_a_cluster_ends_in_the_bytes_of_one_process_whoever_dies(
     options: list[str], inline: Path, nodes: Any, lasting: Lasting, tmp_path: Path
 ) -> None:
     """The driver is killed in the middle, then a node."""
     begin = [*options, "--ray", nodes.address, "--storage", tmp_path, "--name", "walk"]
     first = command(*begin)
-    until(lambda: list((tmp_path / "walk").glob("*/*/checkpoint")) or first.poll() is not None)
+    trains(tmp_path, first)
     first.send_signal(signal.SIGKILL)
     assert first.communicate()[0] is not None and first.returncode == -signal.SIGKILL
     second = command(*begin, "--resume")
@@ -110,7 +78,7 @@ def test_a_parcel_holds_all_that_work_needs(
     monkeypatch.setattr(cluster, "sees", lambda *_: False)
     monkeypatch.setattr("transfer.recipes.cells.executors.parcels.SEND_EVERY", 0.001)
     setup = Setup.of_here("cpu", 1, ())
-    cells = [RunCell(run, "pretrain", 0), *(RunCell(run, mode, 0, True) for mode in ("embeddings", "full"))]
+    cells = [cell for cell in cells_of(load_config(str(inline)), run) if cell.seed == 0]
     for work in works_of(cells, lambda cell: None):
         parcel = pack(work)
         data = {one: data_files(one) for one in parcel.data}

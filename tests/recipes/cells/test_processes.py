@@ -2,77 +2,18 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from tests.processes import alive, command, trains, until, workers
+
 Transfer = Callable[..., Result]
 Lasting = Callable[[Path], dict[str, bytes]]
-ROOT = Path(__file__).resolve().parents[3]
-MAIN = "hopper-to-walker2d"
-MODES = ["--modes", "embeddings,full,mlp", "--seeds", "0,1"]
 
 pytestmark = pytest.mark.usefixtures("workplace")
-
-
-@pytest.fixture(scope="module")
-def options(tiny: list[str]) -> list[str]:
-    """Of the run that every test makes, without the number of jobs."""
-    return ["run", MAIN, *(one for one in tiny if not one.startswith("--jobs")), *MODES]
-
-
-@pytest.fixture(scope="module")
-def inline(workplace: Path, options: list[str], transfer: Transfer) -> Path:
-    """The folder of the run that one process made."""
-    assert transfer(*options, "--jobs", "1", "--name", "inline").exit_code == 0
-    return workplace / "runs" / "inline"
-
-
-def command(*arguments: str) -> subprocess.Popen[str]:
-    """The command in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "transfer.recipes.cli.commands", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process started, its pool's among them."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
-    return found
-
-
-def workers(pid: int) -> list[int]:
-    """Those that do cells: the pools start a process that watches shared memory as well."""
-    return [child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not reaped has no command."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_text())
-    except OSError:
-        return False
-
-
-def waiting(seconds: float = 600.0) -> Iterator[None]:
-    """Turns of a loop, until it is too late."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        yield
-        time.sleep(0.02)
-    pytest.fail(f"nothing happened in {seconds} s")
 
 
 def test_several_processes_end_in_the_bytes_of_one(
@@ -88,11 +29,9 @@ def test_several_processes_end_in_the_bytes_of_one(
 def test_a_worker_that_is_killed_is_replaced(
     options: list[str], inline: Path, lasting: Lasting, tmp_path: Path
 ) -> None:
-    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", str(tmp_path))
-    for _ in waiting():
-        if list((tmp_path / "walk").glob("*/*/checkpoint")) and (found := workers(process.pid)):
-            os.kill(found[0], signal.SIGKILL)
-            break
+    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path)
+    trains(tmp_path, process)
+    os.kill(workers(process.pid)[0], signal.SIGKILL)
     output = process.communicate(timeout=900)[0]
     assert process.returncode == 0, output
     assert lasting(tmp_path / "walk") == lasting(inline)
@@ -101,17 +40,13 @@ def test_a_worker_that_is_killed_is_replaced(
 def test_the_driver_is_killed_its_workers_end_and_the_command_goes_on(
     options: list[str], inline: Path, transfer: Transfer, lasting: Lasting, tmp_path: Path
 ) -> None:
-    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", str(tmp_path))
-    for _ in waiting():
-        if list((tmp_path / "walk").glob("*/*/checkpoint")):
-            break
+    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path)
+    trains(tmp_path, process)
     left = workers(process.pid)
     process.kill()
     process.wait()
-    for _ in waiting(60):
-        if not any(map(alive, left)):
-            break
     assert left
+    until(lambda: not any(map(alive, left)), 60)
     result = transfer(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path, "--resume")
     assert result.exit_code == 0, result.output
     assert lasting(tmp_path / "walk") == lasting(inline)
@@ -120,10 +55,8 @@ def test_the_driver_is_killed_its_workers_end_and_the_command_goes_on(
 def test_ctrl_c_ends_every_process_and_the_run_goes_on(
     options: list[str], inline: Path, transfer: Transfer, lasting: Lasting, tmp_path: Path
 ) -> None:
-    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", str(tmp_path))
-    for _ in waiting():
-        if list((tmp_path / "walk").glob("*/*/checkpoint")):
-            break
+    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path)
+    trains(tmp_path, process)
     left = workers(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
     output = process.communicate(timeout=300)[0]
@@ -174,11 +107,9 @@ def test_several_jobs_beside_torchrun_are_refused(
 def test_two_drivers_on_one_folder_are_refused(
     options: list[str], transfer: Transfer, refused: Callable[..., None], tmp_path: Path
 ) -> None:
-    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", str(tmp_path))
+    process = command(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path)
     try:
-        for _ in waiting():
-            if list((tmp_path / "walk").glob("*/*/checkpoint")):
-                break
+        trains(tmp_path, process)
         second = transfer(*options, "--jobs", "2", "--name", "walk", "--runs-dir", tmp_path, "--resume")
         refused(second, "in use: another process is at work on this run")
     finally:

@@ -27,9 +27,9 @@ def twins_of(run: Path, sets: tuple[str, ...] = (), like: Path | None = None, ru
 
 
 def identity(run: Path, mode: str, *sets: str, like: Path | None = None) -> str:
-    facts = twins_of(run, sets, like).facts(RunCell(run, mode, 0, mode == "embeddings"))
-    assert facts is not None
-    return identity_of(facts)
+    found = twins_of(run, sets, like).identity(RunCell(run, mode, 0, mode == "embeddings"))
+    assert found is not None
+    return found
 
 
 def test_every_trained_cell_keeps_its_identity(run: Path) -> None:

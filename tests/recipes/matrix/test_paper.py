@@ -8,7 +8,6 @@ from transfer.recipes.matrix.paper import (
     FIGURES,
     KIND,
     MARKS,
-    MEASURES,
     POOLED,
     SPREAD,
     Figure,
@@ -16,6 +15,7 @@ from transfer.recipes.matrix.paper import (
     runs_of,
 )
 from transfer.recipes.matrix.points import Matrix, counts, load_matrix
+from transfer.recipes.reports.matrix.paper_rows import MEASURES
 from transfer.recipes.settings.config import load_config
 from transfer.recipes.settings.presets import preset_text, presets
 

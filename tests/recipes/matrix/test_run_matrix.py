@@ -1,18 +1,15 @@
 """A matrix from its settings to its report: cells done once, gaps with their reasons, going on after a stop."""
 
 import csv
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from tests.processes import command, until
 from transfer.errors import TransferError
 from transfer.recipes.cells import train
 from transfer.recipes.matrix.points import load_matrix
@@ -21,7 +18,6 @@ from transfer.recipes.runs.cells import begun
 Transfer = Callable[..., Result]
 Refused = Callable[..., None]
 Lasting = Callable[[Path], dict[str, bytes]]
-ROOT = Path(__file__).resolve().parents[3]
 MATRIX = """extends = "base"
 [matrix]
 sources = [["hopper/medium"], [["hopper/medium"], ["walker2d/medium"]]]
@@ -108,16 +104,9 @@ def test_a_driver_that_was_killed_goes_on_to_the_same_bytes(
     made: Path, file: Path, options: list[str], transfer: Transfer, lasting: Lasting, tmp_path: Path
 ) -> None:
     begin = ["run", str(file), *options, "--jobs", "2", "--name", "done", "--runs-dir", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "transfer.recipes.cli.commands", *begin],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    end = time.monotonic() + 600
-    while not list(tmp_path.glob("done/*/embeddings/*/checkpoint")):
-        assert time.monotonic() < end and process.poll() is None
-        time.sleep(0.02)
+    process = command(*begin)
+    until(lambda: list(tmp_path.glob("done/*/embeddings/*/checkpoint")) or process.poll() is not None)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.communicate()
     result = transfer(*begin, "--resume")

@@ -7,8 +7,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +16,10 @@ import pytest
 from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.processes import command
+
 Transfer = Callable[..., Result]
 Lasting = Callable[[Path], dict[str, bytes]]
-ROOT = Path(__file__).resolve().parents[3]
 MAIN = "hopper-to-walker2d"
 FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
 # Probes fall on the steps whose state is saved: a stop between the two must not lose one.
@@ -243,16 +242,11 @@ def test_a_process_killed_at_random_moments(
     # With one file there is no config.toml yet, so nothing to resume; the last files are those of the report.
     moments = sorted(random.sample(range(2, files - 4), 2))
     for moment, arguments in zip(moments, [begin, ["run", str(run), "--resume"]], strict=True):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "transfer.recipes.cli.commands", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        process = command(*arguments)
         while process.poll() is None and count_files(run) < moment:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
-        output = process.communicate()[0].decode()
+        output = process.communicate()[0]
         assert process.returncode == -signal.SIGKILL, f"{moments} {output}"
     result = transfer("run", run, "--resume")
     assert result.exit_code == 0, f"{moments} {result.output}"
